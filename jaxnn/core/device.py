@@ -1,0 +1,110 @@
+"""Devices with PyTorch's names, answered by what JAX has: ``cpu``, ``cuda`` (any GPU), ``xla`` (TPU)."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+
+__all__ = ["device", "device_of", "placement_of"]
+
+_PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "xla": "tpu"}
+_NAMES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "rocm": "cuda", "tpu": "xla"}
+
+
+class device:
+    """Where a tensor lives: ``device('cpu')``, ``device('cuda', 1)``, ``device('cuda:1')``.
+
+    Raises:
+        RuntimeError: for a type that does not exist; a device that is absent raises when it is first used.
+    """
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, type: Any, index: int | None = None) -> None:
+        if isinstance(type, device):
+            type, index = type.type, type.index if index is None else index
+        if isinstance(type, int) and not isinstance(type, bool):
+            type, index = ("cuda", type) if index is None else (type, index)
+        if not isinstance(type, str):
+            raise TypeError(f"device(): argument 'type' (position 1) must be str, not {type.__class__.__name__}")
+        name, colon, number = type.partition(":")
+        if colon:
+            if index is not None:
+                raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {type}")
+            if not number.isdecimal():
+                raise RuntimeError(f"Invalid device string: '{type}'")
+            index = int(number)
+        if name not in _PLATFORMS:
+            raise RuntimeError(f"Expected one of {', '.join(_PLATFORMS)} device type at start of device string: {type}")
+        if index is not None and index < 0:
+            raise RuntimeError(f"Device index must not be negative, got {index}")
+        self.type = name
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> Any:
+        return device, (self.type, self.index)
+
+    def jax_device(self) -> jax.Device:
+        """JAX's device of this name.
+
+        Raises:
+            RuntimeError: when the machine has none, with PyTorch's words.
+        """
+        found = jax_devices(self.type)
+        index = self.index or 0
+        if not found:
+            if self.type == "cuda":
+                raise RuntimeError("Found no NVIDIA driver on your system: JAX sees no GPU, only "
+                                   f"{sorted({d.platform for d in jax.devices()})}.")  # fmt: skip
+            raise RuntimeError(f"Could not run on the '{self.type}' backend: JAX has no such device here.")
+        if index >= len(found):
+            raise RuntimeError(f"{self.type.upper()} error: invalid device ordinal: {self}, there are {len(found)}")
+        return found[index]
+
+
+@functools.cache
+def jax_devices(type: str) -> list[jax.Device]:
+    """The local devices of one type; empty when JAX has none."""
+    try:
+        return list(jax.local_devices(backend=_PLATFORMS[type]))
+    except RuntimeError:
+        return []
+
+
+@functools.cache
+def device_of(placement: Any) -> device:
+    """The device that a placement (a JAX device, or a sharding over several) is shown as."""
+    found = placement if isinstance(placement, jax.Device) else next(iter(placement.device_set))
+    name = _NAMES.get(found.platform, found.platform)
+    if name == "cpu":
+        return device("cpu")
+    return device(name, jax_devices(name).index(found))
+
+
+def placement_of(where: Any) -> jax.Device:
+    """The JAX device for what a user passes as ``device=``: None, a string, an index or a device."""
+    if where is None:
+        return default_placement()
+    if isinstance(where, jax.Device):
+        return where
+    return device(where).jax_device()
+
+
+@functools.cache
+def default_placement() -> jax.Device:
+    """The CPU, as in PyTorch, also where there is an accelerator."""
+    return jax.local_devices(backend="cpu")[0]

@@ -1,0 +1,217 @@
+"""The engine's data: what a tensor is made of.
+
+    Tensor  ->  Storage  ->  Buffer (a concrete array)  or  a place in a Recording (not computed yet)
+      |            `-- also the gradient cell of tensors that are no detached alias
+      |-- Cell: where the gradient of this tensor goes (shared by a tensor and its tracked views)
+      `-- View: the chain of view steps from the storage's value to this tensor
+
+A tensor is a handle, so everything that shares memory in PyTorch shares a `Storage` here: ``x.data``, ``x.detach()``, views.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import dtypes
+from .size import Size
+
+__all__ = ["Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Storage", "Tensor", "TensorBase", "View", "aval_of"]
+
+
+class Aval:
+    """Shape, type and placement of a value. Interned: equal ones are one object, so that they hash by identity."""
+
+    __slots__ = ("dtype", "np", "placement", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: dtypes.dtype, placement: Any) -> None:
+        self.shape = Size(shape)
+        self.dtype = dtype
+        self.np = dtype.np
+        self.placement = placement
+
+    def struct(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(tuple(self.shape), self.np)
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}{list(self.shape)}"
+
+
+_avals: dict[Any, Aval] = {}
+
+
+def aval_of(shape: tuple[int, ...], numpy_dtype: Any, placement: Any) -> Aval:
+    """The interned description of a value."""
+    key = (shape, numpy_dtype, placement)
+    found = _avals.get(key)
+    if found is None:
+        if len(_avals) > 100_000:  # programs keep the ones they need; a new object only costs a new recording
+            _avals.clear()
+        found = _avals[key] = Aval(shape, dtypes.of(numpy_dtype), placement)
+    return found
+
+
+class Buffer:
+    """A concrete array, and whether the engine alone made and holds it (then a program may reuse its memory).
+
+    A numpy array stays one until its second use: programs take it as it is, faster than a transfer of its own.
+    """
+
+    __slots__ = ("array", "bounds", "owned", "used")
+
+    def __init__(self, array: Any, owned: bool) -> None:
+        self.array = array
+        self.owned = owned
+        self.used = False
+        self.bounds: tuple[int, int] | None = None  # smallest and largest value, once somebody asked
+
+
+class Failure:
+    """Stands for a value whose operator failed: every read raises that operator's error again."""
+
+    __slots__ = ("array", "error", "owned", "used")
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class Cell:
+    """Where gradients of a tensor go.
+
+    ``source`` is None (nowhere), a `Leaf`, a recording (with ``source_idx`` the place in it), an eager node, or a `Freed`.
+    """
+
+    __slots__ = ("__weakref__", "source", "source_idx")
+
+    def __init__(self, source: Any = None, source_idx: int = 0) -> None:
+        self.source = source
+        self.source_idx = source_idx
+
+
+class Storage:
+    """The memory that tensors share: a concrete buffer, or place ``idx`` of the recording ``rec``."""
+
+    __slots__ = ("__weakref__", "aval", "buf", "idx", "rec", "source", "source_idx", "version")
+
+    def __init__(self, rec: Any, idx: int, aval: Aval, source: Any) -> None:
+        self.rec = rec
+        self.idx = idx
+        self.aval = aval
+        self.source = source
+        self.source_idx = idx
+        self.buf: Any = None
+        self.version = 0
+
+    @classmethod
+    def concrete(cls, array: Any, aval: Aval, owned: bool) -> Storage:
+        """A storage with a value."""
+        made = cls(None, 0, aval, None)
+        made.buf = Buffer(array, owned)
+        return made
+
+
+class Leaf:
+    """The identity of a tensor that collects gradients. Weak: nobody can read the gradient of a tensor that is gone."""
+
+    __slots__ = ("__weakref__", "tensor")
+
+    def __init__(self, tensor: TensorBase) -> None:
+        self.tensor = weakref.ref(tensor)
+
+
+class Freed:
+    """The source of tensors whose graph a backward has released; it still knows the operators' names."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Any) -> None:
+        self.node = node
+
+
+class View:
+    """How a tensor looks at its storage: steps of (operator, static arguments), and where the last reading is recorded."""
+
+    __slots__ = ("aval", "idx", "rec", "steps", "tracked", "version")
+
+    def __init__(self, steps: tuple[Any, ...], aval: Aval) -> None:
+        self.steps = steps
+        self.aval = aval
+        self.rec: Any = None
+        self.idx = 0
+        self.version = -1
+        self.tracked = False
+
+
+class TensorBase:
+    """Everything that is a tensor: plain tensors, parameters and buffers. Methods are attached in `core/tensor.py`."""
+
+    __slots__ = ()
+
+    _storage: Storage
+    _cell: Any
+    _view: View | None
+    _grad: Any
+    _extra: Any
+
+
+class _TensorMeta(type):
+    """``isinstance(parameter, Tensor)`` holds, and ``type(t) is Tensor`` for a plain tensor, as in PyTorch."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, TensorBase) if cls is Tensor else type.__instancecheck__(cls, instance)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(subclass, TensorBase) if cls is Tensor else type.__subclasscheck__(cls, subclass)
+
+
+class Tensor(TensorBase, metaclass=_TensorMeta):
+    """A multi-dimensional array with PyTorch's methods.
+
+    Shape: any. ``Tensor(data)`` and ``Tensor(*sizes)`` are PyTorch's legacy constructors; prefer `jaxnn.tensor`.
+    Source: https://docs.pytorch.org/docs/stable/tensors.html
+    """
+
+    __slots__ = ("__weakref__", "_cell", "_extra", "_grad", "_storage", "_view")
+
+    #: Set by the operators, which this file knows nothing of.
+    _construct: Any = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
+        return cls._construct(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+_new = object.__new__
+
+
+def wrap(storage: Storage) -> Tensor:
+    """A plain tensor over a whole storage, which is also its gradient cell."""
+    made = _new(Tensor)
+    made._storage = made._cell = storage
+    made._view = made._grad = made._extra = None
+    return made
+
+
+def alias(like: TensorBase, cell: Any) -> Tensor:
+    """A tensor that shares the storage and the view of ``like`` and sends its gradient to ``cell``."""
+    made = _new(Tensor)
+    made._storage = like._storage
+    made._cell = cell
+    made._view = like._view
+    made._grad = made._extra = None
+    return made
+
+
+def aval(t: TensorBase) -> Aval:
+    """Shape, type and placement of a tensor."""
+    return t._storage.aval if t._view is None else t._view.aval
+
+
+def host_array(array: np.ndarray, placement: Any) -> Tensor:
+    """A tensor over a numpy array that nobody else will write to."""
+    return wrap(Storage.concrete(array, aval_of(array.shape, array.dtype, placement), owned=False))

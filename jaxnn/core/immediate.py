@@ -1,0 +1,121 @@
+"""Operators run at once: inside a JAX transformation, where values are tracers and nothing may be put off."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import jax
+import numpy as np
+from jax._src.lax.lax import _convert_element_type
+
+from .config import state, x64
+from .device import default_placement
+from .engine import Number, value_of
+from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, wrap
+from .program import strong
+from .recording import Recording, translated
+
+__all__ = ["EagerNode", "run", "tensor_of"]
+
+
+class EagerNode:
+    """An operator that ran at once, for a backward: what was called, on which values, where its gradients go."""
+
+    __slots__ = ("args", "inputs", "op", "order", "outputs")
+
+    def __init__(self, op: Any, args: tuple[Any, ...], inputs: tuple[TensorBase, ...], outputs: tuple[Any, ...]) -> None:
+        self.op = op
+        self.args = args
+        self.inputs = inputs  # the tensors, each frozen at the value the operator saw
+        self.outputs = outputs
+        self.order = (next(Recording._orders), 0)
+
+
+def tensor_of(array: Any, placement: Any = None) -> Tensor:
+    """A tensor over an array that others may hold too."""
+    if placement is None:
+        placement = _placement(array)
+    with x64(True):
+        described = aval_of(tuple(array.shape), np.dtype(array.dtype), placement)
+    return wrap(Storage.concrete(array, described, owned=False))
+
+
+def _placement(array: Any) -> Any:
+    if isinstance(array, jax.core.Tracer) or isinstance(array, np.ndarray):
+        return default_placement()
+    sharding = array.sharding
+    if len(sharding.device_set) == 1:
+        return next(iter(sharding.device_set))
+    return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()) if hasattr(sharding, "mesh") else sharding
+
+
+def frozen(t: TensorBase) -> Tensor:
+    """The tensor as it is now: later in-place writes do not reach it; its gradient goes where it goes now."""
+    kept = tensor_of(value_of(t), aval(t).placement)
+    kept._cell = Cell(t._cell.source, t._cell.source_idx) if state.grad_enabled else Cell()
+    if kept._cell.source is None:
+        kept._cell = kept._storage
+    return kept
+
+
+def run(op: Any, args: tuple[Any, ...]) -> Any:
+    """Run an operator on the values that its operands have now."""
+    tensors: list[TensorBase] = []
+
+    def read(value: Any) -> Any:
+        if isinstance(value, TensorBase):
+            tensors.append(value)
+            return value_of(value)
+        if type(value) is Number:
+            wide = {float: np.float64, int: np.int64, complex: np.complex128}[value.type]
+            return _convert_element_type(np.asarray(value.value, wide), np.dtype(wide), weak_type=True)
+        if type(value) is tuple and op.lists:
+            return tuple(read(v) for v in value)
+        return value
+
+    with x64(True):
+        try:
+            values = [read(a) for a in args]
+            result = op.kernel(*values)
+        except Exception as error:
+            raise translated(error, op, [aval(t) for t in tensors]) from None
+        container = type(result) if isinstance(result, (tuple, list)) else None
+        results = strong(result, container)
+    outs = list(results) if container is not None else [results]
+    placement = aval(tensors[0]).placement
+    tracked = state.grad_enabled and op.differentiable and any(t._cell.source is not None for t in tensors)
+    if op.view is not None:
+        return _view(op, args, outs[0], tracked)
+    with x64(True):
+        made = [wrap(Storage.concrete(o, aval_of(tuple(o.shape), np.dtype(o.dtype), placement), False)) for o in outs]
+    if tracked:
+        replaced = iter([frozen(t) for t in tensors])
+        kept = _with_tensors(args, replaced, op.lists)
+        node = EagerNode(op, kept, tuple(t for a in kept for t in (a if type(a) is tuple else (a,)) if isinstance(t, TensorBase)),
+                         tuple(aval(m) for m in made))  # fmt: skip
+        for k, m in enumerate(made):
+            if aval(m).dtype.is_floating_point or aval(m).dtype.is_complex:
+                m._storage.source, m._storage.source_idx = node, k
+    if container is None:
+        return made[0]
+    return container(*made) if hasattr(container, "_fields") else container(made)
+
+
+def _with_tensors(args: tuple[Any, ...], replaced: Any, lists: bool) -> tuple[Any, ...]:
+    return tuple(
+        next(replaced) if isinstance(a, TensorBase)
+        else _with_tensors(a, replaced, lists) if type(a) is tuple and lists else a
+        for a in args
+    )  # fmt: skip
+
+
+def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:
+    base = args[0]
+    made = alias(base, base._cell)
+    with x64(True):
+        described = aval_of(tuple(value.shape), np.dtype(value.dtype), aval(base).placement)
+    made._view = View((*(() if base._view is None else base._view.steps), (op, args[1:])), described)
+    if base._cell.source is not None and not tracked:
+        made._cell = Cell()
+    return made

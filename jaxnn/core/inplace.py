@@ -1,0 +1,121 @@
+"""Writing into tensors: in-place operators, ``out=``, assignment through views."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from . import dtypes, immediate
+from .config import in_transformation, state
+from .engine import LOCK, overwrite, record, value_of
+from .handle import Buffer, Leaf, TensorBase, aval, wrap
+
+__all__ = ["check_writable", "put_through", "write_back"]
+
+
+class _Kernel:
+    """An operator of the engine's own."""
+
+    check = None
+    view = None
+
+    def __init__(self, name: str, kernel: Any, grad_name: str, lists: bool = False) -> None:
+        self.name = name
+        self.kernel = kernel
+        self.grad_name = grad_name
+        self.lists = lists
+        self.differentiable = True
+
+
+_CAST = _Kernel("copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else cast(x, dtype), "CopyBackwards")
+
+
+def cast(x: Any, dtype: dtypes.dtype) -> Any:
+    """An array in another type, as PyTorch converts: complex to real drops the imaginary part, anything to bool is != 0."""
+    if np.dtype(x.dtype).kind == "c" and not dtype.is_complex and dtype is not dtypes.bool:
+        x = jnp.real(x)
+    return x.astype(dtype.np)
+
+
+def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
+    """The base with ``new`` at the places that the view steps select."""
+    stages = [base]
+    for op, statics in steps[:-1]:
+        stages.append(op.kernel(stages[-1], *statics))
+    for stage, (op, statics) in zip(reversed(stages), reversed(steps), strict=True):
+        new = op.view(stage, new, *statics)
+    return new
+
+
+_PUT = _Kernel("copy_slices", _put, "CopySlices")
+
+
+def check_writable(t: TensorBase, what: str = "used in an in-place operation") -> None:
+    """Refuse to write to a leaf that collects gradients.
+
+    Raises:
+        RuntimeError: as PyTorch, unless gradients are off.
+    """
+    if not state.grad_enabled or type(t._cell.source) is not Leaf:
+        return
+    kind = "a leaf Variable" if t._view is None else "a view of a leaf Variable"
+    raise RuntimeError(f"{kind} that requires grad is being {what}.")
+
+
+def write_back(target: Any, result: Any) -> Any:
+    """Write ``result`` into ``target`` in place, through views to everything that shares its memory.
+
+    Raw arrays can't be written to: then the result itself is returned.
+
+    Raises:
+        RuntimeError: for a leaf that requires gradients, a shape that differs, or a type of a higher category.
+    """
+    if not isinstance(target, TensorBase):
+        return result
+    check_writable(target)
+    want, have = aval(target), aval(result)
+    if want.shape != have.shape:
+        raise RuntimeError(
+            f"output with shape {list(want.shape)} doesn't match the broadcast shape {list(have.shape)}"
+        )
+    if want.dtype is not have.dtype:
+        if not dtypes.can_cast(have.dtype, want.dtype):
+            raise RuntimeError(
+                f"result type {dtypes.SCALAR_NAMES[have.dtype]} can't be cast to the desired output type "
+                f"{dtypes.SCALAR_NAMES[want.dtype]}"
+            )
+    put_through(target, result)
+    return target
+
+
+def put_through(target: TensorBase, result: TensorBase) -> None:
+    """Make ``target`` (of any type) hold ``result`` (of the same shape)."""
+    call = immediate.run if in_transformation() else record
+    with LOCK:
+        s, cell = target._storage, target._cell
+        fresh = aval(result).dtype is aval(target).dtype and result._view is None and result._storage.rec is not None
+        if not fresh and (target._view is None or aval(result).dtype is not aval(target).dtype):
+            result = call(_CAST, (result, aval(target).dtype))
+        if target._view is not None:
+            base = wrap(s)
+            base._cell = cell
+            for op, _ in target._view.steps:
+                if op.view is not None and getattr(op.view, "refused", None):
+                    raise RuntimeError(op.view.refused)
+            result = call(_PUT, (base, result, target._view.steps))
+        made = result._storage
+        if made.rec is None:  # ran at once
+            if s.rec is not None:
+                value_of(wrap(s))
+            s.buf, s.aval = Buffer(made.buf.array, False), made.aval
+            s.version += 1
+        else:
+            overwrite(s, made.rec, made.idx, made.aval)
+        if state.grad_enabled:
+            cell.source, cell.source_idx = made.source, made.source_idx
+            if cell is not s and made.rec is not None and made.source is made.rec:
+                made.rec.cells.append(weakref.ref(cell))
+

@@ -1,0 +1,281 @@
+"""Recordings: operators that were called and have not run yet.
+
+What is recorded is a path in a trie. An edge is (operator, static arguments, which earlier results and which inputs it
+takes, the description of an input at its first use), so a path is a program's key, built while recording, and looking a
+program up costs nothing. Everything that only depends on the path (shapes, which results need gradients, compiled
+programs) hangs on the trie's nodes and is worked out once.
+
+A reference to a value is an integer: ``>= 0`` the result of that number in this recording, ``< 0`` the input ``~slot``.
+Gradient sources have the same form: the result of that number, or ``~slot`` of the recording's list of sources.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax._src.lax.lax import _convert_element_type
+
+from .config import configuration, x64
+from .handle import Aval, aval_of
+
+__all__ = ["Entry", "Node", "Recording", "evaluate", "infer", "root_for", "user_line"]
+
+#: How a Python number reaches a program: all of a kind packed into one array, so that a new value never recompiles.
+NUMBER_KINDS: dict[type, Any] = {float: np.float64, int: np.int64, complex: np.complex128}
+#: Nodes kept before the trie is started afresh (programs that never repeat would fill the memory).
+TRIE_LIMIT = 200_000
+
+
+class Entry(NamedTuple):
+    """One argument of a recorded operator: what it is, and the static value or reference."""
+
+    kind: str  # "tensor", "static", "number" or "list"
+    value: Any  # reference, value, slot, or the list's entries
+    grad: Any = None  # gradient source of a tensor; the Python type of a number
+
+
+class Node:
+    """A place in the trie: the last operator of a path, and what is known about the path."""
+
+    __slots__ = (
+        "attention", "avals", "children", "container", "depth", "freed", "fresh", "leaf_count", "location", "misses",
+        "op", "parent", "plan", "programs", "recipe", "start", "stop", "tracked",
+    )  # fmt: skip
+
+    def __init__(self, parent: Node | None, op: Any, recipe: tuple[Entry, ...], avals: tuple[Aval, ...]) -> None:
+        self.parent = parent
+        self.op = op
+        self.recipe = recipe
+        self.avals = avals
+        self.container: Any = None
+        self.start = 0 if parent is None else parent.stop
+        self.stop = self.start + len(avals)
+        self.depth = 0 if parent is None else parent.depth + 1
+        self.children: dict[Any, Node] = {}
+        self.programs: dict[Any, Any] = {}
+        self.misses: list[Any] = []
+        self.tracked: tuple[bool, ...] = (False,) * len(avals)
+        self.fresh = False  # needs gradients through a graph that no backward has released
+        self.freed: frozenset[int] = frozenset() if parent is None else parent.freed
+        self.plan: Any = None
+        self.attention = False
+        self.location = ""
+
+    def path(self) -> list[Node]:
+        """The nodes from the first operator to this one."""
+        nodes = []
+        node: Node | None = self
+        while node is not None and node.parent is not None:
+            nodes.append(node)
+            node = node.parent
+        nodes.reverse()
+        return nodes
+
+    def tensor_entries(self) -> Iterator[Entry]:
+        """The tensor arguments, those inside lists too."""
+        for entry in self.recipe:
+            if entry.kind == "tensor":
+                yield entry
+            elif entry.kind == "list":
+                yield from (e for e in entry.value if e.kind == "tensor")
+
+
+class Recording:
+    """What one thread has recorded for one placement since the last cut; after the cut, the tape that a backward needs."""
+
+    __slots__ = (
+        "__weakref__", "after_backward", "cells", "closed", "complexes", "floats", "grad_slots", "grads", "hooked",
+        "ints", "leaf_slots", "leaves", "live", "node", "order", "overwritten", "placement", "tape",
+    )  # fmt: skip
+
+    _orders = itertools.count()
+
+    def __init__(self, placement: Any) -> None:
+        self.order = next(Recording._orders)
+        self.placement = placement
+        self.node = root_for(placement)
+        self.leaves: list[Any] = []  # buffers
+        self.leaf_slots: dict[Any, int] = {}
+        self.grads: list[Any] = []  # gradient sources outside: leaves, (recording, place), eager nodes
+        self.grad_slots: dict[Any, int] = {}
+        self.floats: list[float] = []
+        self.ints: list[int] = []
+        self.complexes: list[complex] = []
+        self.live: dict[int, Any] = {}  # place -> weak reference to the storage that holds it
+        self.cells: list[Any] = []  # weak references to gradient cells that are no storages
+        self.overwritten: list[Any] = []  # (storage, buffer before)
+        self.hooked: dict[int, Any] = {}  # place -> tensor hooks; these make backward go node by node
+        self.after_backward = False
+        self.closed = False
+        self.tape: Any = None
+
+    def sizes(self) -> tuple[int, int, int, int, int]:
+        """What `rollback` needs to undo an operator that could not be recorded."""
+        return len(self.leaves), len(self.grads), len(self.floats), len(self.ints), len(self.complexes)
+
+    def rollback(self, sizes: tuple[int, int, int, int, int]) -> None:
+        """Forget inputs registered since `sizes` was taken: a first use that is in no edge would corrupt the key."""
+        for entries, slots, size in ((self.leaves, self.leaf_slots, sizes[0]), (self.grads, self.grad_slots, sizes[1])):
+            del entries[size:]
+            for key in [k for k, slot in slots.items() if ~slot >= size]:
+                del slots[key]
+        del self.floats[sizes[2] :], self.ints[sizes[3] :], self.complexes[sizes[4] :]
+
+    def grad_slot(self, source: Any, place: int) -> int:
+        """The number of a gradient source outside this recording."""
+        key = source if type(source).__name__ == "Leaf" else (source, place)
+        slot = self.grad_slots.get(key)
+        if slot is None:
+            slot = ~len(self.grads)
+            self.grads.append(key)
+            self.grad_slots[key] = slot
+        return slot
+
+    def scalars(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The Python numbers, packed."""
+        return (
+            np.array(self.floats, np.float64),
+            np.array(self.ints, np.int64),
+            np.array(self.complexes, np.complex128),
+        )
+
+
+_roots: dict[Any, Node] = {}
+_grown = [0]
+
+
+def root_for(placement: Any) -> Node:
+    """The start of the trie for a placement under today's configuration."""
+    key = (placement, configuration())
+    root = _roots.get(key)
+    if root is None:
+        root = _roots[key] = Node(None, None, (), ())
+    return root
+
+
+def count_growth() -> None:
+    """Note a new node; a trie above the limit is dropped (recordings under way keep their own path)."""
+    _grown[0] += 1
+    if _grown[0] > TRIE_LIMIT:
+        _grown[0] = 0
+        _roots.clear()
+
+
+def weak_number(packed: jax.Array, slot: int) -> jax.Array:
+    """One packed Python number as the 0-d array that promotes like a Python number."""
+    dtype = {"f": jnp.float64, "i": jnp.int64, "c": jnp.complex128}[packed.dtype.kind]
+    return _convert_element_type(packed[slot], dtype, weak_type=True)
+
+
+def evaluate(recipe: tuple[Entry, ...], read: Callable[[int], Any], scalars: tuple[Any, Any, Any]) -> list[Any]:
+    """An operator's arguments: references read, numbers unpacked."""
+    arguments: list[Any] = []
+    for kind, value, grad in recipe:
+        if kind == "tensor":
+            arguments.append(read(value))
+        elif kind == "static":
+            arguments.append(value)
+        elif kind == "number":
+            arguments.append(weak_number(scalars[0 if grad is float else 1 if grad is int else 2], value))
+        else:
+            arguments.append(tuple(evaluate(value, read, scalars)))
+    return arguments
+
+
+_inferred: dict[Any, Any] = {}
+_ONE_NUMBER = (np.zeros(1, np.float64), np.zeros(1, np.int64), np.zeros(1, np.complex128))
+
+
+def _signature(recipe: tuple[Entry, ...], avals: list[Aval]) -> tuple[Any, ...]:
+    signature: list[Any] = []
+    position = iter(avals)
+
+    def walk(entries: tuple[Entry, ...]) -> None:
+        for kind, value, grad in entries:
+            if kind == "tensor":
+                signature.append(next(position))
+            elif kind == "static":
+                signature.append((type(value), value))
+            elif kind == "number":
+                signature.append(grad)
+            else:
+                signature.append(len(value))
+                walk(value)
+
+    walk(recipe)
+    return tuple(signature)
+
+
+def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any) -> tuple[tuple[Aval, ...], Any]:
+    """Shapes and types of an operator's results, by abstract evaluation, cached; and the container that holds them.
+
+    Raises:
+        the kernel's own error for bad arguments; RuntimeError for one that JAX found.
+    """
+    key = (op, placement, configuration(), _signature(recipe, avals))
+    found = _inferred.get(key)
+    if found is not None:
+        return found
+
+    def zeroed(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        return tuple(
+            e._replace(value=0) if e.kind == "number" else e._replace(value=zeroed(e.value)) if e.kind == "list" else e
+            for e in entries
+        )
+
+    single = zeroed(recipe)
+
+    def abstract(values: list[Any]) -> Any:
+        position = iter(values)
+        return op.kernel(*evaluate(single, lambda _: next(position), _ONE_NUMBER))
+
+    with x64(True):
+        try:
+            result = jax.eval_shape(abstract, [a.struct() for a in avals])
+        except Exception as error:
+            raise translated(error, op, avals) from None
+    if isinstance(result, (tuple, list)):
+        container: Any = type(result)
+        leaves = tuple(result)
+    else:
+        container, leaves = None, (result,)
+    found = (tuple(aval_of(tuple(r.shape), np.dtype(r.dtype), placement) for r in leaves), container)
+    if len(_inferred) > 50_000:
+        _inferred.clear()
+    _inferred[key] = found
+    return found
+
+
+def translated(error: Exception, op: Any, avals: list[Aval]) -> Exception:
+    """The error a user sees: a kernel's own as it is, one from inside JAX as PyTorch's RuntimeError with the operands."""
+    trace = error.__traceback__
+    module = ""
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        trace = trace.tb_next
+    if not module.startswith(("jax.", "jax", "numpy")) or module.startswith("jaxnn"):
+        return error.with_traceback(None)
+    text = str(error).strip().split("\n--------------------")[0]
+    return RuntimeError(f"{op.name}({', '.join(map(repr, avals))}): {text}")
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_COMPAT = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "compat") + os.sep
+
+
+def user_line() -> str:
+    """The line of the user's program that is running: the innermost one outside this package."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith((_PACKAGE, _COMPAT)) and not name.startswith("<jaxnn"):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return "<unknown>"

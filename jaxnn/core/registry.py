@@ -1,0 +1,294 @@
+"""Operators: from a pure function on arrays to everything PyTorch offers under its name.
+
+    @op(inplace=True)
+    def add(input, other: Operand, *, alpha: Operand = 1): ...
+
+yields ``jaxnn.add``, ``Tensor.add``, ``Tensor.add_``, ``out=`` and the printed ``grad_fn``. Called with tensors it records;
+called with jax or numpy arrays alone it runs at once on them and returns arrays, so operators use each other in their kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import immediate
+from .config import in_transformation, state
+from .engine import LOCK, Number, overwrite, record
+from .handle import TensorBase, aval
+from .bounds import require
+from .inplace import write_back
+
+__all__ = ["FUNCTIONS", "METHODS", "Arrays", "Op", "Operand", "alias_of", "call", "function", "op", "require", "write_back"]
+
+#: Annotation of a parameter that takes a tensor or a Python number; a new number never recompiles.
+Operand = TensorBase | int | float | complex | None
+#: Annotation of a parameter that takes a sequence of tensors.
+Arrays = Sequence[TensorBase]
+
+#: ``jaxnn.NAME``.
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+#: ``Tensor.NAME``.
+METHODS: dict[str, Callable[..., Any]] = {}
+
+
+class Op:
+    """A kernel and what the engine must know of it."""
+
+    __slots__ = ("__name__", "check", "differentiable", "grad_name", "kernel", "lists", "name", "view")
+
+    def __init__(
+        self, name: str, kernel: Callable[..., Any], *, view: Any = None, grad_name: Any = None, lists: bool = False,
+        differentiable: bool = True, check: Any = None,
+    ) -> None:  # fmt: skip
+        self.name = self.__name__ = name
+        self.kernel = kernel
+        self.view = view
+        self.lists = lists
+        self.differentiable = differentiable
+        self.check = check
+        self.grad_name = grad_name or camel_case(name) + "Backward0"
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}>"
+
+    def __reduce__(self) -> Any:
+        return _operator_named, (self.name,)
+
+
+OPERATORS: dict[str, Op] = {}
+
+
+def _operator_named(name: str) -> Op:
+    return OPERATORS[name]
+
+
+def camel_case(name: str) -> str:
+    """PyTorch's spelling of an operator inside a ``grad_fn``: ``log_softmax`` is LogSoftmax."""
+    return "".join(part[:1].upper() + part[1:] for part in name.strip("_").split("_"))
+
+
+def _operand(value: Any) -> Any:
+    """A Python number as a program's input; everything else as it is."""
+    kind = type(value)
+    if kind is float or kind is int or kind is complex:
+        return Number(value)
+    if isinstance(value, np.generic) and not isinstance(value, np.bool_):
+        return Number(value.item())
+    return value
+
+
+def call(op: Op, args: tuple[Any, ...]) -> Any:
+    """Run an operator: recorded, at once on tracers, or on raw arrays."""
+    if args and isinstance(args[0], TensorBase) and not op.lists:
+        if op.check is not None:
+            op.check(*args)
+        if in_transformation():
+            return immediate.run(op, args)
+        try:
+            return record(op, args)
+        except TypeError as error:
+            if "unhashable" not in str(error):
+                raise
+    return _call_any(op, args)
+
+
+def _flat(args: tuple[Any, ...]) -> list[Any]:
+    return [x for a in args for x in (a if isinstance(a, (tuple, list)) else (a,))]
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (jax.Array, np.ndarray))
+
+
+def _call_any(op: Op, args: tuple[Any, ...]) -> Any:
+    """`call` for everything but the plain case: lists, raw arrays, wrong types."""
+    flat = _flat(args)
+    if not any(isinstance(x, TensorBase) for x in flat):
+        if any(_is_array(x) for x in flat):
+            return op.kernel(*(a.value if type(a) is Number else a for a in args))
+        first = next(iter(inspect.signature(op.kernel).parameters))
+        kind = type(args[0].value) if type(args[0]) is Number else type(args[0])
+        if not (op.lists and isinstance(args[0], (tuple, list))):
+            raise TypeError(f"{op.name}(): argument '{first}' (position 1) must be Tensor, not {kind.__name__}")
+    args = tuple(_normal(a, op.lists) for a in args)
+    if op.check is not None:
+        op.check(*args)
+    return immediate.run(op, args) if in_transformation() else record(op, args)
+
+
+def _normal(value: Any, lists: bool) -> Any:
+    """An argument in the form that recordings keep: hashable, raw arrays as tensors."""
+    if isinstance(value, jax.Array):
+        return immediate.tensor_of(value)
+    if isinstance(value, np.ndarray):
+        raise TypeError("expected a Tensor, not numpy.ndarray: use jaxnn.from_numpy(array)")
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return tuple(_normal(v, lists) for v in value)
+    return value
+
+
+def op(
+    kernel: Callable[..., Any] | None = None, *, name: str | None = None, method: bool | str = True, inplace: bool = False,
+    grad_name: Any = None, view: Any = None, differentiable: bool = True, check: Any = None, function: bool = True,
+) -> Any:  # fmt: skip
+    """Make an operator of a pure function on arrays.
+
+    Args:
+        name: PyTorch's name, if the function's own (without trailing underscores) is not it.
+        method: also ``Tensor.NAME``; False for functions of nn.functional.
+        inplace: also ``Tensor.NAME_``.
+        grad_name: what ``grad_fn`` prints when it is not the name in camel case: a string, or a function of the operands'
+            descriptions and static arguments.
+        view: for an operator whose result shares memory with its first argument, ``put(base, new, *static) -> base``.
+        differentiable: False for results that carry no gradient whatever their type.
+        check: called with the operands before recording; raises for bad values that are known already.
+        function: also ``jaxnn.NAME``.
+    """
+    if kernel is None:
+        return functools.partial(
+            op, name=name, method=method, inplace=inplace, grad_name=grad_name, view=view, differentiable=differentiable,
+            check=check, function=function,
+        )  # fmt: skip
+    public = name or kernel.__name__.rstrip("_")
+    signature = inspect.signature(kernel, eval_str=False)
+    annotations = kernel.__annotations__
+    operands = [n for n in signature.parameters if annotations.get(n) in (Operand, "Operand")]
+    lists = [n for n in signature.parameters if annotations.get(n) in (Arrays, "Arrays")]
+    plain = _positional(kernel, signature)
+    made = Op(public, plain, view=view, grad_name=grad_name, lists=bool(lists), differentiable=differentiable, check=check)
+    wrapper = _wrapper(made, kernel, signature, operands, lists)
+    wrapper.op = made
+    OPERATORS[public] = made
+    if method or inplace:
+        if function:
+            FUNCTIONS[public] = wrapper
+        if method:
+            METHODS[method if isinstance(method, str) else public] = wrapper
+    if inplace:
+        METHODS[public + "_"] = _inplace(wrapper, public)
+    return wrapper
+
+
+def _positional(kernel: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
+    """The kernel with keyword-only parameters given by position, as recordings hold them."""
+    keywords = [n for n, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
+    if not keywords:
+        return kernel
+    count = len(signature.parameters) - len(keywords)
+
+    @functools.wraps(kernel)
+    def positional(*args: Any) -> Any:
+        return kernel(*args[:count], **dict(zip(keywords, args[count:], strict=True)))
+
+    return positional
+
+
+def _wrapper(
+    made: Op, kernel: Callable[..., Any], signature: inspect.Signature, operands: list[str], lists: list[str]
+) -> Any:
+    """A function with the kernel's own signature (so Python checks the arguments) that calls the engine."""
+    parameters, names, keyword = [], list(signature.parameters), False
+    defaults: dict[str, Any] = {}
+    for n, p in signature.parameters.items():
+        if p.kind is p.KEYWORD_ONLY and not keyword:
+            parameters.append("*")
+            keyword = True
+        if p.default is p.empty:
+            parameters.append(n)
+        else:
+            defaults[f"_d_{n}"] = p.default
+            parameters.append(f"{n}=_d_{n}")
+    if not keyword:
+        parameters.append("*")
+    parameters.append("out=None")
+    lines = [f"def {made.name}({', '.join(parameters)}):"]
+    lines += [f"    if not isinstance({n}, _Tensor): {n} = _operand({n})" for n in operands]
+    lines += [f"    if type({n}) is not tuple: {n} = _sequence({n}, '{made.name}', '{n}')" for n in lists]
+    lines += [f"    made = _call(_op, ({', '.join(names)},))", "    return made if out is None else _into(out, made)"]
+    scope = {
+        "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,
+        **defaults,
+    }  # fmt: skip
+    exec(compile("\n".join(lines), f"<jaxnn {made.name}>", "exec"), scope)
+    wrapper = scope[made.name]
+    wrapper.__doc__ = kernel.__doc__
+    wrapper.__module__ = kernel.__module__
+    wrapper.__annotations__ = dict(kernel.__annotations__)
+    wrapper.__qualname__ = made.name
+    wrapper.raw = kernel
+    return wrapper
+
+
+def _sequence(value: Any, name: str, parameter: str) -> tuple[Any, ...]:
+    if isinstance(value, TensorBase) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name}(): argument '{parameter}' (position 1) must be tuple of Tensors, not {type(value).__name__}")
+    return tuple(value)
+
+
+def _into(out: Any, made: Any) -> Any:
+    """Write results into the tensors given as ``out=``."""
+    from_results = made if isinstance(made, tuple) else (made,)
+    targets = out if isinstance(out, (tuple, list)) else (out,)
+    if len(targets) != len(from_results):
+        raise TypeError(f"out= expects {len(from_results)} tensors, got {len(targets)}")
+    for target, result in zip(targets, from_results, strict=True):
+        if not isinstance(target, TensorBase):
+            raise TypeError(f"argument 'out' must be Tensor, not {type(target).__name__}")
+        if state.grad_enabled and (result._cell.source is not None or target._cell.source is not None):
+            raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+        if aval(target).shape != aval(result).shape:
+            with LOCK:
+                resize(target, aval(result).shape)
+        write_back(target, result)
+    return out
+
+
+def resize(t: TensorBase, shape: Any) -> None:
+    """Give a tensor another shape, with zeros as contents; for ``out=`` only."""
+    described = aval(t)
+    fresh = immediate.tensor_of(np.zeros(tuple(shape), described.np))
+    t._storage, t._view = fresh._storage, None
+
+
+def _inplace(wrapper: Any, public: str) -> Callable[..., Any]:
+    """``Tensor.NAME_``: the operator, its result written back."""
+
+    def inplace(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return write_back(self, wrapper(self, *args, **kwargs))
+
+    inplace.__name__ = inplace.__qualname__ = public + "_"
+    inplace.__doc__ = f"In-place version of `{public}`."
+    return inplace
+
+
+def function(
+    f: Callable[..., Any] | None = None, *, name: str | None = None, method: bool | str = True, function: bool = True
+) -> Any:
+    """Register a function on tensors that is no operator itself (it calls some): ``jaxnn.NAME`` and ``Tensor.NAME``."""
+    if f is None:
+        return functools.partial(globals()["function"], name=name, method=method, function=function)
+    public = name or f.__name__
+    if function:
+        FUNCTIONS[public] = f
+    if method:
+        METHODS[method if isinstance(method, str) else public] = f
+    return f
+
+
+def alias_of(name: str, *others: str) -> None:
+    """Give a function or method its other names."""
+    for other in others:
+        for table in (FUNCTIONS, METHODS):
+            if name in table:
+                table[other] = table[name]
+            if name + "_" in table:
+                table[other + "_"] = table[name + "_"]
+
+
+__all__ += ["overwrite"]

@@ -1,0 +1,500 @@
+"""What every tensor answers itself: description, values, gradients, Python's protocols. Operators are bound from the registry."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import weakref
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import autograd, dtypes, printing
+from .config import get_setting, in_transformation, state, x64
+from .device import device, device_of
+from .engine import LOCK, escaped_value, materialised, value_of
+from .handle import Aval, Buffer, Cell, Freed, Leaf, Storage, Tensor, TensorBase, View, alias, aval, aval_of, wrap
+from .immediate import tensor_of
+from .inplace import put_through
+from .recording import Recording
+from .registry import METHODS
+from .size import Size
+
+__all__ = ["GradFn", "bind_methods", "from_parts"]
+
+_hook_ids = itertools.count()
+
+
+class GradFn:
+    """The operator that made a tensor, as ``tensor.grad_fn`` shows it."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def name(self) -> str:
+        """PyTorch's name of the node, such as ``AddmmBackward0``."""
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<{self._name} object at {id(self):#x}>"
+
+
+def _node_name(node: Any, place: int) -> str:
+    while node.start > place or not node.avals:
+        node = node.parent
+    described = {}
+    end = node
+    for e in node.tensor_entries():
+        described[e.value] = None
+    del end
+    return _op_name(node.op, list(_argument_avals(node)), [e.value for e in node.recipe if e.kind == "static"])
+
+
+def _argument_avals(node: Any) -> Any:
+    for e in node.tensor_entries():
+        if e.value >= 0:
+            maker = node
+            while maker.start > e.value or not maker.avals:
+                maker = maker.parent
+            yield maker.avals[e.value - maker.start]
+        else:
+            yield None
+
+
+def _op_name(op: Any, avals: list[Any], statics: list[Any]) -> str:
+    return op.grad_name if isinstance(op.grad_name, str) else op.grad_name(statics, avals)
+
+
+class HookHandle:
+    """Removes a hook: ``handle.remove()``, or leaving it as a context."""
+
+    def __init__(self, hooks: Any, key: Any) -> None:
+        self._hooks, self.id = weakref.ref(hooks) if hasattr(hooks, "__weakref__") else (lambda: hooks), key
+
+    def remove(self) -> None:
+        """Remove the hook; a second call does nothing."""
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.remove()
+
+
+class _Hooks(dict):
+    __slots__ = ("__weakref__",)
+
+    def __iter__(self) -> Any:
+        return iter(list(self.values()))
+
+
+class _Methods:
+    """Collected here, attached to `TensorBase` below (its own body is in `handle`, which knows no operator)."""
+
+    shape = property(lambda self: aval(self).shape, doc="The sizes of the dimensions.")
+    dtype = property(lambda self: aval(self).dtype, doc="The element type.")
+    ndim = property(lambda self: len(aval(self).shape), doc="The number of dimensions.")
+    device = property(lambda self: device_of(aval(self).placement), doc="Where the tensor lives.")
+    itemsize = property(lambda self: aval(self).dtype.itemsize, doc="Bytes of an element.")
+    nbytes = property(lambda self: aval(self).shape.numel() * aval(self).dtype.itemsize, doc="Bytes of all elements.")
+    is_cuda = property(lambda self: device_of(aval(self).placement).type == "cuda")
+    is_cpu = property(lambda self: device_of(aval(self).placement).type == "cpu")
+    is_sparse = is_quantized = is_meta = is_mps = is_nested = is_mkldnn = property(lambda self: False)
+    layout = property(lambda self: "torch.strided")
+    names = property(lambda self: (None,) * len(aval(self).shape))
+    _version = property(lambda self: self._storage.version)
+    output_nr = property(lambda self: 0)
+    retains_grad = property(lambda self: bool(self._extra and self._extra.get("retains")))
+
+    def size(self, dim: int | None = None) -> Any:
+        """All sizes, or one."""
+        shape = aval(self).shape
+        if dim is None:
+            return shape
+        if not -len(shape) <= dim < max(len(shape), 1) or not shape:
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-max(len(shape), 1)}, {max(len(shape), 1) - 1}], but got {dim})"
+            )
+        return shape[dim]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return len(aval(self).shape)
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return aval(self).shape.numel()
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes of an element."""
+        return aval(self).dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Whether the type is a floating point type."""
+        return aval(self).dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether the type is complex."""
+        return aval(self).dtype.is_complex
+
+    def is_signed(self) -> bool:
+        """Whether the type has negative values."""
+        return aval(self).dtype.is_signed
+
+    def get_device(self) -> int:
+        """The number of the GPU, -1 on the CPU."""
+        found = device_of(aval(self).placement)
+        return -1 if found.type == "cpu" else found.index or 0
+
+    # --- gradients
+
+    def _get_requires_grad(self) -> bool:
+        return self._cell.source is not None
+
+    def _set_requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    requires_grad = property(_get_requires_grad, _set_requires_grad, doc="Whether gradients flow to or through this tensor.")
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Make a leaf collect gradients, or stop."""
+        source = self._cell.source
+        if not requires_grad:
+            if source is not None and not self.is_leaf:
+                raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
+                                   "in a subgraph that doesn't require differentiation use var_no_grad = var.detach().")  # fmt: skip
+            self._cell = Cell()
+            return self
+        if source is not None:
+            return self
+        described = aval(self).dtype
+        if not (described.is_floating_point or described.is_complex):
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        self._cell = Cell(Leaf(self))
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operator made this tensor."""
+        source = self._cell.source
+        return source is None or (type(source) is Leaf and source.tensor() is self)
+
+    def _get_grad(self) -> Any:
+        return self._grad
+
+    def _set_grad(self, value: Any) -> None:
+        if value is not None:
+            if not isinstance(value, TensorBase):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if aval(value).shape != aval(self).shape:
+                raise RuntimeError(f"assigned grad has data of a different size: expected {list(aval(self).shape)}, got {list(aval(value).shape)}")
+            if aval(value).dtype is not aval(self).dtype:
+                raise RuntimeError("assigned grad has data of a different type")
+            if aval(value).placement != aval(self).placement:
+                raise RuntimeError("assigned grad has data located on a different device")
+        self._grad = value
+
+    def _del_grad(self) -> None:
+        self._grad = None
+
+    grad = property(_get_grad, _set_grad, _del_grad, doc="The gradient that backward passes have collected, or None.")
+
+    @property
+    def grad_fn(self) -> GradFn | None:
+        """The operator that made this tensor, if gradients flow through it."""
+        source = self._cell.source
+        if source is None or self.is_leaf:
+            return None
+        if self._view is not None:
+            op, statics = self._view.steps[-1]
+            return GradFn(_op_name(op, [None], list(statics)))
+        if type(source) is Recording:
+            node = source.node if not source.closed else source.tape.tape.node if source.tape else None
+            return GradFn(_node_name(node, self._cell.source_idx) if node is not None else "Backward")
+        if type(source) is Freed:
+            return GradFn(_node_name(source.node, self._cell.source_idx))
+        op = getattr(source, "op", None)
+        return GradFn(source.name if op is None else _op_name(op, [aval(t) for t in source.inputs], []))
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+        """Add this tensor's gradients to the ``grad`` of the leaves.
+
+        Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html
+        """
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def _get_data(self) -> Any:
+        return alias(self, Cell())
+
+    def _set_data(self, value: Any) -> None:
+        if not isinstance(value, TensorBase):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self._storage = value._storage
+        self._view = value._view
+        if isinstance(self._cell, Storage):
+            self._cell = Cell(self._cell.source, self._cell.source_idx)
+
+    data = property(_get_data, _set_data, doc="The same memory without gradients.")
+
+    def detach(self) -> Any:
+        """The same memory without gradients."""
+        return alias(self, Cell())
+
+    def detach_(self) -> Any:
+        """Forget how this tensor was computed."""
+        if self._view is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._cell = Cell()
+        return self
+
+    def register_hook(self, hook: Any) -> HookHandle:
+        """Call ``hook(grad)`` whenever this tensor's gradient is computed; what it returns replaces the gradient."""
+        source = self._cell.source
+        if source is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        key = next(_hook_ids)
+        if self.is_leaf:
+            if self._extra is None:
+                self._extra = {}
+            hooks = self._extra.setdefault("hooks", {})
+        else:
+            if self._view is not None:
+                with LOCK:
+                    plain = materialised(self)
+                self._storage, self._cell, self._view = plain._storage, plain._cell, None
+                source = self._cell.source
+            table = source.hooked if type(source) is Recording else _node_hooks(source)
+            hooks = table.setdefault(self._cell.source_idx, _Hooks())
+        hooks[key] = hook
+        return HookHandle(hooks, key)
+
+    def register_post_accumulate_grad_hook(self, hook: Any) -> HookHandle:
+        """Call ``hook(tensor)`` after a backward has added to this leaf's ``grad``."""
+        if not self.is_leaf or self._cell.source is None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        if self._extra is None:
+            self._extra = {}
+        hooks = self._extra.setdefault("after", {})
+        key = next(_hook_ids)
+        hooks[key] = hook
+        return HookHandle(hooks, key)
+
+    def retain_grad(self) -> None:
+        """Keep this non-leaf tensor's gradient in ``grad``."""
+        if self._cell.source is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.is_leaf or (self._extra and self._extra.get("retains")):
+            return
+        me = weakref.ref(self)
+
+        def keep(ct: Any) -> None:
+            t = me()
+            if t is not None:
+                t._grad = ct if t._grad is None else t._grad + ct
+
+        self.register_hook(keep)
+        if self._extra is None:
+            self._extra = {}
+        self._extra["retains"] = True
+
+    # --- values
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        count = aval(self).shape.numel()
+        if count != 1:
+            raise RuntimeError(f"a Tensor with {count} elements cannot be converted to Scalar")
+        return np.asarray(value_of(self, "item()")).reshape(()).item() if not in_transformation() else _traced(self)
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return np.asarray(value_of(self, "tolist()")).tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """A writable copy as a numpy array."""
+        if self._cell.source is not None and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if device_of(aval(self).placement).type != "cpu" and not force:
+            raise TypeError(f"can't convert {device_of(aval(self).placement)} device type tensor to numpy. Use Tensor.cpu() to copy the "
+                            "tensor to host memory first.")  # fmt: skip
+        if aval(self).dtype is dtypes.bfloat16:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return np.array(value_of(self, "numpy()"))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        found = self.numpy()
+        return found if dtype is None else found.astype(dtype, copy=False)
+
+    __array_priority__ = 1000
+
+    def __jax_array__(self) -> Any:
+        return escaped_value(self)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self._cell.source is not None:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return escaped_value(self).__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return escaped_value(self).__dlpack_device__()
+
+    def __bool__(self) -> bool:
+        count = aval(self).shape.numel()
+        if count != 1:
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous" if count == 0
+                               else "Boolean value of Tensor with more than one value is ambiguous")  # fmt: skip
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        described = aval(self)
+        if described.shape.numel() != 1 or described.dtype.is_floating_point or described.dtype.is_complex:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not aval(self).shape:
+            raise TypeError("len() of a 0-d tensor")
+        return aval(self).shape[0]
+
+    def __iter__(self) -> Any:
+        if not aval(self).shape:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter([self[k] for k in range(aval(self).shape[0])])
+
+    def __contains__(self, element: Any) -> bool:
+        return bool((self == element).any())
+
+    __hash__ = object.__hash__
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        described = aval(self)
+        if isinstance(self._storage.buf, Buffer) and isinstance(self._storage.buf.array, jax.core.Tracer):
+            return f"tensor(<traced>, shape={tuple(described.shape)}, dtype={described.dtype})"
+        made_by = self.grad_fn
+        where = device_of(described.placement)
+        return printing.tensor_text(
+            np.asarray(value_of(self, "print")),
+            dtype_name=repr(described.dtype),
+            requires_grad=self._cell.source is not None,
+            grad_fn=None if made_by is None else made_by.name(),
+            device=None if where.type == "cpu" else f"{where.type}:{where.index or 0}",
+            is_parameter=getattr(self, "_is_parameter", False),
+            default_dtype=repr(dtypes.get_default_dtype()),
+        )
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __format__(self, spec: str) -> str:
+        if not aval(self).shape:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    # --- copies
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if id(self) in memo:
+            return memo[id(self)]
+        if not self.is_leaf:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
+                               "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage, "
+                               "see https://github.com/pytorch/pytorch/pull/103001")  # fmt: skip
+        made = self._like(_copied(self._storage, memo))
+        memo[id(self)] = made
+        if self._grad is not None:
+            made._grad = copy.deepcopy(self._grad, memo)
+        return made
+
+    def _like(self, storage: Storage) -> Any:
+        """A leaf like this one over another storage."""
+        made = wrap(storage)
+        made._view = None if self._view is None else View(self._view.steps, self._view.aval)
+        if self._cell.source is not None:
+            made.requires_grad_()
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError("cowardly refusing to pickle a non-leaf tensor that requires gradients; detach it first")
+        with LOCK:
+            value_of(wrap(self._storage))
+        steps = None if self._view is None else (self._view.steps, self._view.aval.shape, self._view.aval.dtype)
+        return from_parts, (type(self), self._storage, steps, self._cell.source is not None)
+
+
+def _traced(self: Any) -> Any:
+    value = value_of(self)
+    if isinstance(value, jax.core.Tracer):
+        return value.item()
+    return np.asarray(value).reshape(()).item()
+
+
+def _node_hooks(node: Any) -> Any:
+    if not hasattr(node, "hooks"):
+        node.hooks = {}
+    return node.hooks
+
+
+def _copied(s: Storage, memo: dict[int, Any]) -> Storage:
+    found = memo.get(id(s))
+    if found is None:
+        array = value_of(wrap(s), "deepcopy")
+        if isinstance(array, jax.core.Tracer):
+            fresh = array
+        else:
+            with x64(True):
+                fresh = np.array(array) if isinstance(array, np.ndarray) else jax.numpy.copy(array)
+        found = memo[id(s)] = Storage.concrete(fresh, s.aval, owned=True)
+        memo.setdefault(id(memo), []).append(s)
+    return found
+
+
+def _storage_of(array: np.ndarray) -> Storage:
+    return tensor_of(array)._storage
+
+
+def _reduce_storage(self: Storage) -> Any:
+    """Pickle keeps shared storages shared: it writes each one once."""
+    return _storage_of, (np.asarray(value_of(wrap(self))),)
+
+
+def from_parts(kind: type, storage: Storage, steps: Any, requires_grad: bool) -> Any:
+    """A tensor from a pickle."""
+    made = wrap(storage)
+    if steps is not None:
+        made._view = View(steps[0], aval_of(tuple(steps[1]), steps[2].np, storage.aval.placement))
+    if hasattr(kind, "_from_tensor"):
+        return kind._from_tensor(made, requires_grad)
+    return made.requires_grad_() if requires_grad else made
+
+
+def bind_methods() -> None:
+    """Attach everything to `TensorBase`: the methods above, then every registered operator."""
+    for name, value in vars(_Methods).items():
+        if name not in ("__dict__", "__weakref__", "__module__", "__doc__", "__annotations__", "__qualname__"):
+            setattr(TensorBase, name, value)
+    Storage.__reduce__ = _reduce_storage  # type: ignore[method-assign]
+    for name, value in METHODS.items():
+        if not hasattr(TensorBase, name) or name.startswith("__"):
+            setattr(TensorBase, name, value)
+
+
