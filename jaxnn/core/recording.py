@@ -11,6 +11,7 @@ Gradient sources have the same form: the result of that number, or ``~slot`` of 
 
 from __future__ import annotations
 
+import dis
 import itertools
 import os
 import sys
@@ -18,7 +19,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax._src.lax.lax import _convert_element_type
 
@@ -170,8 +170,7 @@ def count_growth() -> None:
 
 def weak_number(packed: jax.Array, slot: int) -> jax.Array:
     """One packed Python number as the 0-d array that promotes like a Python number."""
-    dtype = {"f": jnp.float64, "i": jnp.int64, "c": jnp.complex128}[packed.dtype.kind]
-    return _convert_element_type(packed[slot], dtype, weak_type=True)
+    return _convert_element_type(packed[slot], np.dtype(packed.dtype), weak_type=True)
 
 
 def evaluate(recipe: tuple[Entry, ...], read: Callable[[int], Any], scalars: tuple[Any, Any, Any]) -> list[Any]:
@@ -189,6 +188,7 @@ def evaluate(recipe: tuple[Entry, ...], read: Callable[[int], Any], scalars: tup
     return arguments
 
 
+_RAISE = dis.opmap["RAISE_VARARGS"]
 _inferred: dict[Any, Any] = {}
 _ONE_NUMBER = (np.zeros(1, np.float64), np.zeros(1, np.int64), np.zeros(1, np.complex128))
 
@@ -256,11 +256,11 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
 def translated(error: Exception, op: Any, avals: list[Aval]) -> Exception:
     """The error a user sees: a kernel's own as it is, one from inside JAX as PyTorch's RuntimeError with the operands."""
     trace = error.__traceback__
-    module = ""
-    while trace is not None:
-        module = trace.tb_frame.f_globals.get("__name__", "")
+    while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if not module.startswith(("jax.", "jax", "numpy")) or module.startswith("jaxnn"):
+    # JAX cuts its own frames off a traceback, so the last one is a kernel's either way: is it at a `raise`?
+    if trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == _RAISE:
+        error.__notes__ = []
         return error.with_traceback(None)
     text = str(error).strip().split("\n--------------------")[0]
     return RuntimeError(f"{op.name}({', '.join(map(repr, avals))}): {text}")
