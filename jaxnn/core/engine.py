@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -545,13 +546,31 @@ def _lone_count() -> int:
 _LONE = _lone_count()
 
 
+#: A program that allocates more than this is checked against the memory there is. XLA runs behind our back, so that no memory
+#: is told only when the results are read, the inputs gone: such a program runs without donating and is awaited.
+_LARGE = 256 << 20
+
+
+def available_memory(placement: Any) -> int:
+    """Bytes free where a program would run; a large number where nobody tells."""
+    where = placement if isinstance(placement, jax.Device) else next(iter(placement.device_set))
+    stats = where.memory_stats() if where.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 62
+
+
 def _run(rec: Recording, program: Program, wanted: tuple[int, ...], keep: frozenset[int]) -> None:
     leaves = rec.leaves
+    careful = program.size > _LARGE and program.size > available_memory(rec.placement) // 2
     donated = []
     for slot in program.donated:
         buf = leaves[slot]
         array = buf.array
-        if not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1) and type(array) is not np.ndarray:
+        if careful or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1) and type(array) is not np.ndarray:
             array = jax.numpy.copy(array)
         donated.append(array)
     kept = []
@@ -567,6 +586,8 @@ def _run(rec: Recording, program: Program, wanted: tuple[int, ...], keep: frozen
     with x64(True), _interrupts_deferred():
         try:
             outputs, extra = program.call(donated, kept, *rec.scalars())
+            if careful:
+                jax.block_until_ready((outputs, extra))
         except Exception as error:
             _salvage(rec, wanted, keep, error)
             return
@@ -655,9 +676,6 @@ def _salvage(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int], erro
     leaves = [b.array for b in rec.leaves]
     with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
         env, vjps, failed = interpret(path, leaves, rec.scalars(), keep, tolerant=True)
-        for value in env.values():
-            if isinstance(value, jax.Array) and not in_transformation():
-                value.block_until_ready()
     before = {id(s): (s, buf, aval) for s, buf, aval in reversed(rec.overwritten)}
     inputs = {id(a) for a in leaves}
     for place in wanted:
@@ -779,3 +797,16 @@ def shape_of(t: TensorBase) -> Size:
 
 
 __all__ += ["BoundTape", "Number", "escaped_value", "materialised", "overwrite", "shape_of"]
+
+
+def seal(cause: str) -> None:
+    """Cut, and make what is recorded from now on a later part of the graph than everything before."""
+    cut(cause)
+    rec = state.recording
+    if rec is not None and not rec.closed:
+        rec.closed = True
+        state.recordings.pop(rec.placement, None)
+        open_recording(rec.placement)
+
+
+__all__ += ["seal"]

@@ -83,7 +83,7 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
         container = type(result) if isinstance(result, (tuple, list)) else None
         results = strong(result, container)
     outs = list(results) if container is not None else [results]
-    placement = aval(tensors[0]).placement
+    placement = aval(tensors[0]).placement if tensors else default_placement()
     tracked = state.grad_enabled and op.differentiable and any(t._cell.source is not None for t in tensors)
     if op.view is not None:
         return _view(op, args, outs[0], tracked)

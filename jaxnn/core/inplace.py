@@ -50,7 +50,8 @@ def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
     return new
 
 
-_PUT = _Kernel("copy_slices", _put, "CopySlices")
+#: Its last argument is (operator, arguments) pairs; numbers among them (an index in a loop) are inputs of the program.
+_PUT = _Kernel("copy_slices", _put, "CopySlices", lists=True)
 
 
 def check_writable(t: TensorBase, what: str = "used in an in-place operation") -> None:

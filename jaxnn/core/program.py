@@ -230,6 +230,10 @@ def interpret(
             else:
                 result = strong(node.op.kernel(*evaluate(node.recipe, read, scalars)), node.container)
                 outs = result if node.container is not None else (result,)
+            if tolerant:  # an error of running, such as no memory, comes late
+                for out in outs:
+                    if isinstance(out, jax.Array) and not isinstance(out, jax.core.Tracer):
+                        out.block_until_ready()
         except _Poisoned as poisoned:
             outs = [poisoned.poison] * len(node.avals)
         except Exception as error:
@@ -286,7 +290,7 @@ def make_tape(path: list[Node], keep: frozenset[int], vjps: dict[int, Any], leav
 class Program:
     """A compiled path: which results it returns, which inputs it may destroy, and the tape that it leaves."""
 
-    __slots__ = ("call", "donated", "kept", "sources", "tape", "tape_key", "wanted")
+    __slots__ = ("call", "donated", "kept", "size", "sources", "tape", "tape_key", "wanted")
 
     def __init__(
         self, node: Node, rec: Any, wanted: tuple[int, ...], keep: frozenset[int], donate: frozenset[int], pinned: dict[int, Any]
@@ -327,16 +331,25 @@ class Program:
             return outputs, extra
 
         with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
-            arrays = [b.array for b in rec.leaves]
-            arguments = ([arrays[s] for s in self.donated], [arrays[s] for s in self.kept], *rec.scalars())
             device = rec.placement if isinstance(rec.placement, jax.Device) else None
             with jax.default_device(device):
-                jitted = jax.jit(run, donate_argnums=(0,))
-                traced = jitted.trace(*arguments)
+                traced = jax.jit(run, donate_argnums=(0,)).trace(*self._arguments(rec))
+                returned = {s[1] for s in self.sources if s is not None and s[0] == "input"}
+                if returned & set(self.donated):  # an input that is also a result must stay
+                    self.donated = tuple(s for s in self.donated if s not in returned)
+                    self.kept = tuple(s for s in range(count) if s not in self.donated)
+                    traced = jax.jit(run, donate_argnums=(0,)).trace(*self._arguments(rec))
                 if pinned:
-                    jitted = jax.jit(run, donate_argnums=(0,), out_shardings=self._shardings(pinned, traced))
-                    traced = jitted.trace(*arguments)
+                    shardings = self._shardings(pinned, traced)
+                    traced = jax.jit(run, donate_argnums=(0,), out_shardings=shardings).trace(*self._arguments(rec))
                 self.call = traced.lower().compile()
+        needed = self.call.memory_analysis()
+        #: Bytes that a run allocates.
+        self.size = 0 if needed is None else needed.temp_size_in_bytes + needed.output_size_in_bytes
+
+    def _arguments(self, rec: Any) -> Any:
+        arrays = [b.array for b in rec.leaves]
+        return ([arrays[s] for s in self.donated], [arrays[s] for s in self.kept], *rec.scalars())
 
     def _shardings(self, pinned: dict[int, Any], traced: Any) -> Any:
         """Updated storages keep their sharding; the compiler is free with the rest."""

@@ -1,0 +1,486 @@
+"""Activation functions.
+
+Where a derivative has two candidates (0 of relu, the corners of hardtanh, ...) the comparisons below choose the one of
+PyTorch, so `<` and `<=` are not interchangeable here.
+Source: https://docs.pytorch.org/docs/stable/nn.functional.html#non-linear-activation-functions
+"""
+
+import math
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxnn.core import dtypes
+from jaxnn.core.registry import op, write_back
+from jaxnn.nn.functional.common import (
+    absolute,
+    float32_inside,
+    normal_dim,
+    require_float,
+    require_real_float,
+    scalar_name,
+)
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+# --- kernels -----------------------------------------------------------------------------------------------------
+
+
+def _promoted(input: Array) -> Array:
+    """Integers and booleans as the default floating type."""
+    if jnp.issubdtype(input.dtype, jnp.inexact):
+        return input
+    return input.astype(dtypes.get_default_dtype().np)
+
+
+def _require_ordered(input: Array, bool_message: str) -> None:
+    if input.dtype == jnp.bool_:
+        raise RuntimeError(bool_message)
+    if jnp.issubdtype(input.dtype, jnp.complexfloating):
+        raise NotImplementedError("clamp is not supported for complex types")
+
+
+def _inside(input: Array, low: Any, high: Any, value: Array, outside: Array) -> Array:
+    """`value` strictly between the limits; elsewhere (NaN too) `outside`, with derivative 0."""
+    return jnp.where((input > low) & (input < high), value, lax.stop_gradient(outside))
+
+
+@op(method=False, name="relu")
+def _relu(input: Array) -> Array:
+    _require_ordered(input, "Boolean inputs not supported for relu")
+    return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
+
+
+@op(method=False, name="hardtanh")
+def _hardtanh(input: Array, min_val: float, max_val: float) -> Array:
+    _require_ordered(input, "Bool inputs not supported for hardtanh")
+    if jnp.issubdtype(input.dtype, jnp.unsignedinteger) and min_val < 0:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    low, high = (jnp.asarray(v).astype(input.dtype) for v in (min_val, max_val))
+    return _inside(input, low, high, input, jnp.clip(input, low, high))
+
+
+@op(method=False, name="silu")
+@float32_inside
+def _silu(input: Array) -> Array:
+    require_float(input, "silu_cpu")
+    return input * lax.logistic(input)
+
+
+@op(method=False, name="mish")
+@float32_inside
+def _mish(input: Array) -> Array:
+    require_real_float(input, "mish_cpu")
+    # tanh(log(1 + e)) = e (e + 2) / (e (e + 2) + 2); from 20 on it is 1 in every floating type.
+    e = jnp.exp(jnp.minimum(input, 20))
+    n = e * (e + 2)
+    return input * (n / (n + 2))
+
+
+def _scaled_elu(input: Array, alpha: Any, scale: Any, slope: Any) -> Array:
+    positive = input > 0
+    # The other branch of `where` must stay finite, or its infinite derivative times zero is NaN.
+    below = jnp.where(positive, jnp.zeros((), input.dtype), input)
+    return jnp.where(positive, input * scale, jnp.expm1(below * slope) * (alpha * scale))
+
+
+@op(method=False, name="elu")
+@float32_inside
+def _elu(input: Array, alpha: float = 1.0, scale: float = 1.0) -> Array:
+    require_real_float(input, "elu_cpu")
+    return _scaled_elu(input, alpha, scale, 1.0)
+
+
+@op(method=False, name="celu")
+@float32_inside
+def _celu(input: Array, alpha: float) -> Array:
+    require_real_float(input, "elu_cpu")
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    return _scaled_elu(input, alpha, 1.0, 1.0 / alpha)
+
+
+def _leaky(input: Array, slope: Any) -> Array:
+    return jnp.where(input > 0, input, input * slope)
+
+
+@op(method=False, name="leaky_relu")
+@float32_inside
+def _leaky_relu(input: Array, negative_slope: float) -> Array:
+    require_real_float(input, "leaky_relu_cpu")
+    return _leaky(input, negative_slope)
+
+
+@op(method=False, name="rrelu", grad_name="RreluWithNoiseBackward0")
+@float32_inside
+def _rrelu(input: Array, lower: float, upper: float) -> Array:
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
+    require_real_float(input, "leaky_relu_cpu")
+    return _leaky(input, (lower + upper) / 2)
+
+
+@op(method=False, name="hardsigmoid")
+@float32_inside
+def _hardsigmoid(input: Array) -> Array:
+    require_real_float(input, "hardsigmoid_cpu")
+    return _inside(input, -3, 3, input + 3, jnp.clip(input + 3, 0, 6)) / 6
+
+
+@op(method=False, name="hardswish")
+@float32_inside
+def _hardswish(input: Array) -> Array:
+    require_real_float(input, "hardswish_cpu")
+    return jnp.where(input <= -3, 0.0, jnp.where(input >= 3, input, input * ((input + 3) / 6)))
+
+
+@op(method=False, name="threshold")
+def _threshold(input: Array, threshold: float, value: float) -> Array:
+    if input.dtype == jnp.bool_ or jnp.issubdtype(input.dtype, jnp.complexfloating):
+        raise NotImplementedError(f"\"threshold_cpu\" not implemented for '{scalar_name(input)}'")
+    threshold, value = (jnp.asarray(v).astype(input.dtype) for v in (threshold, value))
+    return jnp.where(input <= threshold, value, input)
+
+
+@op(method=False, name="softmax")
+@float32_inside
+def _softmax(input: Array, dim: int) -> Array:
+    dim = normal_dim(dim, input.ndim)
+    require_real_float(input, "softmax_lastdim_kernel_impl")
+    return jax.nn.softmax(input, axis=dim) if input.ndim else jax.nn.softmax(input[None])[0]
+
+
+@op(method=False, name="log_softmax")
+@float32_inside
+def _log_softmax(input: Array, dim: int) -> Array:
+    dim = normal_dim(dim, input.ndim)
+    require_real_float(input, "log_softmax_lastdim_kernel_impl")
+    return jax.nn.log_softmax(input, axis=dim) if input.ndim else jax.nn.log_softmax(input[None])[0]
+
+
+@op(method=False, name="softmin", grad_name="SoftmaxBackward0")
+def _softmin(input: Array, dim: int) -> Array:
+    if input.dtype == jnp.bool_:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. "
+            "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return _softmax(-input, dim)
+
+
+# --- softmax family ----------------------------------------------------------------------------------------------
+
+
+def _softmax_arguments(name: str, input: Any, dim: Any, stacklevel: int, dtype: Any) -> tuple[Any, int]:
+    """The input, cast where asked for, and the dimension: the implicit one, with PyTorch's warning, where None."""
+    if dim is None:
+        warnings.warn(
+            f"Implicit dimension choice for {name} has been deprecated. "
+            "Change the call to include dim=X as an argument.",
+            stacklevel=stacklevel + 1,
+        )
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+    if not isinstance(dim, int):
+        raise TypeError(f"{name}(): argument 'dim' (position 1) must be int, not {type(dim).__name__}")
+    return (input if dtype is None else _cast(input, dtypes.of(dtype))), dim
+
+
+@op(method=False, name="to", grad_name="ToCopyBackward0")
+def _cast(input: Array, dtype: dtypes.dtype) -> Array:
+    return input.astype(dtype.np)
+
+
+def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """Exponentials divided by their sum along `dim`, in `dtype` where given.
+
+    Without `dim` it is 0 for 0, 1 and 3 dimensions, else 1, with a UserWarning.
+    Raises IndexError when `dim` is out of range, NotImplementedError for integers.
+    """
+    return _softmax(*_softmax_arguments("softmax", input, dim, _stacklevel, dtype))
+
+
+def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """Logarithm of the softmax, computed without ever forming it. Arguments and errors are those of `softmax`."""
+    return _log_softmax(*_softmax_arguments("log_softmax", input, dim, _stacklevel, dtype))
+
+
+def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """Softmax of the negated input. Arguments and errors are those of `softmax`."""
+    return _softmin(*_softmax_arguments("softmin", input, dim, _stacklevel, dtype))
+
+
+# --- functions without an in-place form --------------------------------------------------------------------------
+
+
+@op(method=False)
+@float32_inside
+def sigmoid(input: Array) -> Array:
+    """1 / (1 + exp(-x)); integers give the default floating type."""
+    return lax.logistic(_promoted(input))
+
+
+@op(method=False)
+@float32_inside
+def tanh(input: Array) -> Array:
+    """Hyperbolic tangent; integers give the default floating type."""
+    return jnp.tanh(_promoted(input))
+
+
+@op(method=False)
+@float32_inside
+def gelu(input: Array, approximate: str = "none") -> Array:
+    """x times the normal distribution function of x, or its approximation by tanh with `approximate="tanh"`.
+
+    Raises RuntimeError for another `approximate`. Source: https://arxiv.org/abs/1606.08415
+    """
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    require_real_float(input, "GeluKernelImpl")
+    if approximate == "tanh":
+        inner = math.sqrt(2 / math.pi) * (input + 0.044715 * (input * input * input))
+        return 0.5 * input * (1 + jnp.tanh(inner))
+    return input * 0.5 * (1 + lax.erf(input * math.sqrt(0.5)))
+
+
+@op(method=False)
+@float32_inside
+def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
+    """log(1 + exp(beta x)) / beta, and x itself where beta x is above the threshold."""
+    require_real_float(input, "softplus_cpu")
+    linear = input * beta > threshold
+    curved = jnp.where(linear, jnp.zeros((), input.dtype), input)
+    return jnp.where(linear, input, jnp.log1p(jnp.exp(curved * beta)) / beta)
+
+
+@op(method=False, grad_name="DivBackward0")
+@float32_inside
+def softsign(input: Array) -> Array:
+    """x / (1 + abs(x)); integers give the default floating type."""
+    if input.dtype == jnp.bool_:
+        raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
+    return _promoted(input) / (1 + absolute(_promoted(input)))
+
+
+@op(method=False)
+@float32_inside
+def softshrink(input: Array, lambd: float = 0.5) -> Array:
+    """x moved towards zero by lambd, zero within [-lambd, lambd]. Raises RuntimeError for a negative lambd."""
+    require_real_float(input, "softshrink_check")
+    if not 0 <= lambd <= float(jnp.finfo(input.dtype).max):
+        raise RuntimeError(
+            f"lambda must be in range [0, {float(jnp.finfo(input.dtype).max):g}] "
+            f"for input dtype {scalar_name(input)}, but found {lambd:g}"
+        )
+    # NaN stays NaN, with derivative 0.
+    return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, 0 * input))
+
+
+@op(method=False)
+def hardshrink(input: Array, lambd: float = 0.5) -> Array:
+    """x, and zero within [-lambd, lambd]."""
+    require_real_float(input, "hardshrink_cpu")
+    outside = (input < -lambd) | (input > lambd)
+    return jnp.where(outside, input, lax.stop_gradient(jnp.where(input != input, input, jnp.zeros((), input.dtype))))
+
+
+@op(method=False, grad_name="SubBackward0")
+@float32_inside
+def tanhshrink(input: Array) -> Array:
+    """x - tanh(x); integers give the default floating type."""
+    if input.dtype == jnp.bool_:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. "
+            "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return _promoted(input) - jnp.tanh(_promoted(input))
+
+
+@op(method=False, grad_name="LogSigmoidBackward0")
+@float32_inside
+def logsigmoid(input: Array) -> Array:
+    """log(1 / (1 + exp(-x))), stable for large negative x."""
+    require_real_float(input, "log_sigmoid_cpu")
+    negative = input < 0
+    return jnp.where(negative, input, 0.0) - jnp.log1p(jnp.exp(jnp.where(negative, input, -input)))
+
+
+@op(method=False)
+@float32_inside
+def glu(input: Array, dim: int = -1) -> Array:
+    """First half along `dim` times the sigmoid of the second half.
+
+    Shapes: `(*, 2n, *)` to `(*, n, *)`. Raises RuntimeError when the halves differ in size.
+    Source: https://arxiv.org/abs/1612.08083
+    """
+    if input.ndim == 0:
+        raise RuntimeError("glu does not support scalars because halving size must be even")
+    dim = normal_dim(dim, input.ndim)
+    if input.shape[dim] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
+    require_real_float(input, "glu_cpu")
+    first, second = jnp.split(input, 2, axis=dim)
+    return first * lax.logistic(second)
+
+
+@op(method=False, grad_name="PreluKernelBackward0")
+def prelu(input: Array, weight: Array) -> Array:
+    """x, and weight times x where x is not positive.
+
+    Shapes: input `(N, C, *)`, weight `()`, `(1)` or `(C)`. Raises RuntimeError when they do not fit.
+    Source: https://arxiv.org/abs/1502.01852
+    """
+    if input.dtype != weight.dtype:
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {scalar_name(input)} and {scalar_name(weight)}")
+    if weight.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
+    if weight.size != 1:
+        if input.ndim == 0:
+            raise RuntimeError("Not allow zero-dim input tensor.")
+        channels = input.shape[1] if input.ndim > 1 else 1
+        if channels != weight.size:
+            raise RuntimeError(
+                "Mismatch of parameter numbers and input channel size. "
+                f"Found parameter numbers = {weight.size} and channel size = {channels}."
+            )
+    require_real_float(input, "prelu_cpu")
+    if weight.size == 1:
+        return _leaky(input, weight.reshape(()))
+    return _leaky(input, weight.reshape(-1, *(1,) * (input.ndim - 2)))
+
+
+# --- functions with an in-place form -----------------------------------------------------------------------------
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """max(0, x); the derivative at 0 is 0."""
+    result = _relu(input)
+    return write_back(input, result) if inplace else result
+
+
+def relu6(input: Any, inplace: bool = False) -> Any:
+    """min(max(0, x), 6)."""
+    result = _hardtanh(input, 0.0, 6.0)
+    return write_back(input, result) if inplace else result
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """x limited to [min_val, max_val]. Raises ValueError when min_val is greater than max_val."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    result = _hardtanh(input, min_val, max_val)
+    return write_back(input, result) if inplace else result
+
+
+def silu(input: Any, inplace: bool = False) -> Any:
+    """x times its sigmoid."""
+    result = _silu(input)
+    return write_back(input, result) if inplace else result
+
+
+def mish(input: Any, inplace: bool = False) -> Any:
+    """x times the tanh of its softplus. Source: https://arxiv.org/abs/1908.08681"""
+    result = _mish(input)
+    return write_back(input, result) if inplace else result
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """x, and alpha (exp(x) - 1) where x is not positive. Source: https://arxiv.org/abs/1511.07289"""
+    result = _elu(input, alpha)
+    return write_back(input, result) if inplace else result
+
+
+def selu(input: Any, inplace: bool = False) -> Any:
+    """The elu whose fixed scale and alpha keep mean 0 and variance 1. Source: https://arxiv.org/abs/1706.02515"""
+    result = _elu(input, _SELU_ALPHA, _SELU_SCALE)
+    return write_back(input, result) if inplace else result
+
+
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """x, and alpha (exp(x / alpha) - 1) where x is not positive. Raises RuntimeError for alpha 0."""
+    result = _celu(input, alpha)
+    return write_back(input, result) if inplace else result
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """x, and negative_slope x where x is not positive."""
+    result = _leaky_relu(input, negative_slope)
+    return write_back(input, result) if inplace else result
+
+
+def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Any:
+    """The leaky relu with slope (lower + upper) / 2.
+
+    Raises RuntimeError when lower is above upper, NotImplementedError for `training=True` (random slopes).
+    """
+    if training:
+        raise NotImplementedError("rrelu: training=True (random slopes) is not implemented")
+    result = _rrelu(input, lower, upper)
+    return write_back(input, result) if inplace else result
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+    """relu6(x + 3) / 6."""
+    result = _hardsigmoid(input)
+    return write_back(input, result) if inplace else result
+
+
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """x relu6(x + 3) / 6. Source: https://arxiv.org/abs/1905.02244"""
+    result = _hardswish(input)
+    return write_back(input, result) if inplace else result
+
+
+def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+    """x where it is above the threshold, else value."""
+    result = _threshold(input, threshold, value)
+    return write_back(input, result) if inplace else result
+
+
+def relu_(input: Any) -> Any:
+    """`relu` in place."""
+    return relu(input, inplace=True)
+
+
+def hardtanh_(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """`hardtanh` in place."""
+    return hardtanh(input, min_val, max_val, inplace=True)
+
+
+def elu_(input: Any, alpha: float = 1.0) -> Any:
+    """`elu` in place."""
+    return elu(input, alpha, inplace=True)
+
+
+def selu_(input: Any) -> Any:
+    """`selu` in place."""
+    return selu(input, inplace=True)
+
+
+def celu_(input: Any, alpha: float = 1.0) -> Any:
+    """`celu` in place."""
+    return celu(input, alpha, inplace=True)
+
+
+def leaky_relu_(input: Any, negative_slope: float = 0.01) -> Any:
+    """`leaky_relu` in place."""
+    return leaky_relu(input, negative_slope, inplace=True)
+
+
+def rrelu_(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Any:
+    """`rrelu` in place."""
+    return rrelu(input, lower, upper, training, inplace=True)
+
+
+def threshold_(input: Any, threshold: float, value: float) -> Any:
+    """`threshold` in place."""
+    return _threshold_in_place(input, threshold, value)
+
+
+# The parameter of `threshold_` hides the function of the same name.
+def _threshold_in_place(input: Any, limit: float, value: float) -> Any:
+    return threshold(input, limit, value, inplace=True)

@@ -1,0 +1,124 @@
+"""Distances and similarities between vectors, and the norm they are made of."""
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxnn.core import dtypes
+from jaxnn.core.registry import op
+from jaxnn.nn.functional.common import (
+    absolute,
+    is_floating,
+    normal_dim,
+    promoted,
+    require_broadcast,
+    scalar_name,
+    value_of,
+    widen,
+)
+
+
+def vector_norm(x: Array, p: float, dims: tuple[int, ...], keepdim: bool = False) -> Array:
+    """The p-norm over `dims`, with PyTorch's derivatives: 0 at the zero vector, shared evenly by equal extremes."""
+    options: dict[str, Any] = {"axis": dims, "keepdims": keepdim}
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        square = jnp.square(x.real) + jnp.square(x.imag)
+        size = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
+    else:
+        size = absolute(x)
+    if p == 0:
+        return jnp.sum((size != 0).astype(size.dtype), **options)
+    if p == math.inf:
+        return jnp.max(size, **options)
+    if p == -math.inf:
+        return jnp.min(size, **options)
+    if p == 1:
+        return jnp.sum(size, **options)
+    # Below, the inner `where` keeps the derivative of the branch that is not taken finite.
+    if p == 2:
+        total = jnp.sum(jnp.square(size), **options)
+    else:
+        total = jnp.sum(jnp.where(size == 0, math.inf if p < 0 else 0.0, jnp.where(size == 0, 1, size) ** p), **options)
+    root = jnp.where(total == 0, 1, total)
+    return jnp.where(total == 0, 0, jnp.sqrt(root) if p == 2 else root ** (1 / p))
+
+
+@op(method=False, grad_name="SumBackward1")
+def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:
+    """Cosine of the angle between vectors along `dim`; norms count as at least `eps`.
+
+    Shapes: two that broadcast to `(*, D, *)`; result `(*, *)`.
+    Raises IndexError for a dimension out of range, RuntimeError for shapes that do not broadcast and for integers.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cosine_similarity.html
+    """
+    a, b = promoted(x1, x2)
+    if not is_floating(a):
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {scalar_name(a)}")
+    require_broadcast(a.shape, b.shape)
+    a, b = jnp.broadcast_arrays(a, b)
+    dim = normal_dim(dim, a.ndim)
+    dims = (dim,) if a.ndim else ()
+
+    def unit(x: Array) -> Array:
+        norm = vector_norm(x, 2, dims, keepdim=True)
+        # The limit changes the value only: gradients still pass through a norm below eps.
+        return x / value_of(jnp.maximum(norm, eps), norm)
+
+    return jnp.sum(unit(widen(a)) * unit(widen(b)), axis=dims).astype(a.dtype)
+
+
+def _float_difference(x1: Array, x2: Array) -> Array:
+    require_broadcast(x1.shape, x2.shape)
+    if x1.dtype == x2.dtype == jnp.bool_:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. "
+            "Use the `^` or `logical_xor()` operator instead."
+        )
+    a, b = promoted(x1, x2)
+    if not jnp.issubdtype(a.dtype, jnp.inexact):
+        a, b = (x.astype(dtypes.get_default_dtype().np) for x in (a, b))
+    return widen(a) - widen(b)
+
+
+@op(method=False, grad_name="NormBackward1")
+def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
+    """The p-norm of x1 - x2 + eps over the last dimension.
+
+    Shapes: two that broadcast to `(*, D)`; result `(*)`, or `(*, 1)` with `keepdim`.
+    Raises RuntimeError for shapes that do not broadcast.
+    """
+    difference = _float_difference(x1, x2)
+    dims = (-1,) if difference.ndim else ()
+    result = vector_norm(difference + eps, p, dims, keepdim)
+    common = promoted(x1, x2)[0].dtype
+    return result.astype(common if jnp.issubdtype(common, jnp.floating) else result.dtype)
+
+
+@op(method=False)
+def pdist(input: Array, p: float = 2) -> Array:
+    """The p-norm distance of every pair of rows, in the order (0, 1), (0, 2), ..., (1, 2), ...
+
+    Shapes: `(N, D)` to `(N (N - 1) / 2)`. Raises RuntimeError for other shapes, integers and negative p.
+    """
+    if input.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    if not is_floating(input):
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    first, second = np.triu_indices(input.shape[0], 1)
+    x = widen(input)
+    difference = x[first] - x[second]
+    if difference.size == 0:
+        return jnp.zeros(len(first), input.dtype)
+    if p == math.inf:
+        # Every component that attains the maximum gets the whole gradient here, unlike in a norm.
+        size = absolute(difference)
+        largest = lax.stop_gradient(jnp.max(size, axis=1))
+        result = value_of(largest, jnp.sum(jnp.where(size == largest[:, None], size, 0), axis=1))
+    else:
+        result = vector_norm(difference, p, (1,))
+    return result.astype(input.dtype)

@@ -1,0 +1,60 @@
+"""How the kernels make JAX primitives of their own: one definition, and a formulation a platform."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+
+def make_primitive(name: str, plain: Callable[..., Any], on_cpu: Callable[..., Any] | None = None) -> Primitive:
+    """A primitive with one result that computes `plain(*arrays, **static)`.
+
+    `plain` uses JAX's own operations: it defines shapes and `vmap`, and runs on accelerators and wherever several
+    devices share the program. `on_cpu` computes the same and is what a single CPU runs. Derivatives are the caller's
+    to add.
+    """
+    primitive = Primitive(name)
+
+    def abstract(*avals: Any, **static: Any) -> Any:
+        structs = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in avals]
+        with jax.enable_x64(True):
+            out = jax.eval_shape(functools.partial(plain, **static), *structs)
+        return jax.core.ShapedArray(out.shape, out.dtype)
+
+    def batch(operands: Any, dims: Any, **static: Any) -> Any:
+        return jax.vmap(functools.partial(plain, **static), in_axes=tuple(dims))(*operands), 0
+
+    def lower(ctx: Any, *operands: Any, fast: Callable[..., Any] | None, **static: Any) -> Any:
+        # A fence hides its inside from the partitioner: several devices get the plain formulation.
+        alone = getattr(ctx.module_context.axis_context, "num_devices", None) == 1
+        chosen = fast if fast is not None and alone else plain
+
+        def run(*values: Any) -> Any:
+            # A program may be lowered outside the context that it was traced in.
+            with jax.enable_x64(True):
+                return chosen(*values, **static)
+
+        return mlir.lower_fun(run, multiple_results=False)(ctx, *operands)
+
+    primitive.def_impl(lambda *operands, **static: _run(primitive, tuple(static))(*operands, **static))
+    primitive.def_abstract_eval(abstract)
+    batching.primitive_batchers[primitive] = batch
+    mlir.register_lowering(primitive, functools.partial(lower, fast=None))
+    if on_cpu is not None:
+        mlir.register_lowering(primitive, functools.partial(lower, fast=on_cpu), platform="cpu")
+    return primitive
+
+
+@functools.cache
+def _run(primitive: Primitive, static: tuple[str, ...]) -> Callable[..., Any]:
+    return jax.jit(primitive.bind, static_argnames=static)
+
+
+def on_a_mesh(*arrays: Any) -> bool:
+    """Whether an array's type says how it is sharded; our primitives know no such types, JAX's operations do."""
+    return any(not jax.typeof(a).sharding.mesh.empty for a in arrays)

@@ -1,0 +1,182 @@
+"""How Flax takes a module apart and puts it together again.
+
+Children go out under their own names, in the order of the names (Flax's states are sorted; any other order would hand a
+value to the wrong child at `nnx.merge`), and come back in registration order. Plain tensors and jax arrays among the
+attributes are leaves. Everything else travels in one static box.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from flax.nnx import graphlib
+from flax.nnx.pytreelib import PytreeState
+
+from jaxnn.core.config import in_transformation
+from jaxnn.core.engine import escaped_value
+from jaxnn.core.handle import Tensor, TensorBase
+from jaxnn.core.immediate import tensor_of
+
+__all__ = ["GraphProtocol", "StaticBox"]
+
+#: The box's name among the children. Sorts first; no attribute can be called so.
+_BOX = "\0attributes"
+_OWN = ("_pytree__state", "_pytree__nodes", "_box")
+
+
+def _snapshot(value: Any) -> Any:
+    """A value that can be compared later: containers that may be changed in place are copied."""
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return kind, tuple(_snapshot(v) for v in value)
+    if kind is dict or kind is OrderedDict:
+        return kind, tuple((k, _snapshot(v)) for k, v in value.items())
+    if kind is set:
+        return kind, frozenset(value)
+    if kind is np.ndarray:
+        return value.copy()
+    return value
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two snapshots are equal: by identity, then by an ``==`` that may fail."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if type(a) is tuple:
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    try:
+        if type(a) is np.ndarray:
+            return a.dtype == b.dtype and np.array_equal(a, b)
+        return bool(a == b)
+    except Exception:  # a user's __eq__ may do anything; different is always right, only slower
+        return False
+
+
+class StaticBox:
+    """The attributes of a module that are neither children nor arrays, compared by value.
+
+    Numbers that a call changed before (``self.calls += 1``) are counters: they do not count in the comparison, so that
+    `nnx.jit` does not trace again at every call, and on the way out they carry their change.
+    """
+
+    __slots__ = ("attributes", "changes", "counters", "key", "names", "tensors")
+
+    def __init__(self, attributes: dict[str, Any], tensors: frozenset[str], counters: frozenset[str], before: Any) -> None:
+        self.attributes = attributes
+        self.tensors = tensors
+        self.changes: dict[str, Any] = {}
+        if before is not None:
+            for name, value in attributes.items():
+                old = before.attributes.get(name)
+                if type(value) in (int, float) and type(old) is type(value) and value != old:
+                    self.changes[name] = value - old
+        self.counters = counters | before.counters | frozenset(self.changes) if before is not None else counters
+        self.names = tuple(attributes)
+        skipped = self.counters
+        self.key = tuple((k, _snapshot(v)) for k, v in attributes.items() if k not in skipped)
+
+    def __hash__(self) -> int:
+        return hash((len(self.key), self.tensors, self.counters))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, StaticBox)
+            and self.tensors == other.tensors
+            and self.counters == other.counters
+            and self.changes == other.changes
+            and _same(self.key, other.key)
+        )
+
+    def __repr__(self) -> str:
+        return f"StaticBox({', '.join(self.names)})"
+
+
+class GraphProtocol:
+    """The overrides of `nnx.Module`'s graph protocol."""
+
+    def _graph_node_flatten(self) -> tuple[list[tuple[str, Any]], Any]:
+        data: list[tuple[str, Any]] = []
+        rest: dict[str, Any] = {}
+        tensors = []
+        registered = self.__dict__.get("_registered", {})
+        for name, value in vars(self).items():
+            if name in _OWN:
+                continue
+            if name in registered:
+                if value is None:
+                    rest[name] = None
+                else:
+                    data.append((name, value))
+            elif type(value) is Tensor:
+                tensors.append(name)
+                data.append((name, escaped_value(value)))
+            elif isinstance(value, jax.Array) or (not isinstance(value, (TensorBase, GraphProtocol)) and _is_flax(value)):
+                data.append((name, value))
+            else:
+                rest[name] = value
+        before = vars(self).get("_box") if in_transformation() else None
+        counters = getattr(vars(self).get("_box"), "counters", frozenset())
+        box = StaticBox(rest, frozenset(tensors), counters, before)
+        data.append((_BOX, graphlib.StaticElem(box)))
+        data.sort(key=lambda item: item[0])
+        return data, type(self)
+
+    def _graph_node_init(self, attributes: Any) -> None:
+        found = dict(attributes)
+        box = found.pop(_BOX)
+        before = vars(self).pop("_counted", {})
+        own = vars(self)
+        own["_pytree__state"] = PytreeState()
+        own["_pytree__nodes"] = type(self)._pytree__nodes
+        own["_box"] = box
+        own.update(box.attributes)
+        for name in box.counters:
+            if name in before:
+                own[name] = before[name] + box.changes.get(name, 0)
+        for name, value in found.items():
+            own[name] = tensor_of(value) if name in box.tensors and _is_array(value) else value
+        registered = own.get("_registered")
+        if registered is not None:
+            own["_registered"] = registered = dict(registered)  # the box's must not change with this module
+            for name in registered:  # the order of children is that of registration again
+                if name in own:
+                    own[name] = own.pop(name)
+
+    def _graph_node_clear(self) -> None:
+        own = vars(self)
+        box = own.get("_box")
+        counted = {name: own[name] for name, v in own.items() if type(v) in (int, float)}
+        own.clear()
+        if counted and (box is not None or True):
+            own["_counted"] = counted
+
+    def _graph_node_set_key(self, key: str, value: Any) -> None:
+        if key == _BOX:
+            vars(self).update(value.attributes)
+            return
+        current = vars(self).get(key)
+        if isinstance(value, nnx.Variable) and isinstance(current, nnx.Variable):
+            current.update_from_state(value)
+        elif type(current) is Tensor and _is_array(value):
+            vars(self)[key] = tensor_of(value)
+        else:
+            setattr(self, key, value)
+
+    def _graph_node_pop_key(self, key: str) -> Any:
+        value = vars(self)[key]
+        delattr(self, key)
+        return value
+
+
+def _is_flax(value: Any) -> bool:
+    return isinstance(value, nnx.Variable) or type(value) in graphlib.GRAPH_REGISTRY
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (jax.Array, np.ndarray, jax.ShapeDtypeStruct))

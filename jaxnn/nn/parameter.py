@@ -1,0 +1,300 @@
+"""Parameters and buffers: PyTorch's tensors that are Flax's variables.
+
+The value of either lies in the engine's storage, so that ``p.data``, views and in-place writes mean what they mean in
+PyTorch. Flax reads and writes it through ``_raw_value``.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from flax.nnx.tracers import TraceState
+
+from jaxnn.core.config import in_transformation, state
+from jaxnn.core.device import default_placement
+from jaxnn.core.engine import LOCK, escaped_value
+from jaxnn.core.handle import Cell, Storage, Tensor, TensorBase, View, aval
+from jaxnn.core.immediate import tensor_of
+from jaxnn.core.inplace import put_through
+from jaxnn.core.tensor import _copied
+
+__all__ = ["BatchStat", "Buffer", "Parameter", "Trainable", "as_buffer"]
+
+_NOTHING = object()
+#: What Flax code reads off an array and a tensor has under no name of its own.
+_ARRAY_ATTRIBUTES = frozenset({"addressable_shards", "aval", "at", "block_until_ready", "committed", "sharding", "weak_type"})
+
+
+def _tensor_over(value: Any) -> Tensor | None:
+    """A tensor over what Flax puts into a variable; None for what is no array (a marker, a key, a specification)."""
+    try:
+        if isinstance(value, (jax.Array, np.ndarray)):
+            return tensor_of(value)
+        if isinstance(value, jax.ShapeDtypeStruct):
+            return tensor_of(value, default_placement())
+    except TypeError:  # arrays of random keys have no PyTorch type
+        pass
+    return None
+
+
+def _operand(data: Any, kind: str) -> TensorBase:
+    if data is None:
+        return tensor_of(np.zeros(0, np.float32))
+    if isinstance(data, TensorBase):
+        return data
+    if isinstance(data, jax.Array):
+        return tensor_of(data)
+    if isinstance(data, np.ndarray):
+        return tensor_of(data.copy())
+    raise TypeError(f"{kind}: data must be a Tensor, not {type(data).__name__}")
+
+
+class _TensorVariable(TensorBase, nnx.Variable):
+    """A tensor that is an `nnx.Variable`."""
+
+    __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_other", "_storage", "_view")
+
+    __hash__ = object.__hash__
+    # Not nnx.Variable's: it asks for the trace at every assignment, and optimizers assign to all parameters at every step.
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
+
+    def _adopt(self, data: TensorBase, cell: Any) -> None:
+        """Share the memory of ``data``."""
+        self._trace_state = TraceState()
+        self._var_metadata = {"hijax": False, "ref": False, "eager_sharding": False}
+        self._storage, self._view, self._cell = data._storage, data._view, cell
+        self._grad = self._extra = None
+        self._other = _NOTHING
+
+    @classmethod
+    def _sharing(cls, data: TensorBase, cell: Any) -> Any:
+        made = object.__new__(cls)
+        made._adopt(data, cell)
+        return made
+
+    # --- Flax
+
+    @classmethod
+    def _new(cls, value: Any, metadata: dict[str, Any]) -> Any:
+        made = object.__new__(cls)
+        made._trace_state = TraceState()
+        made._var_metadata = metadata
+        made._storage = made._view = made._grad = made._extra = None
+        made._cell = Cell()
+        made._raw_value = value
+        return made
+
+    @property
+    def _raw_value(self) -> Any:
+        if self._other is not _NOTHING:
+            return self._other
+        if in_transformation() and self._storage.rec is None and type(self._storage.buf.array) is np.ndarray:
+            with jax.ensure_compile_time_eval():
+                return escaped_value(self)
+        return escaped_value(self)
+
+    @_raw_value.setter
+    def _raw_value(self, value: Any) -> None:
+        held = _tensor_over(value)
+        if held is None:
+            self._other = value
+            return
+        self._other = _NOTHING
+        if self._storage is None:
+            self._storage = held._storage
+            self._leaf()
+            return
+        with LOCK:
+            if self._view is not None and aval(self).shape == aval(held).shape:
+                grad_enabled, state.grad_enabled = state.grad_enabled, False
+                try:
+                    put_through(self, held)
+                finally:
+                    state.grad_enabled = grad_enabled
+                return
+            s = self._storage
+            s.rec, s.buf, s.aval = None, held._storage.buf, held._storage.aval
+            s.version += 1
+            self._view = None
+
+    def _leaf(self) -> None:
+        """Set what follows from the metadata when the first value arrives."""
+
+    def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
+        """Flax's way to write the value, into the memory that this tensor shares."""
+        if not _unsafe_bypass_check:
+            self._check_can_update()
+        self._raw_value = value
+
+    def set_value(self, value: Any, **index: Any) -> None:
+        """Flax's way to write the value; a Tensor is taken for its array."""
+        self._check_can_update()
+        super().set_value(escaped_value(value) if isinstance(value, TensorBase) else value, **index)
+
+    def update_from_state(self, variable_state: Any) -> None:
+        """Take value and metadata of another variable."""
+        self._check_can_update()
+        super().update_from_state(variable_state)
+
+    def copy_from(self, other: Any) -> None:
+        """Take value and metadata of another variable of the same type."""
+        self._check_can_update()
+        super().copy_from(other)
+
+    def __getattr__(self, name: str) -> Any:
+        metadata = object.__getattribute__(self, "_var_metadata")
+        if name in metadata:
+            return metadata[name]
+        if name in _ARRAY_ATTRIBUTES:
+            return getattr(self._raw_value, name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    # --- copies
+
+    def _like(self, storage: Storage) -> Any:
+        made = object.__new__(type(self))
+        made._adopt(Tensor.__new__(Tensor) if storage is None else _plain(storage, self._view), Cell())
+        made._var_metadata = dict(self._var_metadata)
+        made.__dict__.update(self.__dict__)
+        if self._cell.source is not None:
+            made.requires_grad_()
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if id(self) in memo:
+            return memo[id(self)]
+        if self._storage is None:
+            made = type(self)._new(copy.deepcopy(self._other, memo), dict(self._var_metadata))
+        elif not self.is_leaf:
+            return super().__deepcopy__(memo)
+        else:
+            made = self._like(_copied(self._storage, memo))
+            made._other = self._other if self._other is _NOTHING else copy.deepcopy(self._other, memo)
+        memo[id(self)] = made
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        metadata = dict(self._var_metadata)
+        if self._other is not _NOTHING:
+            return _renewed, (type(self), self._other, metadata), dict(self.__dict__)
+        return (*super().__reduce_ex__(protocol), {"__metadata__": metadata, **self.__dict__})
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        attributes = dict(attributes)
+        self._var_metadata = attributes.pop("__metadata__", self._var_metadata)
+        self.__dict__.update(attributes)
+
+    @classmethod
+    def _from_tensor(cls, made: TensorBase, requires_grad: bool) -> Any:
+        made = cls._sharing(made, Cell())
+        return made.requires_grad_() if requires_grad else made
+
+
+def _plain(storage: Storage, view: View | None) -> Tensor:
+    made = object.__new__(Tensor)
+    made._storage = storage
+    made._view = None if view is None else View(view.steps, view.aval)
+    return made
+
+
+def _renewed(kind: Any, value: Any, metadata: dict[str, Any]) -> Any:
+    return kind._new(value, metadata)
+
+
+class Parameter(_TensorVariable, nnx.Param):
+    """A tensor that a module trains: assigned to a module it is registered, and `Module.parameters` yields it.
+
+    Shape: that of ``data``, whose memory it shares.
+
+    Raises:
+        RuntimeError: for a type that has no gradients, unless ``requires_grad=False``.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.Parameter.html
+    """
+
+    _is_parameter = True
+
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+        data = _operand(data, "Parameter")
+        described = aval(data).dtype
+        if requires_grad and not (described.is_floating_point or described.is_complex):
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        self._adopt(data, Cell())
+        self.requires_grad_(requires_grad)
+
+    def _leaf(self) -> None:
+        described = aval(self).dtype
+        if self._var_metadata.get("requires_grad", True) and (described.is_floating_point or described.is_complex):
+            TensorBase.requires_grad_(self, True)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Collect gradients, or stop; `nnx.split` and its like keep it (as metadata)."""
+        TensorBase.requires_grad_(self, requires_grad)
+        if requires_grad:
+            self._var_metadata.pop("requires_grad", None)
+        else:
+            self._var_metadata["requires_grad"] = False
+        return self
+
+    def update_from_state(self, variable_state: Any) -> None:
+        """Take value and metadata of another variable, whether it is trained too."""
+        super().update_from_state(variable_state)
+        wanted = self._var_metadata.get("requires_grad", True)
+        if self._storage is not None and wanted != (self._cell.source is not None):
+            described = aval(self).dtype
+            TensorBase.requires_grad_(self, wanted and (described.is_floating_point or described.is_complex))
+
+
+class Buffer(_TensorVariable):
+    """A tensor of a module's state that is not trained.
+
+    Shape: that of ``data``, whose memory it shares. ``persistent=False`` keeps it out of ``state_dict``.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.Buffer.html
+    """
+
+    def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
+        self._adopt(_operand(data, "Buffer"), Cell())
+        self.persistent = persistent
+
+
+class BatchStat(Buffer, nnx.BatchStat):
+    """A running statistic: what ``nnx.BatchStat`` selects."""
+
+
+def as_buffer(data: TensorBase, like: Any = None) -> Buffer:
+    """The variable that holds a tensor registered as a buffer, with the tensor's own gradient source.
+
+    ``like`` is the buffer that it replaces, whose kind and metadata it takes.
+    """
+    if isinstance(data, Buffer):
+        return data
+    kind = type(like) if isinstance(like, Buffer) else Buffer
+    made = kind._sharing(data, data._cell)
+    if isinstance(like, Buffer):
+        made._var_metadata = dict(like._var_metadata)
+        made.__dict__.update(like.__dict__)
+    return made
+
+
+class _Trainable:
+    """The filter for ``wrt=`` of `nnx.Optimizer` and of `nnx.DiffState`: parameters that require gradients."""
+
+    def __call__(self, path: Any, value: Any) -> bool:
+        if not isinstance(value, nnx.Param):
+            return False
+        return value.get_metadata("requires_grad", True) is not False
+
+    def __repr__(self) -> str:
+        return "Trainable"
+
+    def __reduce__(self) -> str:
+        return "Trainable"
+
+
+Trainable = _Trainable()

@@ -1,0 +1,486 @@
+"""Arithmetic on elements: sums, products, quotients, remainders, powers.
+
+Source: https://docs.pytorch.org/docs/stable/torch.html#pointwise-ops
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxnn.core import dtypes
+from jaxnn.core.bounds import bounds_of
+from jaxnn.core.engine import Number
+from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.registry import METHODS, Operand, _into, alias_of, function, op, write_back
+
+from .promotion import cast, common_dtype, compute, is_number, promote, to_float, widened
+
+__all__ = [
+    "add", "addcdiv", "addcmul", "by_tensors", "clamp", "clamp_max", "clamp_min", "div", "fmax", "fmin", "fmod", "lerp",
+    "maximum", "minimum", "mul", "pow", "remainder", "rsub", "sub",
+]  # fmt: skip
+
+
+def by_tensors(one: str, more: str) -> Any:
+    """A ``grad_fn`` name that depends on whether there is more than one tensor among the operands."""
+    return lambda statics, avals: one if len(avals) < 2 else more
+
+
+def _kind(x: Any) -> str:
+    return np.dtype(x.dtype).kind
+
+
+def _scaled(f: Any, input: Any, other: Any, alpha: Any) -> Array:
+    if isinstance(alpha, int) and alpha == 1 and not isinstance(alpha, bool):
+        return compute(f, input, other)
+    result = common_dtype(input, other)
+    found = common_dtype(alpha)
+    if found.is_floating_point and not (result.is_floating_point or result.is_complex):
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    if isinstance(alpha, bool) and result is not dtypes.bool:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    factor = cast(alpha, widened(result))
+    return compute(lambda a, b: f(a, b * factor), input, other)
+
+
+@op(name="add", inplace=True, grad_name="AddBackward0")
+def _add(input: Array, other: Operand, *, alpha: Operand = None) -> Array:
+    return _scaled(lambda a, b: a | b if a.dtype == bool else a + b, input, other, 1 if alpha is None else alpha)
+
+
+@op(name="sub", inplace=True, grad_name="SubBackward0")
+def _sub(input: Array, other: Operand, *, alpha: Operand = None) -> Array:
+    _refuse_bool(input, other)
+    return _scaled(jnp.subtract, input, other, 1 if alpha is None else alpha)
+
+
+def _refuse_bool(input: Any, other: Any) -> None:
+    a, b = (isinstance(x, bool) or _is_bool(x) for x in (input, other))
+    if a and b:
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                           "`logical_xor()` operator instead.")  # fmt: skip
+    if a or b:
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+                           "invert a mask, use the `~` or `logical_not()` operator instead.")  # fmt: skip
+
+
+def _is_bool(x: Any) -> bool:
+    return hasattr(x, "dtype") and _kind(x) == "b"
+
+
+def _one_is_default(f: Any, public: str) -> Any:
+    """``alpha=1`` is the plain sum: no input of the program."""
+
+    def with_alpha(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+        if alpha is not True and type(alpha) is int and alpha == 1:
+            alpha = None
+        return f(input, other, alpha=alpha, out=out)
+
+    def in_place(self: Any, other: Any, *, alpha: Any = 1) -> Any:
+        return write_back(self, with_alpha(self, other, alpha=alpha))
+
+    with_alpha.__name__ = with_alpha.__qualname__ = public
+    in_place.__name__ = in_place.__qualname__ = public + "_"
+    METHODS[public + "_"] = in_place
+    return function(with_alpha, name=public)
+
+
+add = _one_is_default(_add, "add")
+add.__doc__ = "input + alpha * other, broadcast. Raises RuntimeError for shapes that do not broadcast."
+sub = _one_is_default(_sub, "sub")
+sub.__doc__ = "input - alpha * other, broadcast. Raises RuntimeError for bool tensors and shapes that do not broadcast."
+alias_of("sub", "subtract")
+
+
+@op(name="rsub", method=False, grad_name=by_tensors("RsubBackward1", "SubBackward0"))
+def rsub(input: Array, other: Operand) -> Array:
+    """other - input."""
+    _refuse_bool(input, other)
+    return compute(lambda a, b: b - a, input, other)
+
+
+@op(inplace=True)
+def mul(input: Array, other: Operand) -> Array:
+    """The product, broadcast. Raises RuntimeError for shapes that do not broadcast."""
+    return compute(lambda a, b: a & b if a.dtype == bool else a * b, input, other)
+
+
+alias_of("mul", "multiply")
+
+
+def _no_zero(input: Any, other: Any, *rest: Any) -> None:
+    """PyTorch's error for an integer divided by a zero that is known already."""
+    found = other.value if type(other) is Number else None
+    if isinstance(found, float) or isinstance(input, TensorBase) and _category(input) > 1:
+        return
+    if isinstance(other, TensorBase):
+        if _category(other) > 1 or bounds_of(other) != (0, 0):
+            return
+        found = 0
+    if found == 0 and found is not None and (not rest or rest[0] is not None):
+        raise RuntimeError("ZeroDivisionError")
+
+
+def _category(t: TensorBase) -> int:
+    return aval(t).dtype._category
+
+
+def _div_name(statics: list[Any], avals: list[Any]) -> str:
+    return "DivBackward2" if statics and statics[-1] is not None else "DivBackward0"
+
+
+@op(inplace=True, grad_name=_div_name, check=_no_zero)
+def div(input: Array, other: Operand, *, rounding_mode: str | None = None) -> Array:
+    """The quotient; rounded towards zero with 'trunc', down with 'floor', then of the common type.
+
+    Raises RuntimeError for another rounding mode.
+    """
+    if rounding_mode is None:
+        return compute(jnp.true_divide, input, other, to_floating=True)
+    if rounding_mode not in ("trunc", "floor"):
+        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+                           f"'{rounding_mode}'")  # fmt: skip
+    return compute(_trunc_div if rounding_mode == "trunc" else _floor_div, input, other)
+
+
+def _trunc_div(a: Array, b: Array) -> Array:
+    if _kind(a) in "iub":
+        return lax.div(*jnp.broadcast_arrays(a, b))
+    return jnp.trunc(a / b)
+
+
+def _floor_div(a: Array, b: Array) -> Array:
+    if _kind(a) in "iub":
+        return jnp.floor_divide(a, b)
+    a, b = lax.stop_gradient(a), lax.stop_gradient(b)
+    return jnp.where(b == 0, a / b, jnp.floor_divide(a, b))
+
+
+@op(inplace=True)
+def true_divide(input: Array, other: Operand) -> Array:
+    """The quotient, of a floating type. Raises RuntimeError for shapes that do not broadcast."""
+    return compute(jnp.true_divide, input, other, to_floating=True)
+
+
+alias_of("div", "divide")
+
+
+@op(inplace=True, grad_name="NotImplemented", check=_no_zero)
+def floor_divide(input: Array, other: Operand) -> Array:
+    """The quotient rounded down. Raises RuntimeError("ZeroDivisionError") for integers and a known zero."""
+    return compute(_floor_div, input, other)
+
+
+@op(inplace=True, grad_name=by_tensors("RemainderBackward0", "RemainderBackward1"), check=_no_zero)
+def remainder(input: Array, other: Operand) -> Array:
+    """The rest of division with the divisor's sign, as Python's ``%``."""
+    return compute(_remainder, input, other)
+
+
+def _remainder(a: Array, b: Array) -> Array:
+    if _kind(a) in "iub":
+        return jnp.remainder(a, b)
+    rest = lax.rem(*jnp.broadcast_arrays(a, b))
+    return jnp.where((rest != 0) & ((rest < 0) != (b < 0)), rest + b, rest)
+
+
+@op(inplace=True, grad_name=by_tensors("FmodBackward0", "FmodBackward1"), check=_no_zero)
+def fmod(input: Array, other: Operand) -> Array:
+    """The rest of division with the dividend's sign, as C's ``fmod``."""
+    return compute(lambda a, b: lax.rem(*jnp.broadcast_arrays(a, b)), input, other)
+
+
+# --- powers
+
+#: Exponents above this go through the general power.
+_UNROLLED = 16
+
+
+@op(name="pow", method=False, grad_name="PowBackward0")
+def _pow_static(input: Array, exponent: int | float) -> Array:
+    result = common_dtype(input, exponent)
+    if not (result.is_floating_point or result.is_complex):
+        return _integer_power(cast(input, result.np), exponent)
+    x = cast(input, widened(result))
+    if exponent == 0.5:
+        found = jnp.sqrt(x)
+    elif exponent == -0.5:
+        found = lax.rsqrt(x)
+    elif exponent == int(exponent) and abs(exponent) <= _UNROLLED:
+        found = lax.integer_pow(x, int(exponent))
+    else:
+        found = jnp.power(x, jnp.asarray(exponent, x.dtype))
+    return found.astype(result.np)
+
+
+def _integer_power(x: Array, exponent: int) -> Array:
+    if exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    return jnp.power(x, exponent) if x.dtype != bool else x | (exponent == 0)
+
+
+def _pow_name(statics: list[Any], avals: list[Any]) -> str:
+    return "PowBackward0" if len(avals) < 2 else "PowBackward1"
+
+
+@op(name="pow", method=False, grad_name=_pow_name)
+def _pow(input: Array, exponent: Operand) -> Array:
+    result = common_dtype(input, exponent)
+    if result.is_floating_point or result.is_complex:
+        return compute(_float_power, input, exponent)
+    a, e = promote(input, exponent)
+    if a.dtype == bool:
+        return a | ~e
+    power = jnp.power(a, jnp.maximum(e, 0))
+    inverse = jnp.where(a == 1, 1, jnp.where(a == -1, jnp.where(e % 2 == 0, 1, -1), 0)) if _kind(a) == "i" else power
+    return jnp.where(e < 0, inverse, power).astype(a.dtype)
+
+
+def _float_power(a: Array, e: Array) -> Array:
+    # The derivative in the exponent is 0 where PyTorch's is: at a base of 0 with an exponent that is not negative.
+    return jnp.power(a, e)
+
+
+@op(name="pow", method=False, grad_name="PowBackward2")
+def _pow_of_number(exponent: Array, base: Operand) -> Array:
+    return _pow(base, exponent) if not is_number(exponent) else _pow(exponent, base)
+
+
+@function
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
+    """``input`` to the power of ``exponent``; one of them may be a number.
+
+    Raises RuntimeError for integers to a negative integer power and shapes that do not broadcast.
+    """
+    if isinstance(exponent, np.generic):
+        exponent = exponent.item()
+    kind = type(exponent)
+    if kind is bool:
+        made = _pow(input, exponent)
+    elif not isinstance(input, TensorBase) and isinstance(exponent, TensorBase):
+        made = _pow_of_number(exponent, input)
+    elif kind is int or kind is float and (exponent in (0.5, -0.5) or exponent.is_integer() and abs(exponent) <= 4):
+        made = _pow_static(input, exponent)
+    else:
+        made = _pow(input, exponent)
+    return made if out is None else _into(out, made)
+
+
+METHODS["pow_"] = lambda self, exponent: write_back(self, pow(self, exponent))
+
+
+@function
+def float_power(input: Any, exponent: Any) -> Any:
+    """The power computed in float64 (complex128)."""
+    wide = dtypes.complex128 if any(isinstance(x, complex) or getattr(x, "is_complex", bool)() for x in (input, exponent)) \
+        else dtypes.float64  # fmt: skip
+    a, b = (x.to(wide) if isinstance(x, TensorBase) else x for x in (input, exponent))
+    return pow(a, b)
+
+
+# --- larger, smaller, between
+
+
+@op(inplace=False)
+def maximum(input: Array, other: Operand) -> Array:
+    """The larger of two elements, NaN if one is; at ties each gets half of the gradient."""
+    return compute(jnp.maximum, input, other)
+
+
+@op(inplace=False)
+def minimum(input: Array, other: Operand) -> Array:
+    """The smaller of two elements, NaN if one is; at ties each gets half of the gradient."""
+    return compute(jnp.minimum, input, other)
+
+
+@op
+def fmax(input: Array, other: Array) -> Array:
+    """The larger of two elements; of a number and NaN the number."""
+    return compute(lambda a, b: jnp.where(jnp.isnan(b) | (a >= b), a, b), input, other)
+
+
+@op
+def fmin(input: Array, other: Array) -> Array:
+    """The smaller of two elements; of a number and NaN the number."""
+    return compute(lambda a, b: jnp.where(jnp.isnan(b) | (a <= b), a, b), input, other)
+
+
+def _number_or_tensor(name: str, value: Any) -> None:
+    if value is not None and not is_number(value) and not hasattr(value, "dtype"):
+        raise TypeError(f"clamp(): argument '{name}' must be Tensor or Number, not {type(value).__name__}")
+
+
+@op(inplace=True, grad_name=by_tensors("ClampBackward1", "ClampBackward0"))
+def clamp(input: Array, min: Operand = None, max: Operand = None) -> Array:
+    """The element, or the bound that it is beyond. At a bound the gradient is the element's.
+
+    Raises RuntimeError without any bound.
+    """
+    _number_or_tensor("min", min)
+    _number_or_tensor("max", max)
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if max is None:
+        return compute(_at_least, input, min)
+    if min is None:
+        return compute(_at_most, input, max)
+    return compute(lambda x, low, high: _at_most(_at_least(x, low), high), input, min, max)
+
+
+def _at_least(x: Array, low: Array) -> Array:
+    return jnp.where((x < low) | jnp.isnan(low), low, x)
+
+
+def _at_most(x: Array, high: Array) -> Array:
+    return jnp.where((x > high) | jnp.isnan(high), high, x)
+
+
+@op(inplace=True, grad_name=by_tensors("ClampMinBackward0", "ClampMinBackward1"))
+def clamp_min(input: Array, min: Operand) -> Array:
+    """The element, or ``min`` where that is larger."""
+    return compute(_at_least, input, min)
+
+
+@op(inplace=True, grad_name=by_tensors("ClampMaxBackward0", "ClampMaxBackward1"))
+def clamp_max(input: Array, max: Operand) -> Array:
+    """The element, or ``max`` where that is smaller."""
+    return compute(_at_most, input, max)
+
+
+alias_of("clamp", "clip")
+
+# --- combined
+
+
+def _same_dtype(name: str, input: Any, *others: Any) -> None:
+    for other in others:
+        if not is_number(other) and other.dtype != input.dtype:
+            raise RuntimeError(f"{name}: expected dtype {dtypes.of(input.dtype)} for `end` but got dtype "
+                               f"{dtypes.of(other.dtype)}".replace("torch.", ""))  # fmt: skip
+
+
+@op(inplace=True, grad_name=lambda statics, avals: "LerpBackward0" if len(avals) < 3 else "LerpBackward1")
+def lerp(input: Array, end: Array, weight: Operand) -> Array:
+    """input + weight * (end - input). Raises RuntimeError for operands of different types."""
+    _same_dtype("lerp", input, end, weight)
+
+    def between(a: Array, b: Array, w: Array) -> Array:
+        # From the nearer end, so that a weight of 1 gives the end itself.
+        return jnp.where(jnp.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w))
+
+    return compute(between, input, end, weight)
+
+
+@op(inplace=True)
+def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Operand = 1) -> Array:
+    """input + value * tensor1 * tensor2."""
+    _integral_value("addcmul", value, input, tensor1, tensor2)
+    kept = common_dtype(input, tensor1, tensor2)
+    v = cast(value, widened(kept))
+    return compute(lambda a, b, c: a + v * b * c, input, tensor1, tensor2)
+
+
+def _integral_value(name: str, value: Any, *tensors: Any) -> None:
+    if common_dtype(value).is_floating_point and common_dtype(*tensors)._category < 2:
+        raise RuntimeError("For integral input tensors, argument value must not be a floating point number.")
+
+
+@op(inplace=True)
+def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Operand = 1) -> Array:
+    """input + value * tensor1 / tensor2. Raises RuntimeError for two integer tensors."""
+    kept = common_dtype(input, tensor1, tensor2)
+    if common_dtype(tensor1, tensor2)._category < 2:
+        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
+                           "perform a true division of tensor1 and tensor2.")  # fmt: skip
+    v = cast(value, widened(kept))
+    return compute(lambda a, b, c: a + v * (b / c), input, tensor1, tensor2)
+
+
+@op(inplace=True)
+def atan2(input: Array, other: Array) -> Array:
+    """The angle of the point (other, input)."""
+    return compute(jnp.arctan2, input, other, to_floating=True)
+
+
+alias_of("atan2", "arctan2")
+
+
+@op(inplace=True)
+def hypot(input: Array, other: Array) -> Array:
+    """The length of the hypotenuse; its gradient at (0, 0) is NaN, as PyTorch's."""
+
+    def length(a: Array, b: Array) -> Array:
+        return jnp.hypot(a, b)
+
+    return compute(length, input, other)
+
+
+@op(inplace=True, grad_name=by_tensors("CopysignBackward1", "CopysignBackward0"))
+def copysign(input: Array, other: Operand) -> Array:
+    """The magnitude of the first with the sign of the second."""
+
+    def signed(a: Array, b: Array) -> Array:
+        flip = jnp.signbit(a) != jnp.signbit(b)
+        found = jnp.where(flip, -a, a)
+        return jnp.where(lax.stop_gradient(a) == 0, lax.stop_gradient(found), found)
+
+    return compute(signed, input, other, to_floating=True)
+
+
+@op(inplace=True, differentiable=False)
+def heaviside(input: Array, values: Array) -> Array:
+    """0 below zero, 1 above, ``values`` at zero."""
+    if input.dtype != values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+    return compute(lambda x, v: jnp.where(x == 0, v, (x > 0).astype(x.dtype)), input, values)
+
+
+@op(inplace=True, grad_name=lambda statics, avals: "XlogyBackward0" if len(avals) > 1 else "XlogyBackward2")
+def xlogy(input: Array, other: Operand) -> Array:
+    """input * log(other), 0 where input is 0 (and other is not NaN)."""
+
+    def product(a: Array, b: Array) -> Array:
+        zero = (a == 0) & ~jnp.isnan(b)
+        return jnp.where(zero, a * 0, a * jnp.log(jnp.where(zero, 1, b)))
+
+    return compute(product, input, other, to_floating=True)
+
+
+@op
+def logaddexp(input: Array, other: Array) -> Array:
+    """log(exp(input) + exp(other)) without overflow."""
+    return compute(jnp.logaddexp, input, other, to_floating=True)
+
+
+@op
+def logaddexp2(input: Array, other: Array) -> Array:
+    """log2(2 ** input + 2 ** other) without overflow."""
+    return compute(jnp.logaddexp2, input, other, to_floating=True)
+
+
+@op(name="nextafter", inplace=True, differentiable=False)
+def nextafter(input: Array, other: Array) -> Array:
+    """The next representable number towards ``other``."""
+    return jnp.nextafter(*promote(input, other))
+
+
+@op(inplace=True)
+def ldexp(input: Array, other: Array) -> Array:
+    """input * 2 ** other."""
+    return compute(lambda a, b: a * jnp.exp2(b), to_float(input), other, to_floating=True)
+
+
+@op
+def gcd(input: Array, other: Array) -> Array:
+    """The greatest common divisor of integers."""
+    return jnp.gcd(*promote(input, other))
+
+
+@op
+def lcm(input: Array, other: Array) -> Array:
+    """The least common multiple of integers."""
+    return jnp.lcm(*promote(input, other))

@@ -1,0 +1,280 @@
+"""Where a tensor's elements lie in its storage: strides, offset, contiguity.
+
+XLA lays arrays out as it likes, so strides are arithmetic on the chain of view steps: every storage counts as contiguous, and
+each view operator says here what it does to sizes, strides and offset.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from jaxnn.core.dtypes import dtype as Dtype
+from jaxnn.core.handle import Cell, TensorBase, alias, aval, wrap
+from jaxnn.core.registry import FUNCTIONS, call, function
+
+from .dims import number, operator_of, wrap_dim
+
+__all__ = ["Layout", "contiguous_strides", "layout", "memory_format", "rule", "view_strides"]
+
+
+class Layout(NamedTuple):
+    """Sizes, strides and offset of a tensor, in elements."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+
+
+class memory_format:  # noqa: N801
+    """An order of dimensions in memory, such as ``jaxnn.contiguous_format``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> Any:
+        return _format_named, (self.name,)
+
+
+FORMATS = {n: memory_format(n) for n in ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format")}
+FUNCTIONS.update(FORMATS)  # type: ignore[arg-type]
+FUNCTIONS["memory_format"] = memory_format
+
+
+def _format_named(name: str) -> memory_format:
+    return FORMATS[name]
+
+
+#: Operator name -> rule(layout, *static arguments) -> layout.
+_RULES: dict[str, Callable[..., Layout]] = {}
+
+
+def rule(name: str) -> Callable[[Callable[..., Layout]], Callable[..., Layout]]:
+    """Say what the view operator ``name`` does to a layout."""
+
+    def keep(f: Callable[..., Layout]) -> Callable[..., Layout]:
+        _RULES[name] = f
+        return f
+
+    return keep
+
+
+def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a row-major tensor."""
+    strides = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+def view_strides(shape: Sequence[int], strides: Sequence[int], new: Sequence[int]) -> tuple[int, ...] | None:
+    """The strides of the same memory under another shape; None when it can't be seen under that shape without a copy."""
+    if math.prod(shape) == 0:
+        return contiguous_strides(new)
+    blocks: list[tuple[int, int]] = []  # (elements, stride) of runs of dimensions that lie evenly in memory
+    for n, s in zip(shape, strides, strict=True):
+        if n == 1:
+            continue
+        if blocks and blocks[-1][1] == s * n:
+            blocks[-1] = (blocks[-1][0] * n, s)
+        else:
+            blocks.append((n, s))
+    left, step = blocks.pop() if blocks else (1, 1)
+    found = []
+    for n in reversed(new):
+        if n != 1 and left == 1 and blocks:
+            left, step = blocks.pop()
+        if left % n:
+            return None
+        found.append(step)
+        left //= n
+        step *= n
+    return tuple(reversed(found))
+
+
+def layout(t: TensorBase) -> Layout:
+    """Where a tensor's elements lie in its storage."""
+    base = t._storage.aval.shape
+    found = Layout(tuple(base), contiguous_strides(base), 0)
+    if t._view is None:
+        return found
+    for op, statics in t._view.steps:
+        step = _RULES.get(op.name)
+        if step is None:
+            sizes = tuple(t._view.aval.shape)
+            return Layout(sizes, contiguous_strides(sizes), 0)
+        found = step(found, *(number(s) for s in statics))
+    return found
+
+
+def _is_row_major(found: Layout) -> bool:
+    if 0 in found.shape:
+        return True
+    step = 1
+    for n, s in zip(reversed(found.shape), reversed(found.strides), strict=True):
+        if n != 1:
+            if s != step:
+                return False
+            step *= n
+    return True
+
+
+@function(function=False)
+def stride(self: TensorBase, dim: int | None = None) -> Any:
+    """The distance in memory between neighbours of each dimension, or of one, in elements."""
+    strides = layout(self).strides
+    return strides if dim is None else strides[wrap_dim(dim, len(strides))]
+
+
+@function(function=False)
+def storage_offset(self: TensorBase) -> int:
+    """Where in its storage the tensor begins, in elements."""
+    return layout(self).offset
+
+
+@function(function=False)
+def is_contiguous(self: TensorBase, *, memory_format: memory_format = FORMATS["contiguous_format"]) -> bool:
+    """Whether the elements lie in the order of the dimensions (or in the given memory format)."""
+    if memory_format is FORMATS["contiguous_format"]:
+        return self._view is None or _is_row_major(layout(self))
+    channels = {"channels_last": 4, "channels_last_3d": 5}.get(memory_format.name)
+    if channels is None:
+        raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+    found = layout(self)
+    if len(found.shape) != channels:
+        return False
+    order = (0, *range(2, channels), 1)
+    return _is_row_major(Layout(tuple(found.shape[d] for d in order), tuple(found.strides[d] for d in order), 0))
+
+
+_copy = operator_of("contiguous_copy", lambda x: jnp.copy(x), grad_name="CloneBackward0")
+
+
+@function(function=False)
+def contiguous(self: TensorBase, memory_format: memory_format = FORMATS["contiguous_format"]) -> TensorBase:
+    """The tensor itself when it is contiguous, a copy otherwise."""
+    if memory_format is not FORMATS["contiguous_format"]:
+        raise NotImplementedError(f"contiguous(memory_format={memory_format}) is not implemented: XLA chooses layouts")
+    if self._view is None or _is_row_major(layout(self)):
+        return self
+    return call(_copy, (self,))
+
+
+def _address(t: TensorBase) -> int:
+    # The id of an object lasts as long as the object; 64 bytes an element keep different storages from overlapping at the
+    # small offsets that programs compare.
+    return id(t._storage) * 64
+
+
+@function(function=False)
+def data_ptr(self: TensorBase) -> int:
+    """A number that tensors at the same place in the same storage share; no address that memory could be read from."""
+    if aval(self).shape.numel() == 0:
+        return 0
+    return _address(self) + layout(self).offset * aval(self).dtype.itemsize
+
+
+class UntypedStorage:
+    """The memory of a tensor, for comparing and measuring: what `Tensor.untyped_storage` returns."""
+
+    def __init__(self, tensor: TensorBase) -> None:
+        self._tensor = alias(tensor, Cell())
+
+    @property
+    def _described(self) -> Any:
+        return self._tensor._storage.aval
+
+    def data_ptr(self) -> int:
+        """A number that tensors with the same storage share."""
+        return _address(self._tensor) if self.nbytes() else 0
+
+    def nbytes(self) -> int:
+        """Bytes of the storage."""
+        return self._described.shape.numel() * self._described.dtype.itemsize
+
+    size = __len__ = nbytes
+
+    def _numbers(self) -> Any:
+        return _whole(self._tensor)
+
+    def tolist(self) -> list[int]:
+        """The bytes."""
+        return self._numbers().numpy().reshape(-1).view("uint8").tolist()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UntypedStorage) and other._tensor._storage is self._tensor._storage
+
+    def __hash__(self) -> int:
+        return hash(id(self._tensor._storage))
+
+    @property
+    def device(self) -> Any:
+        """Where the storage lies."""
+        return self._tensor.device
+
+
+class TypedStorage(UntypedStorage):
+    """The memory of a tensor as a sequence of its elements: what `Tensor.storage` returns."""
+
+    @property
+    def dtype(self) -> Dtype:
+        """The type of the elements."""
+        return self._described.dtype
+
+    def size(self) -> int:
+        """The number of elements."""
+        return self._described.shape.numel()
+
+    __len__ = size
+
+    def tolist(self) -> list[Any]:
+        """The elements."""
+        return self._numbers().numpy().reshape(-1).tolist()
+
+    def __getitem__(self, index: int) -> Any:
+        return self.tolist()[index]
+
+    def __iter__(self) -> Any:
+        return iter(self.tolist())
+
+    def untyped(self) -> UntypedStorage:
+        """The same memory as bytes."""
+        return UntypedStorage(self._tensor)
+
+
+def _whole(t: TensorBase) -> TensorBase:
+    """A detached plain tensor over the whole storage of a tensor."""
+    made = wrap(t._storage)
+    made._cell = Cell()
+    return made
+
+
+@function(function=False)
+def untyped_storage(self: TensorBase) -> UntypedStorage:
+    """The memory that this tensor and its views share."""
+    return UntypedStorage(self)
+
+
+@function(function=False)
+def storage(self: TensorBase) -> TypedStorage:
+    """The memory that this tensor and its views share, as a sequence of elements."""
+    return TypedStorage(self)
+
+
+def base_of(t: TensorBase) -> TensorBase:
+    """The plain tensor whose view ``t`` is: the same storage, gradients to the same place."""
+    if t._view is None:
+        return t
+    made = wrap(t._storage)
+    made._cell = t._cell
+    return made
+
+

@@ -1,0 +1,330 @@
+"""Functions of one element: exponentials, roots, trigonometry, rounding, signs.
+
+Source: https://docs.pytorch.org/docs/stable/torch.html#pointwise-ops
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxnn.core import dtypes
+from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, alias_of, function, op
+
+from .promotion import compute
+
+
+def _floating(name: str, f: Callable[[Array], Array], doc: str, grad_name: str | None = None, inplace: bool = True) -> Any:
+    """An operator whose result is of a floating type; 16-bit floats are computed in float32."""
+
+    def kernel(input: Array) -> Array:
+        return compute(f, input, to_floating=True)
+
+    kernel.__doc__, kernel.__name__ = doc, name
+    return op(kernel, name=name, inplace=inplace, grad_name=grad_name)
+
+
+def _wide(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Compute float32 in float64: XLA divides two rounded logarithms, so that log2(8) is not 3."""
+    return lambda x: f(x.astype(np.float64)).astype(x.dtype) if x.dtype == np.float32 else f(x)
+
+
+exp = _floating("exp", jnp.exp, "e to the power of each element.")
+exp2 = _floating("exp2", jnp.exp2, "2 to the power of each element.")
+expm1 = _floating("expm1", jnp.expm1, "exp(input) - 1, exact near 0.")
+log = _floating("log", jnp.log, "The natural logarithm.")
+log2 = _floating("log2", _wide(jnp.log2), "The logarithm to base 2.")
+log10 = _floating("log10", _wide(jnp.log10), "The logarithm to base 10.")
+log1p = _floating("log1p", jnp.log1p, "log(1 + input), exact near 0.")
+sqrt = _floating("sqrt", jnp.sqrt, "The square root.")
+rsqrt = _floating("rsqrt", lambda x: 1 / jnp.sqrt(x), "1 / sqrt(input).")
+reciprocal = _floating("reciprocal", lambda x: 1 / x, "1 / input.")
+sin = _floating("sin", jnp.sin, "The sine.")
+cos = _floating("cos", jnp.cos, "The cosine.")
+tan = _floating("tan", jnp.tan, "The tangent.")
+asin = _floating("asin", jnp.arcsin, "The inverse sine.")
+acos = _floating("acos", jnp.arccos, "The inverse cosine.")
+atan = _floating("atan", jnp.arctan, "The inverse tangent.")
+sinh = _floating("sinh", jnp.sinh, "The hyperbolic sine.")
+cosh = _floating("cosh", jnp.cosh, "The hyperbolic cosine.")
+tanh = _floating("tanh", jnp.tanh, "The hyperbolic tangent.")
+asinh = _floating("asinh", jnp.arcsinh, "The inverse hyperbolic sine.")
+acosh = _floating("acosh", jnp.arccosh, "The inverse hyperbolic cosine.")
+atanh = _floating("atanh", jnp.arctanh, "The inverse hyperbolic tangent.")
+sigmoid = _floating("sigmoid", jax.nn.sigmoid, "1 / (1 + exp(-input)).")
+erf = _floating("erf", lax.erf, "The error function.")
+erfc = _floating("erfc", lax.erfc, "1 - erf(input), exact for large inputs.")
+erfinv = _floating("erfinv", lax.erf_inv, "The inverse of the error function.")
+lgamma = _floating("lgamma", lax.lgamma, "The logarithm of the absolute value of the gamma function.")
+digamma = _floating("digamma", lax.digamma, "The derivative of lgamma.")
+sinc = _floating("sinc", jnp.sinc, "sin(pi x) / (pi x), 1 at 0.")
+i0 = _floating("i0", jax.scipy.special.i0, "The modified Bessel function of the first kind, of order 0.")
+deg2rad = _floating("deg2rad", lambda x: x * (np.pi / 180), "Degrees as radians.", grad_name="Deg2RadBackward0")
+rad2deg = _floating("rad2deg", lambda x: x * (180 / np.pi), "Radians as degrees.", grad_name="Rad2DegBackward0")
+alias_of("asin", "arcsin")
+alias_of("acos", "arccos")
+alias_of("atan", "arctan")
+alias_of("asinh", "arcsinh")
+alias_of("acosh", "arccosh")
+alias_of("atanh", "arctanh")
+alias_of("sigmoid", "special_expit")
+
+
+@op(inplace=True)
+def logit(input: Array, eps: float | None = None) -> Array:
+    """log(x / (1 - x)); ``eps`` keeps x within [eps, 1 - eps]."""
+
+    def kernel(x: Array) -> Array:
+        if eps is not None:
+            x = jnp.where(x < eps, eps, jnp.where(x > 1 - eps, 1 - eps, x)).astype(x.dtype)
+        return jnp.log(x / (1 - x))
+
+    return compute(kernel, input, to_floating=True)
+
+
+@op(inplace=True)
+def polygamma(n: int, input: Array) -> Array:
+    """The n-th derivative of digamma. Raises RuntimeError for a negative n."""
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    if n == 0:
+        return digamma.raw(input)
+    return compute(lambda x: jax.scipy.special.polygamma(jnp.asarray(n, x.dtype), x), input, to_floating=True)
+
+
+METHODS["polygamma"] = lambda self, n: polygamma(n, self)
+del METHODS["polygamma_"]
+
+# --- signs
+
+
+def _kind(x: Array) -> str:
+    return np.dtype(x.dtype).kind
+
+
+@op(inplace=True)
+def neg(input: Array) -> Array:
+    """-input. Raises RuntimeError for bool."""
+    if _kind(input) == "b":
+        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert "
+                           "a mask, use the `~` or `logical_not()` operator instead.")  # fmt: skip
+    return jnp.negative(input)
+
+
+alias_of("neg", "negative")
+
+
+@op
+def positive(input: Array) -> Array:
+    """The input itself. Raises RuntimeError for bool."""
+    if _kind(input) == "b":
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return jnp.asarray(input)
+
+
+@jax.custom_jvp
+def _modulus(x: Array) -> Array:
+    return jnp.abs(x)
+
+
+@_modulus.defjvp
+def _modulus_jvp(primals: Any, tangents: Any) -> Any:
+    (x,), (dx,) = primals, tangents
+    size = _modulus(x)
+    if _kind(x) != "c":
+        return size, jnp.sign(x) * dx  # 0 at 0
+    unit = x / jnp.where(size == 0, 1, size)
+    return size, jnp.real(unit) * jnp.real(dx) + jnp.imag(unit) * jnp.imag(dx)
+
+
+@op(inplace=True)
+def abs(input: Array) -> Array:
+    """The absolute value; its derivative at 0 is 0. Raises NotImplementedError for bool."""
+    if _kind(input) == "b":
+        raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
+    return _modulus(input) if dtypes.of(input.dtype)._category > 1 else jnp.abs(input)
+
+
+alias_of("abs", "absolute")
+
+
+@op(inplace=True)
+def sign(input: Array) -> Array:
+    """-1, 0 or 1. Raises RuntimeError for complex tensors."""
+    if _kind(input) == "c":
+        raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex inputs; use torch.sgn instead")
+    if _kind(input) == "b":
+        return jnp.asarray(input)
+    # sign(NaN) is 0 in PyTorch
+    return ((input > 0).astype(input.dtype) - (input < 0).astype(input.dtype)) + lax.stop_gradient(input) * 0 \
+        if _kind(input) in "iu" else jnp.where(jnp.isnan(input), 0, jnp.sign(input)).astype(input.dtype)  # fmt: skip
+
+
+@op(inplace=True)
+def sgn(input: Array) -> Array:
+    """The sign; for complex numbers the one of length 1 in the same direction, 0 for 0."""
+    if _kind(input) != "c":
+        return sign.raw(input)
+    size = _modulus(input)
+    return input / jnp.where(size == 0, 1, size)
+
+
+@op
+def signbit(input: Array) -> Array:
+    """Whether the sign bit is set."""
+    return input < 0 if _kind(input) in "iub" else jnp.signbit(input)
+
+
+# --- rounding
+
+
+def _rounding(name: str, f: Callable[[Array], Array], doc: str) -> Any:
+    def kernel(input: Array) -> Array:
+        if dtypes.of(input.dtype)._category < 2:
+            if _kind(input) == "b":
+                raise NotImplementedError(f"\"{name}_vml_cpu\" not implemented for 'Bool'")
+            return jnp.asarray(input)
+        return f(input)
+
+    kernel.__doc__, kernel.__name__ = doc, name
+    return op(kernel, name=name, inplace=True)
+
+
+floor = _rounding("floor", jnp.floor, "The largest integer that is not larger.")
+ceil = _rounding("ceil", jnp.ceil, "The smallest integer that is not smaller.")
+trunc = _rounding("trunc", jnp.trunc, "The integer part.")
+alias_of("trunc", "fix")
+
+
+@op(inplace=True, grad_name=lambda statics, avals: "RoundBackward1" if statics and statics[-1] else "RoundBackward0")
+def round(input: Array, *, decimals: int = 0) -> Array:
+    """The nearest integer (halves to even), or the nearest multiple of 10 ** -decimals."""
+    if dtypes.of(input.dtype)._category < 2:
+        return jnp.asarray(input)
+    if decimals == 0:
+        return lax.round(input, lax.RoundingMethod.TO_NEAREST_EVEN)
+    ten = 10.0 ** (decimals if decimals > 0 else -decimals)
+    scaled = input * ten if decimals > 0 else input / ten
+    whole = lax.round(scaled, lax.RoundingMethod.TO_NEAREST_EVEN)
+    return (whole / ten if decimals > 0 else whole * ten).astype(input.dtype)
+
+
+@op(inplace=True)
+def frac(input: Array) -> Array:
+    """What trunc takes away."""
+    return input - lax.stop_gradient(jnp.trunc(input))
+
+
+@op(inplace=True, grad_name="PowBackward0")
+def square(input: Array) -> Array:
+    """input * input, integers for bool."""
+    return input * input if _kind(input) != "b" else input.astype(np.int64)
+
+
+@op(inplace=True)
+def relu(input: Array) -> Array:
+    """max(0, input); the derivative at 0 is 0. Raises RuntimeError for bool."""
+    if _kind(input) == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
+
+
+@op(inplace=True)
+def nan_to_num(input: Array, nan: Operand = None, posinf: Operand = None, neginf: Operand = None) -> Array:
+    """Numbers for NaN (0), infinity (the largest number) and minus infinity (the smallest)."""
+    if dtypes.of(input.dtype)._category < 2:
+        return jnp.asarray(input)
+    if _kind(input) == "c":
+        return lax.complex(nan_to_num.raw(jnp.real(input), nan, posinf, neginf),
+                           nan_to_num.raw(jnp.imag(input), nan, posinf, neginf))  # fmt: skip
+    limits = jnp.finfo(input.dtype)
+
+    def number(given: Any, default: Any) -> Array:
+        return jnp.asarray(default if given is None else given).astype(input.dtype)
+
+    found = jnp.where(jnp.isnan(input), number(nan, 0), input)
+    found = jnp.where(jnp.isposinf(input), number(posinf, limits.max), found)
+    return jnp.where(jnp.isneginf(input), number(neginf, limits.min), found)
+
+
+# --- complex numbers
+
+
+@op(name="real", method=False, grad_name="SelectBackward0")
+def _real(input: Array) -> Array:
+    return jnp.real(input)
+
+
+@op(name="imag", method=False, grad_name="SelectBackward0")
+def _imag(input: Array) -> Array:
+    return jnp.imag(input)
+
+
+@function(method=False)
+def real(input: Any) -> Any:
+    """The real part: a copy (PyTorch gives a view); a real tensor itself."""
+    return _real(input) if input.is_complex() else input
+
+
+@function(method=False)
+def imag(input: Any) -> Any:
+    """The imaginary part: a copy (PyTorch gives a view). Raises RuntimeError for real tensors."""
+    if not input.is_complex():
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return _imag(input)
+
+
+METHODS["real"] = property(real)  # type: ignore[assignment]
+METHODS["imag"] = property(imag)  # type: ignore[assignment]
+
+
+@op(name="conj", method=False)
+def _conj(input: Array) -> Array:
+    return jnp.conj(input)
+
+
+@function
+def conj(input: Any) -> Any:
+    """The conjugate; a real tensor itself."""
+    return _conj(input) if input.is_complex() else input
+
+
+@op(name="conj_physical", inplace=True)
+def conj_physical(input: Array) -> Array:
+    """The conjugate."""
+    return jnp.conj(input) if _kind(input) == "c" else jnp.asarray(input)
+
+
+alias_of("conj", "resolve_conj")
+
+
+@op
+def angle(input: Array) -> Array:
+    """The angle of complex numbers; of real ones pi below zero and 0 above, without a gradient."""
+    if _kind(input) == "c":
+        return jnp.angle(input)
+
+    def turn(x: Array) -> Array:
+        found = jnp.where(x < 0, jnp.asarray(np.pi, x.dtype), jnp.zeros((), x.dtype))
+        return jnp.where(jnp.isnan(x), lax.stop_gradient(x), found)
+
+    return compute(turn, input, to_floating=True)
+
+
+@op(name="mvlgamma", inplace=True)
+def mvlgamma(input: Array, p: int) -> Array:
+    """The multivariate log-gamma function of dimension ``p``."""
+
+    def kernel(x: Array) -> Array:
+        terms = [lax.lgamma(x - j / 2) for j in range(p)]
+        return sum(terms[1:], terms[0]) + p * (p - 1) / 4 * float(np.log(np.pi))
+
+    return compute(kernel, input, to_floating=True)
+
+
+__all__ = [name for name in globals() if name in FUNCTIONS]

@@ -1,0 +1,158 @@
+"""``jaxnn.save`` and ``jaxnn.load``: PyTorch's file format, without PyTorch.
+
+Source: https://docs.pytorch.org/docs/stable/notes/serialization.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .core import dtypes
+from .core.device import device, device_of
+from .core.engine import value_of
+from .core.handle import TensorBase, alias, aval, wrap
+from .core.immediate import tensor_of
+from .core.size import Size
+from .nn.parameter import Parameter
+from .ops.shape import as_strided
+from .ops.strides import storage_offset, stride
+from .utils.torch_file import (
+    ArrayRecord, DeviceRecord, DtypeRecord, SizeRecord, StorageRecord, load_records, save_records,
+)  # fmt: skip
+
+__all__ = ["FromRecords", "load", "save", "to_record"]
+
+
+def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
+    """The record of a tensor (or dtype, device, size); None for anything else. ``storages`` keeps shared memory shared."""
+    if isinstance(value, TensorBase):
+        described = aval(value)
+        s = value._storage
+        shared = storages.get(id(s))
+        if shared is None:
+            where = device_of(s.aval.placement)
+            array = np.ascontiguousarray(np.asarray(value_of(wrap(s), "save")))
+            location = where.type if where.type == "cpu" else f"{where.type}:{where.index or 0}"
+            shared = storages[id(s)] = StorageRecord(array.reshape(-1).view(np.uint8), s.aval.dtype.name, location=location, key=s)
+        return ArrayRecord(
+            shared, storage_offset(value), tuple(described.shape), tuple(stride(value)), described.dtype.name,
+            requires_grad=value.requires_grad and value.is_leaf, is_parameter=isinstance(value, Parameter),
+        )  # fmt: skip
+    if isinstance(value, dtypes.dtype):
+        return DtypeRecord(value.name)
+    if isinstance(value, device):
+        return DeviceRecord(value.type, value.index)
+    if isinstance(value, Size):
+        return SizeRecord(value)
+    return None
+
+
+class FromRecords:
+    """Tensors from records; records that share a storage give tensors that do."""
+
+    def __init__(self, map_location: Any = None) -> None:
+        self.map_location = map_location
+        self._bases: dict[int, Any] = {}
+        self._kept: list[Any] = []
+
+    def __call__(self, record: Any) -> Any:
+        if isinstance(record, ArrayRecord):
+            made = self._tensor(record)
+            if record.is_parameter:
+                return Parameter(made, requires_grad=record.requires_grad)
+            return made.requires_grad_() if record.requires_grad else made
+        if isinstance(record, DtypeRecord):
+            return dtypes.of(record.name)
+        if isinstance(record, DeviceRecord):
+            return device(record.type, record.index)
+        if isinstance(record, SizeRecord):
+            return Size(record)
+        if isinstance(record, StorageRecord):
+            raise NotImplementedError("load: a storage that stands by itself, outside a tensor")
+        return record
+
+    def _tensor(self, record: ArrayRecord) -> Any:
+        storage = record.storage
+        base = self._bases.get(id(storage))
+        whole = record.numel * dtypes.of(record.dtype).itemsize == storage.data.nbytes and record.offset == 0
+        plain = tuple(record.stride) == _contiguous(record.size)
+        if base is None:
+            shape = tuple(record.size) if whole and plain else (-1,)
+            array = np.array(storage.data).view(dtypes.of(record.dtype).np).reshape(shape)
+            base = tensor_of(array, self._placement(storage.location))
+            self._bases[id(storage)] = base
+            self._kept.append(storage)
+        if plain and tuple(record.size) == tuple(aval(base).shape) and aval(base).dtype.name == record.dtype:
+            return alias(base, base._cell)
+        if aval(base).dtype.name != record.dtype:
+            raise NotImplementedError(f"load: one storage seen as {aval(base).dtype.name} and as {record.dtype}")
+        return as_strided(base, tuple(record.size), tuple(record.stride), record.offset)
+
+    def _placement(self, location: str) -> Any:
+        target = self.map_location
+        if isinstance(target, dict):
+            target = target.get(location, location)
+        if callable(target):
+            raise NotImplementedError("load: map_location as a function of the storage")
+        where = device(location if target is None else target)
+        try:
+            return where.jax_device()
+        except RuntimeError:
+            if target is not None:
+                raise
+            raise RuntimeError(
+                f"Attempting to deserialize object on a {where.type.upper()} device but JAX has none here. Please use load with "
+                "map_location=jaxnn.device('cpu') to map your storages to the CPU."
+            ) from None
+
+
+def _contiguous(shape: Any) -> tuple[int, ...]:
+    steps, step = [], 1
+    for n in reversed(tuple(shape)):
+        steps.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(steps))
+
+
+def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True) -> None:
+    """Write tensors, state_dicts and containers of them to a file that ``torch.load(weights_only=True)`` reads.
+
+    Args:
+        f: a path, or a binary file.
+
+    Raises:
+        NotImplementedError: for another pickle module or protocol, or the format before PyTorch 1.6.
+    """
+    if pickle_module is not None:
+        raise NotImplementedError("save: pickle_module")
+    if pickle_protocol != 2:
+        raise NotImplementedError("save: pickle_protocol other than 2")
+    if not _use_new_zipfile_serialization:
+        raise NotImplementedError("save: _use_new_zipfile_serialization=False")
+    storages: dict[int, StorageRecord] = {}
+    save_records(obj, f, lambda value: to_record(value, storages))
+
+
+def load(
+    f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None
+) -> Any:
+    """Read what ``torch.save`` or `save` wrote. Only data is built, from a list of allowed types; nothing is executed.
+
+    Args:
+        f: a path, or a seekable binary file.
+        map_location: a device, a string, or a mapping of them; None keeps each tensor where it was saved.
+        weights_only: always so; False raises NotImplementedError.
+
+    Raises:
+        pickle.UnpicklingError: the file asks for a type that is no data, or its pickle is damaged.
+        RuntimeError: the archive is damaged.
+    """
+    if pickle_module is not None:
+        raise NotImplementedError("load: pickle_module")
+    if weights_only is False:
+        raise NotImplementedError("load: weights_only=False would run code that the file names; save a state_dict instead")
+    if mmap:
+        raise NotImplementedError("load: mmap")
+    return load_records(f, FromRecords(map_location))
