@@ -23,7 +23,7 @@ from .handle import Aval, Buffer, Cell, Freed, Leaf, Storage, Tensor, TensorBase
 from .immediate import EagerNode
 from .inplace import _Kernel, put_through
 from .program import BACKWARD, Plan, _as_container, described_values, node_edges, plan_backward, producers, pull, strong, walk
-from .recording import Entry, Node, Recording
+from .recording import FREED, Entry, Node, Recording
 
 __all__ = ["backward", "grad"]
 
@@ -106,7 +106,7 @@ class _Pass:
         path = rec.node.path()
         plan = _plan(rec, path, tuple(roots))
         end = rec.node
-        if plan.places & end.freed:
+        if plan.places & end.freed or FREED in plan.slots:
             raise RuntimeError(_TWICE)
         grads = list(rec.grads)
         held = dict(roots)
@@ -194,7 +194,7 @@ def _walk_recording(rec: Recording, roots: dict[int, Any], retain: bool) -> list
         child = rec.node.children.get(edge)
         if child is None:
             plan = _plan(rec, rec.node.path(), places)
-            if plan.places & rec.node.freed:
+            if plan.places & rec.node.freed or FREED in plan.slots:
                 raise RuntimeError(_TWICE)
             recipe = (Entry("static", places), Entry("list", tuple(Entry("tensor", r) for r in refs)))
             child = Node(rec.node, BACKWARD, recipe, plan.avals)
@@ -311,7 +311,7 @@ def _tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
         else:
             rec.live[ref] = weakref.ref(storage)
         t = wrap(storage)
-    if grad is None:
+    if grad is None or grad == FREED:
         t._cell = Cell()
     elif grad >= 0:
         t._cell = Cell(rec, grad)

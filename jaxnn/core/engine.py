@@ -24,10 +24,10 @@ from .handle import (
     Aval, Buffer, Cell, Failure, Freed, Storage, Tensor, TensorBase, View, aval_of, wrap,
 )  # fmt: skip
 from .program import Poison, Program, described_values, interpret, make_tape, node_edges, plan_backward, producers
-from .recording import Entry, Node, Recording, count_growth, infer, user_line
+from .recording import FREED, Entry, Node, Recording, count_growth, infer, user_line
 from .size import Size
 
-__all__ = ["LOCK", "cut", "flush", "flush_all", "open_recording", "record", "value_of"]
+__all__ = ["LOCK", "cut", "cut_without_gradients", "flush", "flush_all", "immediate_mode", "open_recording", "record", "value_of"]
 
 #: One lock for all recordings: another thread may need a value that this one has recorded.
 LOCK = threading.RLock()
@@ -117,9 +117,12 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
     """Record an operator and return tensors for its results; nothing runs."""
     with LOCK:
         try:
-            return _record(op, args)
+            made = _record(op, args)
         except _Elsewhere:
-            return _record(op, _brought_together(op, args))
+            made = _record(op, _brought_together(op, args))
+        if state.immediate:
+            cut("immediate mode")
+        return made
 
 
 def _record(op: Any, args: tuple[Any, ...]) -> Any:
@@ -291,18 +294,13 @@ def _grow(rec: Recording, op: Any, args: tuple[Any, ...], edge: tuple[Any, ...])
     if sources and op.differentiable:
         child.tracked = tuple(v.dtype.is_floating_point or v.dtype.is_complex for v in avals)
         freed = rec.node.freed
-        child.fresh = any(
-            g not in freed if g >= 0 else not _is_freed(rec.grads[~g]) for g in sources
-        )
+        child.fresh = any(g not in freed if g >= 0 else g != FREED for g in sources)
+        child.gradient = child.gradient or child.fresh
     if not any(child.tracked):
         child.recipe = _untracked(recipe)
     child.location = user_line()
     _adopt(rec, edge, child)
     return child
-
-
-def _is_freed(source: Any) -> bool:
-    return type(source) is tuple and type(source[0]) is Freed
 
 
 def _untracked(recipe: tuple[Entry, ...]) -> tuple[Entry, ...]:
@@ -315,7 +313,6 @@ def _untracked(recipe: tuple[Entry, ...]) -> tuple[Entry, ...]:
 
 def _adopt(rec: Recording, edge: Any, child: Node) -> None:
     child.attention = child.fresh or child.depth >= OPERATOR_LIMIT
-    child.leaf_count = len(rec.leaves)
     rec.node.children[edge] = child
     count_growth()
 
@@ -418,6 +415,24 @@ def cut(cause: str) -> None:
         flush(rec, cause)
 
 
+def cut_without_gradients(cause: str) -> None:
+    """Cut, unless gradients are on or something pending requires one (a teacher inside a student's step cuts nothing)."""
+    rec = state.recording
+    if rec is not None and not state.grad_enabled and not rec.closed and rec.node.parent is not None and not rec.node.gradient:
+        flush(rec, cause)
+
+
+@contextlib.contextmanager
+def immediate_mode(enabled: bool = True) -> Iterator[None]:
+    """Run every operator when it is called, one by one: for debugging, so that an error stops at its own line."""
+    cut("immediate mode")
+    before, state.immediate = state.immediate, enabled
+    try:
+        yield
+    finally:
+        state.immediate = before
+
+
 @on_change
 def flush_all() -> None:
     """Run everything that any thread has recorded."""
@@ -488,7 +503,7 @@ def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
 
 def _unfreed(plan: Any, freed: frozenset[int]) -> tuple[Any, ...]:
     """A graph that was freed in part can't be walked: nothing of it is kept."""
-    return () if plan.places & freed else plan.nodes
+    return () if plan.places & freed or FREED in plan.slots else plan.nodes
 
 
 def _program(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int]) -> Program:

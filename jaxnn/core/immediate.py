@@ -37,6 +37,8 @@ def tensor_of(array: Any, placement: Any = None) -> Tensor:
     if placement is None:
         placement = _placement(array)
     with x64(True):
+        if isinstance(array, jax.Array) and array.weak_type:
+            array = jax.lax.convert_element_type(array, array.dtype)
         described = aval_of(tuple(array.shape), np.dtype(array.dtype), placement)
     return wrap(Storage.concrete(array, described, owned=False))
 

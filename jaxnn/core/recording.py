@@ -23,12 +23,14 @@ import numpy as np
 from jax._src.lax.lax import _convert_element_type
 
 from .config import configuration, x64
-from .handle import Aval, aval_of
+from .handle import Aval, Freed, Leaf, aval_of
 
-__all__ = ["Entry", "Node", "Recording", "evaluate", "infer", "root_for", "user_line"]
+__all__ = ["FREED", "Entry", "Node", "Recording", "evaluate", "infer", "root_for", "user_line"]
 
 #: How a Python number reaches a program: all of a kind packed into one array, so that a new value never recompiles.
 NUMBER_KINDS: dict[type, Any] = {float: np.float64, int: np.int64, complex: np.complex128}
+#: The gradient source of a tensor whose graph a backward has released.
+FREED = -(1 << 60)
 #: Nodes kept before the trie is started afresh (programs that never repeat would fill the memory).
 TRIE_LIMIT = 200_000
 
@@ -45,8 +47,8 @@ class Node:
     """A place in the trie: the last operator of a path, and what is known about the path."""
 
     __slots__ = (
-        "attention", "avals", "children", "container", "depth", "freed", "fresh", "leaf_count", "location", "misses",
-        "op", "parent", "plan", "programs", "recipe", "start", "stop", "tracked",
+        "attention", "avals", "children", "container", "depth", "freed", "fresh", "gradient", "location", "misses", "op",
+        "parent", "plan", "programs", "recipe", "start", "stop", "tracked",
     )  # fmt: skip
 
     def __init__(self, parent: Node | None, op: Any, recipe: tuple[Entry, ...], avals: tuple[Aval, ...]) -> None:
@@ -65,6 +67,7 @@ class Node:
         self.fresh = False  # needs gradients through a graph that no backward has released
         self.freed: frozenset[int] = frozenset() if parent is None else parent.freed
         self.plan: Any = None
+        self.gradient = parent is not None and parent.gradient  # something on the path requires gradients
         self.attention = False
         self.location = ""
 
@@ -130,7 +133,9 @@ class Recording:
 
     def grad_slot(self, source: Any, place: int) -> int:
         """The number of a gradient source outside this recording."""
-        key = source if type(source).__name__ == "Leaf" else (source, place)
+        if type(source) is Freed:
+            return FREED
+        key = source if type(source) is Leaf else (source, place)
         slot = self.grad_slots.get(key)
         if slot is None:
             slot = ~len(self.grads)

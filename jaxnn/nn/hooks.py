@@ -61,6 +61,7 @@ class HookTables:
         for kind in self.KINDS:
             setattr(self, kind, OrderedDict())
         self.is_full_backward: bool | None = None
+        self.active = False  # whether a call had hooks to run once: then it looks at the tables
 
     def __getattr__(self, name: str) -> Any:  # a pickle of an older version may lack a kind
         if name in HookTables.KINDS:
@@ -73,6 +74,7 @@ class HookTables:
         handle = RemovableHandle(self, kind, *also)
         table = getattr(self, kind)
         table[handle.id] = hook
+        self.active = True
         for flag in also:
             getattr(self, flag)[handle.id] = True
         if prepend:

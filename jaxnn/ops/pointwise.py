@@ -170,13 +170,13 @@ alias_of("div", "divide")
 
 
 @op(inplace=True, grad_name="NotImplemented", check=_no_zero)
-def floor_divide(input: Array, other: Operand) -> Array:
+def floor_divide(input: Operand, other: Operand) -> Array:
     """The quotient rounded down. Raises RuntimeError("ZeroDivisionError") for integers and a known zero."""
     return compute(_floor_div, input, other)
 
 
 @op(inplace=True, grad_name=by_tensors("RemainderBackward0", "RemainderBackward1"), check=_no_zero)
-def remainder(input: Array, other: Operand) -> Array:
+def remainder(input: Operand, other: Operand) -> Array:
     """The rest of division with the divisor's sign, as Python's ``%``."""
     return compute(_remainder, input, other)
 

@@ -11,6 +11,7 @@ from jax import Array, lax
 
 from jaxnn.core import dtypes
 from jaxnn.core.bounds import bounds_of
+from jaxnn.core.config import in_transformation
 from jaxnn.core.handle import TensorBase
 
 _C_NAMES = {
@@ -114,6 +115,11 @@ def absolute(array: Array) -> Array:
     if not is_floating(array):
         return jnp.abs(array)
     return array * lax.sign(array)
+
+
+def holds_jax_integers(value: Any) -> bool:
+    """Whether int32 may stand for int64: in a JAX transformation, and for raw arrays where 64 bits are off."""
+    return in_transformation() if isinstance(value, TensorBase) else jnp.result_type(int) != jnp.int64
 
 
 def known(value: Any) -> np.ndarray | None:

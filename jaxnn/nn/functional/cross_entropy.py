@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import (
+    holds_jax_integers,
     is_floating,
     known,
     normal_dim,
@@ -55,7 +56,7 @@ def _check_target_shape(input: Array, target: Array) -> None:
 def _check_indices(input: Array, target: Array, weight: Array | None) -> None:
     """PyTorch's errors for a target of class indices."""
     _check_target_shape(input, target)
-    if target.dtype not in _index_dtypes():
+    if target.dtype not in (jnp.int64, jnp.int32, jnp.uint8):
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {scalar_name(target)}")
     spatial = input.ndim > 2
     require_real_float(input, "nll_loss2d_forward_out_frame" if spatial else "nll_loss_out_frame")
@@ -71,11 +72,6 @@ def _check_indices(input: Array, target: Array, weight: Array | None) -> None:
         )
     if weight.dtype != input.dtype:
         raise RuntimeError(f"expected scalar type {scalar_name(input)} but found {scalar_name(weight)}")
-
-
-def _index_dtypes() -> tuple[Any, ...]:
-    # In a user's own 32-bit trace int64 does not exist: there int32 stands for it.
-    return (jnp.int64, jnp.uint8) if jnp.result_type(int) == jnp.int64 else (jnp.int64, jnp.uint8, jnp.int32)
 
 
 def _class_dim(input: Array) -> int:
@@ -257,6 +253,12 @@ def _require_tensors(name: str, **arguments: Any) -> None:
             )
 
 
+def _require_long(input: Any, target: Any) -> None:
+    """PyTorch refuses int32; JAX's own integers, which a JAX transformation and raw arrays bring along, are that."""
+    if target.dtype.name == "int32" and not holds_jax_integers(target) and tuple(target.shape) != tuple(input.shape):
+        raise RuntimeError("expected target dtype to be Long or Byte, but got Int")
+
+
 def nll_loss(
     input: Any,
     target: Any,
@@ -273,6 +275,7 @@ def nll_loss(
     """
     reduction = checked_reduction(reduction, size_average, reduce)
     _require_tensors("nll_loss_nd", input=input, target=target)
+    _require_long(input, target)
     return _nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
@@ -294,6 +297,7 @@ def cross_entropy(
     """
     reduction = checked_reduction(reduction, size_average, reduce)
     _require_tensors("cross_entropy_loss", input=input, target=target)
+    _require_long(input, target)
     return _cross_entropy(
         input,
         target,

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.core.registry import op, write_back
-from jaxnn.nn.functional.common import is_floating, scalar_name, value_of, widen, within
+from jaxnn.nn.functional.common import holds_jax_integers, is_floating, scalar_name, value_of, widen, within
 from jaxnn.nn.functional.distance import vector_norm
 
 
@@ -125,7 +125,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     Raises RuntimeError for other dtypes and classes out of range.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html
     """
-    if str(tensor.dtype).removeprefix("torch.") not in _long_names():
+    kind = tensor.dtype.name
+    if kind != "int64" and not (kind == "int32" and holds_jax_integers(tensor)):
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     empty = 0 in tuple(tensor.shape)
     if empty and num_classes <= 0:
@@ -133,7 +134,3 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if num_classes == -1:
         num_classes = max(int(_largest(tensor)) + 1, 0)
     return _one_hot(tensor, num_classes=num_classes)
-
-
-def _long_names() -> tuple[str, ...]:
-    return ("int64",) if jnp.result_type(int) == jnp.int64 else ("int64", "int32")

@@ -1,0 +1,105 @@
+"""Live views of a module's parameters, buffers and submodules, in the order in which they were registered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from jaxnn.core.handle import TensorBase
+
+from .parameter import as_buffer
+
+__all__ = ["RegisteredView", "put", "take"]
+
+
+def put(module: Any, kind: str, name: str, value: Any) -> None:
+    """Register a child; one of the same kind is replaced in its place, one of another kind goes first."""
+    own = module.__dict__
+    registered = own["_registered"]
+    if registered.get(name, kind) != kind:
+        del registered[name]
+        own.pop(name, None)
+    if kind == "buffer" and isinstance(value, TensorBase):
+        value = as_buffer(value, own.get(name))
+    registered[name] = kind
+    own[name] = value
+
+
+def take(module: Any, name: str) -> Any:
+    """Unregister a child and return it."""
+    own = module.__dict__
+    if own["_registered"].pop(name) == "buffer":
+        own["_non_persistent_buffers_set"].discard(name)
+    return own.pop(name)
+
+
+class RegisteredView(MutableMapping[str, Any]):
+    """What ``module._parameters``, ``_buffers`` and ``_modules`` are: writing to it changes the module."""
+
+    __slots__ = ("_kind", "_module")
+
+    def __init__(self, module: Any, kind: str) -> None:
+        self._module = module
+        self._kind = kind
+
+    def __iter__(self) -> Iterator[str]:
+        kind = self._kind
+        return iter([k for k, found in self._module.__dict__["_registered"].items() if found == kind])
+
+    def __len__(self) -> int:
+        return sum(found == self._kind for found in self._module.__dict__["_registered"].values())
+
+    def __contains__(self, name: object) -> bool:
+        return self._module.__dict__["_registered"].get(name) == self._kind
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return self._module.__dict__[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        put(self._module, self._kind, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        take(self._module, name)
+
+    def move_to_end(self, name: str, last: bool = True) -> None:
+        """Move a child to an end, as `collections.OrderedDict` does."""
+        if name not in self:
+            raise KeyError(name)
+        registered = self._module.__dict__["_registered"]
+        kind = registered.pop(name)
+        if last:
+            registered[name] = kind
+            return
+        rest = dict(registered)
+        registered.clear()
+        registered[name] = kind
+        registered.update(rest)
+
+    def copy(self) -> dict[str, Any]:
+        """A dictionary of the children."""
+        return dict(self.items())
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
+
+
+def view_property(kind: str) -> property:
+    """The view as an attribute of `Module`; assigning a mapping replaces all children of the kind."""
+
+    def read(self: Any) -> RegisteredView:
+        if "_registered" not in self.__dict__:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '_{kind}s'")
+        return RegisteredView(self, kind)
+
+    def replace(self: Any, children: Any) -> None:
+        children = dict(children)
+        for name in RegisteredView(self, kind):
+            take(self, name)
+        for name, child in children.items():
+            put(self, kind, name, child)
+
+    return property(read, replace)

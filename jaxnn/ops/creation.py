@@ -1,0 +1,305 @@
+"""Tensors from sizes and ranges: zeros, full, arange, eye, ...
+
+Factories fill a numpy array; nothing is compiled.
+Source: https://docs.pytorch.org/docs/stable/torch.html#creation-ops
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxnn.core import dtypes
+from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
+
+from .placement import check_layout, dtype_of, like_device, made, sizes
+
+
+def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc: str) -> None:
+    """``NAME``, ``NAME_like`` and ``Tensor.new_NAME``."""
+
+    def create(
+        *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
+        requires_grad: bool = False, memory_format: Any = None, names: Any = None, **keywords: Any,
+    ) -> Any:  # fmt: skip
+        named = keywords.pop("size", None)
+        _no_more(name, keywords, names)
+        check_layout(name, layout, pin_memory, memory_format)
+        found = made(fill(sizes(name, size, named), dtype_of(dtype).np), device, requires_grad)
+        return found if out is None else _into(out, found)
+
+    def create_like(
+        input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+        pin_memory: bool = False, memory_format: Any = None,
+    ) -> Any:  # fmt: skip
+        check_layout(name + "_like", layout, pin_memory, memory_format)
+        described = described_as(input, name + "_like")
+        array = fill(tuple(described.shape), dtype_of(dtype, described.dtype).np)
+        return made(array, like_device(input, device), requires_grad)
+
+    def new(
+        self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
+        pin_memory: bool = False, **keywords: Any,
+    ) -> Any:  # fmt: skip
+        named = keywords.pop("size", None)
+        _no_more("new_" + name, keywords, None)
+        check_layout("new_" + name, layout, pin_memory)
+        described = aval(self)
+        array = fill(sizes("new_" + name, size, named), dtype_of(dtype, described.dtype).np)
+        return made(array, like_device(self, device), requires_grad)
+
+    for f, public in ((create, name), (create_like, name + "_like"), (new, "new_" + name)):
+        f.__name__ = f.__qualname__ = public
+        f.__doc__ = doc
+    FUNCTIONS[name] = globals()[name] = create
+    FUNCTIONS[name + "_like"] = globals()[name + "_like"] = create_like
+    METHODS["new_" + name] = new
+
+
+def _no_more(name: str, keywords: dict[str, Any], names: Any) -> None:
+    if keywords:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
+    if names is not None:
+        raise NotImplementedError(f"{name}(): named tensors are not supported")
+
+
+def described_as(t: Any, name: str, argument: str = "input") -> Any:
+    """A tensor's description; PyTorch's TypeError for anything else."""
+    if not isinstance(t, TensorBase):
+        raise TypeError(f"{name}(): argument '{argument}' (position 1) must be Tensor, not {type(t).__name__}")
+    return aval(t)
+
+
+_factory("zeros", np.zeros, "Zeros of the given sizes.")
+_factory("ones", np.ones, "Ones of the given sizes.")
+_factory("empty", np.zeros, "A tensor to be filled: zeros here, so that programs are deterministic.")
+
+
+def check_fits(value: Any, wanted: dtypes.dtype, named: str | None = None) -> None:
+    """PyTorch's error for a number that an integer type cannot hold (negative ones wrap around in unsigned types)."""
+    if wanted._category == 1 and isinstance(value, (int, float)) and not isinstance(value, bool):
+        limits = np.iinfo(wanted.np)
+        low = -limits.max - 1 if limits.min == 0 else limits.min
+        if not math.isfinite(value) or not low <= int(value) <= limits.max:
+            raise RuntimeError(f"value cannot be converted to type {named or wanted.name + '_t'} without overflow")
+    if isinstance(value, complex) and not wanted.is_complex and value.imag:
+        raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
+
+
+def filled(shape: tuple[int, ...], value: Any, wanted: dtypes.dtype) -> np.ndarray:
+    """A host array of one value, cast as PyTorch casts it."""
+    check_fits(value, wanted)
+    if isinstance(value, float) and wanted._category == 1:
+        value = int(value)
+    if isinstance(value, int) and wanted._category == 1 and np.iinfo(wanted.np).min == 0:
+        value %= 1 << (8 * wanted.itemsize)
+    if wanted is dtypes.bool:
+        value = bool(value)
+    return np.full(shape, value, wanted.np)
+
+
+def _fill_dtype(value: Any) -> dtypes.dtype:
+    if isinstance(value, bool):
+        return dtypes.bool
+    if isinstance(value, int):
+        return dtypes.int64
+    if isinstance(value, complex):
+        return dtypes.get_default_dtype().to_complex()
+    return dtypes.get_default_dtype()
+
+
+def _number(name: str, value: Any) -> Any:
+    if isinstance(value, TensorBase):
+        return value.item()  # type: ignore[attr-defined]
+    if isinstance(value, np.generic):
+        return value.item()
+    if not isinstance(value, (bool, int, float, complex)):
+        raise TypeError(f"{name}(): argument must be Number, not {type(value).__name__}")
+    return value
+
+
+@function(method=False)
+def full(
+    size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, pin_memory: bool = False,
+) -> Any:  # fmt: skip
+    """One value everywhere; the type follows from the value. Raises RuntimeError for a value that the type cannot hold."""
+    check_layout("full", layout, pin_memory)
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    value = _number("full", fill_value)
+    found = made(filled(sizes("full", (size,)), value, dtype_of(dtype, _fill_dtype(value))), device, requires_grad)
+    return found if out is None else _into(out, found)
+
+
+@function(method=False)
+def full_like(
+    input: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
+) -> Any:  # fmt: skip
+    """One value everywhere, in the shape and type of another tensor."""
+    check_layout("full_like", layout, pin_memory, memory_format)
+    described = described_as(input, "full_like")
+    array = filled(tuple(described.shape), _number("full_like", fill_value), dtype_of(dtype, described.dtype))
+    return made(array, like_device(input, device), requires_grad)
+
+
+def _new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+              layout: Any = None, pin_memory: bool = False) -> Any:  # fmt: skip
+    """One value everywhere, in this tensor's type and on its device."""
+    check_layout("new_full", layout, pin_memory)
+    array = filled(sizes("new_full", (size,)), _number("new_full", fill_value), dtype_of(dtype, aval(self).dtype))
+    return made(array, like_device(self, device), requires_grad)
+
+
+METHODS["new_full"] = _new_full
+
+
+@function(method=False)
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    pin_memory: bool = False, requires_grad: bool = False,
+) -> Any:  # fmt: skip
+    """Numbers from ``start`` (0) to before ``end``. Raises RuntimeError for a step of 0 or of the wrong sign."""
+    check_layout("arange", layout, pin_memory)
+    if end is None:
+        start, end = 0, start
+    start, end, step = (_number("arange", x) for x in (start, end, step))
+    integers = not any(isinstance(x, float) for x in (start, end, step))
+    wanted = dtype_of(dtype, dtypes.int64 if integers else None)
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if wanted._category == 1:
+        if not integers:
+            start, end, step = int(start), int(end), int(step)
+        count = max(0, -((start - end) // step))
+        array = np.arange(count, dtype=np.int64) * step + start
+    else:
+        count = math.ceil((end - start) / step)
+        # each element in the type's own precision, as PyTorch's kernel: start + step * i
+        kind = np.float64 if wanted.itemsize > 4 or not wanted.is_floating_point else np.float32
+        array = (np.arange(count, dtype=np.float64) * float(kind(step)) + float(kind(start))).astype(kind)
+    found = made(array.astype(wanted.np), device, requires_grad)
+    return found if out is None else _into(out, found)
+
+
+@function(method=False, name="range")
+def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Numbers from ``start`` to ``end``, with the end (deprecated in PyTorch: prefer arange)."""
+    count = math.floor((end - start) / step) + 1
+    array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(dtype).np)
+    return made(array, device, requires_grad)
+
+
+def _steps(start: Any, end: Any, steps: int, wanted: dtypes.dtype) -> np.ndarray:
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    start, end = _number("linspace", start), _number("linspace", end)
+    kind = np.dtype(np.float32 if wanted.is_floating_point and wanted.itemsize <= 4 else np.float64)
+    if wanted.is_complex:
+        kind = np.dtype(np.complex128)
+    if wanted._category == 1:
+        start, end = int(start), int(end)
+    a, b = kind.type(start), kind.type(end)
+    step = (b - a) / kind.type(steps - 1) if steps > 1 else kind.type(0)
+    if wanted._category == 1:
+        step = kind.type(np.float32(end - start) / np.float32(steps - 1)) if steps > 1 else step
+    i = np.arange(steps, dtype=np.float64)
+    # from both ends, so that the last element is the end itself; one rounding an element
+    found = np.where(i < steps // 2, float_or(a) + float_or(step) * i, float_or(b) - float_or(step) * (steps - 1 - i))
+    return found if steps != 1 else np.array([a])
+
+
+def float_or(x: Any) -> Any:
+    """A numpy scalar in double precision."""
+    return complex(x) if isinstance(x, np.complexfloating) else float(x)
+
+
+@function(method=False)
+def linspace(
+    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Any:  # fmt: skip
+    """``steps`` numbers from ``start`` to ``end``, evenly spaced. Raises RuntimeError for a negative count."""
+    check_layout("linspace", layout)
+    wanted = dtype_of(dtype)
+    found = made(_steps(start, end, steps, wanted).astype(wanted.np), device, requires_grad)
+    return found if out is None else _into(out, found)
+
+
+@function(method=False)
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Any:  # fmt: skip
+    """``base`` to the power of evenly spaced exponents."""
+    check_layout("logspace", layout)
+    wanted = dtype_of(dtype)
+    exponents = _steps(start, end, steps, wanted)
+    found = made(np.power(float(base), exponents).astype(wanted.np), device, requires_grad)
+    return found if out is None else _into(out, found)
+
+
+@function(method=False)
+def eye(
+    n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Any:  # fmt: skip
+    """Ones on the diagonal, (n, m). Raises RuntimeError for negative sizes."""
+    check_layout("eye", layout)
+    m = n if m is None else m
+    for letter, k in (("n", n), ("m", m)):
+        if k < 0:
+            raise RuntimeError(f"{letter} must be greater or equal to 0, got {k}")
+    found = made(np.eye(n, m, dtype=dtype_of(dtype).np), device, requires_grad)
+    return found if out is None else _into(out, found)
+
+
+def _triangle(name: str, find: Callable[..., Any], doc: str) -> Any:
+    def indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None, layout: Any = None) -> Any:
+        check_layout(name, layout)
+        array = np.stack(find(row, offset, col)).astype(dtype_of(dtype).np)
+        return made(array, device)
+
+    indices.__name__, indices.__doc__ = name, doc
+    return function(indices, name=name, method=False)
+
+
+tril_indices = _triangle("tril_indices", np.tril_indices, "Rows and columns of the lower triangle, (2, count).")
+triu_indices = _triangle("triu_indices", np.triu_indices, "Rows and columns of the upper triangle, (2, count).")
+
+
+@function(method=False)
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Zeros; strides other than those of a contiguous tensor raise NotImplementedError."""
+    expected, step = [], 1
+    for n in reversed(tuple(size)):
+        expected.append(step)
+        step *= max(n, 1)
+    if tuple(stride) != tuple(reversed(expected)):
+        raise NotImplementedError(f"empty_strided(): stride={tuple(stride)} is not supported, only contiguous tensors are")
+    return made(np.zeros(tuple(size), dtype_of(dtype).np), device, requires_grad)
+
+
+def _window(name: str, f: Callable[[np.ndarray, int], np.ndarray], doc: str) -> Any:
+    def window(window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+        n = window_length if periodic else window_length - 1
+        array = f(np.arange(window_length), n) if window_length > 1 else np.ones(window_length)
+        return made(array.astype(dtype_of(dtype).np), device, requires_grad)
+
+    window.__name__, window.__doc__ = name, doc
+    return function(window, name=name, method=False)
+
+
+hann_window = _window("hann_window", lambda k, n: 0.5 - 0.5 * np.cos(2 * np.pi * k / n), "The Hann window.")
+hamming_window = _window("hamming_window", lambda k, n: 0.54 - 0.46 * np.cos(2 * np.pi * k / n), "The Hamming window.")
+
+__all__ = [name for name in globals() if name in FUNCTIONS]

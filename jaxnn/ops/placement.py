@@ -1,0 +1,100 @@
+"""What factories share: sizes as varargs or a sequence, the options that every factory has, the tensor they end in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnn.core import dtypes
+from jaxnn.core.config import x64
+from jaxnn.core.device import default_placement, placement_of
+from jaxnn.core.engine import value_of
+from jaxnn.core.handle import Tensor, TensorBase, aval, host_array
+from jaxnn.core.immediate import tensor_of
+
+__all__ = ["check_layout", "dtype_of", "made", "moved", "sizes"]
+
+
+def check_layout(name: str, layout: Any = None, pin_memory: Any = False, memory_format: Any = None) -> None:
+    """Refuse the options that only have their default here.
+
+    Raises:
+        NotImplementedError: naming the option.
+    """
+    if layout is not None and str(layout) != "torch.strided":
+        raise NotImplementedError(f"{name}(): layout={layout} is not supported, tensors are strided")
+    if pin_memory:
+        raise NotImplementedError(f"{name}(): pin_memory=True is not supported")
+    if memory_format is not None and str(memory_format) not in ("torch.preserve_format", "torch.contiguous_format"):
+        raise NotImplementedError(f"{name}(): memory_format={memory_format} is not supported")
+
+
+def sizes(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """The shape that ``f(2, 3)``, ``f((2, 3))`` or ``f(size=(2, 3))`` asks for.
+
+    Raises:
+        TypeError: for anything but integers; RuntimeError: for negative ones.
+    """
+    if size is not None:
+        if given:
+            raise TypeError(f"{name}() got multiple values for argument 'size'")
+        given = (size,)
+    elif not given:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+    if isinstance(given[0], Sequence) and not isinstance(given[0], str):
+        if len(given) > 1:
+            raise TypeError(f"{name}() takes 1 positional argument but {len(given)} were given")
+        given = tuple(given[0])
+    shape = tuple(_length(name, n) for n in given)
+    if any(n < 0 for n in shape):
+        bad = next(n for n in shape if n < 0)
+        raise RuntimeError(f"{name}: Dimension size must be non-negative. Trying to create tensor with negative dimension "
+                           f"{bad}: {list(shape)}")  # fmt: skip
+    return shape
+
+
+def _length(name: str, n: Any) -> int:
+    if isinstance(n, (int, np.integer)) and not isinstance(n, bool):
+        return int(n)
+    if isinstance(n, TensorBase):
+        return n.__index__()  # type: ignore[attr-defined]
+    raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(n).__name__}")
+
+
+def dtype_of(given: Any, default: dtypes.dtype | None = None) -> dtypes.dtype:
+    """The type given, or the default one."""
+    if given is None:
+        return dtypes.get_default_dtype() if default is None else default
+    if isinstance(given, dtypes.dtype):
+        return given
+    if given in (bool, int, float, complex):
+        return dtypes.of(given) if given is not float else dtypes.float64
+    raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(given).__name__}")
+
+
+def made(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor over a host array that nobody else writes to."""
+    where = placement_of(device)
+    if where is default_placement():
+        found = host_array(array, where)
+    else:
+        with x64(True):
+            found = tensor_of(jax.device_put(array, where), where)
+    return found.requires_grad_() if requires_grad else found  # type: ignore[attr-defined]
+
+
+def moved(t: TensorBase, where: Any) -> Tensor:
+    """A copy on another device, without gradients."""
+    with x64(True):
+        return tensor_of(jax.device_put(value_of(t, "transfer"), where), where)
+
+
+def like_device(t: TensorBase, device: Any) -> Any:
+    """The device given, or the tensor's."""
+    if device is not None:
+        return device
+    where = aval(t).placement
+    return where if isinstance(where, jax.Device) else next(iter(where.device_set))

@@ -1,0 +1,56 @@
+"""Run one program on real PyTorch and on jaxnn and compare what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import jaxnn
+
+
+def plain(value: Any) -> Any:
+    """A program's result as numpy arrays, numbers and strings, whichever library made it."""
+    if isinstance(value, (torch.Tensor, jaxnn.Tensor)):
+        return np.asarray(value.detach().cpu().numpy())
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    return value
+
+
+def outcome(program: Callable[[Any], Any], library: Any) -> Any:
+    """What a program returns, or the type of its error."""
+    try:
+        library.manual_seed(0)
+        return plain(program(library))
+    except Exception as error:
+        return type(error).__name__
+
+
+def agree(ours: Any, theirs: Any, rtol: float = 1e-5) -> None:
+    """Assert that two results are equal up to rounding, and of the same type and shape."""
+    assert type(ours) is type(theirs), (ours, theirs)
+    if isinstance(ours, np.ndarray):
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape, (ours, theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-6)
+    elif isinstance(ours, list):
+        assert len(ours) == len(theirs), (ours, theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            agree(a, b, rtol)
+    elif isinstance(ours, dict):
+        assert list(ours) == list(theirs)
+        for k in ours:
+            agree(ours[k], theirs[k], rtol)
+    elif isinstance(ours, float):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-6)
+    else:
+        assert ours == theirs
+
+
+def same(program: Callable[[Any], Any]) -> None:
+    """Assert that a program does the same on both."""
+    agree(outcome(program, jaxnn), outcome(program, torch))
