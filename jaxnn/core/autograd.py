@@ -17,12 +17,23 @@ import jax.numpy as jnp
 
 from . import immediate
 from .config import in_transformation, state
-from .engine import LOCK, Number, _at, _aval_at, materialised, open_recording, record
+from .engine import LOCK, Number, _at, materialised, open_recording, record
 from .grad_mode import _Mode, enable_grad, no_grad
 from .handle import Aval, Buffer, Cell, Freed, Leaf, Storage, Tensor, TensorBase, alias, aval, aval_of, wrap
 from .immediate import EagerNode
 from .inplace import _Kernel, put_through
-from .program import BACKWARD, Plan, _as_container, described_values, node_edges, plan_backward, producers, pull, strong, walk
+from .program import (
+    BACKWARD,
+    Plan,
+    _as_container,
+    described_values,
+    node_edges,
+    plan_backward,
+    producers,
+    pull,
+    strong,
+    walk,
+)
 from .recording import FREED, Entry, Node, Recording
 
 __all__ = ["backward", "grad"]
@@ -177,7 +188,7 @@ _ZEROS = _Kernel("zeros", lambda shape, dtype: jnp.zeros(shape, dtype), "")
 
 
 def _plan(rec: Recording, path: list[Node], roots: tuple[int, ...]) -> Plan:
-    described = described_values(path, [_aval_at(rec, ~k) for k in range(len(rec.leaves))])
+    described = described_values(path, [rec.aval(~k) for k in range(len(rec.leaves))])
     return plan_backward(producers(path), roots, node_edges(described))
 
 
@@ -296,7 +307,7 @@ def _bind(recipe: Any, tensor: Any, number: Any) -> list[Any]:
 def _tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
     """A tensor for a value of a recording, with its gradient source."""
     if ref < 0:
-        storage = Storage(None, 0, _aval_at(rec, ref), None)
+        storage = Storage(None, 0, rec.aval(ref), None)
         storage.buf = rec.leaves[~ref]
         t = wrap(storage)
     else:

@@ -1,15 +1,7 @@
-"""Recording operators, and cutting: turning what is recorded into one call of a compiled program.
-
-`record` is the hot path; everything that depends only on the program's structure is found on the trie's node.
-"""
+"""Recording operators: the hot path. Everything that depends only on the program's structure is found on the trie's node."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
-import threading
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -17,42 +9,34 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import statistics
-from .config import OPERATOR_LIMIT, get_setting, in_transformation, on_change, state, x64
-from .device import default_placement, device_of
-from .handle import (
-    Aval, Buffer, Cell, Failure, Freed, Storage, Tensor, TensorBase, View, aval_of, wrap,
+from .config import OPERATOR_LIMIT, in_transformation, state, x64
+from .cutting import (
+    LOCK,
+    BoundTape,
+    cut,
+    cut_without_gradients,
+    flush,
+    flush_all,
+    immediate_mode,
+    open_recording,
+    seal,
 )  # fmt: skip
-from .program import Poison, Program, described_values, interpret, make_tape, node_edges, plan_backward, producers
+from .device import device_of
+from .handle import Aval, Buffer, Cell, Failure, Storage, Tensor, TensorBase, View, aval_of, wrap
 from .recording import FREED, Entry, Node, Recording, count_growth, infer, user_line
 from .size import Size
 
-__all__ = ["LOCK", "cut", "cut_without_gradients", "flush", "flush_all", "immediate_mode", "open_recording", "record", "value_of"]
+__all__ = [
+    "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
+    "materialised", "open_recording", "overwrite", "record", "seal", "shape_of", "value_of",
+]  # fmt: skip
 
-#: One lock for all recordings: another thread may need a value that this one has recorded.
-LOCK = threading.RLock()
 _ref = weakref.ref
 _new = object.__new__
-_recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
 
 
 class _Elsewhere(Exception):
     """An operand is not where the recording is."""
-
-
-def open_recording(placement: Any = None) -> Recording:
-    """This thread's recording for a placement (None: the one used last)."""
-    thread = state
-    if placement is None:
-        placement = thread.recording.placement if thread.recording is not None else None
-    if placement is None:
-        placement = default_placement()
-    rec = thread.recordings.get(placement)
-    if rec is None or rec.closed:
-        rec = thread.recordings[placement] = Recording(placement)
-        _recordings.add(rec)
-    thread.recording = rec
-    return rec
 
 
 def _leaf(rec: Recording, s: Storage, append: Any) -> int:
@@ -286,7 +270,7 @@ def _grow(rec: Recording, op: Any, args: tuple[Any, ...], edge: tuple[Any, ...])
     next(key)
     recipe = _recipe(args, key, op.lists)
     node = Node(rec.node, op, recipe, ())
-    described = [_aval_at(rec, e.value) for e in node.tensor_entries()]
+    described = [rec.aval(e.value) for e in node.tensor_entries()]
     avals, container = infer(op, recipe, described, rec.placement)
     child = Node(rec.node, op, recipe, avals)
     child.container = container
@@ -315,17 +299,6 @@ def _adopt(rec: Recording, edge: Any, child: Node) -> None:
     child.attention = child.fresh or child.depth >= OPERATOR_LIMIT
     rec.node.children[edge] = child
     count_growth()
-
-
-def _aval_at(rec: Recording, ref: int) -> Aval:
-    """The description of a value of the recording."""
-    if ref < 0:
-        array = rec.leaves[~ref].array
-        return aval_of(tuple(array.shape), np.dtype(array.dtype), rec.placement)
-    node = rec.node
-    while node.start > ref:
-        node = node.parent
-    return node.avals[ref - node.start]
 
 
 def _attend(rec: Recording, child: Node) -> bool:
@@ -405,345 +378,6 @@ def overwrite(s: Storage, rec: Recording, place: int, aval: Aval) -> None:
     rec.live[place] = _ref(s)
 
 
-# --- cutting -------------------------------------------------------------------------------------------------------------
-
-
-def cut(cause: str) -> None:
-    """Run what this thread has recorded."""
-    rec = state.recording
-    if rec is not None and not rec.closed and rec.node.parent is not None:
-        flush(rec, cause)
-
-
-def cut_without_gradients(cause: str) -> None:
-    """Cut, unless gradients are on or something pending requires one (a teacher inside a student's step cuts nothing)."""
-    rec = state.recording
-    if rec is not None and not state.grad_enabled and not rec.closed and rec.node.parent is not None and not rec.node.gradient:
-        flush(rec, cause)
-
-
-@contextlib.contextmanager
-def immediate_mode(enabled: bool = True) -> Iterator[None]:
-    """Run every operator when it is called, one by one: for debugging, so that an error stops at its own line."""
-    cut("immediate mode")
-    before, state.immediate = state.immediate, enabled
-    try:
-        yield
-    finally:
-        state.immediate = before
-
-
-@on_change
-def flush_all() -> None:
-    """Run everything that any thread has recorded."""
-    for rec in list(_recordings):
-        if not rec.closed and rec.node.parent is not None:
-            flush(rec, "a global setting changed")
-
-
-def flush(rec: Recording, cause: str) -> None:
-    """Run a recording as one program and give every living storage its value.
-
-    All storages take their new values or, when an operator fails, those that depend on it keep or raise: see `_salvage`.
-    """
-    with LOCK:
-        if rec.closed:
-            return
-        if rec.node.parent is None:
-            return
-        statistics.count_cut(cause)
-        wanted, keep = _needed(rec)
-        if state.immediate:
-            _salvage(rec, wanted, keep, None)
-            return
-        with contextlib.nullcontext() if not in_transformation() else jax.ensure_compile_time_eval():
-            try:
-                program = _program(rec, wanted, keep)
-            except statistics.Unstable:
-                _salvage(rec, wanted, keep, None)
-                return
-            except Exception as error:
-                _salvage(rec, wanted, keep, error)
-                return
-            _run(rec, program, wanted, keep)
-
-
-def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
-    """The results that living storages hold, and the operators that a later backward may walk."""
-    wanted = []
-    roots = []
-    freed = rec.node.freed
-    for place, reference in rec.live.items():
-        s = reference()
-        if s is not None and s.idx == place and s.rec is rec:
-            wanted.append(place)
-            if s.source is rec and s.source_idx not in freed:
-                roots.append(s.source_idx)
-    for reference in rec.cells:
-        cell = reference()
-        if cell is not None and cell.source is rec and cell.source_idx not in freed:
-            roots.append(cell.source_idx)
-    wanted.sort()
-    if not roots:
-        return tuple(wanted), frozenset()
-    path = rec.node.path()
-    described = described_values(path, [_aval_at(rec, ~k) for k in range(len(rec.leaves))])
-    key = ("keep", tuple(roots))
-    found = rec.node.programs.get(key)
-    if found is None:
-        makers = producers(path)
-        edges = node_edges(described)
-        found = frozenset(
-            n.start for root in roots
-            for n in _unfreed(plan_backward(makers, (root,), edges), freed)
-        )  # fmt: skip
-        rec.node.programs[key] = found
-    return tuple(wanted), found
-
-
-def _unfreed(plan: Any, freed: frozenset[int]) -> tuple[Any, ...]:
-    """A graph that was freed in part can't be walked: nothing of it is kept."""
-    return () if plan.places & freed or FREED in plan.slots else plan.nodes
-
-
-def _program(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int]) -> Program:
-    """A compiled program that returns what is wanted, or more: what Python holds depends on its garbage collector."""
-    node = rec.node
-    key = (wanted, keep)
-    program = node.programs.get(key)
-    if program is not None:
-        statistics.count_hit()
-        return program
-    want = set(wanted)
-    for known in node.programs.values():
-        if type(known) is Program and known.tape_key == keep and want.issubset(known.wanted):
-            node.programs[key] = known
-            statistics.count_hit()
-            return known
-    node.misses.append(want)
-    if len(node.misses) > 3:
-        wanted = tuple(sorted(set().union(*node.misses)))
-    signature = tuple((b.array.shape, str(b.array.dtype)) for b in rec.leaves)
-    if statistics.unstable(user_line(), signature):
-        raise statistics.Unstable
-    old = {id(buf) for _, buf, _ in rec.overwritten}
-    donate = frozenset(slot for slot, buf in enumerate(rec.leaves) if id(buf) in old)
-    if keep:
-        donate = frozenset()
-    statistics.count_compile(user_line())
-    program = Program(node, rec, wanted, keep, donate, _pinned(rec))
-    node.programs[key] = program
-    statistics.retain(node, key)
-    return program
-
-
-def _pinned(rec: Recording) -> dict[int, Any]:
-    """The sharding of updated storages that lie on several devices."""
-    if isinstance(rec.placement, jax.Device):
-        return {}
-    return {
-        s.idx: buf.array.sharding
-        for s, buf, _ in rec.overwritten
-        if s.rec is rec and isinstance(getattr(buf.array, "sharding", None), jax.sharding.NamedSharding)
-        and buf.array.shape == tuple(s.aval.shape)
-    }  # fmt: skip
-
-
-#: References to a buffer that only a recording holds: its list of inputs, its list of overwritten values, and this call's.
-def _lone_count() -> int:
-    buffer = Buffer(None, True)
-    slots = {buffer: 0}
-    inputs, overwritten = [buffer], [(None, buffer, None)]
-    del buffer
-    return sys.getrefcount(inputs[0]) if slots and overwritten else 0
-
-
-_LONE = _lone_count()
-
-
-#: A program that allocates more than this is checked against the memory there is. XLA runs behind our back, so that no memory
-#: is told only when the results are read, the inputs gone: such a program runs without donating and is awaited.
-_LARGE = 256 << 20
-
-
-def available_memory(placement: Any) -> int:
-    """Bytes free where a program would run; a large number where nobody tells."""
-    where = placement if isinstance(placement, jax.Device) else next(iter(placement.device_set))
-    stats = where.memory_stats() if where.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 62
-
-
-def _run(rec: Recording, program: Program, wanted: tuple[int, ...], keep: frozenset[int]) -> None:
-    leaves = rec.leaves
-    careful = program.size > _LARGE and program.size > available_memory(rec.placement) // 2
-    donated = []
-    for slot in program.donated:
-        buf = leaves[slot]
-        array = buf.array
-        if careful or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1) and type(array) is not np.ndarray:
-            array = jax.numpy.copy(array)
-        donated.append(array)
-    kept = []
-    for slot in program.kept:
-        buf = leaves[slot]
-        array = buf.array
-        if type(array) is np.ndarray:
-            if buf.used:
-                with x64(True):
-                    buf.array = array = jax.device_put(array, rec.placement if isinstance(rec.placement, jax.Device) else None)
-            buf.used = True
-        kept.append(array)
-    with x64(True), _interrupts_deferred():
-        try:
-            outputs, extra = program.call(donated, kept, *rec.scalars())
-            if careful:
-                jax.block_until_ready((outputs, extra))
-        except Exception as error:
-            _salvage(rec, wanted, keep, error)
-            return
-        _commit(rec, program, outputs, extra)
-
-
-def _commit(rec: Recording, program: Program, outputs: list[Any], extra: list[Any]) -> None:
-    results = iter(outputs)
-    live = rec.live
-    made: list[Any] = []
-    for place, source in zip(program.wanted, program.sources, strict=True):
-        if source is None:
-            buf: Any = Buffer(next(results), True)
-            made.append(buf)
-        elif source[0] == "input":
-            buf = rec.leaves[source[1]]
-            if type(buf.array) is np.ndarray:
-                buf = Buffer(buf.array, False)
-            elif source[1] in program.donated:  # the memory was handed on; an unchanged input comes back as a copy
-                buf = Buffer(buf.array, False)
-            buf.owned = False
-        else:
-            buf = Buffer(made[source[1]].array, False)
-            made[source[1]].owned = False
-        reference = live.get(place)
-        s = None if reference is None else reference()
-        if s is not None and s.rec is rec and s.idx == place:
-            s.buf = buf
-            s.rec = None
-    tape = program.tape
-    _close(rec, None if tape is None or not program.tape_key else _bound_tape(rec, tape, extra))
-
-
-def _bound_tape(rec: Recording, tape: Any, extra: list[Any]) -> Any:
-    buffers = [rec.leaves[k] if is_input else Buffer(extra[k], False) for is_input, k in tape.residuals]
-    return BoundTape(tape, buffers, list(rec.leaves), rec.scalars(), list(rec.grads))
-
-
-class BoundTape:
-    """A program's tape with the arrays of one run."""
-
-    __slots__ = ("buffers", "freed", "grads", "leaves", "scalars", "tape")
-
-    def __init__(self, tape: Any, buffers: list[Any], leaves: list[Any], scalars: Any, grads: list[Any]) -> None:
-        self.tape = tape
-        self.buffers = buffers
-        self.leaves = leaves
-        self.scalars = scalars
-        self.grads = grads
-        self.freed: frozenset[int] = frozenset()
-
-
-def _close(rec: Recording, tape: Any) -> None:
-    """End a recording: only its tape stays, and sources whose graph is gone are marked so."""
-    rec.closed = True
-    rec.tape = tape
-    kept = {p for n in tape.tape.nodes.values() for p in range(n.start, n.stop)} if tape is not None else ()
-    freed = Freed(rec.node)
-    for reference in (*rec.live.values(), *rec.cells):
-        cell = reference()
-        if cell is not None and cell.source is rec and cell.source_idx not in kept:
-            cell.source = freed
-    rec.leaves = []
-    rec.leaf_slots = {}
-    rec.overwritten = []
-    rec.live = {}
-    rec.cells = []
-    rec.grads = []
-    rec.grad_slots = {}
-    if state.recording is rec:
-        state.recording = None
-        state.recordings.pop(rec.placement, None)
-        open_recording(rec.placement)
-
-
-def _salvage(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int], error: Exception | None) -> None:
-    """Run a recording operator by operator; what does not depend on an operator that fails gets its value.
-
-    A storage that was overwritten by a failed operator keeps the value it had before; one that only the failed operator
-    made raises its error at every read.
-
-    Raises:
-        the error of the first operator that fails, with the line that called it.
-    """
-    path = rec.node.path()
-    leaves = [b.array for b in rec.leaves]
-    with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
-        env, vjps, failed = interpret(path, leaves, rec.scalars(), keep, tolerant=True)
-    before = {id(s): (s, buf, aval) for s, buf, aval in reversed(rec.overwritten)}
-    inputs = {id(a) for a in leaves}
-    for place in wanted:
-        reference = rec.live.get(place)
-        s = None if reference is None else reference()
-        if s is None or s.rec is not rec or s.idx != place:
-            continue
-        value = env[place]
-        if type(value) is Poison:
-            if id(s) in before:
-                _, s.buf, s.aval = before[id(s)]
-            else:
-                s.buf = Failure(value.error)
-            s.source = Freed(rec.node) if s.source is rec else s.source
-        else:
-            s.buf = Buffer(value, id(value) not in inputs)
-            if any(value is other for p, other in env.items() if p != place):
-                s.buf.owned = False
-        s.rec = None
-    tape = None
-    if keep and not failed:
-        described = described_values(path, [_aval_at(rec, ~k) for k in range(len(leaves))])
-        made, extra = make_tape(path, keep, vjps, leaves, described)
-        tape = _bound_tape(rec, made, extra)
-    _close(rec, tape)
-    if failed:
-        node, first = failed[0]
-        first.add_note(f"in {node.op.name}, called at {node.location}")
-        raise first
-    if error is not None:
-        statistics.note_fallback(error)
-
-
-@contextlib.contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Hold Ctrl-C back between a program's call and the moment its results are stored: donated inputs are gone by then."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before):
-        yield
-        return
-    caught: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *received: caught.append(received))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if caught:
-            before(*caught[0])
-
-
 def value_of(t: TensorBase, cause: str = "value needed") -> Any:
     """The concrete array of a tensor (a tracer inside a transformation); cuts if it is not computed yet.
 
@@ -809,19 +443,3 @@ def immediate_view(t: TensorBase) -> Any:
 def shape_of(t: TensorBase) -> Size:
     """The shape of a tensor."""
     return (t._storage if t._view is None else t._view).aval.shape
-
-
-__all__ += ["BoundTape", "Number", "escaped_value", "materialised", "overwrite", "shape_of"]
-
-
-def seal(cause: str) -> None:
-    """Cut, and make what is recorded from now on a later part of the graph than everything before."""
-    cut(cause)
-    rec = state.recording
-    if rec is not None and not rec.closed:
-        rec.closed = True
-        state.recordings.pop(rec.placement, None)
-        open_recording(rec.placement)
-
-
-__all__ += ["seal"]

@@ -143,6 +143,17 @@ class Recording:
             self.grad_slots[key] = slot
         return slot
 
+    def aval(self, ref: int) -> Aval:
+        """The description of a value of this recording."""
+        if ref < 0:
+            array = self.leaves[~ref].array
+            return aval_of(tuple(array.shape), np.dtype(array.dtype), self.placement)
+        node = self.node
+        while node.start > ref:
+            assert node.parent is not None
+            node = node.parent
+        return node.avals[ref - node.start]
+
     def scalars(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The Python numbers, packed."""
         return (

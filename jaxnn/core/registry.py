@@ -18,10 +18,10 @@ import jax
 import numpy as np
 
 from . import immediate
+from .bounds import require
 from .config import in_transformation, state
 from .engine import LOCK, Number, overwrite, record
 from .handle import TensorBase, aval
-from .bounds import require
 from .inplace import write_back
 
 __all__ = ["FUNCTIONS", "METHODS", "Arrays", "Op", "Operand", "alias_of", "call", "function", "op", "require", "write_back"]

@@ -11,15 +11,13 @@ import jax
 import numpy as np
 
 from . import autograd, dtypes, printing
-from .config import get_setting, in_transformation, state, x64
-from .device import device, device_of
+from .config import in_transformation, x64
+from .device import device_of
 from .engine import LOCK, escaped_value, materialised, value_of
-from .handle import Aval, Buffer, Cell, Freed, Leaf, Storage, Tensor, TensorBase, View, alias, aval, aval_of, wrap
+from .handle import Buffer, Cell, Freed, Leaf, Storage, TensorBase, View, alias, aval, aval_of, wrap
 from .immediate import tensor_of
-from .inplace import put_through
 from .recording import Recording
 from .registry import METHODS
-from .size import Size
 
 __all__ = ["GradFn", "bind_methods", "from_parts"]
 

@@ -5,7 +5,6 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#containers
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,9 +37,6 @@ class _Numbered(Module):
 
     def __len__(self) -> int:
         return len(self._modules)
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
 
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._modules.values()))
@@ -239,9 +235,6 @@ class ModuleDict(Module):
     def __len__(self) -> int:
         return len(self._modules)
 
-    def __bool__(self) -> bool:
-        return len(self) > 0
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._modules)
 
@@ -278,11 +271,8 @@ class ModuleDict(Module):
 
 def _pairs(given: Any, what: str) -> Iterator[tuple[Any, Any]]:
     if not isinstance(given, Iterable):
-        raise TypeError(
-            f"{what}s.update should be called with an iterable of key/value pairs, but got {type(given).__name__}"
-            if what == "ParametersDict"
-            else f"{what}.update should be called with an iterable of key/value pairs, but got {type(given).__name__}"
-        )
+        name = "ParametersDict" if what == "ParameterDict" else what
+        raise TypeError(f"{name}.update should be called with an iterable of key/value pairs, but got {type(given).__name__}")
     if isinstance(given, (Mapping, ModuleDict, ParameterDict)):
         yield from list(given.items())
         return
@@ -307,7 +297,7 @@ def _entry_text(key: Any, value: Any) -> str:
     return f"({key}): {kind} containing: [{typename(value)} of size {'x'.join(map(str, value.shape))}{where}]"
 
 
-def _entries_text(container: Any, entries: Iterable[tuple[Any, Any]], spaces: str) -> str:
+def _entries_text(container: Any, entries: Iterable[tuple[Any, Any]]) -> str:
     lines = []
     for key, value in entries:
         lines.append(f"  {_entry_text(key, value)}")
@@ -342,9 +332,6 @@ class ParameterList(Module):
     def __len__(self) -> int:
         return self._size
 
-    def __bool__(self) -> bool:
-        return len(self) > 0
-
     def __iter__(self) -> Iterator[Any]:
         return iter([self[k] for k in range(len(self))])
 
@@ -369,7 +356,7 @@ class ParameterList(Module):
         return self
 
     def __repr__(self) -> str:
-        return _entries_text(self, enumerate(self), "    ")
+        return _entries_text(self, enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
@@ -410,9 +397,6 @@ class ParameterDict(Module):
 
     def __len__(self) -> int:
         return len(self._keys)
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -479,7 +463,7 @@ class ParameterDict(Module):
             self[key] = value
 
     def __repr__(self) -> str:
-        return _entries_text(self, self.items(), "  ")
+        return _entries_text(self, self.items())
 
     def __call__(self, input: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")
@@ -499,4 +483,4 @@ class ParameterDict(Module):
         return self
 
     def __copy__(self) -> ParameterDict:
-        return copy.copy(super()) if False else self.copy()
+        return self.copy()

@@ -1,124 +1,57 @@
-"""Arguments that many operators share: dimensions, sizes, tensors."""
+"""The dimensions of a reduction: int, sequence or None, counted from either end, and PyTorch's errors for bad ones."""
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
-from jaxnn.core.engine import Number, shape_of
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.registry import OPERATORS, Op
-
-__all__ = ["infer_size", "integers", "need_tensor", "number", "operator_of", "shape", "wrap_dim", "wrap_dims"]
+__all__ = ["aliased", "dims_of", "one_dim"]
 
 
-def need_tensor(x: Any, name: str, argument: str = "input") -> None:
-    """Refuse what is neither a tensor nor a raw array.
+def one_dim(dim: int, ndim: int) -> int:
+    """One dimension, counted from the front.
 
     Raises:
-        TypeError: in PyTorch's words.
+        IndexError: when it is out of range; a tensor without dimensions has one here.
     """
-    if not isinstance(x, (TensorBase, jax.Array, np.ndarray)):
-        raise TypeError(f"{name}(): argument '{argument}' (position 1) must be Tensor, not {type(x).__name__}")
+    if not isinstance(dim, int) or isinstance(dim, bool):
+        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+    size = max(ndim, 1)
+    if not -size <= dim < size:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size - 1}], but got {dim})")
+    return dim % size
 
 
-def shape(x: Any) -> tuple[int, ...]:
-    """The shape of a tensor or raw array."""
-    return shape_of(x) if isinstance(x, TensorBase) else x.shape
-
-
-def wrap_dim(dim: int, ndim: int) -> int:
-    """A dimension counted from the front.
+def dims_of(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """The dimensions to reduce; all of them for None and for an empty sequence.
 
     Raises:
-        IndexError: when there is no such dimension.
+        IndexError: for one out of range; RuntimeError: for one given twice.
     """
-    count = ndim or 1
-    if not -count <= dim < count:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-count}, {count - 1}], but got {dim})")
-    return dim + count if dim < 0 else dim
-
-
-def wrap_dims(dims: Any, ndim: int) -> tuple[int, ...]:
-    """Several different dimensions counted from the front.
-
-    Raises:
-        IndexError: when there is no such dimension.
-        RuntimeError: when one appears twice.
-    """
-    wrapped = tuple(wrap_dim(d, ndim) for d in dims)
-    for k, d in enumerate(wrapped):
-        if d in wrapped[:k]:
+    if dim is None or isinstance(dim, (tuple, list)) and not dim:
+        return tuple(range(ndim))
+    found = []
+    for d in (dim,) if isinstance(dim, int) else dim:
+        d = one_dim(d, ndim)
+        if d in found:
             raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
-    return wrapped
+        found.append(d)
+    return tuple(sorted(d for d in found if ndim))
 
 
-def integers(values: Sequence[Any], name: str, argument: str = "size") -> tuple[int, ...]:
-    """Sizes or dimensions given one by one (``f(2, 3)``) or as one sequence (``f((2, 3))``).
+def aliased(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Accept numpy's keywords ``axis`` and ``keepdims`` for ``dim`` and ``keepdim``; lists become tuples."""
 
-    Raises:
-        TypeError: for anything but integers.
-    """
-    if len(values) == 1 and isinstance(values[0], (tuple, list)):
-        values = values[0]
-    try:
-        return tuple(operator.index(v) if type(v) is not int else v for v in values)
-    except TypeError:
-        wrong = next(v for v in values if not isinstance(v, int))
-        raise TypeError(
-            f"{name}(): argument '{argument}' must be tuple of ints, but found element of type {type(wrong).__name__}"
-        ) from None
+    def wrapper(*args: Any, **options: Any) -> Any:
+        if "axis" in options:
+            options["dim"] = options.pop("axis")
+        if "keepdims" in options:
+            options["keepdim"] = options.pop("keepdims")
+        if isinstance(options.get("dim"), list):
+            options["dim"] = tuple(options["dim"])
+        return f(*(tuple(a) if type(a) is list else a for a in args), **options)
 
-
-def infer_size(new: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """A shape with its one unknown size (-1) worked out.
-
-    Raises:
-        RuntimeError: when no size fits, or more than one is unknown.
-    """
-    unknown = None
-    known = 1
-    for k, n in enumerate(new):
-        if n == -1:
-            if unknown is not None:
-                raise RuntimeError("only one dimension can be inferred")
-            unknown = k
-        elif n < 0:
-            raise RuntimeError(f"invalid shape dimension {n}")
-        else:
-            known *= n
-    if unknown is None:
-        if known != count:
-            raise RuntimeError(f"shape '{list(new)}' is invalid for input of size {count}")
-        return new
-    if known == 0:
-        if count == 0:
-            raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(new)} because the unspecified dimension size -1 can "
-                "be any value and is ambiguous"
-            )
-        raise RuntimeError(f"shape '{list(new)}' is invalid for input of size {count}")
-    if count % known:
-        raise RuntimeError(f"shape '{list(new)}' is invalid for input of size {count}")
-    return (*new[:unknown], count // known, *new[unknown + 1 :])
-
-
-def number(value: Any) -> Any:
-    """A number that reached a kernel outside a program: a view's steps may hold `Number` objects."""
-    return value.value if type(value) is Number else value
-
-
-def operator_of(name: str, kernel: Any, **options: Any) -> Op:
-    """An operator without a public function of its own, for those with several call forms."""
-    made = OPERATORS[name] = Op(name, kernel, **options)
-    return made
-
-
-def numel(sizes: Sequence[int]) -> int:
-    """The number of elements of a shape."""
-    return math.prod(sizes)
+    wrapper.__name__ = wrapper.__qualname__ = f.__name__
+    wrapper.__doc__ = f.__doc__
+    wrapper.raw = f
+    return wrapper

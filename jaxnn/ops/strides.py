@@ -1,12 +1,13 @@
 """Where a tensor's elements lie in its storage: strides, offset, contiguity.
 
-XLA lays arrays out as it likes, so strides are arithmetic on the chain of view steps: every storage counts as contiguous, and
-each view operator says here what it does to sizes, strides and offset.
+XLA lays arrays out as it likes, so strides are arithmetic on the chain of view steps: every storage counts as contiguous,
+and each view operator says here what it does to sizes, strides and offset.
 """
 
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from jaxnn.core.dtypes import dtype as Dtype
 from jaxnn.core.handle import Cell, TensorBase, alias, aval, wrap
 from jaxnn.core.registry import FUNCTIONS, call, function
 
-from .dims import number, operator_of, wrap_dim
+from .arguments import number, operator_of, wrap_dim
 
 __all__ = ["Layout", "contiguous_strides", "layout", "memory_format", "rule", "view_strides"]
 
@@ -76,7 +77,7 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def view_strides(shape: Sequence[int], strides: Sequence[int], new: Sequence[int]) -> tuple[int, ...] | None:
-    """The strides of the same memory under another shape; None when it can't be seen under that shape without a copy."""
+    """The strides of the same memory under another shape; None when that takes a copy."""
     if math.prod(shape) == 0:
         return contiguous_strides(new)
     blocks: list[tuple[int, int]] = []  # (elements, stride) of runs of dimensions that lie evenly in memory
@@ -168,10 +169,18 @@ def contiguous(self: TensorBase, memory_format: memory_format = FORMATS["contigu
     return call(_copy, (self,))
 
 
+_addresses: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+_free = [1 << 20]
+
+
 def _address(t: TensorBase) -> int:
-    # The id of an object lasts as long as the object; 64 bytes an element keep different storages from overlapping at the
-    # small offsets that programs compare.
-    return id(t._storage) * 64
+    """A number for a storage, for as long as it lives; storages do not overlap."""
+    found = _addresses.get(t._storage)
+    if found is None:
+        found = _addresses[t._storage] = _free[0]
+        described = t._storage.aval
+        _free[0] += (described.shape.numel() * described.dtype.itemsize // 64 + 1) * 64
+    return found
 
 
 @function(function=False)

@@ -23,6 +23,8 @@ from jaxnn.nn.functional.common import (
     require_real_float,
     scalar_name,
 )
+from jaxnn.ops.unary import sigmoid as sigmoid
+from jaxnn.ops.unary import tanh as tanh
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -215,20 +217,6 @@ def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 
 
 # --- functions without an in-place form --------------------------------------------------------------------------
-
-
-@op(method=False)
-@float32_inside
-def sigmoid(input: Array) -> Array:
-    """1 / (1 + exp(-x)); integers give the default floating type."""
-    return lax.logistic(_promoted(input))
-
-
-@op(method=False)
-@float32_inside
-def tanh(input: Array) -> Array:
-    """Hyperbolic tangent; integers give the default floating type."""
-    return jnp.tanh(_promoted(input))
 
 
 @op(method=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -231,37 +232,45 @@ def _conv_transpose(
     return out[0] if unbatched else out
 
 
-@op(method=False, grad_name="ConvolutionBackward0")
+def _grad_name(dims: int, static: Any, avals: Any) -> str:
+    """PyTorch unsqueezes unbatched input, and composes a complex convolution of real ones."""
+    described = avals[0]
+    if described is not None and len(described.shape) == dims + 1:
+        return "SqueezeBackward1"
+    return "ConvolutionBackward0"
+
+
+@op(method=False, grad_name=functools.partial(_grad_name, 1))
 def conv1d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints | str = 0,
            dilation: Ints = 1, groups: int = 1) -> Array:  # fmt: skip
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
-@op(method=False, grad_name="ConvolutionBackward0")
+@op(method=False, grad_name=functools.partial(_grad_name, 2))
 def conv2d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints | str = 0,
            dilation: Ints = 1, groups: int = 1) -> Array:  # fmt: skip
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
-@op(method=False, grad_name="ConvolutionBackward0")
+@op(method=False, grad_name=functools.partial(_grad_name, 3))
 def conv3d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints | str = 0,
            dilation: Ints = 1, groups: int = 1) -> Array:  # fmt: skip
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
-@op(method=False, grad_name="ConvolutionBackward0")
+@op(method=False, grad_name=functools.partial(_grad_name, 1))
 def conv_transpose1d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints = 0,
                      output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1) -> Array:  # fmt: skip
     return _conv_transpose("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-@op(method=False, grad_name="ConvolutionBackward0")
+@op(method=False, grad_name=functools.partial(_grad_name, 2))
 def conv_transpose2d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints = 0,
                      output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1) -> Array:  # fmt: skip
     return _conv_transpose("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-@op(method=False, grad_name="ConvolutionBackward0")
+@op(method=False, grad_name=functools.partial(_grad_name, 3))
 def conv_transpose3d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints = 0,
                      output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1) -> Array:  # fmt: skip
     return _conv_transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)

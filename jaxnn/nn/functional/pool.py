@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -92,9 +93,16 @@ def _adaptive_average(input: Array, out: tuple[int, ...]) -> Array:
     return input
 
 
+def _adaptive_average_grad_name(dims: int, static: Any, avals: Any) -> str:
+    """PyTorch takes the mean for an output of one element."""
+    size = static[0]
+    ones = all(o == 1 for o in size) if isinstance(size, tuple | list) else size == 1
+    return "MeanBackward1" if ones else f"AdaptiveAvgPool{dims}DBackward0"
+
+
 def _adaptive_avg_pool(dims: int, input: Array, output_size: Any) -> Array:
     out = adaptive_sizes("avg", dims, input, output_size)
-    if dims > 1 and all(o == 1 for o in out):
+    if all(o == 1 for o in out):
         if not jnp.issubdtype(input.dtype, jnp.inexact):
             raise RuntimeError(
                 "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
@@ -164,12 +172,12 @@ def adaptive_avg_pool1d(input: Array, output_size: Ints) -> Array:
     return _adaptive_avg_pool(1, input, output_size)
 
 
-@op(method=False, grad_name="AdaptiveAvgPool2DBackward0")
+@op(method=False, grad_name=functools.partial(_adaptive_average_grad_name, 2))
 def adaptive_avg_pool2d(input: Array, output_size: Any) -> Array:
     return _adaptive_avg_pool(2, input, output_size)
 
 
-@op(method=False, grad_name="AdaptiveAvgPool3DBackward0")
+@op(method=False, grad_name=functools.partial(_adaptive_average_grad_name, 3))
 def adaptive_avg_pool3d(input: Array, output_size: Any) -> Array:
     return _adaptive_avg_pool(3, input, output_size)
 

@@ -101,12 +101,12 @@ def _check_not_empty(name: str, dims: int, input: Array, shape: tuple[int, ...])
                 f"but got:{size_text(shape)}"
             )
         return
-    for at, n in enumerate(shape[-4:]):
-        if n == 0:
-            raise RuntimeError(
-                f"{name}(): Expected input's non-batch dimensions to have positive length, but input has a shape of "
-                f"{size_text(shape)} and non-batch dimension {at} has length zero!"
-            )
+    if 0 in shape[-4:]:
+        # PyTorch says dimension 0 whichever it is.
+        raise RuntimeError(
+            f"{name}(): Expected input's non-batch dimensions to have positive length, but input has a shape of "
+            f"{size_text(shape)} and non-batch dimension 0 has length zero!"
+        )
 
 
 def _windows(

@@ -232,7 +232,10 @@ def max_windows(x: Array, windows: Windows, with_index: bool) -> tuple[Array, Ar
     """The maximum of each window, and its place in the flattened last dimensions."""
     dims = len(windows.kernel)
     shape = x.shape[x.ndim - dims :]
-    if math.prod(windows.kernel) > MAX_TAPS and x.size:
+    if not x.size:
+        empty = jnp.zeros((*x.shape[: x.ndim - dims], *windows.out), x.dtype)
+        return empty, as_int64(empty)
+    if math.prod(windows.kernel) > MAX_TAPS:
         index = _large_window_index(lax.stop_gradient(x), windows)
         return take_flat(x, index, dims), as_int64(index)
     best = _max_by_taps(x, windows)
@@ -252,6 +255,9 @@ def adaptive_max(x: Array, out: Sequence[int]) -> tuple[Array, Array]:
     dims = len(out)
     lead = x.ndim - dims
     shape = x.shape[lead:]
+    if not x.size or 0 in out:
+        empty = jnp.zeros((*x.shape[:lead], *out), x.dtype)
+        return empty, as_int64(empty)
     windows, places = lax.stop_gradient(x), _positions(shape)
     for d, (size, o) in enumerate(zip(shape, out, strict=True)):
         start, end = adaptive_bounds(size, o)

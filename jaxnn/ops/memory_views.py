@@ -1,0 +1,144 @@
+"""Views that select by position in memory: diagonals, sliding windows, free strides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.core.handle import aval
+from jaxnn.core.registry import call, function
+
+from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
+from .strides import Layout, base_of, layout, rule
+
+__all__ = ["as_strided", "diagonal", "unfold"]
+
+
+
+def _by_position(kernel: Any) -> Any:
+    """The ``put`` of a view that is a selection: where each element lies is found by viewing the positions."""
+
+    def put(base: Any, new: Any, *statics: Any) -> Any:
+        positions = kernel(np.arange(base.size).reshape(base.shape), *statics)
+        flat = jnp.ravel(base).at[jnp.ravel(positions)].set(jnp.ravel(new))
+        return jnp.reshape(flat, base.shape)
+
+    return put
+
+
+def _diagonal(x: Any, offset: int, dim1: int, dim2: int) -> Any:
+    return jnp.diagonal(x, offset, dim1, dim2)
+
+
+_DIAGONAL = operator_of("diagonal", _diagonal, view=_by_position(_diagonal))
+
+
+@rule("diagonal")
+def _diagonal_layout(before: Layout, offset: int, dim1: int, dim2: int) -> Layout:
+    rows, columns = before.shape[dim1], before.shape[dim2]
+    size = max(min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns), 0)
+    start = (offset * before.strides[dim2] if offset >= 0 else -offset * before.strides[dim1]) if size else 0
+    rest = [d for d in range(len(before.shape)) if d not in (dim1, dim2)]
+    return Layout(
+        (*(before.shape[d] for d in rest), size),
+        (*(before.strides[d] for d in rest), before.strides[dim1] + before.strides[dim2]), before.offset + start,
+    )  # fmt: skip
+
+
+@function
+def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    """The diagonal of two dimensions, as the last dimension of a view.
+
+    Raises:
+        RuntimeError: when both dimensions are the same.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diagonal.html
+    """
+    need_tensor(input, "diagonal")
+    count = len(shape(input))
+    first, second = wrap_dim(dim1, count), wrap_dim(dim2, count)
+    if first == second:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return call(_DIAGONAL, (input, offset, first, second))
+
+
+def _unfold(x: Any, dim: int, size: int, step: int) -> Any:
+    starts = np.arange((x.shape[dim] - size) // step + 1) * step
+    taken = x.take(starts[:, None] + np.arange(size), axis=dim)
+    return jnp.moveaxis(taken, dim + 1, -1) if not isinstance(x, np.ndarray) else np.moveaxis(taken, dim + 1, -1)
+
+
+def _unfold_op(x: Any, dim: int, size: int, step: int) -> Any:
+    return _unfold(x, dim, size, step) if x.ndim else jnp.reshape(x, (1,))[:size]
+
+
+_UNFOLD = operator_of("unfold", _unfold_op, view=_by_position(_unfold_op))
+
+
+@rule("unfold")
+def _unfold_layout(before: Layout, dim: int, size: int, step: int) -> Layout:
+    if not before.shape:
+        return Layout((size,), (1,), before.offset)
+    sizes, strides = list(before.shape), list(before.strides)
+    along = strides[dim]
+    sizes[dim], strides[dim] = (sizes[dim] - size) // step + 1, along * step
+    return Layout((*sizes, size), (*strides, along), before.offset)
+
+
+@function(function=False)
+def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
+    """Windows of ``size`` along a dimension, ``step`` apart, as a new last dimension of a view.
+
+    Raises:
+        RuntimeError: for a window that does not fit or a step that is not positive.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.unfold.html
+    """
+    sizes = shape(self)
+    dim = wrap_dim(dimension, len(sizes))
+    n = sizes[dim] if sizes else 1
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if size > n:
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {n} but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    return call(_UNFOLD, (self, dim, size, step))
+
+
+def _as_strided(x: Any, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
+    positions = np.full(size, offset)
+    for d, (n, s) in enumerate(zip(size, stride, strict=True)):
+        positions = positions + (np.arange(n) * s).reshape([-1 if k == d else 1 for k in range(len(size))])
+    return x.reshape(-1)[positions]
+
+
+_AS_STRIDED = operator_of("as_strided", _as_strided, view=_by_position(_as_strided))
+rule("as_strided")(lambda before, size, stride, offset: Layout(size, stride, offset))
+
+
+@function
+def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """A view of the storage with the sizes, strides and offset given, in elements.
+
+    Raises:
+        RuntimeError: when it would reach beyond the storage.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
+    """
+    sizes, steps = integers((tuple(size),), "as_strided"), integers((tuple(stride),), "as_strided", "stride")
+    if len(sizes) != len(steps):
+        raise RuntimeError(f"mismatch in length of strides and shape: {len(steps)} and {len(sizes)}")
+    offset = layout(input).offset if storage_offset is None else storage_offset
+    base = base_of(input)
+    if any(s < 0 for s in steps):
+        raise RuntimeError(
+            f"as_strided: Negative strides are not supported at the moment, got strides: {list(steps)}"
+        )
+    last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
+    if 0 not in sizes and last >= numel(shape(base)):
+        width = aval(input).dtype.itemsize
+        raise RuntimeError(
+            f"setStorage: sizes {list(sizes)}, strides {list(steps)}, storage offset {offset}, and itemsize {width} requiring "
+            f"a storage size of {(last + 1) * width} are out of bounds for storage of size {numel(shape(base)) * width}"
+        )
+    return call(_AS_STRIDED, (base, sizes, steps, offset))

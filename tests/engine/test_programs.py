@@ -1,0 +1,231 @@
+"""How often the engine compiles and cuts, counted by JAX's own compile events."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+
+import jax
+import numpy as np
+import pytest
+
+import jaxnn as torch
+from jaxnn import nn, optim
+
+COMPILED = [0]
+
+
+def _count(event: str, duration: float, **kwargs: object) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        COMPILED[0] += 1
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
+
+
+def make(optimizer=lambda p: optim.SGD(p, lr=0.1)):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    return model, optimizer(model.parameters()), nn.CrossEntropyLoss()
+
+
+def batches(n):
+    rng = np.random.default_rng(0)
+    for _ in range(n):
+        yield torch.from_numpy(rng.normal(size=(6, 4)).astype(np.float32)), torch.from_numpy(rng.integers(0, 3, 6))
+
+
+def steady(step, n=12, after=3, per_step=1):
+    """Run ``step(x, y, k)``; nothing may compile after the third, and each step is ``per_step`` programs."""
+    for k, (x, y) in enumerate(batches(n)):
+        if k == after:
+            before, cuts = COMPILED[0], torch.engine_statistics()["cuts"]
+        step(x, y, k)
+    assert COMPILED[0] == before, "compiled in a steady loop"
+    if per_step is not None:
+        assert torch.engine_statistics()["cuts"] - cuts == per_step * (n - after)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda p: optim.SGD(p, lr=0.1),
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: optim.Adam(p, lr=0.01),
+        lambda p: optim.AdamW(p, lr=0.01),
+    ],
+)
+def test_plain_loop_is_one_program_a_step(optimizer):
+    model, opt, loss_fn = make(optimizer)
+
+    def step(x, y, k):
+        opt.zero_grad()
+        loss_fn(model(x), y).backward()
+        opt.step()
+
+    steady(step)
+
+
+def test_learning_rate_that_changes_each_step():
+    model, opt, loss_fn = make(lambda p: optim.Adam(p, lr=0.01))
+
+    def step(x, y, k):
+        for group in opt.param_groups:
+            group["lr"] = 0.01 / (k + 1)
+        opt.zero_grad()
+        loss_fn(model(x), y).backward()
+        opt.step()
+
+    steady(step)
+
+
+@pytest.mark.parametrize("place", ["before backward", "after backward", "after step"])
+@pytest.mark.parametrize("read", ["item", "print"])
+def test_reading_the_loss_anywhere(place, read):
+    model, opt, loss_fn = make()
+
+    def look(loss):
+        loss.item() if read == "item" else repr(loss)
+
+    def step(x, y, k):
+        opt.zero_grad()
+        loss = loss_fn(model(x), y)
+        if place == "before backward":
+            look(loss)
+        loss.backward()
+        if place == "after backward":
+            look(loss)
+        opt.step()
+        if place == "after step":
+            look(loss)
+
+    steady(step, per_step=None)
+
+
+def test_running_loss():
+    model, opt, loss_fn = make()
+    total = [0.0]
+
+    def step(x, y, k):
+        loss = loss_fn(model(x), y)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        total[0] += loss
+
+    steady(step)
+
+
+def test_garbage_cycles_that_hold_activations():
+    model, opt, loss_fn = make()
+    rng = np.random.default_rng(1)
+    gc.disable()
+    try:
+
+        def step(x, y, k):
+            out = model(x)
+            cycle = [out]
+            cycle.append(cycle)
+            opt.zero_grad()
+            loss_fn(out, y).backward()
+            opt.step()
+            if rng.random() < 0.4:
+                gc.collect()
+
+        for k, (x, y) in enumerate(batches(40)):
+            if k == 25:
+                before = COMPILED[0]
+            step(x, y, k)
+        assert COMPILED[0] == before
+    finally:
+        gc.enable()
+
+
+def test_later_epochs_and_evaluation():
+    model, opt, loss_fn = make()
+
+    def epoch():
+        model.train()
+        for x, y in batches(4):
+            opt.zero_grad()
+            loss_fn(model(x), y).backward()
+            opt.step()
+        model.eval()
+        found = []
+        with torch.no_grad():
+            for x, y in batches(3):
+                found.append((model(x).argmax(1) == y).sum().item())
+        return sum(found)
+
+    epoch()
+    epoch()
+    before = COMPILED[0]
+    epoch()
+    epoch()
+    assert COMPILED[0] == before
+
+
+def test_evaluation_that_collects_outputs_is_one_program_a_batch():
+    model, _, _ = make()
+    with torch.no_grad():
+        outputs = [model(x) for x, _ in batches(3)]
+        before, cuts = COMPILED[0], torch.engine_statistics()["cuts"]
+        outputs += [model(x) for x, _ in batches(5)]
+        assert COMPILED[0] == before
+        assert torch.engine_statistics()["cuts"] - cuts == 5
+    assert len(outputs) == 8
+
+
+def test_gradient_accumulation_is_one_program_a_micro_batch():
+    model, opt, loss_fn = make()
+
+    def step(x, y, k):
+        (loss_fn(model(x), y) / 3).backward()
+        if k % 3 == 2:
+            opt.step()
+            opt.zero_grad()
+
+    for k, (x, y) in enumerate(batches(18)):
+        if k == 9:
+            before, cuts = COMPILED[0], torch.engine_statistics()["cuts"]
+        step(x, y, k)
+    assert COMPILED[0] == before
+    assert torch.engine_statistics()["cuts"] - cuts == 9
+
+
+def test_python_numbers_never_recompile():
+    x = torch.ones(3)
+    for k in range(6):
+        if k == 2:
+            before = COMPILED[0]
+        (x * (k + 0.5) + k).tolist()
+    assert COMPILED[0] == before
+
+
+def test_a_long_chain_is_cut_by_itself():
+    x = torch.ones(2)
+    for _ in range(4500):
+        x = x + 1
+    assert x.tolist() == [4501.0, 4501.0]
+    causes = {cause for cause, _ in torch.engine_statistics()["cuts_by_line"]}
+    assert any("operators without a cut" in c for c in causes)
+
+
+def test_a_structure_that_always_changes_runs_operator_by_operator():
+    x = torch.ones(2)
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(40):
+            y, expected = x, 1.0
+            for choice in rng.integers(0, 2, 12):
+                y, expected = (y * 1.5, expected * 1.5) if choice else (y + 1, expected + 1)
+            np.testing.assert_allclose(y.tolist(), [expected, expected], rtol=1e-5)
+    assert any("test_programs.py" in str(w.message) for w in seen)
+
+
+def test_statistics_name_the_line():
+    torch.reset_engine_statistics()
+    (torch.ones(2) * 3).tolist()
+    ((cause, line),) = torch.engine_statistics()["cuts_by_line"]
+    assert cause == "tolist()" and "test_programs.py" in line

@@ -1,0 +1,120 @@
+"""The shape of the code: imports go one way and in no circle, files stay small, torch stays out, the stub is current."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Each may import those before it, and itself.
+LAYERS = ["core", "ops", "nn.functional", "nn", "optim", "utils", "face", "compat"]
+#: Files above 600 lines, each with its reason.
+LONG: dict[str, str] = {
+    "jaxnn/core/tensor.pyi": "written by tools/write_stub.py",
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for top, folder in (("jaxnn", ROOT / "jaxnn"), ("jaxnn.compat", ROOT / "compat")):
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            found[".".join((top, *(p for p in parts if p != "__init__")))] = path
+    return found
+
+
+MODULES = modules()
+
+
+def layer(name: str) -> int:
+    inside = name.removeprefix("jaxnn").lstrip(".")
+    for key in ("core", "ops", "nn.functional", "nn", "optim", "utils", "compat"):
+        if inside == key or inside.startswith(key + "."):
+            return LAYERS.index(key)
+    return LAYERS.index("face")
+
+
+def imports(name: str, path: Path) -> list[tuple[str, bool, int]]:
+    """(module, inside a function, line) for every import of a module of ours."""
+    tree = ast.parse(path.read_text())
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found = []
+
+    def add(target: str, inside: bool, line: int) -> None:
+        while target and target not in MODULES:
+            target = target.rpartition(".")[0]
+        if target:
+            found.append((target, inside, line))
+
+    def visit(node: ast.AST, inside: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    if alias.name.startswith("jaxnn"):
+                        add(alias.name, inside, child.lineno)
+            elif isinstance(child, ast.ImportFrom):
+                base = child.module or ""
+                if child.level:
+                    parts = package.split(".")
+                    base = ".".join(parts[: len(parts) - child.level + 1] + ([base] if base else []))
+                if base.startswith("jaxnn"):
+                    for alias in child.names:
+                        add(f"{base}.{alias.name}", inside, child.lineno)
+            visit(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+
+    visit(tree, False)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_go_one_way(name):
+    for target, inside, line in imports(name, MODULES[name]):
+        where = f"{MODULES[name].relative_to(ROOT)}:{line} imports {target}"
+        assert layer(target) <= layer(name), f"{where}, which lies above it"
+        assert not inside, f"{where} inside a function"
+
+
+def test_no_circles():
+    edges = {n: {t for t, _, _ in imports(n, p) if t != n} for n, p in MODULES.items()}
+    # A package's __init__ imports its modules; a module that imports a sibling by name only names that sibling.
+    done: set[str] = set()
+    path: list[str] = []
+
+    def visit(n: str) -> None:
+        if n in done:
+            return
+        assert n not in path, "circle: " + " -> ".join([*path[path.index(n) :], n])
+        path.append(n)
+        for t in sorted(edges[n]):
+            visit(t)
+        path.pop()
+        done.add(n)
+
+    for n in sorted(edges):
+        visit(n)
+
+
+def test_importing_leaves_torch_alone():
+    script = "import sys, jaxnn, jaxnn.compat; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("path", [p for folder in ("jaxnn", "compat", "examples", "benchmarks", "tools") for p in sorted((ROOT / folder).rglob("*.py*")) if p.suffix in (".py", ".pyi")], ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_small(path):
+    name = str(path.relative_to(ROOT))
+    lines = len(path.read_text().splitlines())
+    assert lines <= 600 or name in LONG, f"{name} has {lines} lines: split it by what it holds"
+
+
+def test_the_stub_is_current():
+    spec = importlib.util.spec_from_file_location("write_stub", ROOT / "tools" / "write_stub.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.STUB.read_text() == module.stub(), "run: python tools/write_stub.py"
