@@ -23,17 +23,8 @@ from .handle import Aval, Buffer, Cell, Freed, Leaf, Storage, Tensor, TensorBase
 from .immediate import EagerNode
 from .inplace import _Kernel, put_through
 from .program import (
-    BACKWARD,
-    Plan,
-    _as_container,
-    described_values,
-    node_edges,
-    plan_backward,
-    producers,
-    pull,
-    strong,
-    walk,
-)
+    BACKWARD, Plan, _as_container, conj, described_values, node_edges, plan_backward, producers, pull, strong, walk,
+)  # fmt: skip
 from .recording import FREED, Entry, Node, Recording
 
 __all__ = ["backward", "grad"]
@@ -285,7 +276,8 @@ def _vjp_op(op: Any, recipe: Any, avals: Any, form: Any) -> Any:
             return strong(op.kernel(*arguments), form)
 
         _, vjp = jax.vjp(apply, [known[r] for r in refs])
-        return tuple(pull(lambda full: vjp(_as_container(form, full))[0], avals, form, list(cts)))
+        found = pull(lambda full: vjp(_as_container(form, full))[0], avals, form, [conj(ct) for ct in cts])
+        return tuple(conj(ct) for ct in found)
 
     return _Kernel(f"{op.name}_backward", kernel, f"{op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name}BackwardBackward0", lists=True)
 
@@ -595,13 +587,13 @@ def grad(
     retain = create_graph if retain_graph is None else retain_graph
     done = _start(outputs, grad_outputs, retain, create_graph, set(keys), "grad")
     found = []
-    for t, key in zip(inputs, keys, strict=True):
+    for k, (t, key) in enumerate(zip(inputs, keys, strict=True)):
         ct = done.found.get(done.moved.get(key, key))
         if ct is None:
             if not allow_unused:
                 raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True "
-                    "if this is the desired behavior."
+                    f"The differentiated Tensor at index {k} appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior."
                 )
             if materialize_grads:
                 ct = _zeros(aval(t), aval(t).placement)

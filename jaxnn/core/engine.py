@@ -28,7 +28,7 @@ from .size import Size
 
 __all__ = [
     "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
-    "materialised", "open_recording", "overwrite", "record", "seal", "shape_of", "value_of",
+    "materialised", "open_recording", "overwrite", "record", "record_into", "seal", "shape_of", "value_of",
 ]  # fmt: skip
 
 _ref = weakref.ref
@@ -109,7 +109,8 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
         return made
 
 
-def _record(op: Any, args: tuple[Any, ...]) -> Any:
+def _advance(op: Any, args: tuple[Any, ...]) -> tuple[Recording, Node]:
+    """Record an operator; the recording and its new node."""
     thread = state
     rec = thread.recording
     if rec is None or rec.closed:
@@ -130,7 +131,7 @@ def _record(op: Any, args: tuple[Any, ...]) -> Any:
                     if a._view is not None:
                         _read_view(rec, a, append)
                         if thread.recording is not rec:  # reading the view cut: everything before it is concrete now
-                            return _record(op, args)
+                            return _advance(op, args)
                     else:
                         _leaf(rec, s, append)
                 if grad_on:
@@ -155,7 +156,7 @@ def _record(op: Any, args: tuple[Any, ...]) -> Any:
                         sizes = rec.sizes()
                     _key_of_tuple(rec, a, append, grad_on)
                     if thread.recording is not rec:
-                        return _record(op, args)
+                        return _advance(op, args)
                 elif kind is Number:
                     if sizes is None:
                         sizes = rec.sizes()
@@ -173,8 +174,13 @@ def _record(op: Any, args: tuple[Any, ...]) -> Any:
             rec.rollback(sizes)
         raise
     if child.attention and _attend(rec, child):
-        return _record(op, args)
+        return _advance(op, args)
     rec.node = child
+    return rec, child
+
+
+def _record(op: Any, args: tuple[Any, ...]) -> Any:
+    rec, child = _advance(op, args)
     if child.container is not None:
         places = range(child.start, child.stop)
         made = [_at(rec, p, v, k) for p, v, k in zip(places, child.avals, child.tracked, strict=True)]
@@ -189,6 +195,20 @@ def _record(op: Any, args: tuple[Any, ...]) -> Any:
     made._storage = made._cell = s
     made._view = made._grad = made._extra = None
     return made
+
+
+def record_into(op: Any, args: tuple[Any, ...], targets: list[TensorBase]) -> None:
+    """Record an operator whose results replace the values of ``targets``: whole tensors of the same shapes, gradients off.
+
+    For updates of many tensors at once: no handle is made for a result.
+    """
+    with LOCK:
+        try:
+            rec, child = _advance(op, args)
+        except _Elsewhere:
+            rec, child = _advance(op, _brought_together(op, args))
+        for k, t in enumerate(targets):
+            overwrite(t._storage, rec, child.start + k, child.avals[k])
 
 
 class Number:
@@ -216,16 +236,20 @@ def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on:
     for a in values:
         if isinstance(a, TensorBase):
             append(TensorBase)
+            s = a._storage
             if a._view is not None:
                 _read_view(rec, a, append)
                 append(a._view.idx if grad_on and a._view.tracked else None)
+                continue
+            if s.rec is rec:
+                append(s.idx)
             else:
-                s = a._storage
-                if s.rec is rec:
-                    append(s.idx)
+                slot = rec.leaf_slots.get(s.buf) if s.rec is None else None
+                if slot is not None:
+                    append(slot)
                 else:
                     _leaf(rec, s, append)
-                append(_source(rec, a._cell) if grad_on else None)
+            append(_source(rec, a._cell) if grad_on else None)
         elif type(a) is tuple:
             _key_of_tuple(rec, a, append, grad_on)
         elif type(a) is Number:
@@ -274,6 +298,7 @@ def _grow(rec: Recording, op: Any, args: tuple[Any, ...], edge: tuple[Any, ...])
     avals, container = infer(op, recipe, described, rec.placement)
     child = Node(rec.node, op, recipe, avals)
     child.container = container
+    child.inputs = tuple(described)
     sources = [e.grad for e in child.tensor_entries() if e.grad is not None]
     if sources and op.differentiable:
         child.tracked = tuple(v.dtype.is_floating_point or v.dtype.is_complex for v in avals)
@@ -316,7 +341,7 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
     """The result of a view operator: a handle on its input's storage, its value already recorded."""
     base = args[0]
     steps = () if base._view is None else base._view.steps
-    view = View((*steps, (op, args[1:])), child.avals[0])
+    view = View((*steps, (op, args[1:])), child.avals[0], base._storage.version)
     view.rec, view.idx, view.version, view.tracked = rec, child.start, base._storage.version, child.tracked[0]
     cell = base._cell
     if cell.source is not None and not view.tracked:

@@ -134,9 +134,10 @@ class Freed:
 class View:
     """How a tensor looks at its storage: steps of (operator, static arguments), and where the last reading is recorded."""
 
-    __slots__ = ("aval", "idx", "rec", "steps", "tracked", "version")
+    __slots__ = ("aval", "created", "idx", "rec", "steps", "tracked", "version")
 
-    def __init__(self, steps: tuple[Any, ...], aval: Aval) -> None:
+    def __init__(self, steps: tuple[Any, ...], aval: Aval, created: int = 0) -> None:
+        self.created = created  # the storage's version then
         self.steps = steps
         self.aval = aval
         self.rec: Any = None

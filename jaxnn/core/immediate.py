@@ -116,7 +116,7 @@ def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:
     made = alias(base, base._cell)
     with x64(True):
         described = aval_of(tuple(value.shape), np.dtype(value.dtype), aval(base).placement)
-    made._view = View((*(() if base._view is None else base._view.steps), (op, args[1:])), described)
+    made._view = View((*(() if base._view is None else base._view.steps), (op, args[1:])), described, base._storage.version)
     if base._cell.source is not None and not tracked:
         made._cell = Cell()
     return made

@@ -151,6 +151,11 @@ def pull(vjp: Any, avals: tuple[Aval, ...], container: Any, cotangents: list[Any
     return vjp(full if container is not None else full[0])
 
 
+def conj(x: Any) -> Any:
+    """The conjugate of a complex cotangent: PyTorch's gradient is the conjugate of JAX's."""
+    return jnp.conj(x) if jnp.issubdtype(x.dtype, jnp.complexfloating) else x
+
+
 def walk(plan: Plan, pullers: dict[int, Any], roots: tuple[int, ...], cotangents: list[Any]) -> list[Any]:
     """Run a backward: the gradients of the plan's slots. Several contributions are added in the order they arrive."""
     held: dict[int, Any] = {}
@@ -159,7 +164,7 @@ def walk(plan: Plan, pullers: dict[int, Any], roots: tuple[int, ...], cotangents
         held[where] = held[where] + ct if where in held else ct
 
     for root, ct in zip(roots, cotangents, strict=True):
-        add(root, ct)
+        add(root, conj(ct))
     for node in plan.nodes:
         targets, puller = pullers[node.start]
         cts = [held.pop(p, None) for p in range(node.start, node.stop)]
@@ -167,7 +172,7 @@ def walk(plan: Plan, pullers: dict[int, Any], roots: tuple[int, ...], cotangents
             continue
         for target, ct in zip(targets, puller(cts), strict=True):
             add(target, ct)
-    return [held[s] if s in held else zero_cotangent(a) for s, a in zip(plan.slots, plan.avals, strict=True)]
+    return [conj(held[s]) if s in held else zero_cotangent(a) for s, a in zip(plan.slots, plan.avals, strict=True)]
 
 
 def interpret(

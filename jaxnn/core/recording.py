@@ -47,7 +47,7 @@ class Node:
     """A place in the trie: the last operator of a path, and what is known about the path."""
 
     __slots__ = (
-        "attention", "avals", "children", "container", "depth", "freed", "fresh", "gradient", "location", "misses", "op",
+        "attention", "avals", "children", "container", "depth", "freed", "fresh", "gradient", "inputs", "location", "misses", "op",
         "parent", "plan", "programs", "recipe", "start", "stop", "tracked",
     )  # fmt: skip
 
@@ -57,6 +57,7 @@ class Node:
         self.recipe = recipe
         self.avals = avals
         self.container: Any = None
+        self.inputs: tuple[Aval, ...] = ()
         self.start = 0 if parent is None else parent.stop
         self.stop = self.start + len(avals)
         self.depth = 0 if parent is None else parent.depth + 1

@@ -85,7 +85,8 @@ def _operand(value: Any) -> Any:
 
 def call(op: Op, args: tuple[Any, ...]) -> Any:
     """Run an operator: recorded, at once on tracers, or on raw arrays."""
-    if args and isinstance(args[0], TensorBase) and not op.lists:
+    first = args[0] if args else None
+    if isinstance(first, TensorBase) or (type(first) is tuple and first and isinstance(first[0], TensorBase)):
         if op.check is not None:
             op.check(*args)
         if in_transformation():

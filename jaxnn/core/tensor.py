@@ -43,23 +43,7 @@ class GradFn:
 def _node_name(node: Any, place: int) -> str:
     while node.start > place or not node.avals:
         node = node.parent
-    described = {}
-    end = node
-    for e in node.tensor_entries():
-        described[e.value] = None
-    del end
-    return _op_name(node.op, list(_argument_avals(node)), [e.value for e in node.recipe if e.kind == "static"])
-
-
-def _argument_avals(node: Any) -> Any:
-    for e in node.tensor_entries():
-        if e.value >= 0:
-            maker = node
-            while maker.start > e.value or not maker.avals:
-                maker = maker.parent
-            yield maker.avals[e.value - maker.start]
-        else:
-            yield None
+    return _op_name(node.op, list(node.inputs), [e.value for e in node.recipe if e.kind == "static"])
 
 
 def _op_name(op: Any, avals: list[Any], statics: list[Any]) -> str:
@@ -214,6 +198,8 @@ class _Methods:
         if source is None or self.is_leaf:
             return None
         if self._view is not None:
+            if self._view.created != self._storage.version:
+                return GradFn("AsStridedBackward0")
             op, statics = self._view.steps[-1]
             return GradFn(_op_name(op, [None], list(statics)))
         if type(source) is Recording:

@@ -1,0 +1,46 @@
+"""What layers' constructors share: empty tensors, and sizes given as one number or one for each dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnn.core import dtypes
+from jaxnn.core.config import x64
+from jaxnn.core.device import default_placement, placement_of
+from jaxnn.core.handle import Tensor
+from jaxnn.core.immediate import tensor_of
+
+__all__ = ["empty", "full", "repeated", "reversed_twice"]
+
+
+def full(shape: Iterable[int], value: Any, device: Any = None, dtype: Any = None) -> Tensor:
+    """A tensor of one number."""
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.of(dtype)
+    shape = tuple(shape)
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
+    array: Any = np.full(shape, value, kind.np)
+    placement = placement_of(device)
+    if placement != default_placement():
+        with x64(True):
+            array = jax.device_put(array, placement)
+    return tensor_of(array, placement)
+
+
+def empty(shape: Iterable[int], device: Any = None, dtype: Any = None) -> Tensor:
+    """A tensor that is about to be initialised."""
+    return full(shape, 0, device, dtype)
+
+
+def repeated(value: Any, dims: int) -> tuple[Any, ...]:
+    """One value for each dimension."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,) * dims
+
+
+def reversed_twice(sizes: tuple[int, ...]) -> list[int]:
+    """Padding by dimension as `functional.pad` wants it: from the last dimension, both sides."""
+    return [n for n in reversed(sizes) for _ in range(2)]

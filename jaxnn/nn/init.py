@@ -1,0 +1,269 @@
+"""Initialisation, with PyTorch's own random numbers for the same seed.
+
+Numbers are drawn on the host and put into the tensor's storage: initialising compiles nothing.
+
+Source: https://docs.pytorch.org/docs/stable/nn.init.html
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from scipy import special
+
+from jaxnn.core import generator as random
+from jaxnn.core.config import x64
+from jaxnn.core.device import default_placement
+from jaxnn.core.engine import LOCK
+from jaxnn.core.grad_mode import no_grad
+from jaxnn.core.handle import Buffer, TensorBase, aval
+from jaxnn.core.immediate import tensor_of
+from jaxnn.core.inplace import put_through
+
+__all__ = [
+    "calculate_gain", "constant", "constant_", "dirac", "dirac_", "eye", "eye_", "kaiming_normal", "kaiming_normal_",
+    "kaiming_uniform", "kaiming_uniform_", "normal", "normal_", "ones_", "orthogonal", "orthogonal_", "sparse", "sparse_",
+    "trunc_normal_", "uniform", "uniform_", "xavier_normal", "xavier_normal_", "xavier_uniform", "xavier_uniform_", "zeros_",
+]  # fmt: skip
+
+
+def _fill(tensor: Any, array: np.ndarray) -> Any:
+    """Write a fresh host array into a tensor, without a program where the tensor is no view."""
+    described = aval(tensor)
+    array = np.ascontiguousarray(array, described.np).reshape(tuple(described.shape))
+    if tensor._view is not None:
+        with no_grad():
+            put_through(tensor, tensor_of(array, described.placement))
+        return tensor
+    held: Any = array
+    if described.placement != default_placement():
+        with x64(True):
+            held = jax.device_put(array, described.placement)
+    with LOCK:
+        s = tensor._storage
+        s.rec, s.buf = None, Buffer(held, False)
+        s.version += 1
+    return tensor
+
+
+def _stream(generator: Any) -> Any:
+    return random.default_generator if generator is None else generator
+
+
+def _shape(tensor: TensorBase) -> tuple[int, ...]:
+    return tuple(aval(tensor).shape)
+
+
+_LINEAR = frozenset({
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid",
+})  # fmt: skip
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor by which a nonlinearity wants its input's standard deviation raised.
+
+    Raises:
+        ValueError: for a name that PyTorch has no gain for.
+    """
+    if nonlinearity in _LINEAR:
+        return 1
+    if nonlinearity == "tanh":
+        return 5.0 / 3
+    if nonlinearity == "relu":
+        return math.sqrt(2.0)
+    if nonlinearity == "selu":
+        return 3.0 / 4
+    if nonlinearity != "leaky_relu":
+        raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+    if param is None:
+        param = 0.01
+    elif isinstance(param, bool) or not isinstance(param, (int, float)):
+        raise ValueError(f"negative_slope {param} not a valid number")
+    return math.sqrt(2.0 / (1 + param**2))
+
+
+def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
+    """Fill with numbers from the uniform distribution on [a, b)."""
+    if a > b:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a:g} > to={b:g}")
+    return _fill(tensor, _stream(generator).uniform(_shape(tensor), a, b, aval(tensor).np))
+
+
+def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
+    """Fill with numbers from a normal distribution."""
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+    return _fill(tensor, _stream(generator).normal(_shape(tensor), mean, std, aval(tensor).np))
+
+
+def trunc_normal_(
+    tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+) -> Any:
+    """Fill with numbers from a normal distribution cut off at ``a`` and ``b`` (by the inverse of its integral)."""
+    if mean < a - 2 * std or mean > b + 2 * std:
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
+            stacklevel=2,
+        )
+    low, high = ((1.0 + math.erf((edge - mean) / std / math.sqrt(2.0))) / 2.0 for edge in (a, b))
+    kind = aval(tensor).np
+    drawn = _stream(generator).uniform(_shape(tensor), 2 * low - 1, 2 * high - 1, kind)
+    drawn = special.erfinv(drawn.astype(np.float64)).astype(kind)
+    drawn = (drawn * kind.type(std * math.sqrt(2.0))).astype(kind) + kind.type(mean)
+    return _fill(tensor, np.clip(drawn, kind.type(a), kind.type(b)))
+
+
+def constant_(tensor: Any, val: float) -> Any:
+    """Fill with one number."""
+    return _fill(tensor, np.full(_shape(tensor), val, aval(tensor).np))
+
+
+def ones_(tensor: Any) -> Any:
+    """Fill with ones."""
+    return constant_(tensor, 1.0)
+
+
+def zeros_(tensor: Any) -> Any:
+    """Fill with zeros."""
+    return constant_(tensor, 0.0)
+
+
+def eye_(tensor: Any) -> Any:
+    """Make a matrix the identity."""
+    if tensor.ndim != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    return _fill(tensor, np.eye(*_shape(tensor)))
+
+
+def dirac_(tensor: Any, groups: int = 1) -> Any:
+    """Make a convolution's weight pass its channels on unchanged, as many as there are, in each group.
+
+    Shape: (out, in, *kernel) with 1 to 3 kernel dimensions.
+    """
+    shape = _shape(tensor)
+    if len(shape) not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if shape[0] % groups:
+        raise ValueError("dim 0 must be divisible by groups")
+    each = shape[0] // groups
+    array = np.zeros(shape)
+    middle = tuple(n // 2 for n in shape[2:])
+    for g in range(groups):
+        for d in range(min(each, shape[1])):
+            array[(g * each + d, d, *middle)] = 1
+    return _fill(tensor, array)
+
+
+def _calculate_fan_in_and_fan_out(tensor: Any) -> tuple[int, int]:
+    shape = _shape(tensor)
+    if len(shape) < 2:
+        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def _fan(tensor: Any, mode: str) -> int:
+    modes = ["fan_in", "fan_out"]
+    if mode.lower() not in modes:
+        raise ValueError(f"Mode {mode.lower()} not supported, please use one of {modes}")
+    return _calculate_fan_in_and_fan_out(tensor)[modes.index(mode.lower())]
+
+
+def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+    """Glorot's uniform initialisation. Source: https://proceedings.mlr.press/v9/glorot10a.html"""
+    std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
+    bound = math.sqrt(3.0) * std
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+    """Glorot's normal initialisation. Source: https://proceedings.mlr.press/v9/glorot10a.html"""
+    std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
+    return normal_(tensor, 0.0, std, generator)
+
+
+def _nothing_to_fill(tensor: Any) -> bool:
+    if 0 not in _shape(tensor):
+        return False
+    warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+    return True
+
+
+def kaiming_uniform_(
+    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
+    """He's uniform initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852"""
+    if _nothing_to_fill(tensor):
+        return tensor
+    fan = _fan(tensor, mode)
+    bound = math.sqrt(3.0) * (calculate_gain(nonlinearity, a) / math.sqrt(fan))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
+    """He's normal initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852"""
+    if _nothing_to_fill(tensor):
+        return tensor
+    fan = _fan(tensor, mode)
+    return normal_(tensor, 0, calculate_gain(nonlinearity, a) / math.sqrt(fan), generator)
+
+
+def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
+    """Fill with a (semi-)orthogonal matrix. Source: https://arxiv.org/abs/1312.6120"""
+    shape = _shape(tensor)
+    if len(shape) < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if 0 in shape:
+        return tensor
+    rows, columns = shape[0], math.prod(shape[1:])
+    drawn = _stream(generator).normal((rows, columns), 0.0, 1.0, aval(tensor).np)
+    q, r = np.linalg.qr(drawn.T if rows < columns else drawn)
+    q = q * np.sign(np.diag(r))
+    return _fill(tensor, (q.T if rows < columns else q) * q.dtype.type(gain))
+
+
+def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
+    """Fill a matrix from a normal distribution, with a share ``sparsity`` of zeros in each column."""
+    if tensor.ndim != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = _shape(tensor)
+    stream = _stream(generator)
+    array = stream.normal((rows, columns), 0.0, std, aval(tensor).np)
+    # PyTorch draws the places from the default generator, whatever generator the values come from.
+    for column in range(columns):
+        array[random.default_generator.randperm(rows)[: math.ceil(sparsity * rows)], column] = 0
+    return _fill(tensor, array)
+
+
+def _deprecated(f: Callable[..., Any]) -> Callable[..., Any]:
+    new, old = f.__name__, f.__name__[:-1]
+
+    @functools.wraps(f)
+    def renamed(*args: Any, **kwargs: Any) -> Any:
+        warnings.warn(f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2)
+        return f(*args, **kwargs)
+
+    renamed.__name__ = old
+    renamed.__doc__ = f"The old name of `{new}`."
+    return renamed
+
+
+uniform = _deprecated(uniform_)
+normal = _deprecated(normal_)
+constant = _deprecated(constant_)
+eye = _deprecated(eye_)
+dirac = _deprecated(dirac_)
+xavier_uniform = _deprecated(xavier_uniform_)
+xavier_normal = _deprecated(xavier_normal_)
+kaiming_uniform = _deprecated(kaiming_uniform_)
+kaiming_normal = _deprecated(kaiming_normal_)
+orthogonal = _deprecated(orthogonal_)
+sparse = _deprecated(sparse_)

@@ -1,0 +1,558 @@
+"""Joining, repeating and reordering tensors; triangles and diagonals."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.core import dtypes
+from jaxnn.core.engine import Number, value_of
+from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.inplace import cast
+from jaxnn.core.registry import METHODS, Arrays, alias_of, call, function, op, write_back
+from jaxnn.core.size import Size
+
+from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim, wrap_dims
+from .memory_views import diagonal
+from .shape import expand, reshape, unsqueeze
+from .split import select
+
+__all__ = ["cat", "flip", "meshgrid", "repeat", "repeat_interleave", "roll", "stack", "tril", "triu"]
+
+
+def _promoted(tensors: Sequence[Any]) -> list[Any]:
+    kind = None
+    for t in tensors:
+        found = dtypes.of(np.dtype(t.dtype))
+        kind = found if kind is None else dtypes.promote_types(kind, found)
+    return [t if t.dtype == kind.np else cast(t, kind) for t in tensors]  # type: ignore[union-attr]
+
+
+# --- joining
+
+
+def _cat(tensors: Arrays, dim: int = 0) -> Any:
+    if not tensors:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    for k, t in enumerate(tensors):
+        if t.ndim == 0:
+            raise RuntimeError(f"zero-dimensional tensor (at position {k}) cannot be concatenated")
+    arrays = _promoted(tensors)
+    kept = [a for a in arrays if a.shape != (0,)]  # PyTorch skips old-style empty tensors of any other shape
+    if not kept:
+        return arrays[0]
+    first = kept[0]
+    dim = wrap_dim(dim, first.ndim)
+    for k, a in enumerate(arrays):
+        if a.shape == (0,):
+            continue
+        if a.ndim != first.ndim:
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {a.ndim}")
+        for d, (n, m) in enumerate(zip(first.shape, a.shape, strict=True)):
+            if n != m and d != dim:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} for tensor "
+                    f"number {k} in the list."
+                )
+    return jnp.concatenate(kept, axis=dim)
+
+
+_CAT = op(_cat, name="cat", method=False)
+
+
+@function(method=False)
+def cat(tensors: Sequence[Any], dim: int = 0, *, out: Any = None, axis: int | None = None) -> Any:
+    """Tensors one behind the other along a dimension that exists.
+
+    Raises:
+        RuntimeError: when another dimension differs; ValueError: for an empty list.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cat.html
+    """
+    return _CAT(tensors, dim if axis is None else axis, out=out)
+
+
+alias_of("cat", "concat", "concatenate")
+
+
+def _stack(tensors: Arrays, dim: int = 0) -> Any:
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    dim = wrap_dim(dim, tensors[0].ndim + 1)
+    for k, t in enumerate(tensors):
+        if t.shape != tensors[0].shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and "
+                f"{list(t.shape)} at entry {k}"
+            )
+    return jnp.stack(_promoted(tensors), axis=dim)
+
+
+_STACK = op(_stack, name="stack", method=False)
+
+
+@function(method=False)
+def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None, axis: int | None = None) -> Any:
+    """Tensors of one shape along a new dimension.
+
+    Raises:
+        RuntimeError: when shapes differ, or for an empty list.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.stack.html
+    """
+    return _STACK(tensors, dim if axis is None else axis, out=out)
+
+
+def _at_least(tensors: Sequence[Any], count: int) -> list[Any]:
+    if not len(tensors):
+        raise RuntimeError(f"atleast_{count}d expects a non-empty TensorList")
+    made = []
+    for t in tensors:
+        while len(shape(t)) < count:
+            t = unsqueeze(t, -1 if count == 3 and len(shape(t)) == 2 else 0)
+        made.append(t)
+    return made
+
+
+@function(method=False)
+def hstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
+    """Tensors side by side: along the first dimension of vectors, the second of everything else."""
+    tensors = _at_least(tensors, 1)
+    return cat(tensors, 0 if len(shape(tensors[0])) == 1 else 1, out=out)
+
+
+@function(method=False)
+def vstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
+    """Tensors on top of each other, vectors as rows."""
+    return cat(_at_least(tensors, 2), 0, out=out)
+
+
+alias_of("vstack", "row_stack")
+
+
+@function(method=False)
+def dstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
+    """Tensors along the third dimension."""
+    return cat(_at_least(tensors, 3), 2, out=out)
+
+
+@function(method=False)
+def column_stack(tensors: Sequence[Any], *, out: Any = None) -> Any:
+    """Vectors as columns, and matrices, side by side."""
+    return cat([reshape(t, (numel(shape(t)), 1)) if len(shape(t)) < 2 else t for t in tensors], 1, out=out)
+
+
+@op(method=False, name="block_diag_list", function=False, grad_name="BlockDiagBackward0")
+def _block_diag(tensors: Arrays) -> Any:
+    arrays = [jnp.atleast_2d(a) for a in _promoted(tensors)]
+    result = jnp.zeros((sum(a.shape[0] for a in arrays), sum(a.shape[1] for a in arrays)), arrays[0].dtype)
+    row = column = 0
+    for a in arrays:
+        result = result.at[row : row + a.shape[0], column : column + a.shape[1]].set(a)
+        row, column = row + a.shape[0], column + a.shape[1]
+    return result
+
+
+@function(method=False)
+def block_diag(*tensors: Any) -> Any:
+    """Matrices along the diagonal of a matrix of zeros.
+
+    Raises:
+        RuntimeError: for more than two dimensions.
+    """
+    for k, t in enumerate(tensors):
+        if len(shape(t)) > 2:
+            raise RuntimeError(
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {k} has {len(shape(t))} dimensions"
+            )
+    return _block_diag(tensors)
+
+
+def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    result: list[int] = []
+    for sizes in shapes:
+        for k in range(1, len(sizes) + 1):
+            if k > len(result):
+                result.insert(0, sizes[-k])
+            elif result[-k] == 1:
+                result[-k] = sizes[-k]
+            elif sizes[-k] not in (1, result[-k]):
+                d = max(len(s) for s in shapes) - k
+                raise RuntimeError(
+                    f"The size of tensor a ({result[-k]}) must match the size of tensor b ({sizes[-k]}) at non-singleton "
+                    f"dimension {d}"
+                )
+    return tuple(result)
+
+
+def _given(tensors: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+
+
+@function(method=False)
+def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
+    """Tensors expanded to their common shape.
+
+    Raises:
+        RuntimeError: when there is none.
+    """
+    tensors = _given(tensors)
+    common = _broadcast([tuple(shape(t)) for t in tensors])
+    return tuple(expand(t, common) for t in tensors)
+
+
+@function(method=False)
+def broadcast_shapes(*shapes: Any) -> Any:
+    """The common shape of several.
+
+    Raises:
+        RuntimeError: when there is none.
+    """
+    from_sizes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    try:
+        found = _broadcast(from_sizes)
+    except RuntimeError:
+        raise RuntimeError(
+            "Shape mismatch: objects cannot be broadcast to a single shape: " + ", ".join(map(str, from_sizes))
+        ) from None
+    return Size(found)
+
+
+@function(method=False)
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
+    """Coordinates of a grid from those of its axes.
+
+    Raises:
+        RuntimeError: for another ``indexing`` than "ij" or "xy", or tensors with more than one dimension.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.meshgrid.html
+    """
+    tensors = _given(tensors)
+    if indexing is None:
+        warnings.warn(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", UserWarning,
+            stacklevel=2,
+        )  # fmt: skip
+        indexing = "ij"
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    for t in tensors:
+        if len(shape(t)) > 1:
+            raise RuntimeError(
+                f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: a {len(shape(t))}D tensor"
+            )
+    sizes = [numel(shape(t)) for t in tensors]
+    order = list(range(len(sizes)))
+    if indexing == "xy" and len(sizes) > 1:
+        order[0], order[1] = 1, 0
+    full = tuple(sizes[k] for k in order)
+    return tuple(
+        expand(reshape(t, tuple(sizes[k] if j == k else 1 for j in order)), full) for k, t in enumerate(tensors)
+    )
+
+
+@function(method=False)
+def cartesian_prod(*tensors: Any) -> Any:
+    """Every combination of the elements of vectors, one a row."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([reshape(g, (numel(shape(g)),)) for g in meshgrid(*tensors, indexing="ij")], 1)
+
+
+@function
+def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
+    """Every choice of ``r`` elements of a vector, one a row."""
+    if len(shape(input)) != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(shape(input))}")
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    return call(_PICK, (input, tuple(choose(range(shape(input)[0]), r)), r))
+
+
+_PICK = operator_of(
+    "combinations", lambda x, rows, r: x[np.array(rows, np.int64).reshape(-1, r)], grad_name="StackBackward0"
+)
+
+# --- repeating
+
+
+_REPEAT = operator_of("repeat", lambda x, times: jnp.tile(x, times))
+
+
+@function(function=False)
+def repeat(self: Any, *repeats: Any) -> Any:
+    """The tensor copied so many times along each dimension; new dimensions come first.
+
+    Raises:
+        RuntimeError: for fewer numbers than dimensions.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.repeat.html
+    """
+    times = integers(repeats, "repeat", "repeats")
+    if len(times) < len(shape(self)):
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
+        )
+    if any(n < 0 for n in times):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(times)}")
+    return call(_REPEAT, (self, times))
+
+
+@function(method=False)
+def tile(input: Any, dims: Any) -> Any:
+    """`Tensor.repeat`, with ones in front of too few numbers."""
+    return _tile(input, dims)
+
+
+@function(name="tile", function=False)
+def _tile(self: Any, *dims: Any) -> Any:
+    """`Tensor.repeat`, with ones in front of too few numbers."""
+    times = integers(dims, "tile", "dims")
+    return repeat(self, (1,) * max(len(shape(self)) - len(times), 0) + times)
+
+
+def _repeat_each(x: Any, times: int, dim: int) -> Any:
+    return jnp.repeat(x, times, axis=dim)
+
+
+_REPEAT_EACH = operator_of("repeat_interleave", _repeat_each, grad_name="ViewBackward0")
+_TAKE_ROWS = operator_of(
+    "repeat_interleave_by", lambda x, rows, dim: jnp.take(x, rows, axis=dim), grad_name="IndexSelectBackward0"
+)
+
+
+@function
+def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:
+    """Each element along a dimension repeated, as often as ``repeats`` (a number, or a tensor with one for each) says.
+
+    A tensor of repeats decides the result's shape, so its values are needed at once.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.repeat_interleave.html
+    """
+    if repeats is None:
+        counts = np.asarray(value_of(input))
+        return _like_host(np.repeat(np.arange(counts.size), counts), input)
+    if dim is None:
+        input, dim = reshape(input, (numel(shape(input)),)), 0
+    dim = wrap_dim(dim, len(shape(input)))
+    n = shape(input)[dim] if shape(input) else 1
+    if isinstance(repeats, TensorBase) and numel(shape(repeats)) == 1:
+        repeats = int(repeats.item())
+    if isinstance(repeats, TensorBase):
+        counts = np.asarray(value_of(repeats, "repeat_interleave"))
+        if counts.size != n:
+            raise RuntimeError(
+                f"repeats must have the same size as input along dim, but got repeats.size(0) = {counts.size} and "
+                f"input.size({dim}) = {n}"
+            )
+        rows = np.repeat(np.arange(n), counts)
+        if output_size is not None and output_size != rows.size:
+            raise RuntimeError("allocated size does not match required size")
+        return call(_TAKE_ROWS, (input, _like_host(rows, input), dim))
+    if repeats < 0:
+        raise RuntimeError("Repeats must be non-negative")
+    return call(_REPEAT_EACH, (input, operator.index(repeats), dim))
+
+
+def _like_host(array: np.ndarray, like: TensorBase) -> TensorBase:
+    return host_array(array, aval(like).placement)
+
+
+# --- order
+
+
+_FLIP = operator_of("flip", lambda x, dims: jnp.flip(x, dims))
+
+
+@function(method=False)
+def flip(input: Any, dims: Any) -> Any:
+    """The order along dimensions reversed.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.flip.html
+    """
+    return _flip(input, dims)
+
+
+@function(name="flip", function=False)
+def _flip(self: Any, *dims: Any) -> Any:
+    """The order along dimensions reversed."""
+    need_tensor(self, "flip")
+    return call(_FLIP, (self, wrap_dims(integers(dims, "flip", "dims"), len(shape(self)))))
+
+
+@function
+def fliplr(input: Any) -> Any:
+    """The second dimension reversed."""
+    if len(shape(input)) < 2:
+        raise RuntimeError("Input must be >= 2-d.")
+    return flip(input, (1,))
+
+
+@function
+def flipud(input: Any) -> Any:
+    """The first dimension reversed."""
+    if len(shape(input)) < 1:
+        raise RuntimeError("Input must be >= 1-d.")
+    return flip(input, (0,))
+
+
+_ROLL = operator_of("roll", lambda x, shifts, dims: jnp.roll(x, shifts, dims))
+
+
+@function
+def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
+    """Elements moved along dimensions; what leaves at one end comes back at the other. Without dims: along all elements.
+
+    Raises:
+        RuntimeError: for different numbers of shifts and dimensions.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.roll.html
+    """
+    shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    dims = () if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
+    if not dims and len(shifts) == 1:
+        return call(_ROLL, (input, shifts[0], None))
+    if len(shifts) != len(dims):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
+    return call(_ROLL, (input, shifts, tuple(wrap_dim(d, len(shape(input))) for d in dims)))
+
+
+_ROT90 = operator_of("rot90", lambda x, k, dims: jnp.rot90(x, k, dims))
+
+
+@function
+def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
+    """A plane of two dimensions turned by 90 degrees, ``k`` times."""
+    dims = tuple(dims)
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if len(shape(input)) < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {len(shape(input))}")
+    if dims[0] == dims[1]:
+        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+    return call(_ROT90, (input, k, tuple(wrap_dim(d, len(shape(input))) for d in dims)))
+
+
+# --- triangles and diagonals
+
+
+def _triangle(lower: bool) -> Any:
+    name = "tril" if lower else "triu"
+
+    def kernel(input: Any, diagonal: int = 0) -> Any:
+        if input.ndim < 2:
+            raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+        rows, columns = np.arange(input.shape[-2])[:, None], np.arange(input.shape[-1])[None]
+        keep = columns <= rows + diagonal if lower else columns >= rows + diagonal
+        return jnp.where(keep, input, jnp.zeros((), input.dtype))
+
+    kernel.__name__ = name
+    kernel.__doc__ = (
+        f"The {'lower' if lower else 'upper'} triangle of the last two dimensions, zeros elsewhere.\n\n"
+        f"Source: https://docs.pytorch.org/docs/stable/generated/torch.{name}.html"
+    )
+    return op(kernel, inplace=True)
+
+
+tril = _triangle(True)
+triu = _triangle(False)
+
+
+@op
+def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """Zeros with the last dimension along the diagonal of two new ones.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diag_embed.html
+    """
+    size = input.shape[-1] + abs(offset)
+    count = input.ndim + 1
+    first, second = wrap_dim(dim1, count), wrap_dim(dim2, count)
+    if first == second:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    places = np.arange(input.shape[-1])
+    made = jnp.zeros((*input.shape[:-1], size, size), input.dtype)
+    made = made.at[..., places + max(-offset, 0), places + max(offset, 0)].set(input)
+    return jnp.moveaxis(made, (-2, -1), (first, second))
+
+
+_DIAG = operator_of("diag", lambda x, k: jnp.diagonal(x, k), grad_name="DiagonalBackward0_copy")
+
+
+@function
+def diag(input: Any, diagonal: int = 0) -> Any:
+    """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector.
+
+    Raises:
+        RuntimeError: for other numbers of dimensions.
+    """
+    count = len(shape(input))
+    if count == 1:
+        return diag_embed(input, diagonal)
+    if count == 2:
+        return call(_DIAG, (input, diagonal))
+    raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {count}D")
+
+
+@function(method=False)
+def diagflat(input: Any, offset: int = 0) -> Any:
+    """All elements as the diagonal of a matrix."""
+    return diag_embed(reshape(input, (numel(shape(input)),)), offset)
+
+
+METHODS["diagflat"] = diagflat
+
+
+def _fill_diagonal(x: Any, value: Any, wrap: bool) -> Any:
+    rows, columns = x.shape[0], x.shape[-1]
+    if x.ndim > 2:
+        places = np.arange(rows)
+        return x.at[(places,) * x.ndim].set(jnp.asarray(value).astype(x.dtype))
+    flat = np.arange(0, x.size if wrap else min(rows, columns) * columns, columns + 1)
+    if not wrap:
+        flat = flat[: min(rows, columns)]
+    return x.reshape(-1).at[flat].set(jnp.asarray(value).astype(x.dtype)).reshape(x.shape)
+
+
+_FILL_DIAGONAL = operator_of("fill_diagonal", _fill_diagonal, grad_name="CopySlices")
+
+
+@function(function=False)
+def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
+    """Write a number along the main diagonal; ``wrap`` goes on below a square in tall matrices.
+
+    Raises:
+        RuntimeError: for a vector, or more than two dimensions of different sizes.
+    """
+    if len(shape(self)) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape(self)) > 2 and len(set(shape(self))) != 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    return write_back(self, call(_FILL_DIAGONAL, (self, Number(fill_value), wrap)))
+
+
+def _written(name: str, view_of: Any, doc: str) -> Any:
+    def scatter(input: Any, src: Any, *args: Any, **options: Any) -> Any:
+        copy = input.clone()
+        part = view_of(copy, *args, **options)
+        if shape(part) != shape(src):
+            raise RuntimeError(f"expected src to have a size equal to the {doc} of self. src size = {list(shape(src))}, "
+                               f"{doc} size = {list(shape(part))}")  # fmt: skip
+        part.copy_(src)
+        return copy
+
+    scatter.__name__ = scatter.__qualname__ = name
+    scatter.__doc__ = f"A copy of the tensor with ``src`` as its {doc}."
+    return function(scatter)
+
+
+diagonal_scatter = _written("diagonal_scatter", diagonal, "diagonal")
+select_scatter = _written("select_scatter", select, "slice")
+
+
+@function
+def slice_scatter(
+    input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Any:
+    """A copy of the tensor with ``src`` as a slice of it."""
+    copy = input.clone()
+    copy[(slice(None),) * wrap_dim(dim, len(shape(input))) + (slice(start, end, step),)] = src
+    return copy

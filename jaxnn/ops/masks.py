@@ -1,0 +1,94 @@
+"""Masks of zeros and ones for dropout: PyTorch's stream on the host, a counter-based hash on accelerators and in traces."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxnn.core import generator as streams
+from jaxnn.core.config import in_transformation, x64
+from jaxnn.core.device import device_of
+from jaxnn.core.engine import value_of
+from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.immediate import tensor_of
+from jaxnn.core.registry import Operand, op
+
+from .placement import made
+
+__all__ = ["HOST_LIMIT", "bernoulli_mask", "traced_key_provider", "traced_keys"]
+
+#: Masks with more elements are drawn on the device (8M elements: 570 ms by PyTorch's stream on the host, 8 ms by a hash).
+HOST_LIMIT = 1 << 20
+
+#: Functions that give a fresh JAX key inside a transformation; the last one is asked. See `traced_keys`.
+traced_key_provider: list[Callable[[], Any]] = []
+
+
+@contextlib.contextmanager
+def traced_keys(provider: Callable[[], Any]) -> Iterator[None]:
+    """Take the keys of masks drawn inside JAX transformations from ``provider()``, such as an ``nnx.RngStream``."""
+    traced_key_provider.append(provider)
+    try:
+        yield
+    finally:
+        traced_key_provider.pop()
+
+
+def _mixed(x: Array) -> Array:
+    """The finaliser of MurmurHash3, a bijection of 32-bit words that spreads every bit."""
+    x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+
+@op(name="bernoulli", method=False, differentiable=False)
+def _hashed_mask(input: Array, first: Operand, second: Operand, keep: Operand) -> Array:
+    """Each element from its place and two 32-bit seeds alone, so that any sharding computes the same mask."""
+    count = lax.iota(np.uint32, math.prod(input.shape)).reshape(input.shape)
+    a, b = (jnp.asarray(s).astype(np.uint32) for s in (first, second))
+    words = _mixed(_mixed(_mixed(count ^ a) + b) ^ (count * np.uint32(0x9E3779B1)))
+    return words < jnp.asarray(keep * 2.0**32).astype(np.uint32)
+
+
+def bernoulli_mask(tensor: Any, keep_probability: float) -> Any:
+    """A bool tensor of another's shape and device, true with the given probability.
+
+    CPU tensors of up to `HOST_LIMIT` elements take PyTorch's stream, as its dropout does; others a hash on the device,
+    seeded by that stream. Inside a JAX transformation the key comes from `traced_key_provider`.
+
+    Raises:
+        RuntimeError: inside a transformation when nothing provides a key.
+    """
+    if in_transformation():
+        return _traced_mask(tensor, keep_probability)
+    if not isinstance(tensor, TensorBase):
+        tensor = tensor_of(tensor)
+    described = aval(tensor)
+    g = streams.default_generator
+    if described.shape.numel() <= HOST_LIMIT and device_of(described.placement).type == "cpu":
+        where = described.placement if isinstance(described.placement, jax.Device) else None
+        return made(g.bernoulli(float(keep_probability), tuple(described.shape), np.bool_), where)
+    first, second = (int(s) for s in g.randint(0, 2**32, (2,), np.int64))
+    return _hashed_mask(tensor, first, second, float(keep_probability))
+
+
+def _traced_mask(tensor: Any, keep: float) -> Any:
+    if not traced_key_provider:
+        raise RuntimeError("dropout inside a JAX transformation needs a key: give the module an nnx.RngStream (rngs=...), or "
+                           "call under jaxnn's traced_keys(provider)")  # fmt: skip
+    key = traced_key_provider[-1]()
+    shape = tuple(aval(tensor).shape if isinstance(tensor, TensorBase) else tensor.shape)
+    with x64(False):  # jax.random lowers in a 32-bit trace only so
+        array = jax.random.bernoulli(_raw(key), jnp.float32(keep), shape)
+    return tensor_of(array, aval(tensor).placement) if isinstance(tensor, TensorBase) else array
+
+
+def _raw(key: Any) -> Any:
+    return value_of(key) if isinstance(key, TensorBase) else key

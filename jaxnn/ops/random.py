@@ -1,0 +1,276 @@
+"""Random tensors from PyTorch's own stream: the same seed gives the same numbers.
+
+Drawn on the host by numpy (`core.generator`), then placed on the device.
+Source: https://docs.pytorch.org/docs/stable/torch.html#random-sampling
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jaxnn.core import dtypes
+from jaxnn.core import generator as streams
+from jaxnn.core.config import in_transformation
+from jaxnn.core.engine import value_of
+from jaxnn.core.generator import Generator
+from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.inplace import check_writable, put_through
+from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
+
+from .creation import described_as
+from .placement import check_layout, dtype_of, like_device, made, sizes
+
+
+def stream(generator: Any, name: str) -> Generator:
+    """The generator given, or the default one.
+
+    Raises:
+        TypeError: for anything but a generator; RuntimeError: inside a JAX transformation, where a draw on the host would
+        be made once and kept in the compiled program.
+    """
+    if in_transformation():
+        raise RuntimeError(f"{name}() draws on the host, which a JAX transformation would do once and repeat for ever: draw "
+                           "before it and pass the tensor, or use jax.random inside")  # fmt: skip
+    if generator is None:
+        return streams.default_generator
+    if not isinstance(generator, Generator):
+        raise TypeError(f"{name}(): argument 'generator' must be torch.Generator, not {type(generator).__name__}")
+    return generator
+
+
+# --- factories
+
+
+def _drawn(
+    name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.ndarray], shape: tuple[int, ...], generator: Any,
+    wanted: dtypes.dtype, device: Any, requires_grad: bool, out: Any = None,
+) -> Any:  # fmt: skip
+    found = made(draw(stream(generator, name), shape, wanted.np), device, requires_grad)
+    return found if out is None else _into(out, found)
+
+
+def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.ndarray], doc: str) -> None:
+    def create(
+        *size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+        requires_grad: bool = False, pin_memory: bool = False, **keywords: Any,
+    ) -> Any:  # fmt: skip
+        named = keywords.pop("size", None)
+        if keywords:
+            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
+        check_layout(name, layout, pin_memory)
+        return _drawn(name, draw, sizes(name, size, named), generator, dtype_of(dtype), device, requires_grad, out)
+
+    def create_like(
+        input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+        pin_memory: bool = False, memory_format: Any = None, generator: Any = None,
+    ) -> Any:  # fmt: skip
+        check_layout(name + "_like", layout, pin_memory, memory_format)
+        described = described_as(input, name + "_like")
+        return _drawn(name, draw, tuple(described.shape), generator, dtype_of(dtype, described.dtype),
+                      like_device(input, device), requires_grad)  # fmt: skip
+
+    for f, public in ((create, name), (create_like, name + "_like")):
+        f.__name__ = f.__qualname__ = public
+        f.__doc__ = doc
+        FUNCTIONS[public] = globals()[public] = f
+
+
+_factory("rand", lambda g, shape, t: g.rand(shape, t), "Uniform numbers of [0, 1).")
+_factory("randn", lambda g, shape, t: g.normal(shape, 0.0, 1.0, t), "Standard normal numbers.")
+
+
+def _range(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, int, Any]:
+    """``low``, ``high`` and the rest, from PyTorch's two overloads."""
+    low, high, size = options.pop("low", None), options.pop("high", None), options.pop("size", None)
+    rest = list(args)
+    if rest and isinstance(rest[-1], (tuple, list)):
+        size = rest.pop()
+    if len(rest) == 2:
+        low, high = rest
+    elif len(rest) == 1:
+        low, high = (rest[0], high) if high is not None and low is None else (low, rest[0])
+    if high is None:
+        raise TypeError(f"{name}() missing 1 required positional arguments: \"high\"")
+    return (0 if low is None else _integer(name, low)), _integer(name, high), size
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, TensorBase):
+        return int(value)  # type: ignore[call-overload]
+    if isinstance(value, float):
+        raise TypeError(f"{name}(): argument 'high' must be int, not float")
+    return int(value)
+
+
+@function(method=False)
+def randint(*args: Any, generator: Any = None, out: Any = None, dtype: Any = dtypes.int64, layout: Any = None, device: Any = None,
+            requires_grad: bool = False, pin_memory: bool = False, **options: Any) -> Any:  # fmt: skip
+    """``randint(low=0, high, size)``: integers of [low, high). Raises RuntimeError for an empty range."""
+    check_layout("randint", layout, pin_memory)
+    low, high, size = _range("randint", args, options)
+    if options:
+        raise TypeError(f"randint() got an unexpected keyword argument '{next(iter(options))}'")
+    if size is None:
+        raise TypeError('randint() missing 1 required positional arguments: "size"')
+    return _drawn("randint", lambda g, shape, t: g.randint(low, high, shape, t), sizes("randint", (tuple(size),)), generator,
+                  dtype_of(dtype, dtypes.int64), device, requires_grad, out)  # fmt: skip
+
+
+@function(method=False)
+def randint_like(input: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
+                 memory_format: Any = None, **options: Any) -> Any:  # fmt: skip
+    """``randint_like(input, low=0, high)``: integers of [low, high) in the shape and type of another tensor."""
+    check_layout("randint_like", layout, False, memory_format)
+    described = described_as(input, "randint_like")
+    low, high, _ = _range("randint_like", args, options)
+    return _drawn("randint_like", lambda g, shape, t: g.randint(low, high, shape, t), tuple(described.shape), None,
+                  dtype_of(dtype, described.dtype), like_device(input, device), requires_grad)  # fmt: skip
+
+
+@function(method=False)
+def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: Any = dtypes.int64, layout: Any = None, device: Any = None,
+             requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """A permutation of 0 to n - 1."""
+    check_layout("randperm", layout, pin_memory)
+    return _drawn("randperm", lambda g, _, t: g.randperm(n, t), (n,), generator, dtype_of(dtype, dtypes.int64), device,
+                  requires_grad, out)  # fmt: skip
+
+
+def _array(t: Any) -> Any:
+    return np.asarray(value_of(t, "random parameters")) if isinstance(t, TensorBase) else t
+
+
+@function(method=False)
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: Any = None,
+           device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:  # fmt: skip
+    """Normal numbers with tensors of means or deviations, or of one mean and deviation and a ``size``."""
+    check_layout("normal", layout, pin_memory)
+    tensors = [x for x in (mean, std) if isinstance(x, TensorBase)]
+    if not tensors:
+        if size is None:
+            raise TypeError("normal() received an invalid combination of arguments: size is missing")
+        return _drawn("normal", lambda g, shape, t: g.normal(shape, mean, std, t), sizes("normal", (tuple(size),)), generator,
+                      dtype_of(dtype), device, requires_grad, out)  # fmt: skip
+    found = made(stream(generator, "normal").normal(None, _array(mean), _array(std)), like_device(tensors[0], device))
+    return found if out is None else _into(out, found)
+
+
+@function
+def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out: Any = None) -> Any:
+    """Ones with the probabilities in ``input`` (or ``p`` everywhere), else zeros. Raises RuntimeError outside [0, 1]."""
+    described = described_as(input, "bernoulli")
+    g = stream(generator, "bernoulli")
+    array = g.bernoulli(_array(input)) if p is None else g.bernoulli(float(p), tuple(described.shape), described.np)
+    found = made(array, like_device(input, None))
+    return found if out is None else _into(out, found)
+
+
+@function
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Any:
+    """Indices drawn with unnormalised probabilities: (m,) or (n, m) to (num_samples,) or (n, num_samples)."""
+    found = made(stream(generator, "multinomial").multinomial(_array(input), num_samples, replacement), like_device(input, None))
+    return found if out is None else _into(out, found)
+
+
+@function(method=False)
+def poisson(input: Any, generator: Any = None) -> Any:
+    """Raises NotImplementedError: PyTorch's Poisson stream is not reproduced."""
+    raise NotImplementedError("poisson() is not supported")
+
+
+# --- in place
+
+
+def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
+    """``Tensor.NAME_``: the tensor's elements drawn anew, in the order of its own dimensions."""
+
+    def in_place(self: Any, *args: Any, generator: Any = None, **options: Any) -> Any:
+        check_writable(self)
+        described = aval(self)
+        array = draw(stream(generator, name), tuple(described.shape), described.np, *args, **options)
+        put_through(self, made(array, described.placement if hasattr(described.placement, "platform") else None))
+        return self
+
+    in_place.__name__ = in_place.__qualname__ = name
+    in_place.__doc__ = doc
+    METHODS[name] = in_place
+
+
+def _uniform(g: Generator, shape: Any, t: Any, from_: float = 0.0, to: float = 1.0, **options: Any) -> np.ndarray:
+    return g.uniform(shape, options.pop("from", from_), to, t)
+
+
+def _random(g: Generator, shape: Any, t: Any, from_: Any = None, to: Any = None, **options: Any) -> np.ndarray:
+    low = options.pop("from", from_)
+    if to is None and low is not None:
+        low, to = 0, low  # one number is the upper end
+    return g.random(shape, t, low, to)
+
+
+def _bernoulli(g: Generator, shape: Any, t: Any, p: Any = 0.5) -> np.ndarray:
+    return g.bernoulli(_array(p), shape, t)
+
+
+_fill("uniform_", _uniform, "Uniform numbers of [from, to), [0, 1) by default.")
+_fill("normal_", lambda g, s, t, mean=0.0, std=1.0: g.normal(s, mean, std, t), "Normal numbers of a mean and a deviation.")
+_fill("random_", _random, "Integers: of [from, to), of [0, to), or of all that the type holds exactly.")
+_fill("bernoulli_", _bernoulli, "Ones with probability p (a number or a tensor), else zeros.")
+_fill("exponential_", lambda g, s, t, lambd=1.0: g.exponential(s, lambd, t), "Exponential numbers of a rate.")
+_fill("geometric_", lambda g, s, t, p: g.geometric(s, p, t), "Trials up to the first success.")
+_fill("cauchy_", lambda g, s, t, median=0.0, sigma=1.0: g.cauchy(s, median, sigma, t), "Cauchy numbers.")
+_fill("log_normal_", lambda g, s, t, mean=1.0, std=2.0: g.log_normal(s, mean, std, t), "Exponentials of normal numbers.")
+
+# --- seeds and states
+
+
+@function(method=False)
+def manual_seed(seed: Any) -> Generator:
+    """Restart the default stream. Raises ValueError for a seed of more than 64 bits."""
+    return streams.manual_seed(seed)
+
+
+@function(method=False)
+def seed() -> int:
+    """Restart the default stream from a random seed, and return the seed."""
+    return streams.seed()
+
+
+@function(method=False)
+def initial_seed() -> int:
+    """The seed that the default stream started from."""
+    return streams.initial_seed()
+
+
+@function(method=False)
+def get_rng_state() -> Any:
+    """The default stream's state as PyTorch lays it out, uint8 (5056,)."""
+    return made(streams.get_rng_state_bytes())
+
+
+@function(method=False)
+def set_rng_state(new_state: Any) -> None:
+    """Put back a state of the default stream. Raises TypeError for anything but a uint8 tensor."""
+    if not isinstance(new_state, TensorBase):
+        raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
+    streams.set_rng_state_bytes(np.array(value_of(new_state)))
+
+
+@contextlib.contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Leave the default stream as it was before the block."""
+    kept = streams.get_rng_state_bytes() if enabled else None
+    try:
+        yield
+    finally:
+        if kept is not None:
+            streams.set_rng_state_bytes(kept)
+
+
+FUNCTIONS["Generator"] = Generator
+default_generator = FUNCTIONS["default_generator"] = streams.default_generator
+
+__all__ = ["fork_rng", *(name for name in globals() if name in FUNCTIONS)]

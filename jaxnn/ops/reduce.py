@@ -1,0 +1,308 @@
+"""Sums, means, products, counts and norms over dimensions.
+
+Source: https://docs.pytorch.org/docs/stable/torch.html#reduction-ops
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxnn.core import dtypes
+from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
+
+from .dims import aliased, dims_of, one_dim
+from .promotion import cast, compute, promote, to_float, widened
+from .unary import _modulus
+
+Dim = int | tuple[int, ...] | None
+
+
+def reduction(
+    kernel: Callable[..., Any] | None = None, *, name: str | None = None, grad_name: Any = None, differentiable: bool = True
+) -> Any:
+    """An operator that reduces dimensions: `op`, with numpy's keywords accepted too."""
+    if kernel is None:
+        return lambda f: reduction(f, name=name, grad_name=grad_name, differentiable=differentiable)
+    public = name or kernel.__name__.strip("_")
+    made = op(kernel, name=public, method=False, grad_name=grad_name, differentiable=differentiable)
+    wrapper = aliased(made)
+    wrapper.raw = kernel
+    return function(wrapper, name=public)
+
+
+def by_dim(name: str) -> Callable[[list[Any], list[Any]], str]:
+    """``grad_fn``: NAMEBackward0 for all dimensions, NAMEBackward1 where some were named."""
+    return lambda statics, avals: f"{name}Backward{int(bool(statics) and statics[0] is not None)}"
+
+
+def is_inexact(x: Array) -> bool:
+    """Whether the type is floating or complex."""
+    return dtypes.of(x.dtype)._category > 1
+
+
+def safe_sqrt(x: Array) -> Array:
+    """The square root whose derivative at 0 is 0."""
+    zero = x == 0
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
+
+
+def _typed(input: Array, dtype: dtypes.dtype | None) -> Array:
+    if dtype is not None:
+        return cast(input, dtype.np)
+    return input if is_inexact(input) else input.astype(np.int64)
+
+
+@reduction(grad_name=by_dim("Sum"))
+def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
+    """The sum over ``dim`` (None: all); int64 for integers and bool.
+
+    Raises IndexError for a dimension out of range, RuntimeError for one named twice.
+    """
+    x = _typed(input, dtype)
+    return jnp.sum(x, axis=dims_of(dim, input.ndim), keepdims=keepdim, dtype=x.dtype)
+
+
+@reduction
+def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
+    """The sum without NaN."""
+    x = _typed(input, dtype)
+    return jnp.sum(jnp.where(jnp.isnan(x), 0, x).astype(x.dtype), axis=dims_of(dim, input.ndim), keepdims=keepdim)
+
+
+@reduction(grad_name=by_dim("Mean"))
+def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
+    """The mean over ``dim`` (None: all). Raises RuntimeError for integers and bool, unless a type is given."""
+    if dtype is None and not is_inexact(input):
+        raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex "
+                           f"dtype. Got: {dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}")  # fmt: skip
+    x = _typed(input, dtype)
+    return jnp.mean(x, axis=dims_of(dim, input.ndim), keepdims=keepdim)
+
+
+@reduction(grad_name="DivBackward0")
+def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
+    """The mean of what is not NaN. Raises RuntimeError for integers and bool."""
+    x = _typed(input, dtype)
+    if not is_inexact(x):
+        raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
+                           f"{dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}")  # fmt: skip
+    axes = dims_of(dim, input.ndim)
+    count = jnp.sum(~jnp.isnan(x), axis=axes, keepdims=keepdim)
+    return (jnp.sum(jnp.where(jnp.isnan(x), 0, x), axis=axes, keepdims=keepdim) / count).astype(x.dtype)
+
+
+@reduction(grad_name=by_dim("Prod"))
+def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
+    """The product over ``dim`` (None: all); int64 for integers and bool."""
+    x = _typed(input, dtype)
+    axes = dims_of(None if dim is None else one_dim(dim, input.ndim), input.ndim)
+    return jnp.prod(x, axis=axes, keepdims=keepdim, dtype=x.dtype)
+
+
+def _truth(input: Array) -> Array:
+    return input != 0 if input.dtype != bool else input
+
+
+def _logical(input: Array, found: Array) -> Array:
+    return found.astype(np.uint8) if input.dtype == np.uint8 else found
+
+
+@reduction(differentiable=False)
+def any(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
+    """Whether an element is true (not 0); uint8 for uint8."""
+    return _logical(input, jnp.any(_truth(input), axis=dims_of(dim, input.ndim), keepdims=keepdim))
+
+
+@reduction(differentiable=False)
+def all(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
+    """Whether every element is true (not 0); uint8 for uint8."""
+    return _logical(input, jnp.all(_truth(input), axis=dims_of(dim, input.ndim), keepdims=keepdim))
+
+
+@reduction(differentiable=False)
+def count_nonzero(input: Array, dim: Dim = None) -> Array:
+    """The number of elements that are not 0."""
+    return jnp.sum(_truth(input), axis=dims_of(dim, input.ndim), dtype=np.int64)
+
+
+# --- spread
+
+
+def _spread(x: Array, axes: tuple[int, ...], correction: float, keepdim: bool, name: str) -> tuple[Array, Array]:
+    """Variance and mean, in two passes, in float32 for the 16-bit floats."""
+    if not is_inexact(x):
+        raise RuntimeError(f"{name} only support floating point and complex dtypes")
+    wide = x.astype(widened(dtypes.of(x.dtype)))
+    count = math.prod(x.shape[k] for k in axes)
+    middle = jnp.mean(wide, axis=axes, keepdims=True)
+    off = wide - middle
+    squares = jnp.real(off) ** 2 + jnp.imag(off) ** 2 if np.dtype(x.dtype).kind == "c" else off * off
+    total = jnp.sum(squares, axis=axes, keepdims=keepdim)
+    free = max(count - correction, 0)
+    return total / jnp.asarray(free, total.dtype), middle if keepdim else jnp.squeeze(middle, axes)
+
+
+def _var(input: Array, dim: Dim, correction: float, keepdim: bool) -> Array:
+    return _spread(input, dims_of(dim, input.ndim), correction, keepdim, "std and var")[0].astype(_real(input))
+
+
+def _real(x: Array) -> Any:
+    return dtypes.of(x.dtype).to_real().np
+
+
+def _std(input: Array, dim: Dim, correction: float, keepdim: bool) -> Array:
+    return safe_sqrt(_spread(input, dims_of(dim, input.ndim), correction, keepdim, "std and var")[0]).astype(_real(input))
+
+
+def _var_mean(input: Array, dim: Dim, correction: float, keepdim: bool) -> tuple[Array, Array]:
+    variance, middle = _spread(input, dims_of(dim, input.ndim), correction, keepdim, "var_mean")
+    return variance.astype(_real(input)), middle.astype(input.dtype)
+
+
+def _std_mean(input: Array, dim: Dim, correction: float, keepdim: bool) -> tuple[Array, Array]:
+    variance, middle = _spread(input, dims_of(dim, input.ndim), correction, keepdim, "std_mean")
+    return safe_sqrt(variance).astype(_real(input)), middle.astype(input.dtype)
+
+
+def _spread_function(name: str, kernel: Callable[..., Any], doc: str) -> Any:
+    made = op(kernel, name=name, method=False)
+
+    def call(input: Any, *args: Any, **options: Any) -> Any:
+        names = ["dim", "unbiased", "keepdim"]
+        if args and isinstance(args[0], bool):
+            names = ["unbiased"]
+        if len(args) > len(names):
+            raise TypeError(f"{name}() takes at most {len(names) + 1} positional arguments")
+        options |= dict(zip(names, args, strict=False))
+        unbiased, correction = options.pop("unbiased", None), options.pop("correction", None)
+        if unbiased is not None and correction is not None:
+            raise TypeError(f"{name}() received an invalid combination of arguments: unbiased and correction")
+        if correction is None:
+            correction = 1 if unbiased is None else int(unbiased)
+        dim, keepdim, out = options.pop("dim", None), options.pop("keepdim", False), options.pop("out", None)
+        if options:
+            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(options))}'")
+        return made(input, dim, correction, keepdim, out=out)
+
+    call.__name__, call.__doc__ = name, doc
+    public = aliased(call)
+    public.__doc__ = doc
+    return function(public, name=name)
+
+
+_BY = " with divisor N - correction (1, or 0 for unbiased=False) over ``dim`` (None: all)."
+var = _spread_function("var", _var, "The variance" + _BY)
+std = _spread_function("std", _std, "The standard deviation" + _BY + " Its gradient at 0 is 0.")
+var_mean = _spread_function("var_mean", _var_mean, "Variance and mean" + _BY)
+std_mean = _spread_function("std_mean", _std_mean, "Standard deviation and mean" + _BY)
+
+# --- norms
+
+
+def vector_norm(x: Array, p: float, axes: tuple[int, ...], keepdim: bool) -> Array:
+    """The p-norm over dimensions; its gradient where the norm is 0 is 0."""
+    kept = x.dtype
+    size = _modulus(x.astype(widened(dtypes.of(kept))))
+    real = _real(x)
+    if p == 2:
+        found = safe_sqrt(jnp.sum(size * size, axis=axes, keepdims=keepdim))
+    elif p == 1:
+        found = jnp.sum(size, axis=axes, keepdims=keepdim)
+    elif p == 0:
+        found = jnp.sum((size != 0).astype(size.dtype), axis=axes, keepdims=keepdim)
+    elif p == math.inf:
+        found = jnp.max(size, axis=axes, keepdims=keepdim)
+    elif p == -math.inf:
+        found = jnp.min(size, axis=axes, keepdims=keepdim)
+    else:
+        zero = size == 0
+        powers = jnp.where(zero, 0 if p > 0 else jnp.inf, jnp.power(jnp.where(zero, 1, size), p))
+        total = jnp.sum(powers, axis=axes, keepdims=keepdim)
+        found = jnp.where(total == 0, 0, jnp.power(jnp.where(total == 0, 1, total), 1 / p))
+    return found.astype(real)
+
+
+def _norm_name(statics: list[Any], avals: list[Any]) -> str:
+    return "SumBackward1" if statics and statics[0] == "nuc" else "LinalgVectorNormBackward0"
+
+
+@reduction(grad_name=_norm_name)
+def norm(
+    input: Array, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: dtypes.dtype | None = None
+) -> Array:
+    """The p-norm (Euclidean by default) over ``dim`` (None: all elements); 'nuc' sums singular values.
+
+    Raises RuntimeError for integers.
+    """
+    if dtype is not None:
+        input = cast(input, dtype.np)
+    if not is_inexact(input):
+        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                           f"{dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}")  # fmt: skip
+    axes = dims_of(dim, input.ndim)
+    if p == "nuc":
+        if len(axes) != 2:
+            raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {list(axes)}")
+        matrix = jnp.moveaxis(input, axes, (-2, -1))
+        found = jnp.sum(jnp.linalg.svd(matrix, compute_uv=False), axis=-1)
+        return jnp.expand_dims(found, axes) if keepdim else found
+    if isinstance(p, str) and p != "fro":
+        raise RuntimeError(f"norm: order '{p}' is neither 'fro' nor 'nuc'")
+    return vector_norm(input, 2.0 if p in (None, "fro") else float(p), axes, keepdim)  # type: ignore[arg-type]
+
+
+@op
+def dist(input: Array, other: Array, p: float = 2) -> Array:
+    """The p-norm of the difference, broadcast."""
+    a, b = promote(input, other)
+    return vector_norm(a - b, float(p), tuple(range(np.broadcast(np.empty(a.shape), np.empty(b.shape)).ndim)), False)
+
+
+@reduction
+def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
+    """log(sum(exp(input))) without overflow."""
+    axes = dims_of(dim, input.ndim)
+    return compute(lambda x: jax.scipy.special.logsumexp(x, axis=axes, keepdims=keepdim), to_float(input))
+
+
+# --- running sums
+
+
+def _cumulative(name: str, f: Callable[..., Array], doc: str) -> Any:
+    def kernel(input: Array, dim: int, *, dtype: dtypes.dtype | None = None) -> Array:
+        x = _typed(input, dtype)
+        axis = one_dim(dim, input.ndim)
+        return f(x, axis) if input.ndim else x
+
+    kernel.__name__, kernel.__doc__ = name, doc
+    public = reduction(kernel, name=name)
+
+    def in_place(self: Any, dim: int, *, dtype: Any = None) -> Any:
+        from_dtype = self.dtype if dtype is None else dtype
+        return METHODS["copy_"](self, public(self, dim, dtype=from_dtype))
+
+    METHODS[name + "_"] = in_place
+    return public
+
+
+cumsum = _cumulative("cumsum", lambda x, k: jnp.cumsum(x, axis=k, dtype=x.dtype), "The running sum along ``dim``.")
+cumprod = _cumulative("cumprod", lambda x, k: jnp.cumprod(x, axis=k, dtype=x.dtype), "The running product along ``dim``.")
+
+
+@reduction
+def logcumsumexp(input: Array, dim: int) -> Array:
+    """The running logsumexp along ``dim``."""
+    axis = one_dim(dim, input.ndim)
+    if input.ndim == 0:
+        return jnp.asarray(input)
+    return compute(lambda x: jax.lax.cumlogsumexp(x, axis=axis), input)
+
+
+__all__ = [name for name in globals() if name in FUNCTIONS and name != "range"]
