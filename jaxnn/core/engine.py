@@ -173,8 +173,13 @@ def _advance(op: Any, args: tuple[Any, ...]) -> tuple[Recording, Node]:
         if sizes is not None and not rec.closed:
             rec.rollback(sizes)
         raise
-    if child.attention and _attend(rec, child):
-        return _advance(op, args)
+    if child.attention:
+        cause = _reason_to_cut(rec, child)
+        if cause:
+            if sizes is not None:  # what this operator brought belongs to the next recording
+                rec.rollback(sizes)
+            flush(rec, cause)
+            return _advance(op, args)
     rec.node = child
     return rec, child
 
@@ -326,15 +331,13 @@ def _adopt(rec: Recording, edge: Any, child: Node) -> None:
     count_growth()
 
 
-def _attend(rec: Recording, child: Node) -> bool:
-    """Cut before an operator that begins a new graph after a backward, or when the recording has grown long."""
+def _reason_to_cut(rec: Recording, child: Node) -> str:
+    """Why to cut before an operator: it begins a new graph after a backward, or the recording has grown long."""
     if child.fresh and rec.after_backward:
-        flush(rec, "first operator after a backward that no step followed")
-        return True
+        return "first operator after a backward that no step followed"
     if child.depth >= OPERATOR_LIMIT:
-        flush(rec, f"{OPERATOR_LIMIT} operators without a cut")
-        return True
-    return False
+        return f"{OPERATOR_LIMIT} operators without a cut"
+    return ""
 
 
 def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tensor:

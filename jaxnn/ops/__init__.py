@@ -6,7 +6,7 @@ import importlib.util
 # In the order in which they use each other.
 _MODULES = (
     "promotion", "dims", "return_types", "placement", "pointwise", "unary", "comparison", "operators", "reduce", "extrema",
-    "creation", "construct", "cast", "random", "masks",
+    "creation", "construct", "cast", "masks", "random",
     "arguments", "strides", "shape", "slicing", "split", "memory_views", "index", "scatter", "join", "linalg", "sorting",
     "numpy_like",
 )  # fmt: skip

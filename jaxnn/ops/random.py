@@ -22,6 +22,7 @@ from jaxnn.core.inplace import check_writable, put_through
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
 from .creation import described_as
+from .masks import bernoulli_mask, traced_key_provider, traced_keys
 from .placement import check_layout, dtype_of, like_device, made, sizes
 
 
@@ -271,6 +272,7 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
 
 
 FUNCTIONS["Generator"] = Generator
+FUNCTIONS["fork_rng"] = fork_rng
 default_generator = FUNCTIONS["default_generator"] = streams.default_generator
 
-__all__ = ["fork_rng", *(name for name in globals() if name in FUNCTIONS)]
+__all__ = ["bernoulli_mask", "fork_rng", "traced_key_provider", "traced_keys", *(name for name in globals() if name in FUNCTIONS)]

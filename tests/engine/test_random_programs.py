@@ -84,7 +84,7 @@ def run(torch, program):
     return seen, False
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(steps)
 def test_random_program(program):
     import torch
