@@ -1,19 +1,68 @@
-"""Temporary face while the rooms are being built (the lead replaces it)."""
-from .core.tensor import bind_methods as _b
-from .core.registry import FUNCTIONS as _F, METHODS as _M
-from .core.dtypes import *
-from .core import dtypes as _d
+"""PyTorch's ``nn`` API on JAX and Flax.
+
+    import jaxnn as torch          # the shape of torch
+    from jaxnn import nn           # torch.nn; the same classes are at top level too: jaxnn.Linear
+    from jaxnn import compat       # PyTorch's files and live objects
+"""
+
+from __future__ import annotations
+
+import math as _math
+from typing import Any
+
+from . import autograd, cuda, nn, ops, optim, utils
+from .core.config import get_setting as _get_setting
+from .core.config import set_setting as _set_setting
 from .core.device import device
+from .core.dtypes import ALIASES as _ALIASES
+from .core.dtypes import ALL as _ALL
+from .core.dtypes import dtype, get_default_dtype, set_default_dtype
+from .core.engine import flush_all as finish
+from .core.generator import Generator
+from .core.grad_mode import (
+    enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled,
+)  # fmt: skip
 from .core.handle import Tensor
+from .core.printing import set_printoptions
+from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.size import Size
-from .core.grad_mode import *
-globals().update({t.name: t for t in _d.ALL} | _d.ALIASES)
-import importlib as _i, os as _o
-for _n in ("ops", "nn", "optim", "utils", "autograd", "cuda"):
-    if _o.path.exists(_o.path.join(_o.path.dirname(__file__), _n)) or _n in ("autograd", "cuda"):
-        try:
-            globals()[_n] = _i.import_module("jaxnn." + _n)
-        except ImportError as _e:
-            print("jaxnn temporary face:", _n, "->", _e)
-_b()
-globals().update(_F)
+from .core.statistics import engine_statistics, reset_engine_statistics
+from .core.tensor import bind_methods as _bind_methods
+from .nn import *  # noqa: F403  (jaxnn.Linear is jaxnn.nn.Linear)
+from .nn import Trainable
+from .serialization import load, save
+
+_bind_methods()
+globals().update({t.name: t for t in _ALL} | _ALIASES)
+globals().update(_FUNCTIONS)
+
+__version__ = "0.1.0"
+inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
+newaxis = None
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How float32 products are computed where there is a choice: 'highest' (the default), 'high' or 'medium'.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html
+    """
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(f"float32_matmul_precision: expected 'highest', 'high' or 'medium', got {precision!r}")
+    _set_setting("matmul_precision", {"highest": "highest", "high": "high", "medium": "default"}[precision])
+
+
+def get_float32_matmul_precision() -> str:
+    """The setting of `set_float32_matmul_precision`."""
+    return {"highest": "highest", "high": "high", "default": "medium"}[_get_setting("matmul_precision")]
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"module 'jaxnn' has no attribute '{name}': jaxnn lacks torch.{name}")
+
+
+__all__ = [
+    "Generator", "Size", "Tensor", "Trainable", "autograd", "cuda", "device", "dtype", "enable_grad", "engine_statistics",
+    "finish", "get_default_dtype", "get_float32_matmul_precision", "inference_mode", "is_grad_enabled",
+    "is_inference_mode_enabled", "load", "nn", "no_grad", "ops", "optim", "reset_engine_statistics", "save",
+    "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "utils",
+]  # fmt: skip

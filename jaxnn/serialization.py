@@ -16,7 +16,7 @@ from .core.handle import TensorBase, alias, aval, wrap
 from .core.immediate import tensor_of
 from .core.size import Size
 from .nn.parameter import Parameter
-from .ops.shape import as_strided
+from .ops.memory_views import as_strided
 from .ops.strides import storage_offset, stride
 from .utils.torch_file import (
     ArrayRecord, DeviceRecord, DtypeRecord, SizeRecord, StorageRecord, load_records, save_records,

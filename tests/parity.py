@@ -56,15 +56,16 @@ def _backward(outputs: list[Any]) -> None:
             continue
         weight = 0.5 + np.arange(t.numel(), dtype=np.float64).reshape(tuple(t.shape)) % 7 / 8
         module = torch if isinstance(t, torch.Tensor) else jaxnn
-        part = (module.view_as_real(t) if t.is_complex() else t) * module.from_numpy(
-            np.stack([weight, weight], -1) if t.is_complex() else weight
-        )
+        weight = module.from_numpy(np.asarray(weight))
+        part = t.real * weight - t.imag * (weight + 1) if t.is_complex() else t * weight
         total = part.sum() if total is None else total + part.sum()
     if total is not None and total.requires_grad:
         total.backward()
 
 
-def _run(module: Any, f: Callable[..., Any], inputs: tuple[Any, ...], grad: bool) -> tuple[Any, list[Any], Exception | None]:
+def _run(
+    module: Any, f: Callable[..., Any], inputs: tuple[Any, ...], grad: bool
+) -> tuple[Any, list[Any], Exception | None]:
     given = tensors(module, inputs, grad)
     try:
         with warnings.catch_warnings():
@@ -84,7 +85,7 @@ def values(t: Any) -> np.ndarray:
     t = t.detach()
     if str(t.dtype) == "torch.bfloat16":
         t = t.float()
-    return np.asarray(t.numpy())
+    return np.asarray(t.resolve_conj().numpy(force=True))
 
 
 def close(ours: Any, theirs: Any, what: str, rtol: float | None = None, atol: float | None = None) -> None:
@@ -110,7 +111,9 @@ def _same(ours: Any, theirs: Any, text: bool, names: bool, options: dict[str, An
     if _is_tensor(theirs):
         assert isinstance(ours, jaxnn.Tensor), f"{ours!r}, PyTorch has {theirs!r}"
         close(ours, theirs, "value", **options)
-        assert ours.requires_grad == theirs.requires_grad, f"requires_grad {ours.requires_grad}, PyTorch {theirs.requires_grad}"
+        assert ours.requires_grad == theirs.requires_grad, (
+            f"requires_grad {ours.requires_grad}, PyTorch {theirs.requires_grad}"
+        )
         if names:
             mine, other = (None if t.grad_fn is None else t.grad_fn.name() for t in (ours, theirs))
             assert mine == other, f"grad_fn {mine}, PyTorch {other}"

@@ -25,9 +25,6 @@ class _Plain(Module):
 
     _function: Any
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def forward(self, input: Any) -> Any:
         """The function of every element."""
         return self._function(input)

@@ -272,7 +272,9 @@ class ModuleDict(Module):
 def _pairs(given: Any, what: str) -> Iterator[tuple[Any, Any]]:
     if not isinstance(given, Iterable):
         name = "ParametersDict" if what == "ParameterDict" else what
-        raise TypeError(f"{name}.update should be called with an iterable of key/value pairs, but got {type(given).__name__}")
+        raise TypeError(
+            f"{name}.update should be called with an iterable of key/value pairs, but got {type(given).__name__}"
+        )
     if isinstance(given, (Mapping, ModuleDict, ParameterDict)):
         yield from list(given.items())
         return
@@ -289,21 +291,16 @@ def _as_parameter(value: Any) -> Any:
     return Parameter(value) if isinstance(value, TensorBase) and not isinstance(value, Parameter) else value
 
 
-def _entry_text(key: Any, value: Any) -> str:
+def _entry_text(key: Any, value: Any, kind_of: Any) -> str:
     if not isinstance(value, TensorBase):
         return f"({key}): Object of type: {type(value).__name__}"
     where = "" if value.device.type == "cpu" else f" (GPU {value.device.index or 0})"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-    return f"({key}): {kind} containing: [{typename(value)} of size {'x'.join(map(str, value.shape))}{where}]"
+    return f"({key}): {kind} containing: [{kind_of(value)} of size {'x'.join(map(str, value.shape))}{where}]"
 
 
-def _entries_text(container: Any, entries: Iterable[tuple[Any, Any]]) -> str:
-    lines = []
-    for key, value in entries:
-        lines.append(f"  {_entry_text(key, value)}")
-    lines += [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in container._modules.items()]
-    body = "\n".join(lines)
-    return f"{container._get_name()}({chr(10) + body + chr(10) if body else ''})"
+def _entries_text(entries: Iterable[tuple[Any, Any]], kind_of: Any) -> str:
+    return "\n".join(f"  {_entry_text(key, value, kind_of)}" for key, value in entries)
 
 
 class ParameterList(Module):
@@ -355,8 +352,8 @@ class ParameterList(Module):
             self.append(value)
         return self
 
-    def __repr__(self) -> str:
-        return _entries_text(self, enumerate(self))
+    def extra_repr(self) -> str:
+        return _entries_text(enumerate(self), lambda t: t.dtype)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
@@ -462,8 +459,8 @@ class ParameterDict(Module):
         for key, value in pairs:
             self[key] = value
 
-    def __repr__(self) -> str:
-        return _entries_text(self, self.items())
+    def extra_repr(self) -> str:
+        return _entries_text(self.items(), typename)
 
     def __call__(self, input: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")

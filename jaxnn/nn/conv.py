@@ -54,7 +54,9 @@ class _ConvBase(Module):
         self.padding_mode = padding_mode
         if padding == "same":
             spans = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
-            self._reversed_padding_repeated_twice = [n for span in reversed(spans) for n in (span // 2, span - span // 2)]
+            self._reversed_padding_repeated_twice = [
+                n for span in reversed(spans) for n in (span // 2, span - span // 2)
+            ]
         else:
             self._reversed_padding_repeated_twice = reversed_twice((0,) * self._dims if padding == "valid" else padding)
         first, second = (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
@@ -151,7 +153,9 @@ class _ConvTransposeNd(_ConvBase):
     def forward(self, input: Any, output_size: Any = None) -> Any:
         """The transposed convolution; ``output_size`` chooses among the sizes that the strides leave open."""
         extra = self.output_padding if output_size is None else self._extra(input, list(output_size))
-        return self._function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
+        return self._function(
+            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
+        )
 
     def _extra(self, input: Any, wanted: list[int]) -> tuple[int, ...]:
         n = self._dims

@@ -18,7 +18,9 @@ __all__ = ["ConversionMethods"]
 _Self = TypeVar("_Self", bound="ConversionMethods")
 
 
-def _parsed(device: Any = None, dtype: Any = None, non_blocking: bool = False, *, memory_format: Any = None) -> tuple[Any, Any]:
+def _parsed(
+    device: Any = None, dtype: Any = None, non_blocking: bool = False, *, memory_format: Any = None
+) -> tuple[Any, Any]:
     """The device and the type among the arguments of ``to`` in its first two forms."""
     if isinstance(device, dtypes.dtype):
         if isinstance(dtype, dtypes.dtype):
@@ -71,7 +73,9 @@ class ConversionMethods:
         device, dtype = (other.device, other.dtype) if other is not None else _parsed(*args, **kwargs)
         if dtype is not None:
             if not (dtype.is_floating_point or dtype.is_complex):
-                raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
+                raise TypeError(
+                    f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+                )
             if dtype.is_complex:
                 warnings.warn(
                     "Complex modules are a new feature under active development whose design may change, and some modules "

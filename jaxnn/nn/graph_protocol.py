@@ -67,7 +67,9 @@ class StaticBox:
 
     __slots__ = ("attributes", "changes", "counters", "key", "names", "tensors")
 
-    def __init__(self, attributes: dict[str, Any], tensors: frozenset[str], counters: frozenset[str], before: Any) -> None:
+    def __init__(
+        self, attributes: dict[str, Any], tensors: frozenset[str], counters: frozenset[str], before: Any
+    ) -> None:
         self.attributes = attributes
         self.tensors = tensors
         self.changes: dict[str, Any] = {}
@@ -116,7 +118,9 @@ class GraphProtocol:
             elif type(value) is Tensor:
                 tensors.append(name)
                 data.append((name, escaped_value(value)))
-            elif isinstance(value, jax.Array) or (not isinstance(value, (TensorBase, GraphProtocol)) and _is_flax(value)):
+            elif isinstance(value, jax.Array) or (
+                not isinstance(value, (TensorBase, GraphProtocol)) and _is_flax(value)
+            ):
                 data.append((name, value))
             else:
                 rest[name] = value

@@ -224,7 +224,9 @@ class HookMethods:
         """Call ``hook(module, state_dict, prefix, ...)`` before this module loads."""
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable[..., Any], with_module: bool = False) -> RemovableHandle:
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
         return self._hook_tables().add("load_state_dict_pre", WithModule(hook, self) if with_module else hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -305,7 +307,9 @@ class _HookedCall:
         if changed is None:
             return
         if not (isinstance(changed, tuple) and len(changed) == 2):
-            raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {changed}.")
+            raise RuntimeError(
+                f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {changed}."
+            )
         self.args, self.kwargs = changed
 
     def _after(self, hook: Any, with_kwargs: bool) -> None:
@@ -369,7 +373,9 @@ class _BackwardHooks:
             return result
         values, self.expected = self._through((result,) if single else result, self._output_gradient)
         self.count = len(values)
-        return values[0] if single else type(result)(values) if not hasattr(result, "_fields") else type(result)(*values)
+        return (
+            values[0] if single else type(result)(values) if not hasattr(result, "_fields") else type(result)(*values)
+        )
 
     def _output_gradient(self, place: int, ct: Any) -> Any:
         if place in self.outputs:  # a second backward
@@ -384,7 +390,9 @@ class _BackwardHooks:
             changed = hook(self.module, replaced)
             if changed is not None:
                 replaced = self._checked(changed, replaced, "Backward pre hook")
-        if self.count > 1 and any(a is not b for k, (a, b) in enumerate(zip(grads, replaced, strict=True)) if k != place):
+        if self.count > 1 and any(
+            a is not b for k, (a, b) in enumerate(zip(grads, replaced, strict=True)) if k != place
+        ):
             raise NotImplementedError("register_full_backward_pre_hook: replacing the gradients of several outputs")
         self.grad_outputs = replaced
         if not self.places and self.hooks:

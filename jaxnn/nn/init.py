@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy import special
 
 from jaxnn.core import generator as random
 from jaxnn.core.config import x64
@@ -105,18 +104,39 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
 def trunc_normal_(
     tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
 ) -> Any:
-    """Fill with numbers from a normal distribution cut off at ``a`` and ``b`` (by the inverse of its integral)."""
+    """Fill with numbers from a normal distribution cut off at ``a`` and ``b``, by drawing again what lies outside.
+
+    Where most would lie outside, numbers uniform on [a, b] are kept with the probability of their density.
+    """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
             stacklevel=2,
         )
     low, high = ((1.0 + math.erf((edge - mean) / std / math.sqrt(2.0))) / 2.0 for edge in (a, b))
-    kind = aval(tensor).np
-    drawn = _stream(generator).uniform(_shape(tensor), 2 * low - 1, 2 * high - 1, kind)
-    drawn = special.erfinv(drawn.astype(np.float64)).astype(kind)
-    drawn = (drawn * kind.type(std * math.sqrt(2.0))).astype(kind) + kind.type(mean)
-    return _fill(tensor, np.clip(drawn, kind.type(a), kind.type(b)))
+    draw = _inside if high - low > 0.3 else _by_density
+    return _fill(tensor, draw(_stream(generator), _shape(tensor), aval(tensor).np, mean, std, a, b))
+
+
+def _inside(stream: Any, shape: Any, kind: np.dtype, mean: float, std: float, a: float, b: float) -> np.ndarray:
+    low, high = kind.type(a), kind.type(b)
+    drawn = stream.normal(shape, mean, std, kind)
+    while (outside := (drawn < low) | (drawn > high)).any():
+        drawn = np.where(outside, stream.normal(shape, mean, std, kind), drawn)
+    return drawn
+
+
+def _by_density(stream: Any, shape: Any, kind: np.dtype, mean: float, std: float, a: float, b: float) -> np.ndarray:
+    peak = kind.type(-0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2)
+    drawn = np.zeros(shape, kind)
+    pending = np.ones(shape, bool)
+    while pending.any():
+        candidates = stream.uniform(shape, a, b, kind)
+        drawn = np.where(pending, candidates, drawn)
+        density = ((candidates - kind.type(mean)) / kind.type(std)) ** 2 * kind.type(-0.5) - peak
+        with np.errstate(divide="ignore"):
+            pending &= np.log(stream.uniform(shape, 0.0, 1.0, kind)) > density
+    return drawn
 
 
 def constant_(tensor: Any, val: float) -> Any:

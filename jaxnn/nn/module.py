@@ -71,7 +71,9 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
     _modules = view_property("module")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        kwargs.setdefault("pytree", False)  # flax does not inherit it, and would refuse lists of parameters as attributes
+        kwargs.setdefault(
+            "pytree", False
+        )  # flax does not inherit it, and would refuse lists of parameters as attributes
         super().__init_subclass__(**kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -162,7 +164,11 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         if kind == "module" and self._is_taken(name, kind):  # PyTorch's order of the checks, which differs here
             raise exists
         if "." in name:
-            raise KeyError(f"module name can't contain \".\", got: {name}" if kind == "module" else f'{kind} name can\'t contain "."')
+            raise KeyError(
+                f'module name can\'t contain ".", got: {name}'
+                if kind == "module"
+                else f'{kind} name can\'t contain "."'
+            )
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
         if self._is_taken(name, kind):
@@ -376,7 +382,11 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
             yield child
 
     def _named_members(
-        self, get_members_fn: Callable[[Any], Any], prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+        self,
+        get_members_fn: Callable[[Any], Any],
+        prefix: str = "",
+        recurse: bool = True,
+        remove_duplicate: bool = True,
     ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
         walk = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
@@ -480,6 +490,9 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         body = "".join(f"\n  {line}" for line in lines + children)
         return f"{self._get_name()}({body}\n)" if body else f"{self._get_name()}()"
 
+    def __str__(self) -> str:
+        return repr(self)
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_pytree__state", "_pytree__nodes", "_box")}
 
@@ -494,4 +507,3 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         memo[id(self)] = made
         made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return made
-

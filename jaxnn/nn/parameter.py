@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from flax import nnx
 from flax.nnx.tracers import TraceState
+from flax.nnx.variablelib import using_eager_sharding
 
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.device import default_placement
@@ -22,11 +23,15 @@ from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
 from jaxnn.core.tensor import _copied
 
+from .trainable import Trainable
+
 __all__ = ["BatchStat", "Buffer", "Parameter", "Trainable", "as_buffer"]
 
 _NOTHING = object()
 #: What Flax code reads off an array and a tensor has under no name of its own.
-_ARRAY_ATTRIBUTES = frozenset({"addressable_shards", "aval", "at", "block_until_ready", "committed", "sharding", "weak_type"})
+_ARRAY_ATTRIBUTES = frozenset(
+    {"addressable_shards", "aval", "at", "block_until_ready", "committed", "sharding", "weak_type"}
+)
 
 
 def _tensor_over(value: Any) -> Tensor | None:
@@ -66,7 +71,7 @@ class _TensorVariable(TensorBase, nnx.Variable):
     def _adopt(self, data: TensorBase, cell: Any) -> None:
         """Share the memory of ``data``."""
         self._trace_state = TraceState()
-        self._var_metadata = {"hijax": False, "ref": False, "eager_sharding": False}
+        self._var_metadata = {"hijax": False, "ref": False, "eager_sharding": using_eager_sharding()}
         self._storage, self._view, self._cell = data._storage, data._view, cell
         self._grad = self._extra = None
         self._other = _NOTHING
@@ -158,7 +163,7 @@ class _TensorVariable(TensorBase, nnx.Variable):
 
     def _like(self, storage: Storage) -> Any:
         made = object.__new__(type(self))
-        made._adopt(Tensor.__new__(Tensor) if storage is None else _plain(storage, self._view), Cell())
+        made._adopt(_plain(storage, self._view), Cell())
         made._var_metadata = dict(self._var_metadata)
         made.__dict__.update(self.__dict__)
         if self._cell.source is not None:
@@ -258,9 +263,12 @@ class Buffer(_TensorVariable):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.Buffer.html
     """
 
+    persistent = True
+
     def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
         self._adopt(_operand(data, "Buffer"), Cell())
-        self.persistent = persistent
+        if not persistent:
+            self.persistent = False
 
 
 class BatchStat(Buffer, nnx.BatchStat):
@@ -280,21 +288,3 @@ def as_buffer(data: TensorBase, like: Any = None) -> Buffer:
         made._var_metadata = dict(like._var_metadata)
         made.__dict__.update(like.__dict__)
     return made
-
-
-class _Trainable:
-    """The filter for ``wrt=`` of `nnx.Optimizer` and of `nnx.DiffState`: parameters that require gradients."""
-
-    def __call__(self, path: Any, value: Any) -> bool:
-        if not isinstance(value, nnx.Param):
-            return False
-        return value.get_metadata("requires_grad", True) is not False
-
-    def __repr__(self) -> str:
-        return "Trainable"
-
-    def __reduce__(self) -> str:
-        return "Trainable"
-
-
-Trainable = _Trainable()

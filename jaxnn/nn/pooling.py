@@ -86,7 +86,13 @@ class _AvgPoolNd(Module):
     def forward(self, input: Any) -> Any:
         """The pooled input."""
         return self._function(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
         )
 
     def extra_repr(self) -> str:
@@ -97,7 +103,12 @@ class AvgPool1d(_AvgPoolNd):
     """Means of windows. Shape: (N, C, L)."""
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
     ) -> None:
         super().__init__(
             repeated(kernel_size, 1), repeated(stride if stride is not None else kernel_size, 1), repeated(padding, 1),

@@ -61,7 +61,12 @@ def foreign_tensor(value: Any) -> Any:
 def _copy_into(target: Any, source: TensorBase) -> None:
     """``target.copy_(source)``: a plain parameter takes the array itself, without a program."""
     have, want = aval(source), aval(target)
-    if target._view is None and have.dtype is want.dtype and have.placement == want.placement and have.shape == want.shape:
+    if (
+        target._view is None
+        and have.dtype is want.dtype
+        and have.placement == want.placement
+        and have.shape == want.shape
+    ):
         array = value_of(source)
         with LOCK:
             if source._view is None:
@@ -257,5 +262,7 @@ class StateDictMethods:
                     named = ", ".join(f'"{k}"' for k in keys)
                     errors.insert(0, f"{what} key(s) in state_dict: {named}. ")
         if errors:
-            raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors)))
+            raise RuntimeError(
+                "Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors))
+            )
         return _IncompatibleKeys(missing, unexpected)

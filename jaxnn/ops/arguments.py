@@ -89,7 +89,7 @@ def infer_size(new: tuple[int, ...], count: int) -> tuple[int, ...]:
                 raise RuntimeError("only one dimension can be inferred")
             unknown = k
         elif n < 0:
-            raise RuntimeError(f"invalid shape dimension {n}")
+            raise RuntimeError(f"invalid shape dimension {n} at index {k} of shape {list(new)}")
         else:
             known *= n
     if unknown is None and known == count:

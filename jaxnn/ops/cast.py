@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.core import dtypes, immediate
+from jaxnn.core import dtypes
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.device import device as device_type
 from jaxnn.core.device import device_of, jax_devices, placement_of
-from jaxnn.core.handle import TensorBase, aval, aval_of
-from jaxnn.core.inplace import check_writable, put_through
+from jaxnn.core.function import Function
+from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.inplace import cast as cast_array
+from jaxnn.core.inplace import check_writable, put_through
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op, write_back
 
 from .construct import TYPED
@@ -43,27 +44,27 @@ def clone(input: Array, *, memory_format: Any = None) -> Array:
     return jnp.copy(input)
 
 
-def _transfer(input: Array, source: Any, target: Any) -> Array:
-    @jax.custom_vjp
-    def put(x: Array) -> Array:
-        return jax.device_put(x, target)
+class _Transfer(Function):
+    """A copy on another device. A program runs on one device, so the graph has a seam here."""
 
-    put.defvjp(lambda x: (jax.device_put(x, target), None), lambda _, ct: (jax.device_put(ct, source),))
-    return put(input)
+    @staticmethod
+    def forward(ctx: Any, input: Any, where: Any) -> Any:
+        ctx.source = aval(input).placement
+        return moved(input, where)
 
-
-_transferred = op(_transfer, name="transfer", method=False, grad_name="ToCopyBackward0")
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return on_device(grad_outputs[0], ctx.source), None
 
 
 def on_device(t: TensorBase, where: Any) -> Any:
-    """A copy of a tensor on another device; gradients flow back."""
+    """A copy of a tensor on another device; gradients flow back. Inside a JAX transformation the tensor itself."""
     if in_transformation():
         return t
     if not (state.grad_enabled and t._cell.source is not None):
         return moved(t, where)
-    made = immediate.run(_transferred.op, (t, aval(t).placement, where))
-    described = aval(made)
-    made._storage.aval = aval_of(tuple(described.shape), described.np, where)
+    made = _Transfer.apply(t, where)
+    made._cell.source.name = "ToCopyBackward0"
     return made
 
 
@@ -73,7 +74,11 @@ def _parse(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bo
     rest = list(args)
     if rest and isinstance(rest[0], TensorBase):
         other = rest.pop(0)
-    elif rest and (rest[0] is None or isinstance(rest[0], (str, int, device_type, jax.Device))) and type(rest[0]) is not bool:
+    elif (
+        rest
+        and (rest[0] is None or isinstance(rest[0], (str, int, device_type, jax.Device)))
+        and type(rest[0]) is not bool
+    ):
         device = rest.pop(0)
         if rest and (rest[0] is None or isinstance(rest[0], dtypes.dtype) or rest[0] in (float, int, bool, complex)):
             dtype = rest.pop(0)
@@ -106,7 +111,9 @@ def to(self: Any, *args: Any, **options: Any) -> Any:
     described = aval(self)
     found = self
     if device is not None:
-        where = device if isinstance(device, (jax.Device, jax.sharding.Sharding)) else _same_or(device, described.placement)
+        where = (
+            device if isinstance(device, (jax.Device, jax.sharding.Sharding)) else _same_or(device, described.placement)
+        )
         if where != described.placement:
             found = on_device(self, where)
     if dtype is not None and dtype is not described.dtype:
@@ -185,11 +192,23 @@ METHODS["type"], METHODS["type_as"] = _type, _type_as
 # --- writing
 
 
-@op(name="copy_", method=False, grad_name="CopyBackwards")
 def _spread(src: Array, shape: tuple[int, ...], dtype: dtypes.dtype) -> Array:
     if len(src.shape) > len(shape) or require_broadcast(src.shape, shape) != tuple(shape):
-        raise RuntimeError(f"The expanded size of the tensor ({list(shape)}) must match the existing size ({list(src.shape)})")
+        raise RuntimeError(
+            f"The expanded size of the tensor ({list(shape)}) must match the existing size ({list(src.shape)})"
+        )
     return jnp.broadcast_to(jnp.copy(src) if src.dtype == dtype.np else cast_array(src, dtype), shape)
+
+
+@op(name="copy_", method=False, grad_name="CopyBackwards")
+def _replaced(src: Array, shape: tuple[int, ...], dtype: dtypes.dtype) -> Array:
+    return _spread(src, shape, dtype)
+
+
+@op(name="copy_", method=False, grad_name="CopyBackwards")
+def _replaced_tracked(input: Array, src: Array) -> Array:
+    # the old value is in the graph, so that it gets a gradient: zeros
+    return _spread(src, input.shape, dtypes.of(input.dtype))
 
 
 def _copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
@@ -203,7 +222,10 @@ def _copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     described = aval(self)
     if aval(src).placement != described.placement:
         src = on_device(src, described.placement)
-    put_through(self, _spread(src, tuple(described.shape), described.dtype))
+    tracked = state.grad_enabled and self._cell.source is not None
+    put_through(
+        self, _replaced_tracked(self, src) if tracked else _replaced(src, tuple(described.shape), described.dtype)
+    )
     return self
 
 
@@ -258,7 +280,9 @@ def is_nonzero(input: Any) -> bool:
     """Whether the only element is not 0. Raises RuntimeError for other counts."""
     count = aval(input).shape.numel()
     if count != 1:
-        raise RuntimeError("Boolean value of Tensor with " + ("no values" if not count else "more than one value") + " is ambiguous")
+        raise RuntimeError(
+            "Boolean value of Tensor with " + ("no values" if not count else "more than one value") + " is ambiguous"
+        )
     return bool(input.item())
 
 
@@ -294,13 +318,15 @@ promote_types = FUNCTIONS["promote_types"] = dtypes.promote_types
 can_cast = FUNCTIONS["can_cast"] = dtypes.can_cast
 
 
-class finfo:  # noqa: N801  (PyTorch's name)
+class finfo:
     """Limits of a floating point type: bits, eps, max, min, tiny, smallest_normal, resolution."""
 
     def __init__(self, type: Any = None) -> None:
         wanted = dtypes.get_default_dtype() if type is None else type
         if not isinstance(wanted, dtypes.dtype) or not (wanted.is_floating_point or wanted.is_complex):
-            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{wanted!r}'")
+            raise TypeError(
+                f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{wanted!r}'"
+            )
         wanted = wanted.to_real()
         limits = jnp.finfo(wanted.np)
         self.bits, self.dtype = wanted.itemsize * 8, wanted.name
@@ -319,7 +345,7 @@ class finfo:  # noqa: N801  (PyTorch's name)
         return hash(self.dtype)
 
 
-class iinfo:  # noqa: N801  (PyTorch's name)
+class iinfo:
     """Limits of an integer type: bits, max, min."""
 
     def __init__(self, type: Any) -> None:

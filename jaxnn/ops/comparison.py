@@ -26,7 +26,7 @@ def _comparison(name: str, f: Callable[..., Array], doc: str) -> Any:
     def kernel(input: Array, other: Operand) -> Array:
         a, b = promote(input, other)
         if np.dtype(a.dtype).kind == "c" and name not in ("eq", "ne"):
-            raise RuntimeError(f"comparison \"{name}\" is not implemented for complex tensors")
+            raise RuntimeError(f'comparison "{name}" is not implemented for complex tensors')
         return f(a, b)
 
     kernel.__doc__, kernel.__name__ = doc, name
@@ -167,7 +167,9 @@ bitwise_right_shift = _bits(
 def bitwise_not(input: Array) -> Array:
     """All bits inverted; logical not for bool. Raises NotImplementedError for floating types."""
     if dtypes.of(input.dtype)._category > 1:
-        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}'")
+        raise NotImplementedError(
+            f"\"bitwise_not_cpu\" not implemented for '{dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}'"
+        )
     return ~input
 
 

@@ -108,7 +108,11 @@ def _array(data: Any, wanted: dtypes.dtype | None) -> np.ndarray:
     if wanted._category == 1:
         flat = [_integer(x, wanted) for x in flat]
     try:
-        array = np.array(flat, dtype=wanted.np) if wanted is not dtypes.bool else np.array([bool(x) for x in flat], np.bool_)
+        array = (
+            np.array(flat, dtype=wanted.np)
+            if wanted is not dtypes.bool
+            else np.array([bool(x) for x in flat], np.bool_)
+        )
     except OverflowError:
         raise ValueError("Overflow when unpacking long long") from None
     return array.reshape(shape)
@@ -186,7 +190,11 @@ def _copied(t: TensorBase, wanted: dtypes.dtype | None, device: Any) -> Tensor:
     source = alias(t, Cell())  # a cell without a source: the copy carries no gradient
     found = _copy(source, wanted or aval(t).dtype)
     where = placement_of(device)
-    return found if where == aval(found).placement or not isinstance(aval(found).placement, jax.Device) else moved(found, where)
+    return (
+        found
+        if where == aval(found).placement or not isinstance(aval(found).placement, jax.Device)
+        else moved(found, where)
+    )
 
 
 @op(name="clone", method=False, grad_name="CloneBackward0")
@@ -203,7 +211,9 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
 
 
 @function(method=False)
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Any:
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Any:
     """A tensor of any data; a tensor itself unless ``copy=True``. Raises ValueError when ``copy=False`` asks to share memory."""
     if isinstance(obj, TensorBase):
         found = obj.to(device=device, dtype=dtype, copy=bool(copy))  # type: ignore[attr-defined]

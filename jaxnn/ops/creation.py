@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxnn.core import dtypes
 from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.random_math import fma64
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
 from .placement import check_layout, dtype_of, like_device, made, sizes
@@ -159,6 +160,21 @@ def _new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, devic
 METHODS["new_full"] = _new_full
 
 
+def _steps_from(start: float, step: float, count: int, kind: Any) -> np.ndarray:
+    """start + i * step as PyTorch's loop rounds it: pairs of vector registers start from a rounded element of their own."""
+    double = np.dtype(kind) == np.float64
+    index = np.arange(count, dtype=np.float64)
+    array = fma64(index, step, start) if double and count else index * step + start
+    lanes = {2: 16, 4: 8, 8: 4}.get(np.dtype(kind).itemsize, 8)
+    whole = count - count % (2 * lanes)
+    if np.dtype(kind).kind == "f" and whole:
+        first = np.repeat(array[:whole:lanes].astype(kind).astype(np.float64), lanes)
+        # float64 has fused products; one of a lane's number and the step is exact in extended precision
+        inside = np.tile(np.arange(lanes, dtype=np.longdouble if double else np.float64), whole // lanes)
+        array[:whole] = inside * step + first
+    return array
+
+
 @function(method=False)
 def arange(
     start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
@@ -184,15 +200,15 @@ def arange(
         array = np.arange(count, dtype=np.int64) * step + start
     else:
         count = math.ceil((end - start) / step)
-        # each element in the type's own precision, as PyTorch's kernel: start + step * i
-        kind = np.float64 if wanted.itemsize > 4 or not wanted.is_floating_point else np.float32
-        array = (np.arange(count, dtype=np.float64) * float(kind(step)) + float(kind(start))).astype(kind)
+        array = _steps_from(float(start), float(step), count, wanted.np)
     found = made(array.astype(wanted.np), device, requires_grad)
     return found if out is None else _into(out, found)
 
 
 @function(method=False, name="range")
-def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def range_(
+    start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
     """Numbers from ``start`` to ``end``, with the end (deprecated in PyTorch: prefer arange)."""
     count = math.floor((end - start) / step) + 1
     array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(dtype).np)
@@ -264,7 +280,9 @@ def eye(
 
 
 def _triangle(name: str, find: Callable[..., Any], doc: str) -> Any:
-    def indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None, layout: Any = None) -> Any:
+    def indices(
+        row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None, layout: Any = None
+    ) -> Any:
         check_layout(name, layout)
         array = np.stack(find(row, offset, col)).astype(dtype_of(dtype).np)
         return made(array, device)
@@ -285,12 +303,16 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = No
         expected.append(step)
         step *= max(n, 1)
     if tuple(stride) != tuple(reversed(expected)):
-        raise NotImplementedError(f"empty_strided(): stride={tuple(stride)} is not supported, only contiguous tensors are")
+        raise NotImplementedError(
+            f"empty_strided(): stride={tuple(stride)} is not supported, only contiguous tensors are"
+        )
     return made(np.zeros(tuple(size), dtype_of(dtype).np), device, requires_grad)
 
 
 def _window(name: str, f: Callable[[np.ndarray, int], np.ndarray], doc: str) -> Any:
-    def window(window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    def window(
+        window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    ) -> Any:
         n = window_length if periodic else window_length - 1
         array = f(np.arange(window_length), n) if window_length > 1 else np.ones(window_length)
         return made(array.astype(dtype_of(dtype).np), device, requires_grad)

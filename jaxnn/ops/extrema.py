@@ -33,8 +33,14 @@ def _need_size(name: str, input: Array, axis: int) -> None:
 
 
 def _place(input: Array, axis: int, f: Callable[..., Array]) -> Array:
-    """The first index of an extreme, NaN being one; int32 inside, which also lowers in a 32-bit trace."""
-    return f(input.astype(np.uint8) if input.dtype == bool else input, axis, np.int32).astype(np.int64)
+    """The first index of an extreme, NaN being one."""
+    if input.dtype == bool:
+        input = input.astype(np.uint8)
+    elif np.dtype(input.dtype).itemsize == 8:
+        # Inside a 32-bit trace JAX lowers the index search only for narrow types: search for the equal ones instead.
+        best = (jnp.max if f is lax.argmax else jnp.min)(input, axis=axis, keepdims=True)
+        input, f = ((input == best) | (input != input)).astype(np.uint8), lax.argmax
+    return f(input, axis, np.int32).astype(np.int64)
 
 
 def pick(input: Array, index: Array, axis: int, keepdim: bool) -> Array:
@@ -47,7 +53,9 @@ def _selected(input: Array, index: Array, axis: int, keepdim: bool) -> tuple[Arr
     return pick(input, index, axis, keepdim), jnp.expand_dims(index, axis) if keepdim else index
 
 
-def _extreme(name: str, whole: Callable[..., Array], place: Callable[..., Array], pair: Any, title: str, doc: str) -> Any:
+def _extreme(
+    name: str, whole: Callable[..., Array], place: Callable[..., Array], pair: Any, title: str, doc: str
+) -> Any:
     made = return_type(name, "values", "indices")
 
     def all_kernel(input: Array) -> Array:
@@ -133,8 +141,12 @@ def _argument(name: str, place: Callable[..., Array], doc: str) -> Any:
     return reduction(kernel, name=name, differentiable=False)
 
 
-argmax = _argument("argmax", lax.argmax, "The first index of the largest element, in the flattened tensor without ``dim``.")
-argmin = _argument("argmin", lax.argmin, "The first index of the smallest element, in the flattened tensor without ``dim``.")
+argmax = _argument(
+    "argmax", lax.argmax, "The first index of the largest element, in the flattened tensor without ``dim``."
+)
+argmin = _argument(
+    "argmin", lax.argmin, "The first index of the smallest element, in the flattened tensor without ``dim``."
+)
 
 # --- medians, quantiles, modes
 
@@ -189,7 +201,9 @@ def _median(name: str, title: str, skip_nan: bool, doc: str) -> Any:
 
 
 median = _median("median", "Median", False, "The lower median; with ``dim`` values and indices.")
-nanmedian = _median("nanmedian", "Nanmedian", True, "The lower median of what is not NaN; with ``dim`` values and indices.")
+nanmedian = _median(
+    "nanmedian", "Nanmedian", True, "The lower median of what is not NaN; with ``dim`` values and indices."
+)
 
 _MODE = return_type("mode", "values", "indices")
 
@@ -216,13 +230,21 @@ def _quantile(input: Array, q: Any, dim: int | None, keepdim: bool, interpolatio
     if not is_inexact(input) or np.dtype(input.dtype).itemsize < 4:
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
-        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+        raise RuntimeError(
+            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+        )
     if input.size == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")
     q = jnp.asarray(q)
     if q.ndim > 1:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
-    x = input.reshape(-1) if dim is None else jnp.moveaxis(input, one_dim(dim, input.ndim), -1) if input.ndim else input[None]
+    x = (
+        input.reshape(-1)
+        if dim is None
+        else jnp.moveaxis(input, one_dim(dim, input.ndim), -1)
+        if input.ndim
+        else input[None]
+    )
     ordered = jnp.sort(x, axis=-1)
     bad = jnp.isnan(x)
     valid = (x.shape[-1] - jnp.sum(bad, axis=-1, keepdims=True)) if skip_nan else x.shape[-1]
@@ -240,7 +262,11 @@ def _quantile(input: Array, q: Any, dim: int | None, keepdim: bool, interpolatio
     found = jnp.where(part < 0.5, low + part * (high - low), high - (high - low) * (1 - part))
     found = jnp.moveaxis(found, -1, 0)
     if keepdim:
-        found = found.reshape(q.size, *(1,) * input.ndim) if dim is None else jnp.expand_dims(found, one_dim(dim, input.ndim) + 1)
+        found = (
+            found.reshape(q.size, *(1,) * input.ndim)
+            if dim is None
+            else jnp.expand_dims(found, one_dim(dim, input.ndim) + 1)
+        )
     return found if q.ndim else found[0]
 
 
@@ -251,12 +277,16 @@ def _check_q(input: Any, q: Any, *rest: Any) -> None:
 
 
 @op(name="quantile", method=False, check=_check_q, grad_name="SqueezeBackward4")
-def _quantile_all(input: Array, q: Operand, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Array:
+def _quantile_all(
+    input: Array, q: Operand, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Array:
     return _quantile(input, q, dim, keepdim, interpolation, False)
 
 
 @op(name="nanquantile", method=False, check=_check_q, grad_name="SqueezeBackward4")
-def _nanquantile(input: Array, q: Operand, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Array:
+def _nanquantile(
+    input: Array, q: Operand, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Array:
     return _quantile(input, q, dim, keepdim, interpolation, True)
 
 

@@ -239,12 +239,12 @@ def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list
     dim = 0  # of the base
     out = 0  # of the view
     expanded = False
-    for e in prepared:
+    for k, e in enumerate(prepared):
         if e is None:
             spec.append(None)
             out += 1
         elif e is Ellipsis:
-            if not expanded:
+            if not expanded and k < len(prepared) - 1:
                 rest = len(sizes) - used
                 spec.extend([FULL] * rest)
                 dim += rest
@@ -277,11 +277,11 @@ def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list
                     tensors.append((out, e))
                     out += 1
                     continue
-                for k in range(count):
-                    if shape_of(e)[k] != sizes[dim + k]:
+                for j in range(count):
+                    if shape_of(e)[j] != sizes[dim + j]:
                         raise IndexError(
-                            f"The shape of the mask {list(shape_of(e))} at index {k} does not match the shape of the indexed "
-                            f"tensor {list(sizes)} at index {dim + k}"
+                            f"The shape of the mask {list(shape_of(e))} at index {j} does not match the shape of the indexed "
+                            f"tensor {list(sizes)} at index {dim + j}"
                         )
             else:
                 check_range(e, sizes[dim], dim)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.immediate import tensor_of
-from jaxnn.core.registry import METHODS, write_back
+from jaxnn.core.registry import FUNCTIONS, METHODS, write_back
 
 from . import comparison, pointwise, unary
 
@@ -48,7 +48,7 @@ def _in_place(name: str, f: Callable[..., Any]) -> None:
 
 
 for _name, _f in {
-    "add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "truediv": pointwise.true_divide,
+    "add": pointwise._add, "sub": pointwise._sub, "mul": pointwise.mul, "truediv": pointwise.true_divide,
     "floordiv": pointwise.floor_divide, "mod": pointwise.remainder, "pow": pointwise.pow,
     "and": comparison.bitwise_and, "or": comparison.bitwise_or, "xor": comparison.bitwise_xor,
     "lshift": comparison.bitwise_left_shift, "rshift": comparison.bitwise_right_shift,
@@ -63,7 +63,7 @@ for _name, _f in {
     _binary(_name, _f)
 
 for _name, _f in {
-    "add": pointwise.add, "mul": pointwise.mul, "sub": pointwise.rsub,
+    "add": pointwise._add, "mul": pointwise.mul, "sub": pointwise.rsub,
     "truediv": lambda x, other: pointwise.mul(unary.reciprocal(x), other),
     "floordiv": lambda x, other: pointwise.floor_divide(_number(other), x),
     "mod": lambda x, other: pointwise.remainder(_number(other), x),
@@ -91,5 +91,15 @@ METHODS["__invert__"] = _invert
 METHODS["__neg__"] = unary.neg
 METHODS["__pos__"] = unary.positive
 METHODS["__abs__"] = unary.abs
+METHODS["__idiv__"] = METHODS["__itruediv__"]
 METHODS["__div__"] = METHODS["__truediv__"]
 METHODS["__rdiv__"] = METHODS["__rtruediv__"]
+
+# PyTorch's module has the in-place forms of these too: ``torch.relu_(x)``.
+for _name in (
+    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "clamp", "clamp_max", "clamp_min", "cos", "cosh", "deg2rad",
+    "erf", "erfc", "exp", "exp2", "expm1", "floor", "frac", "ldexp", "log", "log10", "log1p", "log2", "logit", "nan_to_num", "neg",
+    "rad2deg", "reciprocal", "relu", "round", "rsqrt", "sigmoid", "sin", "sinc", "sinh", "sqrt", "square", "tan", "tanh", "trunc",
+    "xlogy",
+):  # fmt: skip
+    FUNCTIONS[_name + "_"] = METHODS[_name + "_"]

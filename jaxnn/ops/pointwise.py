@@ -15,7 +15,7 @@ from jaxnn.core import dtypes
 from jaxnn.core.bounds import bounds_of
 from jaxnn.core.engine import Number
 from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.registry import METHODS, Operand, _into, alias_of, function, op, write_back
+from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op, write_back
 
 from .promotion import cast, common_dtype, compute, is_number, promote, to_float, widened
 
@@ -103,6 +103,9 @@ def rsub(input: Array, other: Operand) -> Array:
     return compute(lambda a, b: b - a, input, other)
 
 
+FUNCTIONS["rsub"] = rsub
+
+
 @op(inplace=True)
 def mul(input: Array, other: Operand) -> Array:
     """The product, broadcast. Raises RuntimeError for shapes that do not broadcast."""
@@ -157,10 +160,15 @@ def _floor_div(a: Array, b: Array) -> Array:
     if _kind(a) in "iub":
         return jnp.floor_divide(a, b)
     a, b = lax.stop_gradient(a), lax.stop_gradient(b)
-    return jnp.where(b == 0, a / b, jnp.floor_divide(a, b))
+    rest = lax.rem(*jnp.broadcast_arrays(a, b))
+    quotient = (a - rest) / b
+    quotient = jnp.where((rest != 0) & ((b < 0) != (rest < 0)), quotient - 1, quotient)
+    whole = jnp.floor(quotient)
+    whole = jnp.where(quotient - whole > 0.5, whole + 1, whole)
+    return jnp.where(b == 0, a / b, jnp.where(quotient == 0, jnp.copysign(jnp.zeros((), a.dtype), a / b), whole))
 
 
-@op(inplace=True)
+@op(inplace=True, grad_name="DivBackward0")
 def true_divide(input: Array, other: Operand) -> Array:
     """The quotient, of a floating type. Raises RuntimeError for shapes that do not broadcast."""
     return compute(jnp.true_divide, input, other, to_floating=True)
@@ -332,11 +340,12 @@ def clamp(input: Array, min: Operand = None, max: Operand = None) -> Array:
 
 
 def _at_least(x: Array, low: Array) -> Array:
-    return jnp.where((x < low) | jnp.isnan(low), low, x)
+    # NaN stays and has no gradient
+    return jnp.where(x >= low, x, jnp.where(jnp.isnan(x), lax.stop_gradient(x), low))
 
 
 def _at_most(x: Array, high: Array) -> Array:
-    return jnp.where((x > high) | jnp.isnan(high), high, x)
+    return jnp.where(x <= high, x, jnp.where(jnp.isnan(x), lax.stop_gradient(x), high))
 
 
 @op(inplace=True, grad_name=by_tensors("ClampMinBackward0", "ClampMinBackward1"))

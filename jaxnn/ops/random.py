@@ -95,7 +95,7 @@ def _range(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[i
     elif len(rest) == 1:
         low, high = (rest[0], high) if high is not None and low is None else (low, rest[0])
     if high is None:
-        raise TypeError(f"{name}() missing 1 required positional arguments: \"high\"")
+        raise TypeError(f'{name}() missing 1 required positional arguments: "high"')
     return (0 if low is None else _integer(name, low)), _integer(name, high), size
 
 
@@ -171,9 +171,13 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
 
 
 @function
-def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Any:
+def multinomial(
+    input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None
+) -> Any:
     """Indices drawn with unnormalised probabilities: (m,) or (n, m) to (num_samples,) or (n, num_samples)."""
-    found = made(stream(generator, "multinomial").multinomial(_array(input), num_samples, replacement), like_device(input, None))
+    found = made(
+        stream(generator, "multinomial").multinomial(_array(input), num_samples, replacement), like_device(input, None)
+    )
     return found if out is None else _into(out, found)
 
 
@@ -217,13 +221,17 @@ def _bernoulli(g: Generator, shape: Any, t: Any, p: Any = 0.5) -> np.ndarray:
 
 
 _fill("uniform_", _uniform, "Uniform numbers of [from, to), [0, 1) by default.")
-_fill("normal_", lambda g, s, t, mean=0.0, std=1.0: g.normal(s, mean, std, t), "Normal numbers of a mean and a deviation.")
+_fill(
+    "normal_", lambda g, s, t, mean=0.0, std=1.0: g.normal(s, mean, std, t), "Normal numbers of a mean and a deviation."
+)
 _fill("random_", _random, "Integers: of [from, to), of [0, to), or of all that the type holds exactly.")
 _fill("bernoulli_", _bernoulli, "Ones with probability p (a number or a tensor), else zeros.")
 _fill("exponential_", lambda g, s, t, lambd=1.0: g.exponential(s, lambd, t), "Exponential numbers of a rate.")
 _fill("geometric_", lambda g, s, t, p: g.geometric(s, p, t), "Trials up to the first success.")
 _fill("cauchy_", lambda g, s, t, median=0.0, sigma=1.0: g.cauchy(s, median, sigma, t), "Cauchy numbers.")
-_fill("log_normal_", lambda g, s, t, mean=1.0, std=2.0: g.log_normal(s, mean, std, t), "Exponentials of normal numbers.")
+_fill(
+    "log_normal_", lambda g, s, t, mean=1.0, std=2.0: g.log_normal(s, mean, std, t), "Exponentials of normal numbers."
+)
 
 # --- seeds and states
 
@@ -275,4 +283,10 @@ FUNCTIONS["Generator"] = Generator
 FUNCTIONS["fork_rng"] = fork_rng
 default_generator = FUNCTIONS["default_generator"] = streams.default_generator
 
-__all__ = ["bernoulli_mask", "fork_rng", "traced_key_provider", "traced_keys", *(name for name in globals() if name in FUNCTIONS)]
+__all__ = [
+    "bernoulli_mask",
+    "fork_rng",
+    "traced_key_provider",
+    "traced_keys",
+    *(name for name in globals() if name in FUNCTIONS),
+]

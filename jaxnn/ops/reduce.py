@@ -25,7 +25,11 @@ Dim = int | tuple[int, ...] | None
 
 
 def reduction(
-    kernel: Callable[..., Any] | None = None, *, name: str | None = None, grad_name: Any = None, differentiable: bool = True
+    kernel: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    grad_name: Any = None,
+    differentiable: bool = True,
 ) -> Any:
     """An operator that reduces dimensions: `op`, with numpy's keywords accepted too."""
     if kernel is None:
@@ -158,7 +162,9 @@ def _real(x: Array) -> Any:
 
 
 def _std(input: Array, dim: Dim, correction: float, keepdim: bool) -> Array:
-    return safe_sqrt(_spread(input, dims_of(dim, input.ndim), correction, keepdim, "std and var")[0]).astype(_real(input))
+    return safe_sqrt(_spread(input, dims_of(dim, input.ndim), correction, keepdim, "std and var")[0]).astype(
+        _real(input)
+    )
 
 
 def _var_mean(input: Array, dim: Dim, correction: float, keepdim: bool) -> tuple[Array, Array]:
@@ -235,7 +241,11 @@ def _norm_name(statics: list[Any], avals: list[Any]) -> str:
 
 @reduction(grad_name=_norm_name)
 def norm(
-    input: Array, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: dtypes.dtype | None = None
+    input: Array,
+    p: float | str | None = "fro",
+    dim: Dim = None,
+    keepdim: bool = False,
+    dtype: dtypes.dtype | None = None,
 ) -> Array:
     """The p-norm (Euclidean by default) over ``dim`` (None: all elements); 'nuc' sums singular values.
 
@@ -293,7 +303,9 @@ def _cumulative(name: str, f: Callable[..., Array], doc: str) -> Any:
 
 
 cumsum = _cumulative("cumsum", lambda x, k: jnp.cumsum(x, axis=k, dtype=x.dtype), "The running sum along ``dim``.")
-cumprod = _cumulative("cumprod", lambda x, k: jnp.cumprod(x, axis=k, dtype=x.dtype), "The running product along ``dim``.")
+cumprod = _cumulative(
+    "cumprod", lambda x, k: jnp.cumprod(x, axis=k, dtype=x.dtype), "The running product along ``dim``."
+)
 
 
 @reduction

@@ -108,7 +108,7 @@ def _grad_name(statics: list[Any], avals: list[Any]) -> str:
             return "SelectBackward0"
         if entry != FULL:
             return "SliceBackward0"
-    return "AliasBackward0"
+    return "SliceBackward0" if len(statics[0]) == 1 else "AliasBackward0"
 
 
 SLICE = operator_of("slice", take_slice, view=put_slice, grad_name=_grad_name)

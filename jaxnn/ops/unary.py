@@ -19,7 +19,9 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, alias_of, function,
 from .promotion import compute
 
 
-def _floating(name: str, f: Callable[[Array], Array], doc: str, grad_name: str | None = None, inplace: bool = True) -> Any:
+def _floating(
+    name: str, f: Callable[[Array], Array], doc: str, grad_name: str | None = None, inplace: bool = True
+) -> Any:
     """An operator whose result is of a floating type; 16-bit floats are computed in float32."""
 
     def kernel(input: Array) -> Array:
@@ -40,7 +42,7 @@ expm1 = _floating("expm1", jnp.expm1, "exp(input) - 1, exact near 0.")
 log = _floating("log", jnp.log, "The natural logarithm.")
 log2 = _floating("log2", _wide(jnp.log2), "The logarithm to base 2.")
 log10 = _floating("log10", _wide(jnp.log10), "The logarithm to base 10.")
-log1p = _floating("log1p", jnp.log1p, "log(1 + input), exact near 0.")
+log1p = _floating("log1p", jnp.log1p, "log(1 + input), exact near 0.", grad_name="Log1PBackward0")
 sqrt = _floating("sqrt", jnp.sqrt, "The square root.")
 rsqrt = _floating("rsqrt", lambda x: 1 / jnp.sqrt(x), "1 / sqrt(input).")
 reciprocal = _floating("reciprocal", lambda x: 1 / x, "1 / input.")
@@ -119,12 +121,17 @@ def neg(input: Array) -> Array:
 alias_of("neg", "negative")
 
 
-@op
-def positive(input: Array) -> Array:
+@function
+def positive(input: Any) -> Any:
     """The input itself. Raises RuntimeError for bool."""
-    if _kind(input) == "b":
+    if input.dtype is dtypes.bool:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
-    return jnp.asarray(input)
+    return input
+
+
+def _sign(x: Array) -> Array:
+    """-1, 0 or 1; 0 for NaN and for both zeros."""
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
 @jax.custom_jvp
@@ -137,7 +144,7 @@ def _modulus_jvp(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
     size = _modulus(x)
     if _kind(x) != "c":
-        return size, jnp.sign(x) * dx  # 0 at 0
+        return size, _sign(x) * dx  # 0 at 0 and at NaN
     unit = x / jnp.where(size == 0, 1, size)
     return size, jnp.real(unit) * jnp.real(dx) + jnp.imag(unit) * jnp.imag(dx)
 
@@ -160,9 +167,7 @@ def sign(input: Array) -> Array:
         raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex inputs; use torch.sgn instead")
     if _kind(input) == "b":
         return jnp.asarray(input)
-    # sign(NaN) is 0 in PyTorch
-    return ((input > 0).astype(input.dtype) - (input < 0).astype(input.dtype)) + lax.stop_gradient(input) * 0 \
-        if _kind(input) in "iu" else jnp.where(jnp.isnan(input), 0, jnp.sign(input)).astype(input.dtype)  # fmt: skip
+    return _sign(input)
 
 
 @op(inplace=True)
@@ -231,7 +236,7 @@ def relu(input: Array) -> Array:
     """max(0, input); the derivative at 0 is 0. Raises RuntimeError for bool."""
     if _kind(input) == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
+    return jnp.where(input <= 0, lax.stop_gradient(jnp.where(input < 0, 0, input).astype(input.dtype)), input)
 
 
 @op(inplace=True)
@@ -300,7 +305,14 @@ def conj_physical(input: Array) -> Array:
     return jnp.conj(input) if _kind(input) == "c" else jnp.asarray(input)
 
 
-alias_of("conj", "resolve_conj")
+@function
+def resolve_conj(input: Any) -> Any:
+    """The tensor itself: conjugates are computed at once."""
+    return input
+
+
+METHODS["resolve_neg"] = FUNCTIONS["resolve_neg"] = resolve_conj
+METHODS["is_conj"] = FUNCTIONS["is_conj"] = lambda self: False
 
 
 @op

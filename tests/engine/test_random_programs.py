@@ -8,7 +8,8 @@ from both import same
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-UNARY = ["tanh", "neg", "exp_small", "relu", "square", "t", "view", "row", "slice", "detach", "clone", "data"]
+#: No `.data`: what is written through it reaches what PyTorch has saved for backward, unnoticed (see docs/differences.md).
+UNARY = ["tanh", "neg", "exp_small", "relu", "square", "t", "view", "row", "slice", "detach", "clone"]
 BINARY = ["add", "mul", "sub"]
 INPLACE = ["mul_", "add_", "zero_", "fill_", "setitem", "copy_"]
 
@@ -36,8 +37,6 @@ def unary(torch, name, x):
         return x[0:1].expand(2, 2) * 1
     if name == "slice":
         return x[:, 1:].clone() + x[:, :1] if x.dim() == 2 else x
-    if name == "data":
-        return x.data
     return getattr(x, name)()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import c_name, scalar_name, size_text
-from jaxnn.nn.functional.conv_kernels import ConvConfig, convolve, input_gradient
+from jaxnn.nn.functional.conv_kernels import convolve, input_gradient
+from jaxnn.nn.functional.conv_plain import ConvConfig
 from jaxnn.nn.functional.spatial import integers, tensor_type
 
 Array = jax.Array
@@ -118,8 +119,13 @@ def _precision() -> Any:
     return jax.config.jax_default_matmul_precision
 
 
-def _with_bias(out: Array, bias: Array | None) -> Array:
-    return out if bias is None else out + bias.reshape(-1, *(1,) * (out.ndim - 2))
+def _with_bias(run: Callable[..., Array], cfg: ConvConfig, bias: Array | None) -> Array:
+    """`run(cfg)` plus the bias, rounded once where the precision is half."""
+    if bias is None:
+        return run(cfg)
+    half = bias.dtype.itemsize == 2 and jnp.issubdtype(bias.dtype, jnp.floating)
+    out = run(cfg._replace(wide=True)) if half else run(cfg)
+    return (out + bias.astype(out.dtype).reshape(-1, *(1,) * (out.ndim - 2))).astype(bias.dtype)
 
 
 def _padding_pairs(
@@ -181,7 +187,7 @@ def _conv(
             f"Only zero batch or zero channel inputs are supported, but got input shape: {size_text(input.shape)}"
         )
     cfg = ConvConfig(stride, pairs, dilation, groups, _precision())
-    out = _with_bias(convolve(input, weight, cfg), bias)
+    out = _with_bias(lambda cfg: convolve(input, weight, cfg), cfg, bias)
     return out[0] if unbatched else out
 
 
@@ -228,7 +234,7 @@ def _conv_transpose(
         )
     cfg = ConvConfig(stride, pairs, dilation, groups, _precision())
     shape = (input.shape[0], weight.shape[1] * groups, *size)
-    out = _with_bias(input_gradient(input, weight, cfg, shape), bias)
+    out = _with_bias(lambda cfg: input_gradient(input, weight, cfg, shape), cfg, bias)
     return out[0] if unbatched else out
 
 

@@ -140,8 +140,16 @@ def depthwise_weight_gradient(x: Array, g: Array, cfg: Any, shape: Sequence[int]
     """The gradient of `depthwise` with respect to w: a reduction for each tap."""
     n, c = x.shape[:2]
     g = g.reshape(n, c, -1, *g.shape[2:])
-    taps = _taps(pad(x, cfg.padding), shape[2:], g.shape[-2:], cfg)
-    sums = [(t[:, :, None] * g).sum((0, 3, 4)) for t in taps]
+
+    def reduction(tap: int) -> Any:
+        def product(x: Array, g: Array) -> Array:
+            return (_taps(x, shape[2:], g.shape[-2:], cfg)[tap][:, :, None] * g).sum((3, 4))
+
+        return product
+
+    # Fused together, the reductions are several times slower than one by one.
+    x = fence(lambda x: pad(x, cfg.padding), x)
+    sums = [fence(reduction(tap), x, g).sum(0) for tap in range(shape[2] * shape[3])]
     return jnp.stack(sums, -1).reshape(shape)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.core.random import bernoulli_mask
+from jaxnn.ops.masks import bernoulli_mask
 from jaxnn.core.registry import Operand, op, write_back
 from jaxnn.nn.functional.common import is_floating, scalar_name
 

@@ -1,0 +1,101 @@
+"""Dropout.
+
+Source: https://docs.pytorch.org/docs/stable/nn.html#dropout-layers
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import jax
+from flax import nnx
+
+from jaxnn.core import generator as random
+from jaxnn.core.config import in_transformation
+from jaxnn.ops.masks import traced_keys
+
+from . import functional as F
+from .module import Module
+
+__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
+
+_streams = itertools.count()
+
+
+class _DropoutNd(Module):
+    """Nothing happens outside the training mode.
+
+    Masks come from PyTorch's generator. Inside a JAX transformation that is impossible: there they come from an
+    `nnx.RngStream`, which the module gets when Flax first takes it apart, or is given as ``rngs``.
+    """
+
+    _function: str
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, rngs: nnx.Rngs | nnx.RngStream | None = None) -> None:
+        super().__init__()
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        self.p = p
+        self.inplace = inplace
+        if rngs is not None:
+            self.rngs = rngs.dropout.fork() if isinstance(rngs, nnx.Rngs) else rngs
+
+    def _graph_node_flatten(self) -> Any:
+        if "rngs" not in self.__dict__ and not in_transformation():
+            # A seed of its own, that draws nothing from PyTorch's stream.
+            key = jax.random.fold_in(jax.random.key(random.default_generator.initial_seed() % 2**32), next(_streams))
+            self.__dict__["rngs"] = nnx.RngStream(key, tag="dropout")
+        return super()._graph_node_flatten()
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = super().__getstate__()
+        kept.pop("rngs", None)  # JAX's keys can't be pickled; a copy gets a stream of its own
+        return kept
+
+    def forward(self, input: Any) -> Any:
+        """The input, in training with some elements zero and the others scaled."""
+        function = getattr(F, self._function)
+        if self.training and "rngs" in self.__dict__ and in_transformation():
+            with traced_keys(self.__dict__["rngs"]):
+                return function(input, self.p, True, self.inplace)
+        return function(input, self.p, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_DropoutNd):
+    """Elements set to zero with probability p. Source: https://arxiv.org/abs/1207.0580"""
+
+    _function = "dropout"
+
+
+class Dropout1d(_DropoutNd):
+    """Channels set to zero with probability p. Shape: (N, C, L)."""
+
+    _function = "dropout1d"
+
+
+class Dropout2d(_DropoutNd):
+    """Channels set to zero with probability p. Shape: (N, C, H, W)."""
+
+    _function = "dropout2d"
+
+
+class Dropout3d(_DropoutNd):
+    """Channels set to zero with probability p. Shape: (N, C, D, H, W)."""
+
+    _function = "dropout3d"
+
+
+class AlphaDropout(_DropoutNd):
+    """Dropout that keeps mean and variance. Source: https://arxiv.org/abs/1706.02515"""
+
+    _function = "alpha_dropout"
+
+
+class FeatureAlphaDropout(_DropoutNd):
+    """`AlphaDropout` of whole channels."""
+
+    _function = "feature_alpha_dropout"

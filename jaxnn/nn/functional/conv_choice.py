@@ -1,0 +1,140 @@
+"""Which formulation of a convolution a CPU runs.
+
+XLA:CPU's own convolution is good in the forward direction and for the gradient of the input. For the gradient of the
+weight a matrix product is up to several times faster, and grouped and depthwise convolutions need forms of their own.
+The functions here compute what the `plain_` ones of the same name do; the limits in them are measured.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.nn.functional import conv_cpu as cpu
+from jaxnn.nn.functional.conv_plain import ConvConfig, plain_convolve, plain_input_gradient, plain_weight_gradient
+
+Array = jax.Array
+
+# Temporaries beyond this are made in chunks of the batch: XLA:CPU maps and faults in large ones at every run.
+CHUNK_BYTES = 8 * 2**20
+# One matrix product with all taps pays for inputs with few channels only.
+MAX_UNFOLDED = 32
+# Larger numbers of groups would compile too long as one convolution each.
+MAX_GROUPS = 128
+# Larger depthwise kernels would compile too long as one term a tap.
+MAX_DEPTHWISE_TAPS = 128
+
+
+def _wide(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Compute half precision in float32 and round once, as PyTorch does on CPU."""
+
+    @functools.wraps(function)
+    def wrapped(a: Array, b: Array, *, cfg: ConvConfig, **static: Any) -> Array:
+        if a.dtype.itemsize != 2:
+            return function(a, b, cfg=cfg, **static)
+        out = function(a.astype(np.float32), b.astype(np.float32), cfg=cfg._replace(wide=False), **static)
+        return out if cfg.wide else out.astype(a.dtype)
+
+    return wrapped
+
+
+def _flat(cfg: ConvConfig) -> ConvConfig:
+    """One-dimensional settings for an image of height one."""
+    stride, dilation = (1, *cfg.stride), (1, *cfg.dilation)
+    return cfg._replace(stride=stride, padding=((0, 0), *cfg.padding), dilation=dilation)
+
+
+def _image(a: Array) -> Array:
+    return a[:, :, None]
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    return (*shape[:2], 1, *shape[2:])
+
+
+def _usable(*arrays: Array, dims: int) -> bool:
+    real = all(jnp.issubdtype(a.dtype, jnp.floating) for a in arrays)
+    return dims == 2 and real and all(a.size for a in arrays)
+
+
+def _is_depthwise(shape: Sequence[int], cfg: ConvConfig) -> bool:
+    return cfg.groups > 1 and shape[1] == 1 and shape[2] * shape[3] <= MAX_DEPTHWISE_TAPS
+
+
+def _is_pointwise(shape: Sequence[int], cfg: ConvConfig) -> bool:
+    return tuple(shape[2:]) == (1, 1) and cfg.padding == ((0, 0), (0, 0))
+
+
+def _by_group(function: Callable[[Array, Array], Array], a: Array, b: Array, groups: int, axes: Any) -> Array:
+    """`function` of each group's parts of a and b, split along `axes[:2]`; results put together along `axes[2]`."""
+    parts = zip(jnp.split(a, groups, axes[0]), jnp.split(b, groups, axes[1]), strict=True)
+    return jnp.concatenate([function(x, y) for x, y in parts], axes[2])
+
+
+@_wide
+def convolve(x: Array, w: Array, *, cfg: ConvConfig) -> Array:
+    """The forward convolution."""
+    if len(cfg.stride) == 1:
+        return convolve(_image(x), _image(w), cfg=_flat(cfg))[:, :, 0]
+    if not _usable(x, w, dims=len(cfg.stride)):
+        return plain_convolve(x, w, cfg=cfg)
+    if _is_depthwise(w.shape, cfg):
+        return cpu.depthwise(x, w, cfg)
+    if cfg.groups > 1:
+        if cfg.groups > MAX_GROUPS:
+            return plain_convolve(x, w, cfg=cfg)
+        run = functools.partial(convolve, cfg=cfg._replace(groups=1))
+        return _by_group(run, x, w, cfg.groups, (1, 0, 1))
+    if _is_pointwise(w.shape, cfg):
+        return cpu.pointwise(x, w, cfg)
+    o, c, kh, kw = w.shape
+    if kh * kw * c <= MAX_UNFOLDED:
+        return cpu.unfolded(x, w, cfg)
+    if c % 2 and c < 16 and o < 48:
+        more = [(0, 0)] * 4
+        more[1] = (0, 1)
+        x, w = cpu.pad(x, more), cpu.pad(w, more)
+    return plain_convolve(x, w, cfg=cfg)
+
+
+@_wide
+def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: Sequence[int]) -> Array:
+    """The gradient of the input, which is a transposed convolution."""
+    if len(cfg.stride) == 1:
+        return input_gradient(_image(g), _image(w), cfg=_flat(cfg), shape=_image_shape(shape))[:, :, 0]
+    if not _usable(g, w, dims=len(cfg.stride)):
+        return plain_input_gradient(g, w, cfg=cfg, shape=shape)
+    if _is_depthwise(w.shape, cfg):
+        return cpu.depthwise_input_gradient(g, w, cfg, shape)
+    if cfg.groups > 1:
+        if cfg.groups > MAX_GROUPS:
+            return plain_input_gradient(g, w, cfg=cfg, shape=shape)
+        part = (shape[0], shape[1] // cfg.groups, *shape[2:])
+        run = functools.partial(input_gradient, cfg=cfg._replace(groups=1), shape=part)
+        return _by_group(run, g, w, cfg.groups, (1, 0, 1))
+    if _is_pointwise(w.shape, cfg):
+        return cpu.pointwise_input_gradient(g, w, cfg, shape)
+    return plain_input_gradient(g, w, cfg=cfg, shape=shape)
+
+
+@_wide
+def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: Sequence[int]) -> Array:
+    """The gradient of the weight."""
+    if len(cfg.stride) == 1:
+        return weight_gradient(_image(x), _image(g), cfg=_flat(cfg), shape=_image_shape(shape))[:, :, 0]
+    if not _usable(x, g, dims=len(cfg.stride)):
+        return plain_weight_gradient(x, g, cfg=cfg, shape=shape)
+    if _is_depthwise(shape, cfg):
+        return cpu.depthwise_weight_gradient(x, g, cfg, shape)
+    if cfg.groups > 1:
+        if cfg.groups > MAX_GROUPS:
+            return plain_weight_gradient(x, g, cfg=cfg, shape=shape)
+        part = (shape[0] // cfg.groups, *shape[1:])
+        run = functools.partial(weight_gradient, cfg=cfg._replace(groups=1), shape=part)
+        return _by_group(run, x, g, cfg.groups, (1, 1, 0))
+    return cpu.weight_gradient(x, g, cfg, shape, CHUNK_BYTES)

@@ -1,0 +1,481 @@
+"""Selecting and writing elements by tensors of indices: gather, scatter, index_add, take and their like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxnn.core import dtypes
+from jaxnn.core.bounds import bounds_of
+from jaxnn.core.config import in_transformation
+from jaxnn.core.engine import value_of
+from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.inplace import cast
+from jaxnn.core.registry import METHODS, Operand, function, op, write_back
+
+from .arguments import numel, shape, wrap_dim
+from .index import check_range, nonzero_places
+
+__all__ = ["gather", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add", "take"]
+
+
+def _index_type(index: Array, message: str, kind: type[Exception] = RuntimeError) -> None:
+    if index.dtype not in (jnp.int64, jnp.int32):
+        raise kind(message)
+
+
+def _in_range(index: Any, size: int, message: str, kind: type[Exception], low: int = 0) -> None:
+    """Refuse indices known to be out of range; ``message`` takes the offender and the size."""
+    found = bounds_of(index)
+    if found is not None and (found[0] < low or found[1] >= size):
+        raise kind(message.format(found[1] if found[1] >= size else found[0], size))
+
+
+def _check_along(input: Any, dim: int, index: Any, *_: Any) -> None:
+    sizes = shape(input)
+    if sizes and -len(sizes) <= dim < len(sizes):
+        message = f"index {{}} is out of bounds for dimension {wrap_dim(dim, len(sizes))} with size {{}}"
+        _in_range(index, sizes[dim], message, RuntimeError)
+
+
+def _grid(index: Array, dim: int) -> tuple[Any, ...]:
+    """numpy's indices of the places (.., index[i, j, ..], ..)."""
+    return tuple(
+        index if d == dim else jax.lax.broadcasted_iota(index.dtype, index.shape, d) for d in range(index.ndim)
+    )
+
+
+def _cut(x: Array, sizes: tuple[int, ...]) -> Array:
+    return x[tuple(slice(n) for n in sizes)]
+
+
+@op(check=_check_along)
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
+    """Elements along a dimension at the places that ``index`` gives, in the shape of ``index``.
+
+    Raises:
+        RuntimeError: when the shapes do not fit, or a known index is out of range.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.gather.html
+    """
+    if sparse_grad:
+        raise NotImplementedError("gather(sparse_grad=True) is not implemented")
+    dim = wrap_dim(dim, input.ndim)
+    _index_type(index, "gather(): Expected dtype int32/int64 for index")
+    if index.size == 0:
+        return jnp.zeros(index.shape, input.dtype)
+    if max(index.ndim, 1) != max(input.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    if input.ndim == 0 or index.ndim == 0:
+        return jnp.reshape(jnp.atleast_1d(input)[jnp.atleast_1d(index)], index.shape)
+    for d, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)):
+        if d != dim and n > m:
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than self "
+                f"{list(input.shape)} apart from dimension {dim}"
+            )
+    part = _cut(input, tuple(input.shape[d] if d == dim else n for d, n in enumerate(index.shape)))
+    return jnp.take_along_axis(part, index, axis=dim, mode="fill")
+
+
+@op(name="take_along", method=False, function=False, grad_name="GatherBackward0", check=lambda x, i, d: _check_along(x, d, i))
+def _take_along(input: Any, indices: Any, dim: int) -> Any:
+    sizes = [
+        1 if d == dim else n if n == m else m if n == 1 else n
+        for d, (n, m) in enumerate(zip(input.shape, indices.shape, strict=True))
+    ]
+    for d, (n, m) in enumerate(zip(input.shape, indices.shape, strict=True)):
+        if d != dim and n != m and 1 not in (n, m):
+            raise RuntimeError(
+                f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension {d}"
+            )
+    sizes[dim] = input.shape[dim]
+    wide = jnp.broadcast_to(input, sizes)
+    sizes[dim] = indices.shape[dim]
+    return jnp.take_along_axis(wide, jnp.broadcast_to(indices, sizes), axis=dim, mode="fill")
+
+
+@function
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """`gather` with broadcasting; without ``dim`` from all elements in order.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.take_along_dim.html
+    """
+    if aval(indices).dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"torch.take_along_dim(): dtype of indices should be Long but got {dtypes.SCALAR_NAMES[aval(indices).dtype]}"
+        )
+    if dim is None:
+        return _take_along(input.reshape(-1), indices.reshape(-1), 0)
+    if len(shape(input)) != len(shape(indices)):
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{len(shape(input))} dimensions for input, and {len(shape(indices))} dimensions for indices"
+        )
+    return _take_along(input, indices, wrap_dim(dim, len(shape(input))))
+
+
+# --- scatter
+
+
+def _prepared(name: str, input: Array, dim: int, index: Array, src: Array) -> tuple[Array, int, Array, Array]:
+    dim = wrap_dim(dim, input.ndim)
+    _index_type(index, f"{name}(): Expected dtype int32/int64 for index")
+    if input.dtype != src.dtype:
+        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+    if index.size == 0:
+        return jnp.atleast_1d(input), dim, jnp.zeros((0,) * max(input.ndim, 1), jnp.int64), jnp.zeros((0,), src.dtype)
+    input, index, src = jnp.atleast_1d(input), jnp.atleast_1d(index), jnp.atleast_1d(src)
+    if index.ndim != input.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+    if index.ndim != src.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+    for d, n in enumerate(index.shape):
+        if (d != dim and n > input.shape[d]) or n > src.shape[d]:
+            raise RuntimeError(
+                f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from dimension "
+                f"{dim} and to be no larger size than src {list(src.shape)}"
+            )
+    return input, dim, index, _cut(src, index.shape)
+
+
+def _scatter_kernel(input: Any, dim: int, index: Any, src: Any, how: str) -> Any:
+    x, dim, index, src = _prepared("scatter", input, dim, index, src)
+    places = x.at[_grid(index, dim)]
+    return jnp.reshape(getattr(places, how)(jnp.reshape(src, index.shape)), input.shape)
+
+
+def _fill_kernel(input: Any, dim: int, index: Any, value: Operand, how: str) -> Any:
+    filled = jnp.broadcast_to(jnp.asarray(value).astype(input.dtype), index.shape)
+    return _scatter_kernel(input, dim, index, filled, how)
+
+
+_SCATTER = op(_scatter_kernel, name="scatter_src", method=False, grad_name="ScatterBackward0", check=_check_along)
+_SCATTER_VALUE = op(_fill_kernel, name="scatter_value", method=False, grad_name="ScatterBackward1", check=_check_along)
+
+
+@function
+def scatter(
+    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Any:
+    """A copy with elements of ``src`` (or one number) written at the places that ``index`` gives along a dimension.
+
+    Raises:
+        RuntimeError: when the shapes or types do not fit, or a known index is out of range.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_.html
+    """
+    how = {None: "set", "add": "add", "multiply": "multiply"}.get(reduce)
+    if how is None:
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    written = src if src is not None else value
+    if written is None:
+        raise TypeError("scatter() received an invalid combination of arguments: src or value is needed")
+    if isinstance(written, (TensorBase, jax.Array)):
+        return _SCATTER(input, dim, index, written, how)
+    return _SCATTER_VALUE(input, dim, index, written, how)
+
+
+@op(inplace=True, check=_check_along)
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy with elements of ``src`` added at the places that ``index`` gives along a dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
+    """
+    x, dim, index, src = _prepared("scatter", input, dim, index, src)
+    return jnp.reshape(x.at[_grid(index, dim)].add(jnp.reshape(src, index.shape)), input.shape)
+
+
+@jax.custom_jvp
+def _with_tangent(value: Array, like: Array) -> Array:
+    """``value``, with the derivative of ``like``."""
+    return value
+
+
+@_with_tangent.defjvp
+def _with_tangent_jvp(primals: Any, tangents: Any) -> Any:
+    value, like = primals
+    return _with_tangent(value, like), tangents[1]
+
+
+def _extreme(x: Array, places: Any, src: Array, largest: bool, include_self: bool) -> Array:
+    """The largest (or smallest) element of each place; its gradient is shared evenly among equal ones."""
+    stop = jax.lax.stop_gradient
+    touched = jnp.zeros(x.shape, bool).at[places].set(True)
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        worst = jnp.asarray(-jnp.inf if largest else jnp.inf, x.dtype)
+    else:
+        worst = jnp.asarray(jnp.iinfo(x.dtype).min if largest else jnp.iinfo(x.dtype).max, x.dtype)
+    start = stop(x) if include_self else jnp.where(touched, worst, stop(x))
+    found = getattr(start.at[places], "max" if largest else "min")(stop(src))
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return found
+    equal = x == found
+    own = equal if include_self else equal & ~touched  # PyTorch counts an equal element of its own even when it is left out
+    hit = src == found[places]
+    count = equal.astype(x.dtype).at[places].add(hit.astype(x.dtype))
+    shared = jnp.where(own, x, 0).at[places].add(jnp.where(hit, src, 0)) / stop(jnp.maximum(count, 1))
+    return _with_tangent(found, shared)
+
+
+@op(inplace=True, check=_check_along)
+def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
+    """A copy with the elements of ``src`` that ``index`` sends to a place combined there: sum, prod, mean, amax or amin.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_reduce_.html
+    """
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    x, dim, index, src = _prepared("scatter", input, dim, index, src)
+    places = _grid(index, dim)
+    src = jnp.reshape(src, index.shape)
+    if reduce in ("amax", "amin"):
+        return jnp.reshape(_extreme(x, places, src, reduce == "amax", include_self), input.shape)
+    if not include_self:
+        neutral = jnp.asarray(1 if reduce == "prod" else 0, x.dtype)
+        x = x.at[places].set(neutral)
+    if reduce == "prod":
+        stop = jax.lax.stop_gradient
+        found = stop(x).at[places].multiply(stop(src))
+        relative = (x / stop(x)).at[places].add(src / stop(src))
+        made = _with_tangent(found, found * relative) if jnp.issubdtype(x.dtype, jnp.inexact) else found
+        return jnp.reshape(made, input.shape)
+    made = x.at[places].add(src)
+    if reduce == "mean":
+        count = jnp.full(x.shape, int(include_self), x.dtype).at[places].add(jnp.ones_like(src))
+        count = jnp.maximum(count, 1)
+        made = made / count if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.floor_divide(made, count)
+    return jnp.reshape(made, input.shape)
+
+
+def _inplace_scatter(self: Any, *args: Any, **options: Any) -> Any:
+    """In-place version of `scatter`."""
+    return write_back(self, scatter(self, *args, **options))
+
+
+METHODS["scatter_"] = _inplace_scatter
+
+# --- index_...
+
+
+def _check_rows(message: str, kind: type[Exception], low: int = 0) -> Any:
+    def check(input: Any, dim: int, index: Any, *_: Any) -> None:
+        sizes = shape(input)
+        if sizes and -len(sizes) <= dim < len(sizes):
+            _in_range(index, sizes[dim], message, kind, low)
+
+    return check
+
+
+def _rows(name: str, input: Array, dim: int, index: Array) -> tuple[Array, int, Array]:
+    dim = wrap_dim(dim, input.ndim)
+    if index.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector")
+    _index_type(index, f"{name}(): Expected dtype int32 or int64 for index")
+    return jnp.atleast_1d(input), dim, jnp.atleast_1d(index)
+
+
+def _at_rows(x: Array, dim: int, index: Array) -> Any:
+    return x.at[(slice(None),) * dim + (index,)]
+
+
+@op(check=_check_rows("index out of range in self", IndexError))
+def index_select(input: Any, dim: int, index: Any) -> Any:
+    """The places of a dimension that a vector of indices gives.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.index_select.html
+    """
+    x, dim, index = _rows("index_select", input, dim, index)
+    made = _at_rows(x, dim, index).get(mode="fill")
+    return made if input.ndim else jnp.reshape(made, ())
+
+
+def _source(name: str, x: Array, dim: int, index: Array, source: Array, kind: type[Exception]) -> Array:
+    if x.dtype != source.dtype:
+        raise RuntimeError(
+            f"{name}(): self and source expected to have the same dtype, but got (self) "
+            f"{dtypes.SCALAR_NAMES[dtypes.of(np.dtype(x.dtype))]} and (source) "
+            f"{dtypes.SCALAR_NAMES[dtypes.of(np.dtype(source.dtype))]}"
+        )
+    source = jnp.atleast_1d(source)
+    have = source.shape[dim] if dim < source.ndim else 1
+    if have != index.size:
+        tail = f": ({have}), for dim: {dim}" if name == "index_add_" else f" ({have})"
+        raise kind(f"{name}(): Number of indices ({index.size}) should be equal to source.size(dim){tail}")
+    want = (*x.shape[:dim], index.size, *x.shape[dim + 1 :])
+    if source.shape != want:
+        raise RuntimeError(
+            f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+            f"{list(x.shape)} source.shape = {list(source.shape)}"
+        )
+    return source
+
+
+@op(inplace=True, check=_check_rows("index out of range in self", RuntimeError))
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Operand = 1) -> Any:
+    """A copy with ``alpha`` times the parts of ``source`` added at the places that ``index`` gives.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_add_.html
+    """
+    x, dim, index = _rows("index_add", input, dim, index)
+    source = _source("index_add_", x, dim, index, source, RuntimeError)
+    return jnp.reshape(_at_rows(x, dim, index).add(source * jnp.asarray(alpha).astype(x.dtype)), input.shape)
+
+
+@op(inplace=True, check=_check_rows("index_copy_(): index {} is out of bounds for dimension with size {}", IndexError))
+def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
+    """A copy with the parts of ``source`` at the places that ``index`` gives.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_copy_.html
+    """
+    x, dim, index = _rows("index_copy", input, dim, index)
+    source = _source("index_copy_", x, dim, index, source, IndexError)
+    return jnp.reshape(_at_rows(x, dim, index).set(source), input.shape)
+
+
+def _check_fill(input: Any, dim: int, index: Any, value: Any) -> None:
+    sizes = shape(input)
+    if sizes and -len(sizes) <= dim < len(sizes):
+        check_range(index, sizes[dim], wrap_dim(dim, len(sizes)))
+
+
+@op(inplace=True, check=_check_fill)
+def index_fill(input: Any, dim: int, index: Any, value: Operand) -> Any:
+    """A copy with a number at the places that ``index`` gives.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_fill_.html
+    """
+    if jnp.ndim(value):
+        raise RuntimeError(
+            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {jnp.ndim(value)} dimension(s)."
+        )
+    x, dim, index = _rows("index_fill", input, dim, index)
+    value = cast(jnp.asarray(value), dtypes.of(np.dtype(x.dtype)))
+    return jnp.reshape(_at_rows(x, dim, index).set(value), input.shape)
+
+
+# --- by place in all elements
+
+
+def _check_take(input: Any, index: Any, *_: Any) -> None:
+    n = numel(shape(input))
+    _in_range(index, n, "out of range: tried to access index {} on a tensor of {} elements.", IndexError, -n)
+
+
+@op(check=_check_take)
+def take(input: Any, index: Any) -> Any:
+    """The elements at places of the flattened tensor, in the shape of ``index``.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.take.html
+    """
+    _index_type(index, "take(): Expected a long tensor for index")
+    return jnp.ravel(input).at[index].get(mode="fill")
+
+
+@op(inplace=True, check=_check_take)
+def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
+    """A copy with the elements of ``source`` at places of the flattened tensor; ``accumulate`` adds them.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.put_.html
+    """
+    _index_type(index, "put_(): Expected a long tensor for index")
+    if input.dtype != source.dtype:
+        raise RuntimeError("put_(): self and source expected to have the same dtype")
+    if index.size != source.size:
+        raise IndexError(
+            f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.size}, "
+            f"index.numel() = {index.size}"
+        )
+    places = jnp.ravel(input).at[jnp.ravel(index)]
+    return jnp.reshape(places.add(jnp.ravel(source)) if accumulate else places.set(jnp.ravel(source)), input.shape)
+
+
+# --- by masks
+
+
+@op(name="take_masked", method=False, function=False, grad_name="MaskedSelectBackward0")
+def _take_masked(input: Any, sizes: tuple[int, ...], places: Any) -> Any:
+    return jnp.ravel(jnp.broadcast_to(input, sizes))[places]
+
+
+@function
+def masked_select(input: Any, mask: Any) -> Any:
+    """The elements where a mask (broadcast) holds, in one dimension. The mask's values are needed at once.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.masked_select.html
+    """
+    if aval(mask).dtype is not dtypes.bool:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    sizes = _common(tuple(shape(mask)), tuple(shape(input)))
+    values = value_of(mask, "masked_select")
+    if isinstance(values, jax.core.Tracer):
+        nonzero_places(mask)
+    places = np.flatnonzero(np.broadcast_to(np.asarray(values), sizes))
+    return _take_masked(input, sizes, host_array(places.astype(np.int64), aval(input).placement))
+
+
+def _common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    count = max(len(a), len(b))
+    left, right = ((1,) * (count - len(s)) + s for s in (a, b))
+    for d in reversed(range(count)):
+        if left[d] != right[d] and 1 not in (left[d], right[d]):
+            raise RuntimeError(
+                f"The size of tensor a ({left[d]}) must match the size of tensor b ({right[d]}) at non-singleton dimension {d}"
+            )
+    return tuple(m if n == 1 else n for n, m in zip(left, right, strict=True))
+
+
+def _check_masked(input: Any, mask: Any, source: Any) -> None:
+    if not isinstance(mask, TensorBase) or mask._view is not None or mask._storage.rec is not None or in_transformation():
+        return
+    wanted = np.broadcast_to(np.asarray(value_of(mask)), _common(tuple(shape(mask)), tuple(shape(input))))
+    if np.count_nonzero(wanted) > numel(shape(source)):
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+
+
+@op(inplace=True, check=_check_masked)
+def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
+    """A copy with the elements of ``source``, in order, where a mask (broadcast) holds.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.masked_scatter_.html
+    """
+    if mask.dtype != jnp.bool_:
+        raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype "
+                           f"{dtypes.SCALAR_NAMES[dtypes.of(np.dtype(mask.dtype))]}")  # fmt: skip
+    if input.dtype != source.dtype:
+        raise RuntimeError("masked_scatter: expected self and source to have same dtypes but got "
+                           f"{dtypes.SCALAR_NAMES[dtypes.of(np.dtype(input.dtype))]} and "
+                           f"{dtypes.SCALAR_NAMES[dtypes.of(np.dtype(source.dtype))]}")  # fmt: skip
+    sizes = _common(tuple(mask.shape), tuple(input.shape))
+    mask = jnp.broadcast_to(mask, sizes)
+    places = jnp.cumsum(jnp.ravel(mask).astype(jnp.int64)) - 1
+    if source.size == 0:
+        return jnp.broadcast_to(input, sizes)
+    taken = jnp.ravel(source)[jnp.maximum(places, 0)]
+    return jnp.where(mask, jnp.reshape(taken, sizes), input)
+
+
+@function
+def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+    """Where a tensor is not zero: one row an element, or with ``as_tuple`` one vector a dimension. Needs the values at once.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero.html
+    """
+    placement = aval(input).placement
+    if not shape(input):
+        found: tuple[np.ndarray, ...] = nonzero_places(input.reshape(1))
+        if not as_tuple:
+            return host_array(np.zeros((found[0].size, 0), np.int64), placement)
+    else:
+        found = nonzero_places(input)
+    if as_tuple:
+        return tuple(host_array(f.astype(np.int64), placement) for f in found)
+    return host_array(np.stack(found, 1).astype(np.int64), placement)
+
+
+@function
+def argwhere(input: Any) -> Any:
+    """Where a tensor is not zero, one row an element."""
+    return nonzero(input)

@@ -1,0 +1,325 @@
+"""Sorting, largest elements, different values, counts, and searching in sorted sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxnn.core import dtypes
+from jaxnn.core.engine import value_of
+from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.registry import call, function, op
+
+from .arguments import need_tensor, operator_of, shape, wrap_dim
+from .return_types import return_type
+
+__all__ = ["argsort", "bincount", "bucketize", "histc", "kthvalue", "searchsorted", "sort", "topk", "unique"]
+
+SortResult = return_type("sort", "values", "indices")
+TopkResult = return_type("topk", "values", "indices")
+KthvalueResult = return_type("kthvalue", "values", "indices")
+
+
+def _ordered(x: Array, dim: int, descending: bool) -> tuple[Array, Array]:
+    """Values in order and where each was; equal ones keep their order, NaN counts as largest."""
+    if x.ndim == 0:
+        return x, jnp.zeros((), jnp.int64)
+    kind = x.dtype
+    keys = x.astype(jnp.uint8) if kind == jnp.bool_ else x
+    places = lax.broadcasted_iota(jnp.int32, x.shape, dim)
+    if descending:
+        # Reversing before and after an ascending stable sort keeps the order of equal elements.
+        keys, places = jnp.flip(keys, dim), jnp.flip(places, dim)
+    values, places = lax.sort((keys, places), dimension=dim, is_stable=True, num_keys=1)
+    if descending:
+        values, places = jnp.flip(values, dim), jnp.flip(places, dim)
+    return values.astype(kind), places.astype(jnp.int64)
+
+
+def _sort_kernel(input: Any, dim: int, descending: bool, form: int) -> Any:
+    dim = wrap_dim(dim, input.ndim)
+    if jnp.issubdtype(input.dtype, jnp.complexfloating):
+        raise RuntimeError("Sort currently does not support complex dtypes on CPU")
+    return SortResult(*_ordered(input, dim, descending))
+
+
+_SORT = operator_of("sort", _sort_kernel, grad_name=lambda statics, avals: f"SortBackward{statics[2]}")
+
+
+@function
+def sort(
+    input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None, *, out: Any = None, axis: int | None = None
+) -> Any:
+    """Elements in order along a dimension, and where each was. Equal elements always keep their order; NaN comes last.
+
+    Raises:
+        IndexError: when there is no such dimension.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sort.html
+    """
+    need_tensor(input, "sort")
+    if isinstance(dim, bool):  # sort(x, stable, dim) has no such form; sort(x, descending=...) needs the keyword
+        raise TypeError("sort(): argument 'dim' must be int, not bool")
+    made = call(_SORT, (input, dim if axis is None else axis, bool(descending), 0 if stable is None else 1))
+    if out is not None:
+        for target, result in zip(out, made, strict=True):
+            target.copy_(result)
+        return out
+    return made
+
+
+@op(differentiable=False)
+def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
+    """Where the elements in order are along a dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.argsort.html
+    """
+    return _ordered(input, wrap_dim(dim, input.ndim), bool(descending))[1]
+
+
+@function
+def msort(input: Any) -> Any:
+    """Elements in order along the first dimension."""
+    return sort(input, 0)[0]
+
+
+@op
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    """The ``k`` largest (or smallest) elements along a dimension in order, and where they were.
+
+    Raises:
+        RuntimeError: when there are fewer.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.topk.html
+    """
+    dim = wrap_dim(dim, input.ndim)
+    if not 0 <= k <= (input.shape[dim] if input.ndim else 1):
+        raise RuntimeError("selected index k out of range")
+    if input.ndim == 0:
+        return TopkResult(input, jnp.zeros((), jnp.int64))
+    values, places = _ordered(input, dim, largest)
+    return TopkResult(lax.slice_in_dim(values, 0, k, axis=dim), lax.slice_in_dim(places, 0, k, axis=dim))
+
+
+@op
+def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """The ``k``-th smallest element (from 1) along a dimension, and where it was.
+
+    Raises:
+        RuntimeError: when there are fewer.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.kthvalue.html
+    """
+    dim = wrap_dim(dim, input.ndim)
+    if not 1 <= k <= (input.shape[dim] if input.ndim else 1):
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
+    if input.ndim == 0:
+        return KthvalueResult(input, jnp.zeros((), jnp.int64))
+    values, places = _ordered(input, dim, False)
+    pick = (lax.index_in_dim(v, k - 1, dim, keepdims=keepdim) for v in (values, places))
+    return KthvalueResult(*pick)
+
+
+# --- results whose shape depends on values
+
+
+def _known(x: TensorBase, name: str) -> np.ndarray:
+    values = value_of(x, name)
+    if isinstance(values, jax.core.Tracer):
+        raise RuntimeError(f"{name}: the shape of the result depends on values, which a JAX transformation does not know")
+    return np.asarray(values)
+
+
+def _results(arrays: list[np.ndarray], like: TensorBase) -> Any:
+    made = tuple(host_array(np.ascontiguousarray(a), aval(like).placement) for a in arrays)
+    return made[0] if len(made) == 1 else made
+
+
+@function
+def unique(
+    input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """The different elements (or slices along ``dim``) in order. Needs the values at once; carries no gradient.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unique.html
+    """
+    values = _known(input, "unique")
+    if dim is not None:
+        dim = wrap_dim(dim, values.ndim)
+    found, inverse, counts = np.unique(
+        values, return_inverse=True, return_counts=True, axis=dim, equal_nan=False
+    )
+    shaped = inverse.reshape(values.shape if dim is None else (values.shape[dim] if values.ndim else 1,))
+    arrays = [found.astype(values.dtype)]
+    if return_inverse:
+        arrays.append(shaped.astype(np.int64))
+    if return_counts:
+        arrays.append(counts.astype(np.int64))
+    return _results(arrays, input)
+
+
+@function
+def unique_consecutive(
+    input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """The elements (or slices along ``dim``) that differ from the one before. Needs the values at once.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unique_consecutive.html
+    """
+    values = _known(input, "unique_consecutive")
+    whole = dim is None
+    rows = values.reshape(-1) if whole else np.moveaxis(values, wrap_dim(dim, values.ndim), 0)  # type: ignore[arg-type]
+    if len(rows):
+        flat = rows.reshape(len(rows), -1)
+        first = np.concatenate([[True], (flat[1:] != flat[:-1]).any(1)])
+    else:
+        first = np.zeros(0, bool)
+    kept = rows[first]
+    inverse = np.cumsum(first) - 1
+    arrays = [kept if whole else np.moveaxis(kept, 0, wrap_dim(dim, values.ndim))]  # type: ignore[arg-type]
+    if return_inverse:
+        arrays.append((inverse.reshape(values.shape) if whole else inverse).astype(np.int64))
+    if return_counts:
+        arrays.append(np.diff(np.append(np.flatnonzero(first), len(rows))).astype(np.int64))
+    return _results(arrays, input)
+
+
+@function
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each value from 0 on occurs in a vector of integers, or the sum of its weights. Needs the values at once.
+
+    Raises:
+        RuntimeError: for negative values, or more than one dimension.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bincount.html
+    """
+    kind = aval(input).dtype
+    if kind.is_floating_point or kind.is_complex:
+        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
+    if minlength < 0:
+        raise RuntimeError("minlength should be >= 0")
+    values = _known(input, "bincount")
+    if values.ndim != 1 or (values.size and values.min() < 0):
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if weights is None:
+        return _results([np.bincount(values, minlength=minlength).astype(np.int64)], input)
+    if shape(weights) != shape(input):
+        raise RuntimeError("weights should be 1-d and have the same length as input")
+    heavy = _known(weights, "bincount")
+    kind_out = np.float32 if aval(weights).dtype is dtypes.float32 else np.float64
+    made = np.zeros(max(int(values.max()) + 1 if values.size else 0, minlength), kind_out)
+    np.add.at(made, values, heavy.astype(kind_out))
+    return _results([made], input)
+
+
+@op(differentiable=False)
+def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
+    """How many elements lie in each of ``bins`` equal intervals from ``min`` to ``max`` (both 0: of the elements).
+
+    Raises:
+        RuntimeError: for no bins, or ``min`` above ``max``.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.histc.html
+    """
+    if not jnp.issubdtype(input.dtype, jnp.floating):
+        kind = dtypes.SCALAR_NAMES[dtypes.of(np.dtype(input.dtype))]
+        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{kind}'")
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    if min > max:
+        raise RuntimeError("torch.histc: max must be larger than min")
+    x = jnp.ravel(input)
+    low: Any = jnp.asarray(min, x.dtype)
+    high: Any = jnp.asarray(max, x.dtype)
+    if min == max and x.size:
+        low, high = jnp.min(x), jnp.max(x)
+    if min == max:
+        low, high = jnp.where(low == high, low - 1, low), jnp.where(low == high, high + 1, high)
+    inside = (x >= low) & (x <= high)
+    place = jnp.where(inside, (x - low) * bins / (high - low), 0).astype(jnp.int64)
+    place = jnp.where(inside, jnp.minimum(place, bins - 1), bins)
+    return jnp.zeros(bins + 1, x.dtype).at[place].add(1)[:bins]
+
+
+# --- searching
+
+
+def _search(sequence: Array, values: Array, right: bool, narrow: bool) -> Array:
+    side = "right" if right else "left"
+    kind = jnp.promote_types(sequence.dtype, values.dtype)
+    sequence, values = sequence.astype(kind), values.astype(kind)
+
+    def one(s: Array, v: Array) -> Array:
+        return jnp.searchsorted(s, v, side=side)
+
+    if sequence.ndim > 1:
+        flat = jax.vmap(one)(sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1]))
+        found = flat.reshape(values.shape)
+    else:
+        found = one(sequence, values)
+    return found.astype(jnp.int32 if narrow else jnp.int64)
+
+
+_SEARCH = operator_of("searchsorted", _search, differentiable=False)
+
+
+def _as_tensor(value: Any, like: TensorBase) -> TensorBase:
+    return value if isinstance(value, TensorBase) else host_array(np.asarray(value, aval(like).np), aval(like).placement)
+
+
+@function(method=False)
+def searchsorted(
+    sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None,
+    sorter: Any = None,
+) -> Any:  # fmt: skip
+    """Where values would go into sorted sequences so that these stay sorted.
+
+    Raises:
+        RuntimeError: for another side than "left" or "right", or first dimensions that differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.searchsorted.html
+    """
+    if side not in (None, "left", "right"):
+        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
+    if side == "left" and right:
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        )
+    values = _as_tensor(input, sorted_sequence)
+    first = tuple(shape(sorted_sequence))
+    if len(first) > 1 and first[:-1] != tuple(shape(values))[:-1]:
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
+            f"and input value tensor must match, but we got boundaries tensor {list(first)} and input value tensor "
+            f"{list(shape(values))}"
+        )
+    if sorter is not None:
+        sorted_sequence = sorted_sequence.gather(-1, sorter)
+    return call(_SEARCH, (sorted_sequence, values, right or side == "right", out_int32))
+
+
+@function(method=False)
+def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+    """In which interval between sorted boundaries each value lies.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bucketize.html
+    """
+    if len(shape(boundaries)) != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({len(shape(boundaries))})")
+    return call(_SEARCH, (boundaries, _as_tensor(input, boundaries), right, out_int32))
+
+
+_IS_IN = operator_of(
+    "isin", lambda x, tests, invert: jnp.isin(x, tests, invert=invert), differentiable=False
+)
+
+
+@function(method=False)
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Any:
+    """Whether each element is among ``test_elements``. ``assume_unique`` can only make it faster.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isin.html
+    """
+    like = elements if isinstance(elements, TensorBase) else test_elements
+    return call(_IS_IN, (_as_tensor(elements, like), _as_tensor(test_elements, like), bool(invert)))
+
+
+

@@ -1,0 +1,85 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optax
+
+from .arguments import as_number, hints, non_negative
+from .optimizer import Optimizer
+from .transforms import AdamState, adam
+
+__all__ = ["Adam", "AdamW"]
+
+
+def _formula(numbers: Any, flags: Any, params: Any, grads: Any, states: Any) -> Any:
+    *hyper, count = numbers
+    largest = states[2] if len(states) > 2 else ()
+    changes, kept = adam(*hyper, **dict(flags)).update(grads, AdamState(count, states[0], states[1], largest), params)
+    return [p + c for p, c in zip(params, changes, strict=True)], list(kept[1 : 1 + len(states)])
+
+
+class Adam(Optimizer):
+    """Adam (https://arxiv.org/abs/1412.6980).
+
+    Args:
+        foreach, fused, capturable: hints for PyTorch's kernels; a step is one program here either way.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
+    """
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
+        amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
+        differentiable: bool = False, fused: bool | None = None, decoupled_weight_decay: bool = False,
+    ) -> None:  # fmt: skip
+        non_negative("learning rate", lr)
+        non_negative("epsilon value", eps)
+        for k, beta in enumerate(betas):
+            if not 0.0 <= as_number(beta) < 1.0:
+                raise ValueError(f"Invalid beta parameter at index {k}: {beta}")
+        non_negative("weight_decay value", weight_decay)
+        super().__init__(params, {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
+            **hints(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused),
+            "decoupled_weight_decay": decoupled_weight_decay,
+        })  # fmt: skip
+
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
+
+    def _flags(self, group: dict[str, Any]) -> tuple[tuple[str, bool], ...]:
+        return (
+            ("use_decay", bool(group["weight_decay"])), ("decoupled", bool(group["decoupled_weight_decay"])),
+            ("amsgrad", bool(group["amsgrad"])), ("maximize", bool(group["maximize"])),
+        )  # fmt: skip
+
+    def _numbers(self, group: dict[str, Any]) -> tuple[float, ...]:
+        beta1, beta2 = group["betas"]
+        return tuple(map(as_number, (group["lr"], beta1, beta2, group["eps"], group["weight_decay"])))
+
+    def _rule(self, group: dict[str, Any], steps: float) -> Any:
+        return _formula, self._flags(group), (*self._numbers(group), steps)
+
+    def as_optax(self) -> optax.GradientTransformation:
+        """See `Optimizer.as_optax`."""
+        group = self.param_groups[0]
+        return adam(*self._numbers(group), **dict(self._flags(group)))
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
+    """
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2,
+        amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None, capturable: bool = False,
+        differentiable: bool = False, fused: bool | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
+            differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
+        )  # fmt: skip

@@ -1,0 +1,5 @@
+"""Data loading, and PyTorch's file format."""
+
+from . import data
+
+__all__ = ["data"]
