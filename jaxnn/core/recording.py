@@ -84,11 +84,15 @@ class Node:
 
     def tensor_entries(self) -> Iterator[Entry]:
         """The tensor arguments, those inside lists too."""
-        for entry in self.recipe:
-            if entry.kind == "tensor":
-                yield entry
-            elif entry.kind == "list":
-                yield from (e for e in entry.value if e.kind == "tensor")
+        return _tensors(self.recipe)
+
+
+def _tensors(entries: tuple[Entry, ...]) -> Iterator[Entry]:
+    for entry in entries:
+        if entry.kind == "tensor":
+            yield entry
+        elif entry.kind == "list":
+            yield from _tensors(entry.value)
 
 
 class Recording:

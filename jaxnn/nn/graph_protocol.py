@@ -184,3 +184,16 @@ def _is_flax(value: Any) -> bool:
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, (jax.Array, np.ndarray, jax.ShapeDtypeStruct))
+
+
+def _tensor_leaves(t: Any) -> tuple[tuple[Any, ...], None]:
+    return (escaped_value(t),), None
+
+
+def _tensor_again(_: None, leaves: Any) -> Any:
+    (value,) = leaves
+    return tensor_of(value) if _is_array(value) else value  # trees of markers pass through JAX, too
+
+
+# Tensors go into and out of jax.jit, jax.tree.map and the like as trees of one array.
+jax.tree_util.register_pytree_node(Tensor, _tensor_leaves, _tensor_again)

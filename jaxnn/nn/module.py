@@ -269,7 +269,7 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         if isinstance(value, dataclasses.Field):  # nnx.data(...) and nnx.static(...)
             super().__setattr__(name, value)
             return
-        if in_transformation() and "_pytree__state" in self.__dict__:
+        if isinstance(value, (TensorBase, jax.Array)) and in_transformation() and "_pytree__state" in self.__dict__:
             self._check_valid_context(lambda: f"Cannot mutate '{type(self).__name__}' from different trace level")
         object.__setattr__(self, name, value)
 

@@ -9,6 +9,7 @@ import numbers
 from typing import Any
 
 from jaxnn.core import dtypes
+from jaxnn.core.config import in_transformation
 
 from . import functional as F
 from . import init
@@ -105,6 +106,8 @@ class _BatchNorm(_NormBase):
         """The normalized input; in training the running statistics take part of the batch's."""
         if input.dim() not in self._ranks:
             raise ValueError(f"expected {self._expected} input (got {input.dim()}D input)")
+        if in_transformation() and self.training and self.running_mean is not None:
+            self.running_mean._check_can_update()  # as Flax: no tracer goes to a module from outside the transformation
         factor = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -163,6 +166,8 @@ class _InstanceNorm(_NormBase):
         return self._normalized(input)
 
     def _normalized(self, input: Any) -> Any:
+        if in_transformation() and self.training and self.running_mean is not None:
+            self.running_mean._check_can_update()
         return F.instance_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias,
             self.training or not self.track_running_stats, self.momentum if self.momentum is not None else 0.0, self.eps,

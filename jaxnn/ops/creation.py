@@ -24,9 +24,17 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
     """``NAME``, ``NAME_like`` and ``Tensor.new_NAME``."""
 
     def create(
-        *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
-        requires_grad: bool = False, memory_format: Any = None, names: Any = None, **keywords: Any,
-    ) -> Any:  # fmt: skip
+        *size: Any,
+        out: Any = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        pin_memory: bool = False,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        names: Any = None,
+        **keywords: Any,
+    ) -> Any:
         named = keywords.pop("size", None)
         _no_more(name, keywords, names)
         check_layout(name, layout, pin_memory, memory_format)
@@ -34,18 +42,30 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
         return found if out is None else _into(out, found)
 
     def create_like(
-        input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-        pin_memory: bool = False, memory_format: Any = None,
-    ) -> Any:  # fmt: skip
+        input: Any,
+        *,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+    ) -> Any:
         check_layout(name + "_like", layout, pin_memory, memory_format)
         described = described_as(input, name + "_like")
         array = fill(tuple(described.shape), dtype_of(dtype, described.dtype).np)
         return made(array, like_device(input, device), requires_grad)
 
     def new(
-        self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
-        pin_memory: bool = False, **keywords: Any,
-    ) -> Any:  # fmt: skip
+        self: Any,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        layout: Any = None,
+        pin_memory: bool = False,
+        **keywords: Any,
+    ) -> Any:
         named = keywords.pop("size", None)
         _no_more("new_" + name, keywords, None)
         check_layout("new_" + name, layout, pin_memory)
@@ -125,9 +145,16 @@ def _number(name: str, value: Any) -> Any:
 
 @function(method=False)
 def full(
-    size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False, pin_memory: bool = False,
-) -> Any:  # fmt: skip
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """One value everywhere; the type follows from the value. Raises RuntimeError for a value that the type cannot hold."""
     check_layout("full", layout, pin_memory)
     if not isinstance(size, (tuple, list)):
@@ -139,9 +166,16 @@ def full(
 
 @function(method=False)
 def full_like(
-    input: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
-) -> Any:  # fmt: skip
+    input: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+) -> Any:
     """One value everywhere, in the shape and type of another tensor."""
     check_layout("full_like", layout, pin_memory, memory_format)
     described = described_as(input, "full_like")
@@ -149,8 +183,17 @@ def full_like(
     return made(array, like_device(input, device), requires_grad)
 
 
-def _new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-              layout: Any = None, pin_memory: bool = False) -> Any:  # fmt: skip
+def _new_full(
+    self: Any,
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Any:
     """One value everywhere, in this tensor's type and on its device."""
     check_layout("new_full", layout, pin_memory)
     array = filled(sizes("new_full", (size,)), _number("new_full", fill_value), dtype_of(dtype, aval(self).dtype))
@@ -177,9 +220,17 @@ def _steps_from(start: float, step: float, count: int, kind: Any) -> np.ndarray:
 
 @function(method=False)
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False,
-) -> Any:  # fmt: skip
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Any:
     """Numbers from ``start`` (0) to before ``end``. Raises RuntimeError for a step of 0 or of the wrong sign."""
     check_layout("arange", layout, pin_memory)
     if end is None:
@@ -241,9 +292,16 @@ def float_or(x: Any) -> Any:
 
 @function(method=False)
 def linspace(
-    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """``steps`` numbers from ``start`` to ``end``, evenly spaced. Raises RuntimeError for a negative count."""
     check_layout("linspace", layout)
     wanted = dtype_of(dtype)
@@ -253,9 +311,17 @@ def linspace(
 
 @function(method=False)
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False,
-) -> Any:  # fmt: skip
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """``base`` to the power of evenly spaced exponents."""
     check_layout("logspace", layout)
     wanted = dtype_of(dtype)
@@ -266,9 +332,15 @@ def logspace(
 
 @function(method=False)
 def eye(
-    n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    n: int,
+    m: int | None = None,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """Ones on the diagonal, (n, m). Raises RuntimeError for negative sizes."""
     check_layout("eye", layout)
     m = n if m is None else m

@@ -23,8 +23,10 @@ from .return_types import return_type
 
 def _need_elements(name: str, input: Array) -> None:
     if input.size == 0:
-        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
-                           "dim with the 'dim' argument.")  # fmt: skip
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+            "dim with the 'dim' argument."
+        )
 
 
 def _need_size(name: str, input: Array, axis: int) -> None:
@@ -82,8 +84,22 @@ def _extreme(
     return function(public, name=name)
 
 
-max = _extreme("max", jnp.max, lax.argmax, maximum, "Max", "The largest element; with ``dim`` values and first indices; or `maximum`.")  # fmt: skip
-min = _extreme("min", jnp.min, lax.argmin, minimum, "Min", "The smallest element; with ``dim`` values and first indices; or `minimum`.")  # fmt: skip
+max = _extreme(
+    "max",
+    jnp.max,
+    lax.argmax,
+    maximum,
+    "Max",
+    "The largest element; with ``dim`` values and first indices; or `maximum`.",
+)
+min = _extreme(
+    "min",
+    jnp.min,
+    lax.argmin,
+    minimum,
+    "Min",
+    "The smallest element; with ``dim`` values and first indices; or `minimum`.",
+)
 
 
 def _check_axes(name: str, input: Array, axes: tuple[int, ...]) -> None:

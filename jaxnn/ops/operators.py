@@ -48,30 +48,46 @@ def _in_place(name: str, f: Callable[..., Any]) -> None:
 
 
 for _name, _f in {
-    "add": pointwise._add, "sub": pointwise._sub, "mul": pointwise.mul, "truediv": pointwise.true_divide,
-    "floordiv": pointwise.floor_divide, "mod": pointwise.remainder, "pow": pointwise.pow,
-    "and": comparison.bitwise_and, "or": comparison.bitwise_or, "xor": comparison.bitwise_xor,
-    "lshift": comparison.bitwise_left_shift, "rshift": comparison.bitwise_right_shift,
-}.items():  # fmt: skip
+    "add": pointwise._add,
+    "sub": pointwise._sub,
+    "mul": pointwise.mul,
+    "truediv": pointwise.true_divide,
+    "floordiv": pointwise.floor_divide,
+    "mod": pointwise.remainder,
+    "pow": pointwise.pow,
+    "and": comparison.bitwise_and,
+    "or": comparison.bitwise_or,
+    "xor": comparison.bitwise_xor,
+    "lshift": comparison.bitwise_left_shift,
+    "rshift": comparison.bitwise_right_shift,
+}.items():
     _binary(_name, _f)
     _in_place(_name, _f)
 
 for _name, _f in {
-    "eq": comparison.eq, "ne": comparison.ne, "lt": comparison.lt, "le": comparison.le, "gt": comparison.gt,
+    "eq": comparison.eq,
+    "ne": comparison.ne,
+    "lt": comparison.lt,
+    "le": comparison.le,
+    "gt": comparison.gt,
     "ge": comparison.ge,
-}.items():  # fmt: skip
+}.items():
     _binary(_name, _f)
 
 for _name, _f in {
-    "add": pointwise._add, "mul": pointwise.mul, "sub": pointwise.rsub,
+    "add": pointwise._add,
+    "mul": pointwise.mul,
+    "sub": pointwise.rsub,
     "truediv": lambda x, other: pointwise.mul(unary.reciprocal(x), other),
     "floordiv": lambda x, other: pointwise.floor_divide(_number(other), x),
     "mod": lambda x, other: pointwise.remainder(_number(other), x),
     "pow": lambda x, other: pointwise.pow(other, x),
-    "and": comparison.bitwise_and, "or": comparison.bitwise_or, "xor": comparison.bitwise_xor,
+    "and": comparison.bitwise_and,
+    "or": comparison.bitwise_or,
+    "xor": comparison.bitwise_xor,
     "lshift": lambda x, other: comparison.bitwise_left_shift(_number(other), x),
     "rshift": lambda x, other: comparison.bitwise_right_shift(_number(other), x),
-}.items():  # fmt: skip
+}.items():
     _reflected(_name, _f)
 
 
@@ -97,9 +113,49 @@ METHODS["__rdiv__"] = METHODS["__rtruediv__"]
 
 # PyTorch's module has the in-place forms of these too: ``torch.relu_(x)``.
 for _name in (
-    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "clamp", "clamp_max", "clamp_min", "cos", "cosh", "deg2rad",
-    "erf", "erfc", "exp", "exp2", "expm1", "floor", "frac", "ldexp", "log", "log10", "log1p", "log2", "logit", "nan_to_num", "neg",
-    "rad2deg", "reciprocal", "relu", "round", "rsqrt", "sigmoid", "sin", "sinc", "sinh", "sqrt", "square", "tan", "tanh", "trunc",
+    "abs",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "ceil",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "frac",
+    "ldexp",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logit",
+    "nan_to_num",
+    "neg",
+    "rad2deg",
+    "reciprocal",
+    "relu",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sin",
+    "sinc",
+    "sinh",
+    "sqrt",
+    "square",
+    "tan",
+    "tanh",
+    "trunc",
     "xlogy",
-):  # fmt: skip
+):
     FUNCTIONS[_name + "_"] = METHODS[_name + "_"]

@@ -34,8 +34,10 @@ def stream(generator: Any, name: str) -> Generator:
         be made once and kept in the compiled program.
     """
     if in_transformation():
-        raise RuntimeError(f"{name}() draws on the host, which a JAX transformation would do once and repeat for ever: draw "
-                           "before it and pass the tensor, or use jax.random inside")  # fmt: skip
+        raise RuntimeError(
+            f"{name}() draws on the host, which a JAX transformation would do once and repeat for ever: draw "
+            "before it and pass the tensor, or use jax.random inside"
+        )
     if generator is None:
         return streams.default_generator
     if not isinstance(generator, Generator):
@@ -47,18 +49,31 @@ def stream(generator: Any, name: str) -> Generator:
 
 
 def _drawn(
-    name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.ndarray], shape: tuple[int, ...], generator: Any,
-    wanted: dtypes.dtype, device: Any, requires_grad: bool, out: Any = None,
-) -> Any:  # fmt: skip
+    name: str,
+    draw: Callable[[Generator, tuple[int, ...], Any], np.ndarray],
+    shape: tuple[int, ...],
+    generator: Any,
+    wanted: dtypes.dtype,
+    device: Any,
+    requires_grad: bool,
+    out: Any = None,
+) -> Any:
     found = made(draw(stream(generator, name), shape, wanted.np), device, requires_grad)
     return found if out is None else _into(out, found)
 
 
 def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.ndarray], doc: str) -> None:
     def create(
-        *size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-        requires_grad: bool = False, pin_memory: bool = False, **keywords: Any,
-    ) -> Any:  # fmt: skip
+        *size: Any,
+        generator: Any = None,
+        out: Any = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        **keywords: Any,
+    ) -> Any:
         named = keywords.pop("size", None)
         if keywords:
             raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
@@ -66,13 +81,27 @@ def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.nda
         return _drawn(name, draw, sizes(name, size, named), generator, dtype_of(dtype), device, requires_grad, out)
 
     def create_like(
-        input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-        pin_memory: bool = False, memory_format: Any = None, generator: Any = None,
-    ) -> Any:  # fmt: skip
+        input: Any,
+        *,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+        generator: Any = None,
+    ) -> Any:
         check_layout(name + "_like", layout, pin_memory, memory_format)
         described = described_as(input, name + "_like")
-        return _drawn(name, draw, tuple(described.shape), generator, dtype_of(dtype, described.dtype),
-                      like_device(input, device), requires_grad)  # fmt: skip
+        return _drawn(
+            name,
+            draw,
+            tuple(described.shape),
+            generator,
+            dtype_of(dtype, described.dtype),
+            like_device(input, device),
+            requires_grad,
+        )
 
     for f, public in ((create, name), (create_like, name + "_like")):
         f.__name__ = f.__qualname__ = public
@@ -108,8 +137,17 @@ def _integer(name: str, value: Any) -> int:
 
 
 @function(method=False)
-def randint(*args: Any, generator: Any = None, out: Any = None, dtype: Any = dtypes.int64, layout: Any = None, device: Any = None,
-            requires_grad: bool = False, pin_memory: bool = False, **options: Any) -> Any:  # fmt: skip
+def randint(
+    *args: Any,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = dtypes.int64,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    **options: Any,
+) -> Any:
     """``randint(low=0, high, size)``: integers of [low, high). Raises RuntimeError for an empty range."""
     check_layout("randint", layout, pin_memory)
     low, high, size = _range("randint", args, options)
@@ -117,28 +155,68 @@ def randint(*args: Any, generator: Any = None, out: Any = None, dtype: Any = dty
         raise TypeError(f"randint() got an unexpected keyword argument '{next(iter(options))}'")
     if size is None:
         raise TypeError('randint() missing 1 required positional arguments: "size"')
-    return _drawn("randint", lambda g, shape, t: g.randint(low, high, shape, t), sizes("randint", (tuple(size),)), generator,
-                  dtype_of(dtype, dtypes.int64), device, requires_grad, out)  # fmt: skip
+    return _drawn(
+        "randint",
+        lambda g, shape, t: g.randint(low, high, shape, t),
+        sizes("randint", (tuple(size),)),
+        generator,
+        dtype_of(dtype, dtypes.int64),
+        device,
+        requires_grad,
+        out,
+    )
 
 
 @function(method=False)
-def randint_like(input: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
-                 memory_format: Any = None, **options: Any) -> Any:  # fmt: skip
+def randint_like(
+    input: Any,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    memory_format: Any = None,
+    **options: Any,
+) -> Any:
     """``randint_like(input, low=0, high)``: integers of [low, high) in the shape and type of another tensor."""
     check_layout("randint_like", layout, False, memory_format)
     described = described_as(input, "randint_like")
     low, high, _ = _range("randint_like", args, options)
-    return _drawn("randint_like", lambda g, shape, t: g.randint(low, high, shape, t), tuple(described.shape), None,
-                  dtype_of(dtype, described.dtype), like_device(input, device), requires_grad)  # fmt: skip
+    return _drawn(
+        "randint_like",
+        lambda g, shape, t: g.randint(low, high, shape, t),
+        tuple(described.shape),
+        None,
+        dtype_of(dtype, described.dtype),
+        like_device(input, device),
+        requires_grad,
+    )
 
 
 @function(method=False)
-def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: Any = dtypes.int64, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def randperm(
+    n: int,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = dtypes.int64,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """A permutation of 0 to n - 1."""
     check_layout("randperm", layout, pin_memory)
-    return _drawn("randperm", lambda g, _, t: g.randperm(n, t), (n,), generator, dtype_of(dtype, dtypes.int64), device,
-                  requires_grad, out)  # fmt: skip
+    return _drawn(
+        "randperm",
+        lambda g, _, t: g.randperm(n, t),
+        (n,),
+        generator,
+        dtype_of(dtype, dtypes.int64),
+        device,
+        requires_grad,
+        out,
+    )
 
 
 def _array(t: Any) -> Any:
@@ -146,16 +224,35 @@ def _array(t: Any) -> Any:
 
 
 @function(method=False)
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: Any = None,
-           device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:  # fmt: skip
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Any:
     """Normal numbers with tensors of means or deviations, or of one mean and deviation and a ``size``."""
     check_layout("normal", layout, pin_memory)
     tensors = [x for x in (mean, std) if isinstance(x, TensorBase)]
     if not tensors:
         if size is None:
             raise TypeError("normal() received an invalid combination of arguments: size is missing")
-        return _drawn("normal", lambda g, shape, t: g.normal(shape, mean, std, t), sizes("normal", (tuple(size),)), generator,
-                      dtype_of(dtype), device, requires_grad, out)  # fmt: skip
+        return _drawn(
+            "normal",
+            lambda g, shape, t: g.normal(shape, mean, std, t),
+            sizes("normal", (tuple(size),)),
+            generator,
+            dtype_of(dtype),
+            device,
+            requires_grad,
+            out,
+        )
     found = made(stream(generator, "normal").normal(None, _array(mean), _array(std)), like_device(tensors[0], device))
     return found if out is None else _into(out, found)
 
