@@ -2,8 +2,8 @@
 
     parity(lambda torch, x, y: x + y, X, Y)
 
-Inputs are numpy arrays (tensors in the function, floating ones with gradients) or anything else (passed as it is). Compared:
-values, types, shapes, requires_grad, the names of grad_fn, printed text, gradients, and the type of an error.
+Inputs are numpy arrays (tensors in the function, floating ones with gradients) or anything else, passed as it is.
+Compared: values, types, shapes, requires_grad, the names of grad_fn, printed text, gradients, and the type of an error.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ def tensors(module: Any, inputs: tuple[Any, ...], grad: bool) -> list[Any]:
     made = []
     for x in inputs:
         if isinstance(x, np.ndarray):
-            t = module.tensor(x.tolist(), dtype=getattr(module, x.dtype.name)).reshape(x.shape) if x.dtype.name == "bfloat16" \
-                else module.from_numpy(x.copy())  # fmt: skip
+            if x.dtype.name == "bfloat16":
+                t = module.tensor(x.tolist(), dtype=module.bfloat16).reshape(x.shape)
+            else:
+                t = module.from_numpy(x.copy())
             made.append(t.requires_grad_() if grad and x.dtype.kind in "fcV" else t)
         else:
             made.append(x)

@@ -19,7 +19,7 @@ from . import immediate
 from .config import in_transformation, state
 from .engine import LOCK, Number, _at, materialised, open_recording, record
 from .grad_mode import _Mode, enable_grad, no_grad
-from .handle import Aval, Buffer, Cell, Freed, Leaf, Storage, Tensor, TensorBase, alias, aval, aval_of, wrap
+from .handle import Aval, Buffer, Cell, Freed, Leaf, Storage, Tensor, TensorBase, Unwalkable, alias, aval, aval_of, is_direct, wrap
 from .immediate import EagerNode
 from .inplace import _Kernel, put_through
 from .program import (
@@ -69,6 +69,9 @@ class _Pass:
             sources = {k[0] for k in self.held if type(k) is tuple}
             if not sources:
                 break
+            for source in sources:
+                if type(source) is Unwalkable:
+                    raise NotImplementedError(source.node)
             if any(type(s) is Freed for s in sources):
                 raise RuntimeError(_TWICE)
             source = max(sources, key=_order)
@@ -506,6 +509,8 @@ def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, wante
 
 def _view_key(t: TensorBase) -> Any:
     """The gradient source of a view: the recorded reading of it, not its base."""
+    if is_direct(t):
+        return _key(t._cell)
     with enable_grad():
         plain = materialised(t) if not in_transformation() else immediate.run(_COPY, (t,))
     return _key(plain._cell)

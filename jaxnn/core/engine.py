@@ -22,7 +22,7 @@ from .cutting import (
     seal,
 )  # fmt: skip
 from .device import device_of
-from .handle import Aval, Buffer, Cell, Failure, Storage, Tensor, TensorBase, View, aval_of, wrap
+from .handle import Aval, Buffer, Cell, Failure, Storage, Tensor, TensorBase, View, aval_of, is_direct, wrap
 from .recording import FREED, Entry, Node, Recording, count_growth, infer, user_line
 from .size import Size
 
@@ -69,25 +69,52 @@ def _source(rec: Recording, cell: Any) -> int | None:
     return rec.grad_slot(source, cell.source_idx)
 
 
-def _read_view(rec: Recording, t: TensorBase, append: Any) -> int:
-    """The reference of a view's value: its steps are recorded again if its storage was written to or cut since."""
+def _is_read(rec: Recording, t: TensorBase) -> bool:
+    """Whether the last reading of a view still stands: in this recording, of this value, with this gradient source."""
+    view = t._view
+    if view.rec is not rec or view.version != t._storage.version:
+        return False
+    return not state.grad_enabled or view.tracked is (t._cell.source is not None and not is_direct(t))
+
+
+def _read_view(t: TensorBase) -> None:
+    """Record a view's steps on what its storage holds now."""
     view, s = t._view, t._storage
-    grad_on = state.grad_enabled
-    if (
-        view.rec is not rec
-        or view.version != s.version
-        or (grad_on and view.tracked is not (t._cell.source is not None))
-    ):
-        current = wrap(s)
-        current._cell = t._cell
-        for op, statics in view.steps:
-            made = _record(op, (current, *statics))
-            ref, tracked = made._view.idx, made._view.tracked
-            # The next step reads this one's result as a plain value, not through the storage.
-            current = _at(rec, ref, made._view.aval, tracked)
-        view.rec, view.idx, view.version, view.tracked = rec, ref, s.version, tracked
-    append(view.idx)
-    return view.idx
+    current = wrap(s)
+    current._cell = Cell() if is_direct(t) else t._cell
+    for op, statics in view.steps:
+        rec, child = _advance(op, (current, *statics))
+        # The next step reads this one's result as a plain value, not through the storage.
+        current = _at(rec, child.start, child.avals[0], child.tracked[0])
+    view.rec, view.idx, view.version, view.tracked = rec, child.start, s.version, child.tracked[0]
+
+
+def _read_views(args: tuple[Any, ...]) -> None:
+    """Read every view among an operator's arguments; a cut in between makes the earlier readings void, so look again."""
+    found = [t for t in _tensors_in(args) if t._view is not None]
+    for _ in range(3):
+        for t in found:
+            if not _is_read(state.recording, t):
+                _read_view(t)
+        if all(t._view.rec is state.recording for t in found):
+            return
+
+
+def _tensors_in(args: tuple[Any, ...]) -> Iterator[TensorBase]:
+    for a in args:
+        if isinstance(a, TensorBase):
+            yield a
+        elif type(a) is tuple:
+            yield from _tensors_in(a)
+
+
+def _view_source(rec: Recording, t: TensorBase) -> int | None:
+    """The gradient source of a view that has just been read."""
+    if t._cell.source is None:
+        return None
+    if is_direct(t):
+        return _source(rec, t._cell)
+    return t._view.idx if t._view.tracked else None
 
 
 def _at(rec: Recording, place: int, aval: Aval, tracked: bool) -> Tensor:
@@ -109,7 +136,11 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
         return made
 
 
-def _advance(op: Any, args: tuple[Any, ...]) -> tuple[Recording, Node]:
+class _Unread(Exception):
+    """An operand is a view whose steps are not in the recording."""
+
+
+def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[Recording, Node]:
     """Record an operator; the recording and its new node."""
     thread = state
     rec = thread.recording
@@ -129,9 +160,9 @@ def _advance(op: Any, args: tuple[Any, ...]) -> tuple[Recording, Node]:
                     if sizes is None:
                         sizes = rec.sizes()
                     if a._view is not None:
-                        _read_view(rec, a, append)
-                        if thread.recording is not rec:  # reading the view cut: everything before it is concrete now
-                            return _advance(op, args)
+                        if not (views_read or _is_read(rec, a)):
+                            raise _Unread
+                        append(a._view.idx)
                     else:
                         _leaf(rec, s, append)
                 if grad_on:
@@ -140,7 +171,7 @@ def _advance(op: Any, args: tuple[Any, ...]) -> tuple[Recording, Node]:
                     if source is None:
                         append(None)
                     elif a._view is not None:
-                        append(a._view.idx if a._view.tracked else None)
+                        append(_view_source(rec, a))
                     elif source is rec:
                         append(cell.source_idx)
                     else:
@@ -154,9 +185,7 @@ def _advance(op: Any, args: tuple[Any, ...]) -> tuple[Recording, Node]:
                 if kind is tuple and op.lists:
                     if sizes is None:
                         sizes = rec.sizes()
-                    _key_of_tuple(rec, a, append, grad_on)
-                    if thread.recording is not rec:
-                        return _advance(op, args)
+                    _key_of_tuple(rec, a, append, grad_on, views_read)
                 elif kind is Number:
                     if sizes is None:
                         sizes = rec.sizes()
@@ -169,6 +198,10 @@ def _advance(op: Any, args: tuple[Any, ...]) -> tuple[Recording, Node]:
         child = rec.node.children.get(edge)
         if child is None:
             child = _grow(rec, op, args, edge)
+    except _Unread:
+        rec.rollback(sizes)
+        _read_views(args)
+        return _advance(op, args, views_read=True)
     except BaseException:
         if sizes is not None and not rec.closed:
             rec.rollback(sizes)
@@ -179,7 +212,7 @@ def _advance(op: Any, args: tuple[Any, ...]) -> tuple[Recording, Node]:
             if sizes is not None:  # what this operator brought belongs to the next recording
                 rec.rollback(sizes)
             flush(rec, cause)
-            return _advance(op, args)
+            return _advance(op, args)  # which reads its views again
     rec.node = child
     return rec, child
 
@@ -235,7 +268,7 @@ def _number(rec: Recording, value: Any) -> int:
     return len(packed) - 1
 
 
-def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on: bool) -> None:
+def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on: bool, views_read: bool) -> None:
     append(tuple)
     append(len(values))
     for a in values:
@@ -243,8 +276,10 @@ def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on:
             append(TensorBase)
             s = a._storage
             if a._view is not None:
-                _read_view(rec, a, append)
-                append(a._view.idx if grad_on and a._view.tracked else None)
+                if not (views_read or _is_read(rec, a)):
+                    raise _Unread
+                append(a._view.idx)
+                append(_view_source(rec, a) if grad_on else None)
                 continue
             if s.rec is rec:
                 append(s.idx)
@@ -256,7 +291,7 @@ def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on:
                     _leaf(rec, s, append)
             append(_source(rec, a._cell) if grad_on else None)
         elif type(a) is tuple:
-            _key_of_tuple(rec, a, append, grad_on)
+            _key_of_tuple(rec, a, append, grad_on, views_read)
         elif type(a) is Number:
             append(_number(rec, a.value))
             append(a.type)
@@ -347,7 +382,10 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
     view = View((*steps, (op, args[1:])), child.avals[0], base._storage.version)
     view.rec, view.idx, view.version, view.tracked = rec, child.start, base._storage.version, child.tracked[0]
     cell = base._cell
-    if cell.source is not None and not view.tracked:
+    if view.tracked and is_direct(base):
+        cell = Cell(rec, child.start, direct=True)
+        rec.cells.append(_ref(cell))
+    elif cell.source is not None and not view.tracked:
         cell = Cell()
     made = _new(Tensor)
     made._storage = base._storage
@@ -451,11 +489,8 @@ def materialised(t: TensorBase) -> Tensor:
     if rec is not state.recording:
         flush(rec, "value used by another thread or device")
         rec = open_recording(t._storage.aval.placement)
-    key: list[Any] = []
-    _read_view(rec, t, key.append)
+    _read_views((t,))
     rec = state.recording
-    if t._view.rec is not rec:
-        _read_view(rec, t, key.append)
     return _at(rec, t._view.idx, t._view.aval, t._view.tracked and state.grad_enabled)
 
 

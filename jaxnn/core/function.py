@@ -135,10 +135,10 @@ class Function:
             if not carries or any(t is f for f in ctx._fixed):
                 results.append(t)
             elif any(t is d for d in ctx._dirty):
-                t._cell.source, t._cell.source_idx = node, k
+                t._cell = Cell(node, k, direct=True)
                 results.append(t)
             else:
-                results.append(alias(t, Cell(node, k)))
+                results.append(alias(t, Cell(node, k, direct=True)))
         return tuple(results) if isinstance(made, tuple) else results[0]
 
 

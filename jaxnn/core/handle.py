@@ -82,17 +82,21 @@ class Cell:
     """Where gradients of a tensor go.
 
     ``source`` is None (nowhere), a `Leaf`, a recording (with ``source_idx`` the place in it), an eager node, or a `Freed`.
+    It belongs to the whole storage's value; for a tensor that is a view and has a source of its own, ``direct`` is set.
     """
 
-    __slots__ = ("__weakref__", "source", "source_idx")
+    __slots__ = ("__weakref__", "direct", "source", "source_idx")
 
-    def __init__(self, source: Any = None, source_idx: int = 0) -> None:
+    def __init__(self, source: Any = None, source_idx: int = 0, direct: bool = False) -> None:
         self.source = source
         self.source_idx = source_idx
+        self.direct = direct
 
 
 class Storage:
     """The memory that tensors share: a concrete buffer, or place ``idx`` of the recording ``rec``."""
+
+    direct = False  # as a gradient cell: see `Cell`
 
     __slots__ = ("__weakref__", "aval", "buf", "idx", "rec", "source", "source_idx", "version")
 
@@ -129,6 +133,12 @@ class Freed:
 
     def __init__(self, node: Any) -> None:
         self.node = node
+
+
+class Unwalkable(Freed):
+    """The source of tensors whose gradient can't be had; ``node`` is the reason."""
+
+    __slots__ = ()
 
 
 class View:
@@ -206,6 +216,12 @@ def alias(like: TensorBase, cell: Any) -> Tensor:
     made._view = like._view
     made._grad = made._extra = None
     return made
+
+
+def is_direct(t: TensorBase) -> bool:
+    """Whether the gradient source of a view belongs to the view itself, not to its storage's whole value."""
+    cell = t._cell
+    return cell.direct or (type(cell.source) is Leaf and cell.source.tensor() is t)
 
 
 def aval(t: TensorBase) -> Aval:

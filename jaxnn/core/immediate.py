@@ -113,10 +113,16 @@ def _with_tensors(args: tuple[Any, ...], replaced: Any, lists: bool) -> tuple[An
 
 def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:
     base = args[0]
-    made = alias(base, base._cell)
     with x64(True):
         described = aval_of(tuple(value.shape), np.dtype(value.dtype), aval(base).placement)
-    made._view = View((*(() if base._view is None else base._view.steps), (op, args[1:])), described, base._storage.version)
-    if base._cell.source is not None and not tracked:
-        made._cell = Cell()
+    cell = base._cell
+    if tracked:  # the reading is a node of its own: nothing is recorded that could be read again
+        seen = frozen(base)
+        node = EagerNode(op, (seen, *args[1:]), (seen,), (described,))
+        cell = Cell(node, 0, direct=True)
+    elif cell.source is not None:
+        cell = Cell()
+    made = alias(base, cell)
+    steps = () if base._view is None else base._view.steps
+    made._view = View((*steps, (op, args[1:])), described, base._storage.version)
     return made

@@ -11,7 +11,7 @@ import numpy as np
 from . import dtypes, immediate
 from .config import in_transformation, state
 from .engine import LOCK, overwrite, record, value_of
-from .handle import Buffer, Leaf, TensorBase, aval, wrap
+from .handle import Buffer, Cell, Leaf, TensorBase, Unwalkable, aval, is_direct, wrap
 
 __all__ = ["check_writable", "put_through", "write_back"]
 
@@ -102,7 +102,7 @@ def put_through(target: TensorBase, result: TensorBase) -> None:
             result = call(_CAST, (result, aval(target).dtype))
         if target._view is not None:
             base = wrap(s)
-            base._cell = cell
+            base._cell = Cell() if is_direct(target) else cell
             for op, _ in target._view.steps:
                 if op.view is not None and getattr(op.view, "refused", None):
                     raise RuntimeError(op.view.refused)
@@ -115,8 +115,13 @@ def put_through(target: TensorBase, result: TensorBase) -> None:
             s.version += 1
         else:
             overwrite(s, made.rec, made.idx, made.aval)
-        if state.grad_enabled:
+        if state.grad_enabled and target._view is not None and in_transformation() and is_direct(target):
+            reason = "backward() through an in-place write to a view, inside a JAX transformation: take the gradient with nnx.grad"
+            cell.source, s.source = Unwalkable(reason), Unwalkable(reason)
+        elif state.grad_enabled:
             cell.source, cell.source_idx = made.source, made.source_idx
+            if cell is not s:
+                cell.direct = False
             if cell is not s and made.rec is not None and made.source is made.rec:
                 made.rec.cells.append(weakref.ref(cell))
 

@@ -14,7 +14,7 @@ from . import autograd, dtypes, printing
 from .config import in_transformation, x64
 from .device import device_of
 from .engine import LOCK, escaped_value, materialised, value_of
-from .handle import Buffer, Cell, Freed, Leaf, Storage, TensorBase, View, alias, aval, aval_of, wrap
+from .handle import Buffer, Cell, Freed, Leaf, Storage, TensorBase, View, alias, aval, aval_of, is_direct, wrap
 from .immediate import tensor_of
 from .recording import Recording
 from .registry import METHODS
@@ -252,7 +252,7 @@ class _Methods:
                 self._extra = {}
             hooks = self._extra.setdefault("hooks", {})
         else:
-            if self._view is not None:
+            if self._view is not None and not is_direct(self):
                 with LOCK:
                     plain = materialised(self)
                 self._storage, self._cell, self._view = plain._storage, plain._cell, None

@@ -29,6 +29,9 @@ def _position(index: Any, length: int) -> int:
 class _Numbered(Module):
     """Submodules named '0', '1', ... (or, in a Sequential, as they were given)."""
 
+    __getitem__: Any
+    __delitem__: Any
+
     def _replace(self, children: Iterable[Any]) -> None:
         self._modules = {str(k): child for k, child in enumerate(children)}
 
@@ -281,7 +284,7 @@ def _pairs(given: Any, what: str) -> Iterator[tuple[Any, Any]]:
     for k, pair in enumerate(given):
         if not isinstance(pair, Iterable):
             raise TypeError(f"{what} update sequence element #{k} should be Iterable; is{type(pair).__name__}")
-        pair = list(pair)  # type: ignore[call-overload]
+        pair = list(pair)
         if len(pair) != 2:
             raise ValueError(f"{what} update sequence element #{k} has length {len(pair)}; 2 is required")
         yield pair[0], pair[1]
@@ -292,7 +295,8 @@ def _as_parameter(value: Any) -> Any:
 
 
 def _entry_text(key: Any, value: Any, kind_of: Any) -> str:
-    if not isinstance(value, TensorBase):
+    is_tensor = isinstance(value, TensorBase)
+    if not is_tensor:
         return f"({key}): Object of type: {type(value).__name__}"
     where = "" if value.device.type == "cpu" else f" (GPU {value.device.index or 0})"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
@@ -375,7 +379,8 @@ class ParameterDict(Module):
     def _attribute(key: Any) -> str:
         if not isinstance(key, str):
             raise TypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key).__name__}')."
+                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is "
+                f"'{type(key).__name__}')."
                 " Open an issue on github if you need non-string keys."
             )
         return key

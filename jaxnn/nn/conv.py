@@ -88,14 +88,16 @@ class _ConvNd(_ConvBase):
     """Shape: (N, in_channels, *sizes) or (in_channels, *sizes) -> the same with out_channels."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+        dilation: Any = 1,
         groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         n = self._dims
         self._configure(
             in_channels, out_channels, repeated(kernel_size, n), repeated(stride, n),
-            padding if isinstance(padding, str) else repeated(padding, n), repeated(dilation, n), (0,) * n, groups, bias,
+            padding if isinstance(padding, str) else repeated(padding, n), repeated(dilation, n), (0,) * n, groups,
+            bias,
             padding_mode, device, dtype,
         )  # fmt: skip
 
@@ -176,7 +178,8 @@ class _ConvTransposeNd(_ConvBase):
         most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]
         if any(not low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)):
             raise ValueError(
-                f"requested an output size of {tuple(wanted)}, but valid sizes range from {least} to {most} (for an input of "
+                f"requested an output size of {tuple(wanted)}, but valid sizes range from {least} to {most} (for an "
+                f"input of "
                 f"{sizes})"
             )
         return tuple(size - low for size, low in zip(wanted, least, strict=True))

@@ -36,8 +36,14 @@ def _parsed(
 class ConversionMethods:
     """The part of `Module` that converts all its parameters and buffers."""
 
+    _parameters: Any
+    _buffers: Any
+    children: Any
+
     def _apply(self: _Self, fn: Callable[[Any], Any], recurse: bool = True) -> _Self:
-        """Replace every tensor by ``fn`` of it: parameters stay the same objects, buffers only where nothing changed."""
+        """Replace every tensor by ``fn`` of it: parameters stay the same objects, buffers only where nothing
+        changed.
+        """
         if recurse:
             for child in self.children():
                 child._apply(fn)
@@ -78,9 +84,12 @@ class ConversionMethods:
                 )
             if dtype.is_complex:
                 warnings.warn(
-                    "Complex modules are a new feature under active development whose design may change, and some modules "
-                    "might not work as expected when using complex tensors as parameters or buffers. Please file an issue at "
-                    "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml if a complex module does not "
+                    "Complex modules are a new feature under active development whose design may change, and some "
+                    "modules "
+                    "might not work as expected when using complex tensors as parameters or buffers. Please file an "
+                    "issue at "
+                    "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml if a complex module does "
+                    "not "
                     "work as expected.", stacklevel=2,
                 )  # fmt: skip
 

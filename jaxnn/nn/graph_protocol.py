@@ -102,6 +102,8 @@ class StaticBox:
 class GraphProtocol:
     """The overrides of `nnx.Module`'s graph protocol."""
 
+    _pytree__nodes: Any
+
     def _graph_node_flatten(self) -> tuple[list[tuple[str, Any]], Any]:
         data: list[tuple[str, Any]] = []
         rest: dict[str, Any] = {}
@@ -125,7 +127,7 @@ class GraphProtocol:
             else:
                 rest[name] = value
         before = vars(self).get("_box") if in_transformation() else None
-        counters = getattr(vars(self).get("_box"), "counters", frozenset())
+        counters: frozenset[str] = getattr(vars(self).get("_box"), "counters", frozenset())
         box = StaticBox(rest, frozenset(tensors), counters, before)
         data.append((_BOX, graphlib.StaticElem(box)))
         data.sort(key=lambda item: item[0])
@@ -154,11 +156,9 @@ class GraphProtocol:
 
     def _graph_node_clear(self) -> None:
         own = vars(self)
-        box = own.get("_box")
-        counted = {name: own[name] for name, v in own.items() if type(v) in (int, float)}
+        numbers = {name: value for name, value in own.items() if type(value) in (int, float)}
         own.clear()
-        if counted and (box is not None or True):
-            own["_counted"] = counted
+        own["_counted"] = numbers  # what counters go on from, see `_graph_node_init`
 
     def _graph_node_set_key(self, key: str, value: Any) -> None:
         if key == _BOX:

@@ -194,7 +194,9 @@ class HookMethods:
         return self._hook_tables().add("backward_pre", hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Call ``hook(module, grad_input, grad_output)`` in the backward pass; what it returns replaces ``grad_input``."""
+        """Call ``hook(module, grad_input, grad_output)`` in the backward pass; what it returns replaces
+        ``grad_input``.
+        """
         _one_kind(self._hook_tables(), True, "on a single Module")
         return self._hook_tables().add("backward", hook, prepend)
 
@@ -291,7 +293,8 @@ class _HookedCall:
         if backward is not None:
             if not isinstance(self.result, (TensorBase, tuple)):
                 warnings.warn(
-                    "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but received "
+                    "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but "
+                    "received "
                     f"{type(self.result)}", stacklevel=4,
                 )  # fmt: skip
             self.result = backward.on_outputs(self.result)
@@ -337,7 +340,9 @@ _IDENTITY = Op("backward_hook", lambda tensors: tuple(tensors), grad_name="Backw
 
 
 class _BackwardHooks:
-    """Backward hooks around one call: every differentiable input and output goes through a node that tells its gradient."""
+    """Backward hooks around one call: every differentiable input and output goes through a node that tells its
+    gradient.
+    """
 
     def __init__(self, module: Any, hooks: list[Any], pre_hooks: list[Any]) -> None:
         self.module, self.hooks, self.pre_hooks = module, hooks, pre_hooks
@@ -353,11 +358,11 @@ class _BackwardHooks:
         if not places:
             return values, places
         passed = call(_IDENTITY, (tuple(values[k] for k in places),))
-        values = list(values)  # type: ignore[assignment]
+        changed = list(values)
         for k, t in zip(places, passed, strict=True):
-            values[k] = t  # type: ignore[index]
+            changed[k] = t
             t.register_hook(lambda ct, k=k: hook(k, ct))
-        return tuple(values), places
+        return tuple(changed), places
 
     def on_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments for forward."""

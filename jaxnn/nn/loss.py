@@ -139,7 +139,8 @@ class NLLLoss(_WeightedLoss):
     """The negative log-probability of the right class. Shape: (N, C, *), (N, *) of class numbers."""
 
     def __init__(
-        self, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
+        self, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:  # fmt: skip
         super().__init__(weight, size_average, reduce, reduction)
@@ -154,7 +155,8 @@ class CrossEntropyLoss(_WeightedLoss):
     """`NLLLoss` of the log-softmax. Shape: (N, C, *), (N, *) of class numbers or (N, C, *) of probabilities."""
 
     def __init__(
-        self, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
+        self, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean", label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(weight, size_average, reduce, reduction)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
@@ -19,9 +19,10 @@ from flax import nnx
 from flax.nnx.pytreelib import PytreeState
 
 from jaxnn.core.config import in_transformation, state
+from jaxnn.core.device import device_of
 from jaxnn.core.dtypes import SCALAR_NAMES
 from jaxnn.core.engine import cut, escaped_value
-from jaxnn.core.handle import Tensor, TensorBase
+from jaxnn.core.handle import Tensor, TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 
 from .conversion import ConversionMethods
@@ -39,8 +40,9 @@ _Self = TypeVar("_Self", bound="Module")
 def typename(value: Any) -> str:
     """A type as PyTorch's messages name it."""
     if isinstance(value, TensorBase):
-        where = "cuda." if value.device.type == "cuda" else ""
-        return f"torch.{where}{SCALAR_NAMES[value.dtype]}Tensor"
+        described = aval(value)
+        where = "cuda." if device_of(described.placement).type == "cuda" else ""
+        return f"torch.{where}{SCALAR_NAMES[described.dtype]}Tensor"
     kind = type(value)
     return kind.__qualname__ if kind.__module__ in ("builtins", "", None) else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -54,17 +56,29 @@ def _is_raw(value: Any) -> bool:
     return isinstance(value, (jax.Array, np.ndarray))
 
 
+def _own_children(module: Any, kind: str) -> list[tuple[str, Any]]:
+    """The names and children of one kind, without those of submodules."""
+    own = module.__dict__
+    return [(name, own[name]) for name, found in own["_registered"].items() if found == kind]
+
+
 class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nnx.Module, pytree=False):
     """The base class of all networks. Subclasses register children by assigning them and define ``forward``.
 
-    A call with jax or numpy arrays gives jax arrays; a call with tensors gives tensors. Inside ``forward`` there are only
+    A call with jax or numpy arrays gives jax arrays; a call with tensors gives tensors. Inside ``forward`` there are
+    only
     tensors.
     """
 
     dump_patches: bool = False
     call_super_init: bool = False
     training: bool
-    forward: Callable[..., Any]
+    _registered: dict[str, str]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Registered children, for type checkers."""
 
     _parameters = view_property("parameter")
     _buffers = view_property("buffer")
@@ -93,7 +107,7 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         if self.call_super_init:
             super().__init__(*args, **kwargs)
 
-    def forward(self, *input: Any) -> Any:  # type: ignore[no-redef]
+    def forward(self, *input: Any) -> Any:
         """What a call computes; every subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
@@ -359,7 +373,9 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         if remove_duplicate:
             memo.add(self)
         yield prefix, self
-        for name, child in self._modules.items():
+        own = self.__dict__
+        for name in [k for k, kind in own["_registered"].items() if kind == "module"]:
+            child = own[name]
             if child is not None:
                 yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
@@ -402,7 +418,7 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """All parameters with their paths; a tied one once."""
-        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
+        yield from self._named_members(lambda m: _own_children(m, "parameter"), prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """All parameters."""
@@ -413,7 +429,7 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Any]]:
         """All buffers with their paths; a shared one once."""
-        yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
+        yield from self._named_members(lambda m: _own_children(m, "buffer"), prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Any]:
         """All buffers."""
@@ -502,8 +518,9 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         own["_pytree__nodes"] = type(self)._pytree__nodes
         own.update(attributes)
 
-    def __deepcopy__(self: _Self, memo: dict[int, Any]) -> _Self:
+    def __deepcopy__(self: _Self, memo: Any = None) -> _Self:
         made = type(self).__new__(type(self))
+        memo = {} if memo is None else memo
         memo[id(self)] = made
         made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return made

@@ -158,7 +158,8 @@ class _InstanceNorm(_NormBase):
         channels = input.size(input.dim() - n - 1)
         if channels != self.num_features and self.affine:
             raise ValueError(
-                f"expected input's size at dim={input.dim() - n - 1} to match num_features ({self.num_features}), but got: "
+                f"expected input's size at dim={input.dim() - n - 1} to match num_features ({self.num_features}), "
+                f"but got: "
                 f"{channels}."
             )
         if input.dim() == n + 1:
@@ -170,7 +171,8 @@ class _InstanceNorm(_NormBase):
             self.running_mean._check_can_update()
         return F.instance_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias,
-            self.training or not self.track_running_stats, self.momentum if self.momentum is not None else 0.0, self.eps,
+            self.training or not self.track_running_stats, self.momentum if self.momentum is not None else 0.0,
+            self.eps,
         )  # fmt: skip
 
 
@@ -243,7 +245,8 @@ class GroupNorm(_Affine):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
+        sizes = f"{self.num_groups}, {self.num_channels}"
+        return f"{sizes}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
 
 class RMSNorm(_Affine):

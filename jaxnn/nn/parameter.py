@@ -28,6 +28,8 @@ from .trainable import Trainable
 __all__ = ["BatchStat", "Buffer", "Parameter", "Trainable", "as_buffer"]
 
 _NOTHING = object()
+#: `TensorBase` with the methods that `core/tensor.py` attaches to it.
+_BASE: Any = TensorBase
 #: What Flax code reads off an array and a tensor has under no name of its own.
 _ARRAY_ATTRIBUTES = frozenset(
     {"addressable_shards", "aval", "at", "block_until_ready", "committed", "sharding", "weak_type"}
@@ -64,8 +66,9 @@ class _TensorVariable(TensorBase, nnx.Variable):
     __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_other", "_storage", "_view")
 
     __hash__ = object.__hash__
-    # Not nnx.Variable's: it asks for the trace at every assignment, and optimizers assign to all parameters at every step.
-    __setattr__ = object.__setattr__
+    # Not nnx.Variable's: it asks for the trace at every assignment, and optimizers assign to all parameters at every
+    # step.
+    __setattr__: Any = object.__setattr__
     __delattr__ = object.__delattr__
 
     def _adopt(self, data: TensorBase, cell: Any) -> None:
@@ -89,7 +92,8 @@ class _TensorVariable(TensorBase, nnx.Variable):
         made = object.__new__(cls)
         made._trace_state = TraceState()
         made._var_metadata = metadata
-        made._storage = made._view = made._grad = made._extra = None
+        made._storage = None  # type: ignore[assignment]
+        made._view = made._grad = made._extra = None
         made._cell = Cell()
         made._raw_value = value
         return made
@@ -176,7 +180,7 @@ class _TensorVariable(TensorBase, nnx.Variable):
         if self._storage is None:
             made = type(self)._new(copy.deepcopy(self._other, memo), dict(self._var_metadata))
         elif not self.is_leaf:
-            return super().__deepcopy__(memo)
+            return _BASE.__deepcopy__(self, memo)
         else:
             made = self._like(_copied(self._storage, memo))
             made._other = self._other if self._other is _NOTHING else copy.deepcopy(self._other, memo)
@@ -235,11 +239,11 @@ class Parameter(_TensorVariable, nnx.Param):
     def _leaf(self) -> None:
         described = aval(self).dtype
         if self._var_metadata.get("requires_grad", True) and (described.is_floating_point or described.is_complex):
-            TensorBase.requires_grad_(self, True)
+            _BASE.requires_grad_(self, True)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Collect gradients, or stop; `nnx.split` and its like keep it (as metadata)."""
-        TensorBase.requires_grad_(self, requires_grad)
+        _BASE.requires_grad_(self, requires_grad)
         if requires_grad:
             self._var_metadata.pop("requires_grad", None)
         else:
@@ -252,7 +256,7 @@ class Parameter(_TensorVariable, nnx.Param):
         wanted = self._var_metadata.get("requires_grad", True)
         if self._storage is not None and wanted != (self._cell.source is not None):
             described = aval(self).dtype
-            TensorBase.requires_grad_(self, wanted and (described.is_floating_point or described.is_complex))
+            _BASE.requires_grad_(self, wanted and (described.is_floating_point or described.is_complex))
 
 
 class Buffer(_TensorVariable):

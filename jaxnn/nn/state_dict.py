@@ -53,7 +53,8 @@ def foreign_tensor(value: Any) -> Any:
         return None
     value = value.detach().cpu().contiguous()
     if str(value.dtype) == "torch.bfloat16":
-        # torch.int16 comes from sys.modules: a value of torch is here, so torch is loaded; this package does not import it.
+        # torch.int16 comes from sys.modules: a value of torch is here, so torch is loaded; this package does not
+        # import it.
         return tensor_of(value.view(sys.modules["torch"].int16).numpy().view(ml_dtypes.bfloat16).copy())
     return tensor_of(value.numpy().copy())
 
@@ -83,6 +84,11 @@ class StateDictMethods:
     """The part of `Module` that writes and reads its state."""
 
     _version: int = 1
+    _hooks: Any
+    _parameters: Any
+    _buffers: Any
+    _modules: Any
+    _non_persistent_buffers_set: set[str]
 
     def get_extra_state(self) -> Any:
         """What `state_dict` should hold besides tensors; a module that has such state overrides this."""
@@ -115,17 +121,20 @@ class StateDictMethods:
             destination[prefix + _EXTRA_STATE] = self.get_extra_state()
 
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
-        """Everything that this module and those below it remember: name -> tensor (sharing memory, without gradients)."""
+        """All parameters and persistent buffers by their paths, as tensors that share memory and have no gradients."""
         if args:
             warnings.warn(
                 "Positional args are being deprecated, use kwargs instead. Refer to "
                 "https://pytorch.org/docs/main/generated/torch.nn.Module.html#torch.nn.Module.state_dict for details.",
                 FutureWarning, stacklevel=2,
             )  # fmt: skip
-            destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            given: list[Any] = [destination, prefix, keep_vars]
+            given[: len(args)] = args
+            destination, prefix, keep_vars = given
         if destination is None:
-            destination = OrderedDict()
-            destination._metadata = OrderedDict()
+            made: Any = OrderedDict()
+            made._metadata = OrderedDict()
+            destination = made
         local_metadata = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = local_metadata
@@ -185,7 +194,8 @@ class StateDictMethods:
         source = foreign_tensor(value)
         if source is None:
             errors.append(
-                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '
+                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
+                f"checkpoint "
                 f"but received {type(value)}"
             )
             return
@@ -251,7 +261,8 @@ class StateDictMethods:
                 for hook in list(module._hooks.load_state_dict_post.values()):
                     if hook(module, keys) is not None:
                         raise AssertionError(
-                            "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new "
+                            "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to "
+                            "return new "
                             "values, if incompatible_keys need to be modified, it should be done inplace."
                         )
 

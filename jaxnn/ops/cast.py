@@ -85,9 +85,11 @@ def _parse(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bo
     elif rest and (isinstance(rest[0], dtypes.dtype) or rest[0] in (float, int, bool, complex)):
         dtype = rest.pop(0)
     elif rest:
-        raise TypeError(f"to() received an invalid combination of arguments - got ({type(rest[0]).__name__}), but expected one "
-                        "of: (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = "
-                        "False), (torch.dtype dtype, ...), (Tensor other, ...)")  # fmt: skip
+        raise TypeError(
+            f"to() received an invalid combination of arguments - got ({type(rest[0]).__name__}), but expected one of: "
+            "(torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = False), "
+            "(torch.dtype dtype, ...), (Tensor other, ...)"
+        )
     for name, value in zip(("non_blocking", "copy"), rest, strict=False):
         options.setdefault(name, value)
     options.pop("non_blocking", None)  # transfers never block in JAX
@@ -105,7 +107,7 @@ def _parse(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bo
 def to(self: Any, *args: Any, **options: Any) -> Any:
     """The tensor in another type or on another device; itself if nothing changes and ``copy`` is False.
 
-    ``to(dtype)``, ``to(device, dtype)``, ``to(other)``, with ``non_blocking=`` (transfers never block here) and ``copy=``.
+    ``to(dtype)``, ``to(device, dtype)``, ``to(other)``, with ``non_blocking=`` (transfers never block) and ``copy=``.
     """
     device, dtype, copy = _parse(args, dict(options))
     described = aval(self)

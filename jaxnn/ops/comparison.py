@@ -226,7 +226,8 @@ def masked_fill(input: Array, mask: Array, value: Operand) -> Array:
     if np.ndim(value):
         raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                            f"{np.ndim(value)} dimension(s).")  # fmt: skip
-    if common_dtype(value)._category > dtypes.of(input.dtype)._category and is_number(value):
+    category = dtypes.of(input.dtype)._category
+    if 0 < category < 3 and is_number(value) and common_dtype(value).is_complex:
         raise RuntimeError(f"value cannot be converted to type {_c_name(input)} without overflow")
     require_broadcast(input.shape, mask.shape)
     return jnp.where(mask, cast(value, input.dtype), input)

@@ -24,8 +24,10 @@ from .creation import check_fits
 from .placement import check_layout, dtype_of, like_device, made, moved, sizes
 from .promotion import require_broadcast
 
-_RECOMMENDED = ("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
-                "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).")  # fmt: skip
+_RECOMMENDED = (
+    "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+    "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor)."
+)
 
 
 def _shape_of(data: Any) -> tuple[int, ...]:
@@ -138,9 +140,10 @@ def _numpy_array(array: np.ndarray, wanted: dtypes.dtype | None) -> np.ndarray:
     try:
         found = dtypes.of(array.dtype)
     except TypeError:
-        raise TypeError(f"can't convert np.ndarray of type {_numpy_name(array)}. The only supported types are: float64, "
-                        "float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, "
-                        "and bool.") from None  # fmt: skip
+        raise TypeError(
+            f"can't convert np.ndarray of type {_numpy_name(array)}. The only supported types are: float64, float32, "
+            "float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
+        ) from None
     return np.array(array, dtype=(found if wanted is None else wanted).np, order="C")
 
 
@@ -154,7 +157,8 @@ def tensor(
 ) -> Any:
     """A new tensor with a copy of the data: numbers, nested sequences, numpy arrays, tensors.
 
-    Raises ValueError for ragged sequences, RuntimeError for data without a type and for integers that require gradients.
+    Raises ValueError for ragged sequences, RuntimeError for data without a type and for integers
+    that require gradients.
     """
     check_layout("tensor", None, pin_memory)
     wanted = None if dtype is None else dtype_of(dtype)
@@ -206,7 +210,9 @@ def _copy(input: Any, dtype: dtypes.dtype) -> Any:
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     """The tensor itself if type and device agree, else a tensor made of the data (numpy arrays are copied)."""
     if isinstance(data, TensorBase):
-        return data.to(device=device, dtype=dtype) if dtype is not None or device is not None else data  # type: ignore[attr-defined]
+        if dtype is None and device is None:
+            return data
+        return data.to(device=device, dtype=dtype)  # type: ignore[attr-defined]
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -214,7 +220,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
 def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Any:
-    """A tensor of any data; a tensor itself unless ``copy=True``. Raises ValueError when ``copy=False`` asks to share memory."""
+    """A tensor of any data; a tensor itself unless ``copy=True``. Raises ValueError if ``copy=False`` is impossible."""
     if isinstance(obj, TensorBase):
         found = obj.to(device=device, dtype=dtype, copy=bool(copy))  # type: ignore[attr-defined]
         if copy is False and found is not obj:
@@ -259,8 +265,10 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
 @op(name="complex", method=False, grad_name="ComplexBackward0")
 def _complex(real: Any, imag: Any) -> Any:
     if real.dtype != imag.dtype:
-        raise RuntimeError(f"Expected object of scalar type {dtypes.SCALAR_NAMES[dtypes.of(real.dtype)]} but got scalar type "
-                           f"{dtypes.SCALAR_NAMES[dtypes.of(imag.dtype)]} for second argument")  # fmt: skip
+        names = [dtypes.SCALAR_NAMES[dtypes.of(x.dtype)] for x in (real, imag)]
+        raise RuntimeError(
+            f"Expected object of scalar type {names[0]} but got scalar type {names[1]} for second argument"
+        )
     require_broadcast(real.shape, imag.shape)
     return jax.lax.complex(*jax.numpy.broadcast_arrays(real, imag))
 
@@ -323,8 +331,8 @@ class _TypedMeta(type):
 TYPED: dict[str, Any] = {}
 for _name, _dtype in {
     "FloatTensor": dtypes.float32, "DoubleTensor": dtypes.float64, "HalfTensor": dtypes.float16,
-    "BFloat16Tensor": dtypes.bfloat16, "LongTensor": dtypes.int64, "IntTensor": dtypes.int32, "ShortTensor": dtypes.int16,
-    "CharTensor": dtypes.int8, "ByteTensor": dtypes.uint8, "BoolTensor": dtypes.bool,
+    "BFloat16Tensor": dtypes.bfloat16, "LongTensor": dtypes.int64, "IntTensor": dtypes.int32,
+    "ShortTensor": dtypes.int16, "CharTensor": dtypes.int8, "ByteTensor": dtypes.uint8, "BoolTensor": dtypes.bool,
 }.items():  # fmt: skip
     TYPED[_name] = FUNCTIONS[_name] = globals()[_name] = _TypedMeta(
         _name, (), {"dtype": _dtype, "__doc__": f"PyTorch's legacy constructor of {_dtype} tensors."}

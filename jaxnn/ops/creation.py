@@ -155,7 +155,7 @@ def full(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Any:
-    """One value everywhere; the type follows from the value. Raises RuntimeError for a value that the type cannot hold."""
+    """One value everywhere; the type follows from the value. Raises RuntimeError when that can't hold it."""
     check_layout("full", layout, pin_memory)
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
@@ -204,7 +204,7 @@ METHODS["new_full"] = _new_full
 
 
 def _steps_from(start: float, step: float, count: int, kind: Any) -> np.ndarray:
-    """start + i * step as PyTorch's loop rounds it: pairs of vector registers start from a rounded element of their own."""
+    """start + i * step as PyTorch rounds it: every vector register starts from a rounded element of its own."""
     double = np.dtype(kind) == np.float64
     index = np.arange(count, dtype=np.float64)
     array = fma64(index, step, start) if double and count else index * step + start

@@ -277,7 +277,7 @@ def _quantile(input: Array, q: Any, dim: int | None, keepdim: bool, interpolatio
     part = jnp.full(rank.shape, 0.5, x.dtype) if interpolation == "midpoint" else rank - below
     found = jnp.where(part < 0.5, low + part * (high - low), high - (high - low) * (1 - part))
     found = jnp.moveaxis(found, -1, 0)
-    if keepdim:
+    if keepdim and input.ndim:
         found = (
             found.reshape(q.size, *(1,) * input.ndim)
             if dim is None

@@ -26,7 +26,7 @@ from .arguments import operator_of
 from .arguments import shape as shape_of
 from .slicing import FULL, PLACE, SLICE, put_slice
 
-__all__ = ["check_range", "getitem", "index_tensor", "nonzero_places", "setitem"]
+__all__ = ["check_range", "first_outside", "getitem", "index_tensor", "nonzero_places", "setitem"]
 
 _FIRST = (PLACE,)
 
@@ -73,7 +73,8 @@ def _put(x: Any, value: Any, dims: tuple[int, ...], accumulate: bool, *indices: 
         value = _fitted(value, want, x.dtype)
     except ValueError:
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape {list(want)}"
+            f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape "
+            f"{list(want)}"
         ) from None
     return places.add(value) if accumulate else places.set(value)
 
@@ -88,18 +89,20 @@ def _assign(x: Any, value: Any, spec: tuple[Any, ...], want: tuple[int, ...], *s
         bad = next((k for k in range(-1, -len(want) - 1, -1) if -k <= len(have) and have[k] not in (1, want[k])), None)
         if bad is None:
             raise RuntimeError(
-                f"expand(torch.Tensor{{{list(have)}}}, size={list(want)}): the number of sizes provided ({len(want)}) must be "
+                f"expand(torch.Tensor{{{list(have)}}}, size={list(want)}): the number of sizes provided "
+                f"({len(want)}) must be "
                 f"greater or equal to the number of dimensions in the tensor ({len(have)})"
             ) from None
         raise RuntimeError(
-            f"The expanded size of the tensor ({want[bad]}) must match the existing size ({have[bad]}) at non-singleton "
+            f"The expanded size of the tensor ({want[bad]}) must match the existing size ({have[bad]}) at "
+            "non-singleton "
             f"dimension {len(want) + bad}.  Target sizes: {list(want)}.  Tensor sizes: {list(have)}"
         ) from None
     return put_slice(x, value, spec, *starts)
 
 
 def _masked_set(x: Any, value: Any, mask: Any, dim: int) -> Any:
-    """Where the mask over dimensions ``dim`` and following holds, the value (which needs no place in the order of them)."""
+    """The value where the mask over dimensions ``dim`` and following holds."""
     behind = x.ndim - dim - mask.ndim
     sizes = tuple(value.shape)
     if len(sizes) > behind:
@@ -138,11 +141,15 @@ def index_tensor(value: Any, like: TensorBase) -> TensorBase:
         array = array.astype(np.int64)
     if array.dtype.kind not in "biu":
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    return host_array(array if array.dtype.kind == "b" or array.dtype == np.uint8 else array.astype(np.int64), placement)
+    return host_array(
+        array if array.dtype.kind == "b" or array.dtype == np.uint8 else array.astype(np.int64), placement
+    )
 
 
 def _nested(values: Any) -> Any:
-    return [_nested(v) if isinstance(v, (list, tuple)) else v.tolist() if isinstance(v, TensorBase) else v for v in values]
+    return [
+        _nested(v) if isinstance(v, (list, tuple)) else v.tolist() if isinstance(v, TensorBase) else v for v in values
+    ]
 
 
 def nonzero_places(mask: TensorBase) -> tuple[np.ndarray, ...]:
@@ -154,23 +161,31 @@ def nonzero_places(mask: TensorBase) -> tuple[np.ndarray, ...]:
     values = value_of(mask, "mask or nonzero")
     if isinstance(values, jax.core.Tracer):
         raise RuntimeError(
-            "the shape of a result of boolean indexing or nonzero depends on values, which a JAX transformation does not know: "
+            "the shape of a result of boolean indexing or nonzero depends on values, which a JAX transformation "
+            "does not know: "
             "use jaxnn.where(mask, x, y)"
         )
     return np.nonzero(np.asarray(values))
+
+
+def first_outside(index: Any, low: int, high: int) -> int | None:
+    """The first index below ``low`` or from ``high`` on, if the values are known already; None when there is none."""
+    found = bounds_of(index)
+    if found is None or (found[0] >= low and found[1] < high):
+        return None
+    values = np.asarray(index._storage.buf.array).reshape(-1)
+    return int(values[np.argmax((values < low) | (values >= high))])
 
 
 def check_range(index: TensorBase, size: int, dim: int = 0) -> None:
     """Refuse indices that are known to be out of range.
 
     Raises:
-        IndexError: naming the first offender by size.
+        IndexError: naming the first offender.
     """
-    found = bounds_of(index)
+    found = first_outside(index, -size, size)
     if found is not None:
-        low, high = found
-        if low < -size or high >= size:
-            raise _out_of_range(high if high >= size else low, dim, size)
+        raise _out_of_range(found, dim, size)
 
 
 def _slice_entry(key: slice, n: int, starts: list[Number]) -> Any:
@@ -212,7 +227,8 @@ def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list
             if kind._category > 1:
                 raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
             if kind is dtypes.uint8:
-                warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
+                warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool "
+                              "instead.",
                               UserWarning, stacklevel=3)  # fmt: skip
                 e = e != 0
                 kind = dtypes.bool
@@ -229,7 +245,8 @@ def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list
     if used > len(sizes):
         if not sizes and not any(isinstance(e, TensorBase) for e in prepared):
             raise IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+                "convert a "
                 "0-dim tensor to a number"
             )
         raise IndexError(f"too many indices for tensor of dimension {len(sizes)}")
@@ -280,7 +297,8 @@ def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list
                 for j in range(count):
                     if shape_of(e)[j] != sizes[dim + j]:
                         raise IndexError(
-                            f"The shape of the mask {list(shape_of(e))} at index {j} does not match the shape of the indexed "
+                            f"The shape of the mask {list(shape_of(e))} at index {j} does not match the shape of "
+                            "the indexed "
                             f"tensor {list(sizes)} at index {dim + j}"
                         )
             else:
@@ -317,7 +335,7 @@ def _places(x: TensorBase, tensors: list[tuple[int, Any]]) -> tuple[tuple[int, .
 
 
 def getitem(self: TensorBase, key: Any) -> TensorBase:
-    """The elements that the brackets select: a view for integers, slices, None and ``...``, a copy for tensors and masks.
+    """The elements that the brackets select: a view for integers, slices, None and ``...``, a copy for tensors.
 
     Raises:
         IndexError: for a place out of range, or more indices than dimensions.
@@ -415,7 +433,8 @@ def _check_masked(x: TensorBase, sizes: tuple[int, ...], dim: int, mask: TensorB
         count = len(nonzero_places(mask)[0])
         result = [count if n == -1 else n for n in target]
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(sizes)} cannot be broadcast to indexing result of shape {result}"
+            f"shape mismatch: value tensor of shape {list(sizes)} cannot be broadcast to indexing result of shape "
+            f"{result}"
         )
 
 

@@ -57,7 +57,8 @@ def _cat(tensors: Arrays, dim: int = 0) -> Any:
         for d, (n, m) in enumerate(zip(first.shape, a.shape, strict=True)):
             if n != m and d != dim:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} for tensor "
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} for "
+                    "tensor "
                     f"number {k} in the list."
                 )
     return jnp.concatenate(kept, axis=dim)
@@ -167,7 +168,8 @@ def block_diag(*tensors: Any) -> Any:
     for k, t in enumerate(tensors):
         if len(shape(t)) > 2:
             raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {k} has {len(shape(t))} dimensions"
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {k} has {len(shape(t))} "
+                "dimensions"
             )
     return _block_diag(tensors)
 
@@ -183,7 +185,8 @@ def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
             elif sizes[-k] not in (1, result[-k]):
                 d = max(len(s) for s in shapes) - k
                 raise RuntimeError(
-                    f"The size of tensor a ({result[-k]}) must match the size of tensor b ({sizes[-k]}) at non-singleton "
+                    f"The size of tensor a ({result[-k]}) must match the size of tensor b ({sizes[-k]}) at "
+                    "non-singleton "
                     f"dimension {d}"
                 )
     return tuple(result)
@@ -202,7 +205,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """
     tensors = _given(tensors)
     common = _broadcast([tuple(shape(t)) for t in tensors])
-    return tuple(expand(t, common) for t in tensors)
+    return tuple(t if tuple(shape(t)) == common else expand(t, common) for t in tensors)
 
 
 @function(method=False)
@@ -291,9 +294,7 @@ def repeat(self: Any, *repeats: Any) -> Any:
     """
     times = integers(repeats, "repeat", "repeats")
     if len(times) < len(shape(self)):
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
-        )
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if any(n < 0 for n in times):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(times)}")
     return call(_REPEAT, (self, times))
@@ -323,7 +324,9 @@ _TAKE_ROWS = operator_of(
 
 
 @function
-def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:
+def repeat_interleave(
+    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Any:
     """Each element along a dimension repeated, as often as ``repeats`` (a number, or a tensor with one for each) says.
 
     A tensor of repeats decides the result's shape, so its values are needed at once.
@@ -401,7 +404,7 @@ _ROLL = operator_of("roll", lambda x, shifts, dims: jnp.roll(x, shifts, dims))
 
 @function
 def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
-    """Elements moved along dimensions; what leaves at one end comes back at the other. Without dims: along all elements.
+    """Elements moved along dimensions, without ``dims`` along all; what leaves at one end comes back at the other.
 
     Raises:
         RuntimeError: for different numbers of shifts and dimensions.
@@ -534,7 +537,8 @@ def _written(name: str, view_of: Any, doc: str) -> Any:
         copy = input.clone()
         part = view_of(copy, *args, **options)
         if shape(part) != shape(src):
-            raise RuntimeError(f"expected src to have a size equal to the {doc} of self. src size = {list(shape(src))}, "
+            raise RuntimeError(f"expected src to have a size equal to the {doc} of self. src size = "
+                               f"{list(shape(src))}, "
                                f"{doc} size = {list(shape(part))}")  # fmt: skip
         part.copy_(src)
         return copy

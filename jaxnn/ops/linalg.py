@@ -72,12 +72,11 @@ def _check_mv(x: Array, y: Array) -> None:
 
 def _check_dot(x: Array, y: Array) -> None:
     if x.dtype != y.dtype:
-        raise RuntimeError(
-            f"dot : expected both vectors to have same dtype, but found {_scalar(x)} and {_scalar(y)}"
-        )
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {_scalar(x)} and {_scalar(y)}")
     if x.shape != y.shape:
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor {list(x.shape)} and src {list(y.shape)} to have the same number of "
+            f"inconsistent tensor size, expected tensor {list(x.shape)} and src {list(y.shape)} to have the same "
+            "number of "
             f"elements, but got {x.size} and {y.size} elements respectively"
         )
 
@@ -266,20 +265,17 @@ def _combined(input: Array, product: Array, beta: Any, alpha: Any) -> Array:
              if k <= input.ndim and input.shape[-k] not in (1, product.shape[-k])), 1,
         )  # fmt: skip
         raise RuntimeError(
-            f"The expanded size of the tensor ({product.shape[-bad]}) must match the existing size ({input.shape[-bad]}) at "
+            f"The expanded size of the tensor ({product.shape[-bad]}) must match the existing size "
+            f"({input.shape[-bad]}) at "
             f"non-singleton dimension {product.ndim - bad}.  Target sizes: {list(product.shape)}.  Tensor sizes: "
             f"{list(input.shape)}"
         )
     if input.dtype != product.dtype:
-        raise RuntimeError(
-            f"self and mat2 must have the same dtype, but got {_scalar(input)} and {_scalar(product)}"
-        )
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {_scalar(input)} and {_scalar(product)}")
     if not jnp.issubdtype(product.dtype, jnp.inexact):
         for which, value in (("beta", beta), ("alpha", alpha)):
             if isinstance(value, float):
-                raise RuntimeError(
-                    f"For integral input tensors, argument {which} must not be a floating point number."
-                )
+                raise RuntimeError(f"For integral input tensors, argument {which} must not be a floating point number.")
     scaled = product if alpha == 1 else product * jnp.asarray(alpha, product.dtype)
     if beta == 0:
         return scaled
@@ -382,7 +378,8 @@ def _check_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
         named = term.replace("...", "")
         for c in named:
             if c not in string.ascii_letters:
-                raise RuntimeError(f"einsum(): invalid subscript given at index {equation.index(c)} in the equation string, "
+                raise RuntimeError(f"einsum(): invalid subscript given at index {equation.index(c)} in the equation "
+                                   "string, "
                                    "subscripts must be in [a-zA-Z]")  # fmt: skip
         if "..." in term:
             if len(named) > len(sizes):
@@ -395,7 +392,8 @@ def _check_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
         elif len(named) != len(sizes):
             more = " but no ellipsis was given" if len(named) > len(sizes) else " and no ellipsis was given"
             raise RuntimeError(
-                f"einsum(): the number of subscripts in the equation ({len(named)}) does not match the number of dimensions "
+                f"einsum(): the number of subscripts in the equation ({len(named)}) does not match the number of "
+                "dimensions "
                 f"({len(sizes)}) for operand {k}{more}"
             )
         else:
@@ -403,29 +401,29 @@ def _check_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
         for c, n in dims:
             if seen.get(c, 1) != 1 and n not in (1, seen[c]):
                 raise RuntimeError(
-                    f"einsum(): subscript {c} has size {n} for operand {k} which does not broadcast with previously seen "
+                    f"einsum(): subscript {c} has size {n} for operand {k} which does not broadcast with previously "
+                    "seen "
                     f"size {seen[c]}"
                 )
             seen[c] = max(seen.get(c, 1), n)
     for c in after.replace("...", "") if arrow else "":
         if c not in seen:
-            raise RuntimeError(
-                f"einsum(): output subscript {c} does not appear in the equation for any input operand"
-            )
+            raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
         if after.count(c) > 1:
             raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
 
 
 @function(method=False)
 def einsum(*args: Any) -> Any:
-    """Sums of products, as an equation of subscripts says: ``einsum("ij,jk->ik", a, b)`` or ``einsum(a, [0, 1], b, [1, 2])``.
+    """Sums of products, as subscripts say: ``einsum("ij,jk->ik", a, b)`` or ``einsum(a, [0, 1], b, [1, 2])``.
 
     Raises:
         RuntimeError: when the equation does not fit the operands.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.einsum.html
     """
     if len(args) < 2:
-        raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one operand and its "
+        raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one "
+                         "operand and its "
                          "subscripts list")  # fmt: skip
     if isinstance(args[0], str):
         equation = args[0].replace(" ", "")
@@ -488,9 +486,7 @@ def kron(input: Any, other: Any) -> Any:
     return jnp.kron(input.astype(kind), other.astype(kind))
 
 
-_CROSS = operator_of(
-    "linalg_cross", lambda a, b, dim: jnp.cross(a, b, axisa=dim, axisb=dim, axisc=dim)
-)
+_CROSS = operator_of("linalg_cross", lambda a, b, dim: jnp.cross(a, b, axisa=dim, axisb=dim, axisc=dim))
 
 
 @function

@@ -1,4 +1,4 @@
-"""Masks of zeros and ones for dropout: PyTorch's stream on the host, a counter-based hash on accelerators and in traces."""
+"""Masks of zeros and ones for dropout: PyTorch's stream on the host, a counter-based hash on accelerators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .placement import made
 
 __all__ = ["HOST_LIMIT", "bernoulli_mask", "traced_key_provider", "traced_keys"]
 
-#: Masks with more elements are drawn on the device (8M elements: 570 ms by PyTorch's stream on the host, 8 ms by a hash).
+#: Masks with more elements are drawn on the device (8M elements: 570 ms on the host, 8 ms by a hash).
 HOST_LIMIT = 1 << 20
 
 #: Functions that give a fresh JAX key inside a transformation; the last one is asked. See `traced_keys`.
@@ -81,8 +81,10 @@ def bernoulli_mask(tensor: Any, keep_probability: float) -> Any:
 
 def _traced_mask(tensor: Any, keep: float) -> Any:
     if not traced_key_provider:
-        raise RuntimeError("dropout inside a JAX transformation needs a key: give the module an nnx.RngStream (rngs=...), or "
-                           "call under jaxnn's traced_keys(provider)")  # fmt: skip
+        raise RuntimeError(
+            "dropout inside a JAX transformation needs a key: give the module an nnx.RngStream (rngs=...), or call it "
+            "under jaxnn.ops.masks.traced_keys(provider)"
+        )
     key = traced_key_provider[-1]()
     shape = tuple(aval(tensor).shape if isinstance(tensor, TensorBase) else tensor.shape)
     with x64(False):  # jax.random lowers in a 32-bit trace only so

@@ -16,7 +16,6 @@ from .strides import Layout, base_of, layout, rule
 __all__ = ["as_strided", "diagonal", "unfold"]
 
 
-
 def _by_position(kernel: Any) -> Any:
     """The ``put`` of a view that is a selection: where each element lies is found by viewing the positions."""
 
@@ -131,14 +130,13 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     offset = layout(input).offset if storage_offset is None else storage_offset
     base = base_of(input)
     if any(s < 0 for s in steps):
-        raise RuntimeError(
-            f"as_strided: Negative strides are not supported at the moment, got strides: {list(steps)}"
-        )
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(steps)}")
     last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
     if 0 not in sizes and last >= numel(shape(base)):
         width = aval(input).dtype.itemsize
         raise RuntimeError(
-            f"setStorage: sizes {list(sizes)}, strides {list(steps)}, storage offset {offset}, and itemsize {width} requiring "
+            f"setStorage: sizes {list(sizes)}, strides {list(steps)}, storage offset {offset}, and itemsize {width} "
+            "requiring "
             f"a storage size of {(last + 1) * width} are out of bounds for storage of size {numel(shape(base)) * width}"
         )
     return call(_AS_STRIDED, (base, sizes, steps, offset))

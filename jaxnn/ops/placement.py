@@ -51,8 +51,10 @@ def sizes(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ...
     shape = tuple(_length(name, n) for n in given)
     if any(n < 0 for n in shape):
         bad = next(n for n in shape if n < 0)
-        raise RuntimeError(f"{name}: Dimension size must be non-negative. Trying to create tensor with negative dimension "
-                           f"{bad}: {list(shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: Dimension size must be non-negative. Trying to create tensor with negative dimension {bad}: "
+            f"{list(shape)}"
+        )
     return shape
 
 

@@ -284,9 +284,10 @@ METHODS["pow_"] = lambda self, exponent: write_back(self, pow(self, exponent))
 @function
 def float_power(input: Any, exponent: Any) -> Any:
     """The power computed in float64 (complex128)."""
-    wide = dtypes.complex128 if any(isinstance(x, complex) or getattr(x, "is_complex", bool)() for x in (input, exponent)) \
-        else dtypes.float64  # fmt: skip
-    a, b = (x.to(wide) if isinstance(x, TensorBase) else x for x in (input, exponent))
+    pair = (input, exponent)
+    category = max(aval(x).dtype._category if isinstance(x, TensorBase) else dtypes.of(type(x))._category for x in pair)
+    wide = dtypes.complex128 if category == 3 else dtypes.float64
+    a, b = (x.to(wide) if isinstance(x, TensorBase) else x for x in pair)
     return pow(a, b)
 
 
@@ -403,8 +404,10 @@ def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Operand = 1)
     """input + value * tensor1 / tensor2. Raises RuntimeError for two integer tensors."""
     kept = common_dtype(input, tensor1, tensor2)
     if common_dtype(tensor1, tensor2)._category < 2:
-        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
-                           "perform a true division of tensor1 and tensor2.")  # fmt: skip
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
+            "true division of tensor1 and tensor2."
+        )
     v = cast(value, widened(kept))
     return compute(lambda a, b, c: a + v * (b / c), input, tensor1, tensor2)
 

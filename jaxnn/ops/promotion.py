@@ -63,7 +63,8 @@ def require_broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
         for k in range(ndim - 1, -1, -1):
             if a[k] != b[k] and 1 not in (a[k], b[k]):
                 raise RuntimeError(
-                    f"The size of tensor a ({a[k]}) must match the size of tensor b ({b[k]}) at non-singleton dimension {k}"
+                    f"The size of tensor a ({a[k]}) must match the size of tensor b ({b[k]}) "
+                    f"at non-singleton dimension {k}"
                 )
         result = [m if n == 1 else n for m, n in zip(a, b, strict=True)]
     return tuple(result)

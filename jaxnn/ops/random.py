@@ -30,8 +30,8 @@ def stream(generator: Any, name: str) -> Generator:
     """The generator given, or the default one.
 
     Raises:
-        TypeError: for anything but a generator; RuntimeError: inside a JAX transformation, where a draw on the host would
-        be made once and kept in the compiled program.
+        TypeError: for anything but a generator; RuntimeError: inside a JAX transformation, where a draw on the host
+        would be made once and kept in the compiled program.
     """
     if in_transformation():
         raise RuntimeError(
@@ -259,7 +259,10 @@ def normal(
 
 @function
 def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out: Any = None) -> Any:
-    """Ones with the probabilities in ``input`` (or ``p`` everywhere), else zeros. Raises RuntimeError outside [0, 1]."""
+    """Ones with the probabilities in ``input`` (or ``p`` everywhere), else zeros.
+
+    Raises RuntimeError for probabilities outside [0, 1].
+    """
     described = described_as(input, "bernoulli")
     g = stream(generator, "bernoulli")
     array = g.bernoulli(_array(input)) if p is None else g.bernoulli(float(p), tuple(described.shape), described.np)
@@ -380,10 +383,5 @@ FUNCTIONS["Generator"] = Generator
 FUNCTIONS["fork_rng"] = fork_rng
 default_generator = FUNCTIONS["default_generator"] = streams.default_generator
 
-__all__ = [
-    "bernoulli_mask",
-    "fork_rng",
-    "traced_key_provider",
-    "traced_keys",
-    *(name for name in globals() if name in FUNCTIONS),
-]
+__all__ = [name for name in globals() if name in FUNCTIONS]
+__all__ += ["bernoulli_mask", "traced_key_provider", "traced_keys"]

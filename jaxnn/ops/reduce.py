@@ -84,8 +84,10 @@ def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtype
 def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
     """The mean over ``dim`` (None: all). Raises RuntimeError for integers and bool, unless a type is given."""
     if dtype is None and not is_inexact(input):
-        raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex "
-                           f"dtype. Got: {dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}")  # fmt: skip
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: "
+            f"{dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}"
+        )
     x = _typed(input, dtype)
     return jnp.mean(x, axis=dims_of(dim, input.ndim), keepdims=keepdim)
 
@@ -289,7 +291,9 @@ def _cumulative(name: str, f: Callable[..., Array], doc: str) -> Any:
     def kernel(input: Array, dim: int, *, dtype: dtypes.dtype | None = None) -> Array:
         x = _typed(input, dtype)
         axis = one_dim(dim, input.ndim)
-        return f(x, axis) if input.ndim else x
+        if not input.ndim:
+            return x
+        return f(x.astype(widened(dtypes.of(x.dtype))), axis).astype(x.dtype)
 
     kernel.__name__, kernel.__doc__ = name, doc
     public = reduction(kernel, name=name)

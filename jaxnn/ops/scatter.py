@@ -10,7 +10,6 @@ import numpy as np
 from jax import Array
 
 from jaxnn.core import dtypes
-from jaxnn.core.bounds import bounds_of
 from jaxnn.core.config import in_transformation
 from jaxnn.core.engine import value_of
 from jaxnn.core.handle import TensorBase, aval, host_array
@@ -18,7 +17,7 @@ from jaxnn.core.inplace import cast
 from jaxnn.core.registry import METHODS, Operand, function, op, write_back
 
 from .arguments import numel, shape, wrap_dim
-from .index import check_range, nonzero_places
+from .index import check_range, first_outside, nonzero_places
 
 __all__ = ["gather", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add", "take"]
 
@@ -30,9 +29,9 @@ def _index_type(index: Array, message: str, kind: type[Exception] = RuntimeError
 
 def _in_range(index: Any, size: int, message: str, kind: type[Exception], low: int = 0) -> None:
     """Refuse indices known to be out of range; ``message`` takes the offender and the size."""
-    found = bounds_of(index)
-    if found is not None and (found[0] < low or found[1] >= size):
-        raise kind(message.format(found[1] if found[1] >= size else found[0], size))
+    found = first_outside(index, low, size)
+    if found is not None:
+        raise kind(message.format(found, size))
 
 
 def _check_along(input: Any, dim: int, index: Any, *_: Any) -> None:
@@ -81,7 +80,13 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     return jnp.take_along_axis(part, index, axis=dim, mode="fill")
 
 
-@op(name="take_along", method=False, function=False, grad_name="GatherBackward0", check=lambda x, i, d: _check_along(x, d, i))
+@op(
+    name="take_along",
+    method=False,
+    function=False,
+    grad_name="GatherBackward0",
+    check=lambda x, i, d: _check_along(x, d, i),
+)
 def _take_along(input: Any, indices: Any, dim: int) -> Any:
     sizes = [
         1 if d == dim else n if n == m else m if n == 1 else n
@@ -106,7 +111,8 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """
     if aval(indices).dtype is not dtypes.int64:
         raise RuntimeError(
-            f"torch.take_along_dim(): dtype of indices should be Long but got {dtypes.SCALAR_NAMES[aval(indices).dtype]}"
+            "torch.take_along_dim(): dtype of indices should be Long but got "
+            f"{dtypes.SCALAR_NAMES[aval(indices).dtype]}"
         )
     if dim is None:
         return _take_along(input.reshape(-1), indices.reshape(-1), 0)
@@ -136,7 +142,8 @@ def _prepared(name: str, input: Array, dim: int, index: Array, src: Array) -> tu
     for d, n in enumerate(index.shape):
         if (d != dim and n > input.shape[d]) or n > src.shape[d]:
             raise RuntimeError(
-                f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from dimension "
+                f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from "
+                "dimension "
                 f"{dim} and to be no larger size than src {list(src.shape)}"
             )
     return input, dim, index, _cut(src, index.shape)
@@ -158,9 +165,7 @@ _SCATTER_VALUE = op(_fill_kernel, name="scatter_value", method=False, grad_name=
 
 
 @function
-def scatter(
-    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None
-) -> Any:
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
     """A copy with elements of ``src`` (or one number) written at the places that ``index`` gives along a dimension.
 
     Raises:
@@ -213,7 +218,9 @@ def _extreme(x: Array, places: Any, src: Array, largest: bool, include_self: boo
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return found
     equal = x == found
-    own = equal if include_self else equal & ~touched  # PyTorch counts an equal element of its own even when it is left out
+    own = (
+        equal if include_self else equal & ~touched
+    )  # PyTorch counts an equal element of its own even when it is left out
     hit = src == found[places]
     count = equal.astype(x.dtype).at[places].add(hit.astype(x.dtype))
     shared = jnp.where(own, x, 0).at[places].add(jnp.where(hit, src, 0)) / stop(jnp.maximum(count, 1))
@@ -222,7 +229,7 @@ def _extreme(x: Array, places: Any, src: Array, largest: bool, include_self: boo
 
 @op(inplace=True, check=_check_along)
 def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
-    """A copy with the elements of ``src`` that ``index`` sends to a place combined there: sum, prod, mean, amax or amin.
+    """A copy with the elements of ``src`` combined where ``index`` sends them: sum, prod, mean, amax or amin.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_reduce_.html
     """
@@ -260,11 +267,23 @@ METHODS["scatter_"] = _inplace_scatter
 # --- index_...
 
 
-def _check_rows(message: str, kind: type[Exception], low: int = 0) -> Any:
+def _check_rows(name: str) -> Any:
+    """A check of known indices, in the words that PyTorch's kernel for the case has."""
+
     def check(input: Any, dim: int, index: Any, *_: Any) -> None:
         sizes = shape(input)
-        if sizes and -len(sizes) <= dim < len(sizes):
-            _in_range(index, sizes[dim], message, kind, low)
+        if not sizes or not -len(sizes) <= dim < len(sizes):
+            return
+        dim = wrap_dim(dim, len(sizes))
+        kind: type[Exception] = RuntimeError
+        message = f"index {{}} is out of bounds for dimension {dim} with size {{}}"
+        if name == "index_copy":
+            kind, message = IndexError, f"index_copy_(): {message}"
+        elif len(sizes) == 1 or (name == "index_select" and dim == 0):
+            kind, message = IndexError, "index out of range in self"
+        elif name == "index_select":
+            message = "INDICES element is out of DATA bounds, id={} axis_dim={}"
+        _in_range(index, sizes[dim], message, kind)
 
     return check
 
@@ -281,7 +300,7 @@ def _at_rows(x: Array, dim: int, index: Array) -> Any:
     return x.at[(slice(None),) * dim + (index,)]
 
 
-@op(check=_check_rows("index out of range in self", IndexError))
+@op(check=_check_rows("index_select"))
 def index_select(input: Any, dim: int, index: Any) -> Any:
     """The places of a dimension that a vector of indices gives.
 
@@ -313,7 +332,7 @@ def _source(name: str, x: Array, dim: int, index: Array, source: Array, kind: ty
     return source
 
 
-@op(inplace=True, check=_check_rows("index out of range in self", RuntimeError))
+@op(inplace=True, check=_check_rows("index_add"))
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Operand = 1) -> Any:
     """A copy with ``alpha`` times the parts of ``source`` added at the places that ``index`` gives.
 
@@ -324,7 +343,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Operand =
     return jnp.reshape(_at_rows(x, dim, index).add(source * jnp.asarray(alpha).astype(x.dtype)), input.shape)
 
 
-@op(inplace=True, check=_check_rows("index_copy_(): index {} is out of bounds for dimension with size {}", IndexError))
+@op(inplace=True, check=_check_rows("index_copy"))
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy with the parts of ``source`` at the places that ``index`` gives.
 
@@ -349,7 +368,8 @@ def index_fill(input: Any, dim: int, index: Any, value: Operand) -> Any:
     """
     if jnp.ndim(value):
         raise RuntimeError(
-            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {jnp.ndim(value)} dimension(s)."
+            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {jnp.ndim(value)} "
+            "dimension(s)."
         )
     x, dim, index = _rows("index_fill", input, dim, index)
     value = cast(jnp.asarray(value), dtypes.of(np.dtype(x.dtype)))
@@ -385,7 +405,8 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
         raise RuntimeError("put_(): self and source expected to have the same dtype")
     if index.size != source.size:
         raise IndexError(
-            f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.size}, "
+            "put_(): Expected source and index to have the same number of elements, but got source.numel() = "
+            f"{source.size}, "
             f"index.numel() = {index.size}"
         )
     places = jnp.ravel(input).at[jnp.ravel(index)]
@@ -422,13 +443,19 @@ def _common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     for d in reversed(range(count)):
         if left[d] != right[d] and 1 not in (left[d], right[d]):
             raise RuntimeError(
-                f"The size of tensor a ({left[d]}) must match the size of tensor b ({right[d]}) at non-singleton dimension {d}"
+                f"The size of tensor a ({left[d]}) must match the size of tensor b ({right[d]}) at non-singleton "
+                f"dimension {d}"
             )
     return tuple(m if n == 1 else n for n, m in zip(left, right, strict=True))
 
 
 def _check_masked(input: Any, mask: Any, source: Any) -> None:
-    if not isinstance(mask, TensorBase) or mask._view is not None or mask._storage.rec is not None or in_transformation():
+    if (
+        not isinstance(mask, TensorBase)
+        or mask._view is not None
+        or mask._storage.rec is not None
+        or in_transformation()
+    ):
         return
     wanted = np.broadcast_to(np.asarray(value_of(mask)), _common(tuple(shape(mask)), tuple(shape(input))))
     if np.count_nonzero(wanted) > numel(shape(source)):
@@ -459,7 +486,10 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
 
 @function
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    """Where a tensor is not zero: one row an element, or with ``as_tuple`` one vector a dimension. Needs the values at once.
+    """Where a tensor is not zero: a row for each element, or with ``as_tuple`` a vector for each dimension.
+
+    The values are needed at once.
+
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero.html
     """

@@ -140,7 +140,8 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     except RuntimeError as error:
         if "is invalid" in str(error):
             raise RuntimeError(
-                f"unflatten: Provided sizes {list(new)} don't multiply up to the size of dim {dim} ({before[dim]}) in the "
+                f"unflatten: Provided sizes {list(new)} don't multiply up to the size of dim {dim} ({before[dim]}) "
+                "in the "
                 "input tensor"
             ) from None
         raise
@@ -188,16 +189,20 @@ def _view_dtype(x: Any, dtype: dtypes.dtype) -> Any:
     if have is dtype:
         return call(VIEW, (x, tuple(shape(x))))
     if have.is_complex or dtype.is_complex:
-        raise NotImplementedError(f"view({dtype}) of a {have} tensor is not implemented: use view_as_real or view_as_complex")
+        raise NotImplementedError(
+            f"view({dtype}) of a {have} tensor is not implemented: use view_as_real or view_as_complex"
+        )
     sizes = tuple(shape(x))
     if have.itemsize != dtype.itemsize:
         if not sizes:
-            raise RuntimeError(f"self.dim() cannot be 0 to view {dtypes.SCALAR_NAMES[have]} as {dtypes.SCALAR_NAMES[dtype]} "
+            raise RuntimeError(f"self.dim() cannot be 0 to view {dtypes.SCALAR_NAMES[have]} as "
+                               f"{dtypes.SCALAR_NAMES[dtype]} "
                                "(different element sizes)")  # fmt: skip
         if sizes[-1] * have.itemsize % dtype.itemsize:
             raise RuntimeError(
                 f"self.size(-1) must be divisible by {dtype.itemsize // have.itemsize} to view "
-                f"{dtypes.SCALAR_NAMES[have]} as {dtypes.SCALAR_NAMES[dtype]} (different element sizes), but got {sizes[-1]}"
+                f"{dtypes.SCALAR_NAMES[have]} as {dtypes.SCALAR_NAMES[dtype]} (different element sizes), but got "
+                f"{sizes[-1]}"
             )
     return call(_BITCAST, (x, dtype))
 
@@ -299,7 +304,8 @@ def _reversed(self: Any) -> Any:
     count = len(shape(self))
     if count not in (0, 2):
         warnings.warn(
-            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will "
+            "throw "
             "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
             "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
             UserWarning, stacklevel=2,
@@ -344,10 +350,14 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.movedim.html
     """
     count = len(shape(input))
-    given = [(source,) if isinstance(source, int) else source, (destination,) if isinstance(destination, int) else destination]
+    given = [
+        (source,) if isinstance(source, int) else source,
+        (destination,) if isinstance(destination, int) else destination,
+    ]
     if len(given[0]) != len(given[1]):
         raise RuntimeError(
-            f"movedim: Invalid source or destination dims: source ({list(given[0])} dims) should contain the same number of "
+            f"movedim: Invalid source or destination dims: source ({list(given[0])} dims) should contain the same "
+            "number of "
             f"dims as destination ({list(given[1])} dims)"
         )
     start = tuple(wrap_dim(d, count) for d in given[0])
@@ -385,7 +395,9 @@ def _squeeze_layout(before: Layout, dropped: tuple[int, ...], form: Any) -> Layo
 def _unsqueeze_layout(before: Layout, dim: int) -> Layout:
     step = before.shape[dim] * before.strides[dim] if dim < len(before.shape) else 1
     return Layout(
-        (*before.shape[:dim], 1, *before.shape[dim:]), (*before.strides[:dim], step, *before.strides[dim:]), before.offset
+        (*before.shape[:dim], 1, *before.shape[dim:]),
+        (*before.strides[:dim], step, *before.strides[dim:]),
+        before.offset,
     )
 
 
@@ -490,7 +502,8 @@ def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
     if new < 0:
         kind = dtypes.SCALAR_NAMES[aval(self).dtype] if isinstance(self, TensorBase) else ""
         raise RuntimeError(
-            f"expand(torch.{kind}Tensor{{{list(before)}}}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) "
+            f"expand(torch.{kind}Tensor{{{list(before)}}}, size={list(sizes)}): the number of sizes provided "
+            f"({len(sizes)}) "
             f"must be greater or equal to the number of dimensions in the tensor ({len(before)})"
         )
     result = []
@@ -498,11 +511,14 @@ def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
         have = before[d - new] if d >= new else None
         if n == -1:
             if have is None:
-                raise RuntimeError(f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {d}")
+                raise RuntimeError(
+                    f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {d}"
+                )
             n = have
         elif have is not None and have != 1 and n != have:
             raise RuntimeError(
-                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton dimension "
+                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton "
+                "dimension "
                 f"{d}.  Target sizes: {list(sizes)}.  Tensor sizes: {list(before)}"
             )
         result.append(n)

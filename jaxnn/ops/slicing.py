@@ -6,7 +6,7 @@ A specification has one entry for each dimension of the base, and None for a new
     (start, size, step)
     PLACE            a place that is a number of the program
     ("from", size)   so many neighbours, from a place that is a number of the program
-Places that loops count through (``x[i]``, ``x[i : i + n]``) are numbers of the program, so that one program serves them all.
+Places that loops count through (``x[i]``, ``x[i : i + n]``) are numbers of the program, so one program serves them all.
 """
 
 from __future__ import annotations

@@ -52,7 +52,13 @@ _SORT = operator_of("sort", _sort_kernel, grad_name=lambda statics, avals: f"Sor
 
 @function
 def sort(
-    input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None, *, out: Any = None, axis: int | None = None
+    input: Any,
+    dim: int = -1,
+    descending: bool = False,
+    stable: bool | None = None,
+    *,
+    out: Any = None,
+    axis: int | None = None,
 ) -> Any:
     """Elements in order along a dimension, and where each was. Equal elements always keep their order; NaN comes last.
 
@@ -127,7 +133,9 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
 def _known(x: TensorBase, name: str) -> np.ndarray:
     values = value_of(x, name)
     if isinstance(values, jax.core.Tracer):
-        raise RuntimeError(f"{name}: the shape of the result depends on values, which a JAX transformation does not know")
+        raise RuntimeError(
+            f"{name}: the shape of the result depends on values, which a JAX transformation does not know"
+        )
     return np.asarray(values)
 
 
@@ -147,9 +155,7 @@ def unique(
     values = _known(input, "unique")
     if dim is not None:
         dim = wrap_dim(dim, values.ndim)
-    found, inverse, counts = np.unique(
-        values, return_inverse=True, return_counts=True, axis=dim, equal_nan=False
-    )
+    found, inverse, counts = np.unique(values, return_inverse=True, return_counts=True, axis=dim, equal_nan=False)
     shaped = inverse.reshape(values.shape if dim is None else (values.shape[dim] if values.ndim else 1,))
     arrays = [found.astype(values.dtype)]
     if return_inverse:
@@ -187,7 +193,10 @@ def unique_consecutive(
 
 @function
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
-    """How often each value from 0 on occurs in a vector of integers, or the sum of its weights. Needs the values at once.
+    """How often each value from 0 on occurs in a vector of integers, or the sum of its weights.
+
+    The values are needed at once.
+
 
     Raises:
         RuntimeError: for negative values, or more than one dimension.
@@ -263,7 +272,9 @@ _SEARCH = operator_of("searchsorted", _search, differentiable=False)
 
 
 def _as_tensor(value: Any, like: TensorBase) -> TensorBase:
-    return value if isinstance(value, TensorBase) else host_array(np.asarray(value, aval(like).np), aval(like).placement)
+    return (
+        value if isinstance(value, TensorBase) else host_array(np.asarray(value, aval(like).np), aval(like).placement)
+    )
 
 
 @function(method=False)
@@ -287,7 +298,8 @@ def searchsorted(
     first = tuple(shape(sorted_sequence))
     if len(first) > 1 and first[:-1] != tuple(shape(values))[:-1]:
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+            "boundaries tensor "
             f"and input value tensor must match, but we got boundaries tensor {list(first)} and input value tensor "
             f"{list(shape(values))}"
         )
@@ -307,9 +319,7 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
     return call(_SEARCH, (boundaries, _as_tensor(input, boundaries), right, out_int32))
 
 
-_IS_IN = operator_of(
-    "isin", lambda x, tests, invert: jnp.isin(x, tests, invert=invert), differentiable=False
-)
+_IS_IN = operator_of("isin", lambda x, tests, invert: jnp.isin(x, tests, invert=invert), differentiable=False)
 
 
 @function(method=False)
@@ -320,6 +330,3 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     """
     like = elements if isinstance(elements, TensorBase) else test_elements
     return call(_IS_IN, (_as_tensor(elements, like), _as_tensor(test_elements, like), bool(invert)))
-
-
-

@@ -16,7 +16,6 @@ from .slicing import FULL, PLACE, SLICE, SPLIT, SPLIT_SIZES, UNBIND, piece
 __all__ = ["chunk", "narrow", "select", "split", "split_with_sizes", "tensor_split", "unbind"]
 
 
-
 @function
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """``length`` neighbours of a dimension from ``start`` on.
@@ -58,9 +57,7 @@ def select(input: Any, dim: int, index: Any) -> Any:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     dim, place = wrap_dim(dim, len(sizes)), operator.index(index)
     if not -sizes[dim] <= place < sizes[dim]:
-        raise IndexError(
-            f"select(): index {place} out of range for tensor of size {list(sizes)} at dimension {dim}"
-        )
+        raise IndexError(f"select(): index {place} out of range for tensor of size {list(sizes)} at dimension {dim}")
     if place < 0:
         return call(SLICE, (input, (FULL,) * dim + (place + sizes[dim],)))
     return call(SLICE, (input, (FULL,) * dim + (PLACE,), Number(place)))
@@ -119,11 +116,13 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
         parts = integers((split_size_or_sections,), "split", "split_sizes")
         if any(n < 0 for n in parts):
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(parts)}"
+                "split_with_sizes expects split_sizes have only non-negative entries, but got "
+                f"split_sizes={list(parts)}"
             )
         if sum(parts) != sizes[dim]:
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {sizes[dim]} (input tensor's size at dimension "
+                f"split_with_sizes expects split_sizes to sum exactly to {sizes[dim]} (input tensor's size at "
+                "dimension "
                 f"{dim}), but got split_sizes={list(parts)}"
             )
         return _parts(tensor, dim, parts, SPLIT_SIZES)
@@ -187,7 +186,8 @@ def _numpy_split(name: str, dim: int, least: int) -> None:
     def splitter(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
         count = len(shape(input))
         if count < least:
-            raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, "
+            raise RuntimeError(f"torch.{name} requires a tensor with at least {least} "
+                               f"dimension{'s' if least > 1 else ''}, "
                                f"but got a tensor with {count} dimensions!")  # fmt: skip
         along = 0 if count == 1 else dim
         if isinstance(indices_or_sections, int) and shape(input)[along] % indices_or_sections:

@@ -1,7 +1,7 @@
 """Where a tensor's elements lie in its storage: strides, offset, contiguity.
 
-XLA lays arrays out as it likes, so strides are arithmetic on the chain of view steps: every storage counts as contiguous,
-and each view operator says here what it does to sizes, strides and offset.
+XLA lays arrays out as it likes, so strides are arithmetic on the chain of view steps: every storage counts as
+contiguous, and each view operator says here what it does to sizes, strides and offset.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Layout(NamedTuple):
     offset: int
 
 
-class memory_format:  # noqa: N801
+class memory_format:
     """An order of dimensions in memory, such as ``jaxnn.contiguous_format``."""
 
     def __init__(self, name: str) -> None:
@@ -285,5 +285,3 @@ def base_of(t: TensorBase) -> TensorBase:
     made = wrap(t._storage)
     made._cell = t._cell
     return made
-
-

@@ -63,7 +63,11 @@ erf = _floating("erf", lax.erf, "The error function.")
 erfc = _floating("erfc", lax.erfc, "1 - erf(input), exact for large inputs.")
 erfinv = _floating("erfinv", lax.erf_inv, "The inverse of the error function.")
 lgamma = _floating("lgamma", lax.lgamma, "The logarithm of the absolute value of the gamma function.")
-digamma = _floating("digamma", lax.digamma, "The derivative of lgamma.")
+digamma = _floating(
+    "digamma",
+    lambda x: jnp.where(x == 0, jnp.copysign(jnp.inf, -x).astype(x.dtype), lax.digamma(jnp.where(x == 0, 1, x))),
+    "The derivative of lgamma.",
+)
 sinc = _floating("sinc", jnp.sinc, "sin(pi x) / (pi x), 1 at 0.")
 i0 = _floating("i0", jax.scipy.special.i0, "The modified Bessel function of the first kind, of order 0.")
 deg2rad = _floating("deg2rad", lambda x: x * (np.pi / 180), "Degrees as radians.", grad_name="Deg2RadBackward0")

@@ -111,7 +111,8 @@ pdict()(1)
 def run(face, program):
     nn = face.nn
     scope = {
-        "nn": nn, "torch": face, "OrderedDict": OrderedDict, "seq": lambda: nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)),
+        "nn": nn, "torch": face, "OrderedDict": OrderedDict,
+        "seq": lambda: nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)),
         "mlist": lambda: nn.ModuleList([nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)]),
         "plist": lambda: nn.ParameterList([nn.Parameter(face.ones(2)), face.zeros(1, 3)]),
         "pdict": lambda: nn.ParameterDict({"a": nn.Parameter(face.ones(2)), "b": face.zeros(1, 3)}),

@@ -10,14 +10,16 @@ import torch
 import jaxnn
 
 BITWISE = [
-    ("uniform_(t, -1.0, 3.0)", (5, 7)), ("normal_(t, 1.0, 0.1)", (3, 4)), ("constant_(t, 0.3)", (3, 4)), ("ones_(t)", (3,)),
+    ("uniform_(t, -1.0, 3.0)", (5, 7)), ("normal_(t, 1.0, 0.1)", (3, 4)), ("constant_(t, 0.3)", (3, 4)),
+    ("ones_(t)", (3,)),
     ("zeros_(t)", (3,)), ("eye_(t)", (3, 5)), ("dirac_(t)", (4, 3, 3)), ("dirac_(t, 2)", (4, 3, 3, 4)),
     ("dirac_(t)", (2, 3, 3, 2, 5)), ("xavier_uniform_(t, 2.0)", (5, 7)), ("kaiming_uniform_(t)", (5, 7, 3)),
     ("kaiming_uniform_(t, a=1, mode='fan_out', nonlinearity='relu')", (5, 7)), ("xavier_normal_(t)", (3, 5)),
     ("kaiming_normal_(t)", (3, 5)), ("sparse_(t, 0.4)", (3, 4)), ("uniform_(t, generator=g)", (4,)),
 ]  # fmt: skip
 CLOSE = [
-    ("normal_(t)", (40, 40)), ("kaiming_normal_(t, nonlinearity='tanh')", (20, 30)), ("trunc_normal_(t, 0.5, 2.0, -1.0, 1.0)", (50,)),
+    ("normal_(t)", (40, 40)), ("kaiming_normal_(t, nonlinearity='tanh')", (20, 30)),
+    ("trunc_normal_(t, 0.5, 2.0, -1.0, 1.0)", (50,)),
     ("orthogonal_(t)", (5, 8)), ("orthogonal_(t, 2.0)", (8, 3, 2)), ("sparse_(t, 0.1, std=1.0)", (20, 6)),
 ]  # fmt: skip
 
@@ -61,7 +63,8 @@ def test_through_views():
 
 
 ERRORS = [
-    "calculate_gain('foo')", "calculate_gain('leaky_relu', 'x')", "calculate_gain('leaky_relu', True)", "eye_(torch.ones(2))",
+    "calculate_gain('foo')", "calculate_gain('leaky_relu', 'x')", "calculate_gain('leaky_relu', True)",
+    "eye_(torch.ones(2))",
     "dirac_(torch.ones(2))", "dirac_(torch.ones(3, 2, 2), groups=2)", "xavier_uniform_(torch.ones(2))",
     "kaiming_uniform_(torch.ones(2, 2), mode='x')", "orthogonal_(torch.ones(2))", "sparse_(torch.ones(2), 0.1)",
     "uniform_(torch.ones(2), 1.0, 0.0)", "normal_(torch.ones(2), 0.0, -1.0)",
@@ -79,7 +82,8 @@ def test_error(source):
 
 
 WARNINGS = [
-    "uniform(torch.ones(2))", "kaiming_uniform_(torch.ones(0, 2))", "trunc_normal_(torch.ones(3), 10.0)", "xavier_normal(torch.ones(2, 2))",
+    "uniform(torch.ones(2))", "kaiming_uniform_(torch.ones(0, 2))", "trunc_normal_(torch.ones(3), 10.0)",
+    "xavier_normal(torch.ones(2, 2))",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import jaxnn
-import jaxnn.nn  # noqa: F401
+import jaxnn.nn
 
 F, L = "float", "long"
 # (layer as source, shapes of the inputs; a pair (shape, n) is integers below n)
@@ -59,7 +59,8 @@ ROWS = [
     ("Flatten(0, 1)", [(2, 3, 4)]),
     ("Unflatten(1, (2, 3))", [(2, 6)]),
     *[(f"{name}()", [(3, 4)]) for name in (
-        "ReLU", "SELU", "SiLU", "Mish", "Hardsigmoid", "Hardswish", "Sigmoid", "Tanh", "LogSigmoid", "Softsign", "Tanhshrink",
+        "ReLU", "SELU", "SiLU", "Mish", "Hardsigmoid", "Hardswish", "Sigmoid", "Tanh", "LogSigmoid", "Softsign",
+        "Tanhshrink",
         "ELU", "CELU", "LeakyReLU", "Hardtanh", "ReLU6", "GELU", "GLU", "Hardshrink", "Softshrink", "Softplus", "PReLU",
     )],
     ("ReLU(inplace=True)", [(3, 4)]),
@@ -169,10 +170,12 @@ def test_signature(name):
 
 
 ERRORS = [
-    "Conv2d(3, 4, 3, groups=0)", "Conv2d(3, 4, 3, groups=2)", "Conv2d(4, 3, 3, groups=2)", "Conv2d(3, 4, 3, padding='foo')",
+    "Conv2d(3, 4, 3, groups=0)", "Conv2d(3, 4, 3, groups=2)", "Conv2d(4, 3, 3, groups=2)",
+    "Conv2d(3, 4, 3, padding='foo')",
     "Conv2d(3, 4, 3, padding='same', stride=2)", "ConvTranspose2d(3, 4, 3, padding_mode='reflect')", "GroupNorm(3, 4)",
     "Embedding(3, 4, 5)", "Embedding(3, 4, _weight=torch.ones(2, 2))", "Embedding.from_pretrained(torch.ones(2))",
-    "Dropout(2)", "Unflatten(1, 3)", "Hardtanh(1, 0)", "BatchNorm1d(3)(torch.ones(3))", "BatchNorm2d(3)(torch.ones(3, 3))",
+    "Dropout(2)", "Unflatten(1, 3)", "Hardtanh(1, 0)", "BatchNorm1d(3)(torch.ones(3))",
+    "BatchNorm2d(3)(torch.ones(3, 3))",
     "BatchNorm3d(3)(torch.ones(3, 3))", "InstanceNorm2d(3)(torch.ones(3, 3))", "Softmax2d()(torch.ones(2, 2))",
     "Bilinear(0, 2, 3)", "ConvTranspose2d(1, 1, 3, stride=2)(torch.ones(1, 1, 3, 3), output_size=(20, 20))",
     "ConvTranspose2d(1, 1, 3, stride=2)(torch.ones(1, 1, 3, 3), output_size=(20,))", "Linear(2, 3)(torch.ones(2, 5))",

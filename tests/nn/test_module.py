@@ -150,12 +150,17 @@ def conversion_keeps_gradients(face, net, log):
 
 @program
 def paths(face, net, log):
-    log(net.get_submodule("") is net, net.get_submodule("first.lin") is net.first.lin, net.get_parameter("alpha") is net.alpha)
+    log(
+        net.get_submodule("") is net,
+        net.get_submodule("first.lin") is net.first.lin,
+        net.get_parameter("alpha") is net.alpha,
+    )
     log(net.get_buffer("first.scale").shape)
     net.set_submodule("first.lin", face.nn.Identity())
     log(repr(net.first))
     for f in (
-        lambda: net.get_submodule("first.nix"), lambda: net.get_submodule("first.scale"), lambda: net.get_parameter("first.scale"),
+        lambda: net.get_submodule("first.nix"), lambda: net.get_submodule("first.scale"),
+        lambda: net.get_parameter("first.scale"),
         lambda: net.get_buffer("alpha"), lambda: net.get_parameter("nix"), lambda: net.set_submodule("", net),
         lambda: net.set_submodule("x.y", net.first), lambda: net.set_submodule("alpha", net.first),
     ):  # fmt: skip
@@ -169,11 +174,16 @@ def registration_errors(face, net, log):
         lambda: net.register_parameter("a.b", None), lambda: net.register_parameter("", None),
         lambda: net.register_parameter("note", None), lambda: net.register_parameter(3, None),
         lambda: net.register_parameter("x", face.ones(1)), lambda: net.register_buffer("a.b", None),
-        lambda: net.register_buffer("", None), lambda: net.register_buffer("alpha", None), lambda: net.register_buffer("x", 3),
-        lambda: net.register_buffer(3, None), lambda: net.add_module("a.b", nn.ReLU()), lambda: net.add_module("", nn.ReLU()),
-        lambda: net.add_module("alpha", nn.ReLU()), lambda: net.add_module("x", 3), lambda: net.add_module(3, nn.ReLU()),
-        lambda: net.add_module("note", None), lambda: setattr(net, "alpha", face.ones(1)), lambda: setattr(net, "first", 3),
-        lambda: setattr(net.first, "scale", 3), lambda: setattr(net, "alpha", "x"), lambda: net.nix, lambda: delattr(net, "nix"),
+        lambda: net.register_buffer("", None), lambda: net.register_buffer("alpha", None),
+        lambda: net.register_buffer("x", 3),
+        lambda: net.register_buffer(3, None), lambda: net.add_module("a.b", nn.ReLU()),
+        lambda: net.add_module("", nn.ReLU()),
+        lambda: net.add_module("alpha", nn.ReLU()), lambda: net.add_module("x", 3),
+        lambda: net.add_module(3, nn.ReLU()),
+        lambda: net.add_module("note", None), lambda: setattr(net, "alpha", face.ones(1)),
+        lambda: setattr(net, "first", 3),
+        lambda: setattr(net.first, "scale", 3), lambda: setattr(net, "alpha", "x"), lambda: net.nix,
+        lambda: delattr(net, "nix"),
         lambda: nn.Module(3), lambda: nn.Module(a=3), lambda: nn.Module()(3), lambda: nn.Parameter(face.tensor([1])),
         lambda: net.register_parameter("forward", None), lambda: net.register_buffer("eval", None),
     ):  # fmt: skip
@@ -237,7 +247,11 @@ def forward_hooks(face, net, log):
         pass
     for h in handles:
         h.remove()
-    log(len(net.first._forward_hooks), len(net.first._forward_pre_hooks), net.first(x).detach().numpy().round(4).tolist())
+    log(
+        len(net.first._forward_hooks),
+        len(net.first._forward_pre_hooks),
+        net.first(x).detach().numpy().round(4).tolist(),
+    )
     net.first.register_forward_hook(lambda m, a, o: order.append("always"), always_call=True)
     log(error(lambda: net.first(face.ones(1, 4))) is not None, order[-1])
     net.first.register_forward_pre_hook(lambda m, a, k: 3, with_kwargs=True)

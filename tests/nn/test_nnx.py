@@ -15,7 +15,8 @@ from jaxnn import nn
 
 
 class Net(nn.Module):
-    """A network with what upsets Flax: numpy and list attributes, a counter, a tensor kept by forward, a hidden module."""
+    """A network with what upsets Flax: numpy and list attributes, a counter, a tensor kept by forward, a
+    hidden module."""
 
     def __init__(self):
         super().__init__()
@@ -68,7 +69,9 @@ def test_split_and_merge(net):
     net.eval()
     expected = plain(net)
     graphdef, params, stats, rest = nnx.split(net, nnx.Param, nnx.BatchStat, ...)
-    assert sorted("/".join(p) for p, _ in nnx.to_flat_state(params)) == sorted(n.replace(".", "/") for n, _ in net.named_parameters())
+    assert sorted("/".join(p) for p, _ in nnx.to_flat_state(params)) == sorted(
+        n.replace(".", "/") for n, _ in net.named_parameters()
+    )
     merged = nnx.merge(graphdef, params, stats, rest)
     np.testing.assert_allclose(plain(merged), expected, rtol=1e-6)
     assert repr(merged) == repr(net) and list(merged.state_dict()) == list(net.state_dict())
@@ -145,7 +148,9 @@ def test_optimizer_and_trainable(net):
 
     @nnx.jit
     def step(net, optimizer, x):
-        loss, grads = nnx.value_and_grad(lambda m: (m(x) ** 2).mean(), argnums=nnx.DiffState(0, jaxnn.nn.Trainable))(net)
+        loss, grads = nnx.value_and_grad(lambda m: (m(x) ** 2).mean(), argnums=nnx.DiffState(0, jaxnn.nn.Trainable))(
+            net
+        )
         optimizer.update(net, grads)
         return loss
 
@@ -245,7 +250,9 @@ def test_dropout_in_jit():
     jaxnn.manual_seed(0)
     layer = nn.Dropout(0.5)
     nnx.split(layer)
-    np.testing.assert_array_equal(layer(jaxnn.ones(4, 4)).numpy(), first, err_msg="a stream draws nothing from PyTorch's")
+    np.testing.assert_array_equal(
+        layer(jaxnn.ones(4, 4)).numpy(), first, err_msg="a stream draws nothing from PyTorch's"
+    )
     copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), nnx.clone(layer)
 
 
@@ -276,3 +283,25 @@ def test_float64_and_bfloat16_keep_their_type():
         layer = nn.Linear(3, 2, dtype=dtype)
         merged = nnx.merge(*nnx.split(layer))
         assert merged.weight.dtype is dtype
+
+
+def test_calls_without_gradients_cut(net):
+    """An evaluation loop is one program a batch; a teacher inside a step with gradients cuts nothing."""
+    x = jaxnn.tensor(X.tolist())
+    net.eval()
+    with jaxnn.no_grad():
+        out = net(x)
+        assert out._storage.rec is None, "computed at the end of the call"
+    student = nn.Linear(4, 2)
+    pending = student(x)
+    with jaxnn.no_grad():
+        target = net(x)
+    assert pending._storage.rec is not None and target._storage.rec is pending._storage.rec
+    ((pending - target) ** 2).mean().backward()
+    assert student.weight.grad is not None
+
+
+def test_foreign_flax_parameter_filter():
+    layer = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    assert len(nnx.to_flat_state(nnx.state(layer, jaxnn.nn.Trainable))) == 2
+    assert pickle.loads(pickle.dumps(jaxnn.nn.Trainable)) is jaxnn.nn.Trainable

@@ -1,4 +1,4 @@
-"""Parity of one case, errors included: where PyTorch raises, the type and the first sentence of the message must agree."""
+"""Parity of one case, errors included: the type and the first sentence of PyTorch's message must agree."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def agree(f: Callable[..., Any], *inputs: Any, **options: Any) -> None:
         else:
             parity(f, *inputs, **options)
             return
-        with pytest.raises(Exception) as caught:  # noqa: PT011
+        with pytest.raises(Exception) as caught:
             f(jaxnn, *tensors(jaxnn, inputs, options.get("grad", True)))
     assert (type(caught.value), first_sentence(caught.value)) == (type(expected), first_sentence(expected))
 

@@ -9,7 +9,7 @@ from jaxnn.core.statistics import engine_statistics
 from tests.ops.agreement import agree
 
 A = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-I = np.array([0, 1])  # noqa: E741
+I = np.array([0, 1])
 M = A > 7
 R = np.array([True, False])
 V = np.array([5.0, 6.0], np.float32)
@@ -22,27 +22,37 @@ READS = [
     "x[0]", "x[-1]", "x[1, 2]", "x[:, 1]", "x[..., 1]", "x[:, :, 1:3]", "x[:, ::2]", "x[0, 1:, ::3]", "x[None]",
     "x[:, None, 1]", "x[i]", "x[:, i]", "x[i, i]", "x[i, :, i]", "x[0, :, i]", "x[:, 0, i]", "x[m]", "x[r]", "x[r, 1]",
     "x[True]", "x[False]", "x[[0, 1]]", "x[[1], [0, 2]]", "x[np.array([1, 0])]", "x[:, [True, False, True]]", "x[5]",
-    "x[0, 0, 0, 0]", "x[0, 3]", "x[[0, 4]]", "x[1.0]", "x[i, r]", "x[:, r]", "x[0, 1, 2][0]", "x[::-1]", "x[1:1]", "x[5:]",
+    "x[0, 0, 0, 0]", "x[0, 3]", "x[[0, 4]]", "x[1.0]", "x[i, r]", "x[:, r]", "x[0, 1, 2][0]", "x[::-1]", "x[1:1]",
+    "x[5:]",
     "x[i, ..., 0]", "x[i[None], 0]", "x[-3]", "x[:, 1:2, i]", "x[i, 1:, i]", "x[i, None, i]", "x[i, i, i, i]",
-    "x[i[:, None], i]", "x[np.int64(1)]", "x[...]", "x[:]", "x[()]", "x[-2:, -1]", "x[i[1]]", "x[i, [0, 1, 2]]", "x[-i]",
+    "x[i[:, None], i]", "x[np.int64(1)]", "x[...]", "x[:]", "x[()]", "x[-2:, -1]", "x[i[1]]", "x[i, [0, 1, "
+                                                                                              "2]]", "x[-i]",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", READS)
 def test_read(text):
     code = compile(text, text, "eval")
-    agree(lambda torch, x, i, m, r: eval(code, {"x": x, "i": i, "m": m, "r": r, "np": np}), A, I, M, R,
-          names=text != "x[i[1]]")  # a place that a tensor gives is not known yet: ours is a copy
+    agree(
+        lambda torch, x, i, m, r: eval(code, {"x": x, "i": i, "m": m, "r": r, "np": np}),
+        A,
+        I,
+        M,
+        R,
+        names=text != "x[i[1]]",
+    )  # a place that a tensor gives is not known yet: ours is a copy
 
 
 WRITES = [
     "x[0] = 1", "x[1, 2, 3] = v[0]", "x[:, 1] = 0", "x[:, :, 1:3] = v", "x[:, ::2] = 7", "x[..., 0] = 1", "x[i] = 2",
-    "x[i, i] = v[:, None]", "x[m] = 0", "x[r] = 5", "x[m] = x[m] * 2", "x[:, :2][m[:, :2]] = -1", "x[0] = v", "x[:, 0] = v",
+    "x[i, i] = v[:, None]", "x[m] = 0", "x[r] = 5", "x[m] = x[m] * 2", "x[:, :2][m[:, :2]] = -1", "x[0] = v", "x[:, "
+                                                                                                              "0] = v",
     "x[[0, 1], [1, 2]] = v.view(2, 1)", "x.view(-1)[0] = 1", "x.permute(2, 0, 1)[1] = 9", "x[1:3] += 1", "x[0] += v[0]",
     "x[:, 1][1] -= 5", "x.view(6, 4)[1:3, ::2] *= 2", "x[0].view(-1)[3:5] = v", "x[m] += 1", "x[i, :, 0] += 1",
     "x[0, 0, 0] = True", "x[1][2][3] = 4", "x[None, 0] = 3", "x[:, i] = v[:, None, None]", "x[:, r] = 1", "x[i[0]] = 9",
     "x[i[0], i[1]] = v[1]", "x[m] = v", "x[:, 1:2] = v.view(1, 2, 1, 1)", "x[0] = v.view(1, 1, 2)", "x[i] = v",
-    "x[r, 1:] = v[0]", "x[m] = v[1]", "x[x > 3] = 0.5", "x[r] = v.view(2, 1, 1)[:1]", "x[7] = 1", "x[0] = x.clone()[1] * v[0]",
+    "x[r, 1:] = v[0]", "x[m] = v[1]", "x[x > 3] = 0.5", "x[r] = v.view(2, 1, 1)[:1]", "x[7] = 1", "x[0] = "
+                                                                                                  "x.clone()[1] * v[0]",
     "x.index_put_((i,), v[0])", "x.index_put_((i[:1], i[:1]), v[:1] * 2, accumulate=True)", "x[:] = 3", "x[...] = v[0]",
     "x.t()[0] = 1", "x.diagonal(0, 1, 2)[1] = 2", "x[0, 0] = i", "x[..., :2] = i",
 ]  # fmt: skip
@@ -113,9 +123,13 @@ CASES = {
     "scatter_add": (lambda torch, x, s, k: x.scatter_add(0, k, s), X, S, K),
     **{
         f"scatter_reduce {how} {own}": (
-            lambda torch, x, s, k, how=how, own=own: (x + 1).scatter_reduce(0, k, s, how, include_self=own), X, S, K,
+            lambda torch, x, s, k, how=how, own=own: (x + 1).scatter_reduce(0, k, s, how, include_self=own),
+            X,
+            S,
+            K,
         )
-        for how in ("sum", "prod", "mean", "amax", "amin") for own in (True, False)
+        for how in ("sum", "prod", "mean", "amax", "amin")
+        for own in (True, False)
     },
     "scatter_reduce unknown": (lambda torch, x, s, k: x.scatter_reduce(0, k, s, "median"), X, S, K),
     "index_select": (lambda torch, x, p: x.index_select(0, p), X, P),
@@ -135,7 +149,13 @@ CASES = {
     "masked_select": (lambda torch, x: x.masked_select(x > 2), X),
     "masked_select broadcast": (lambda torch, x: torch.masked_select(x, torch.tensor([True, False, True])), X),
     "masked_select type": (lambda torch, x: x.masked_select(x), X),
-    "masked_scatter": (lambda torch, x, s: x.masked_scatter(torch.tensor([[True, False, True], [False] * 3, [True] * 3, [False] * 3]), s), X, S),  # noqa: E501
+    "masked_scatter": (
+        lambda torch, x, s: x.masked_scatter(
+            torch.tensor([[True, False, True], [False] * 3, [True] * 3, [False] * 3]), s
+        ),
+        X,
+        S,
+    ),
     "masked_scatter few": (lambda torch, x, s: x.masked_scatter(torch.ones(4, 3, dtype=torch.bool), s), X, S),
     "nonzero": (lambda torch, x: x.nonzero(), X),
     "nonzero tuple": (lambda torch, x: torch.nonzero(x, as_tuple=True), X),

@@ -11,7 +11,7 @@ from tests.parity import parity
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 B = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
 V = np.arange(5, dtype=np.float32)
-O = np.ones((2, 1, 3, 1), np.float32)  # noqa: E741
+O = np.ones((2, 1, 3, 1), np.float32)
 
 CASES = {
     "view": (lambda torch, x: x.view(3, 2), X),
@@ -167,11 +167,15 @@ def test_gradient_through_views(case):
 def test_strides():
     def strides(torch, x):
         views = [
-            x, x.permute(2, 0, 1), x[1:, :, ::2], x[2], x[:, None], x[..., None], x.expand(5, 4, 2, 3), x.diagonal(0, 1, 2),
-            x.unfold(0, 2, 2), x[1].t().unsqueeze(1), x.view(2, 2, 6).transpose(0, 2), x[:, 1:].squeeze(1), x.mT.chunk(3, 1)[2],
+            x, x.permute(2, 0, 1), x[1:, :, ::2], x[2], x[:, None], x[..., None], x.expand(5, 4, 2, 3),
+            x.diagonal(0, 1, 2),
+            x.unfold(0, 2, 2), x[1].t().unsqueeze(1), x.view(2, 2, 6).transpose(0, 2), x[:, 1:].squeeze(1),
+            x.mT.chunk(3, 1)[2],
             x.as_strided((2, 2), (3, 5), 4), x.reshape(4, 6)[:, 2:4], x[:0], x[0, 0, 0], x.view(4, 2, 3, 1),
         ]  # fmt: skip
-        return [(v.stride(), v.storage_offset(), v.is_contiguous(), v.data_ptr() - x.data_ptr()) for v in views if v.numel()]
+        return [
+            (v.stride(), v.storage_offset(), v.is_contiguous(), v.data_ptr() - x.data_ptr()) for v in views if v.numel()
+        ]
 
     assert strides(jaxnn, jaxnn.from_numpy(B)) == strides(torch, torch.from_numpy(B.copy()))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import c_name, scalar_name, size_text
@@ -18,6 +19,9 @@ from jaxnn.nn.functional.spatial import integers, tensor_type
 
 Array = jax.Array
 Ints = int | Sequence[int]
+
+
+_MKLDNN = " or input should be a MKLDNN tensor and {} is a dense tensor"
 
 
 def _expand(value: Any, name: str, argument: str, rank: int, dims: int) -> tuple[int, ...]:
@@ -57,13 +61,21 @@ def _check_types(input: Array, weight: Array, bias: Array | None, transposed: bo
     if w != x:
         if integer or x == jnp.float64:
             raise RuntimeError(f"expected scalar type {scalar_name(input)} but found {scalar_name(weight)}")
-        raise RuntimeError(f"Input type ({tensor_type(x)}) and weight type ({tensor_type(w)}) should be the same")
+        mkldnn = "" if jnp.issubdtype(x, jnp.complexfloating) else _MKLDNN.format("weight")
+        raise RuntimeError(
+            f"Input type ({tensor_type(x)}) and weight type ({tensor_type(w)}) should be the same{mkldnn}"
+        )
     if bias is not None and bias.dtype != x:
         names = (tensor_type(x), tensor_type(bias.dtype)) if transposed else (c_name(input), c_name(bias))
-        raise RuntimeError(f"Input type ({names[0]}) and bias type ({names[1]}) should be the same")
+        mkldnn = _MKLDNN.format("bias") if transposed else ""
+        raise RuntimeError(f"Input type ({names[0]}) and bias type ({names[1]}) should be the same{mkldnn}")
 
 
-def _check_values(stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int) -> None:
+def _check_values(
+    name: str, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: Any
+) -> None:
+    if not isinstance(groups, int | np.integer):
+        raise TypeError(f"{name}(): argument 'groups' must be int, not {type(groups).__name__}")
     if min(padding) < 0:
         raise RuntimeError("negative padding is not supported")
     if min(stride) <= 0:
@@ -105,7 +117,9 @@ def _check_weight(weight: Array, name: str) -> int:
     if getattr(weight, "ndim", None) is None:
         raise TypeError(f"{name}(): argument 'weight' (position 2) must be Tensor, not {type(weight).__name__}")
     if weight.ndim < 3:
-        raise RuntimeError(f"weight should have at least three dimensions, but got weight of size {size_text(weight.shape)}")
+        raise RuntimeError(
+            f"weight should have at least three dimensions, but got weight of size {size_text(weight.shape)}"
+        )
     return weight.ndim - 2
 
 
@@ -116,16 +130,21 @@ def _check_input(input: Any, name: str) -> None:
 
 def _precision() -> Any:
     # Read when the operation is traced: the gradients are lowered later, when the setting may have changed.
-    return jax.config.jax_default_matmul_precision
+    return jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
 
 
-def _with_bias(run: Callable[..., Array], cfg: ConvConfig, bias: Array | None) -> Array:
-    """`run(cfg)` plus the bias, rounded once where the precision is half."""
+def _run(
+    kernel: Callable[..., Array], input: Array, weight: Array, bias: Array | None, cfg: ConvConfig, **shape: Any
+) -> Array:
+    """`kernel` plus the bias. Half precision is rounded once, at the end; small integers wrap around, as in PyTorch."""
+    kind = input.dtype
+    if jnp.issubdtype(kind, jnp.integer) and kind.itemsize < 4:
+        input, weight = input.astype(np.int32), weight.astype(np.int32)
     if bias is None:
-        return run(cfg)
-    half = bias.dtype.itemsize == 2 and jnp.issubdtype(bias.dtype, jnp.floating)
-    out = run(cfg._replace(wide=True)) if half else run(cfg)
-    return (out + bias.astype(out.dtype).reshape(-1, *(1,) * (out.ndim - 2))).astype(bias.dtype)
+        return kernel(input, weight, cfg=cfg, **shape).astype(kind)
+    wide = jnp.issubdtype(kind, jnp.floating) and kind.itemsize == 2
+    out = kernel(input, weight, cfg=cfg._replace(wide=wide), **shape)
+    return (out + bias.astype(out.dtype).reshape(-1, *(1,) * (out.ndim - 2))).astype(kind)
 
 
 def _padding_pairs(
@@ -170,7 +189,7 @@ def _conv(
     if not isinstance(padding, str):
         padding = _expand(padding, name, "padding", rank, dims)
     _check_types(input, weight, bias, False, dims)
-    _check_values(stride, (0,) if isinstance(padding, str) else padding, dilation, groups)
+    _check_values(name, stride, (0,) if isinstance(padding, str) else padding, dilation, groups)
     pairs = _padding_pairs(name, padding, kernel, stride, dilation, rank)
     _check_shapes(input, weight, bias, groups, transposed=False)
     padded = [s + lo + hi for s, (lo, hi) in zip(input.shape[2:], pairs, strict=True)]
@@ -181,13 +200,15 @@ def _conv(
             f"Kernel size: ({' x '.join(map(str, reach))}). Kernel size can't be greater than actual input size"
         )
     if 0 in kernel:
-        raise RuntimeError(f"{name}: kernel size should be greater than zero, but got weight of size {size_text(weight.shape)}")
+        raise RuntimeError(
+            f"{name}: kernel size should be greater than zero, but got weight of size {size_text(weight.shape)}"
+        )
     if 0 in input.shape[2:] and 0 not in input.shape[:2]:
         raise RuntimeError(
             f"Only zero batch or zero channel inputs are supported, but got input shape: {size_text(input.shape)}"
         )
     cfg = ConvConfig(stride, pairs, dilation, groups, _precision())
-    out = _with_bias(lambda cfg: convolve(input, weight, cfg), cfg, bias)
+    out = _run(convolve, input, weight, bias, cfg)
     return out[0] if unbatched else out
 
 
@@ -211,15 +232,21 @@ def _conv_transpose(
     output_padding = _expand(output_padding, name, "output_padding", rank, dims)
     dilation = _expand(dilation, name, "dilation", rank, dims)
     _check_types(input, weight, bias, True, dims)
-    _check_values(stride, padding, dilation, groups)
+    _check_values(name, stride, padding, dilation, groups)
     if min(output_padding) < 0:
         raise RuntimeError("negative output_padding is not supported")
     _check_shapes(input, weight, bias, groups, transposed=True)
     if any(o >= s and o >= d for o, s, d in zip(output_padding, stride, dilation, strict=True)):
-        raise RuntimeError(
-            "output padding must be smaller than either stride or dilation, but got "
-            f"output_padding: {size_text(output_padding)} stride: {size_text(stride)} dilation: {size_text(dilation)}"
+        # PyTorch runs one dimension as an image of height one, and says so.
+        edge = ((0, 1, 1),) if dims == 1 else ()
+        sizes = zip(*edge, *zip(output_padding, stride, dilation, strict=True), strict=True)
+        sides = ("depth", "height", "width")[-max(dims, 2) :]
+        listed = " ".join(
+            f"{what}_{side}: {n}"
+            for what, values in zip(("output_padding", "stride", "dilation"), sizes, strict=True)
+            for side, n in zip(sides, values, strict=True)
         )
+        raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got {listed}")
     kernel = weight.shape[2:]
     # Output padding is padding that the transposed convolution crops less, so that it is an exact transpose.
     pairs = tuple((p, p - o) for p, o in zip(padding, output_padding, strict=True))
@@ -234,7 +261,7 @@ def _conv_transpose(
         )
     cfg = ConvConfig(stride, pairs, dilation, groups, _precision())
     shape = (input.shape[0], weight.shape[1] * groups, *size)
-    out = _with_bias(lambda cfg: input_gradient(input, weight, cfg, shape), cfg, bias)
+    out = _run(input_gradient, input, weight, bias, cfg, shape=shape)
     return out[0] if unbatched else out
 
 
@@ -249,34 +276,157 @@ def _grad_name(dims: int, static: Any, avals: Any) -> str:
 @op(method=False, grad_name=functools.partial(_grad_name, 1))
 def conv1d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints | str = 0,
            dilation: Ints = 1, groups: int = 1) -> Array:  # fmt: skip
+    """Cross-correlation of `input` with `weight` in one dimension.
+
+    Args:
+        input: (N, C, L), or (C, L) unbatched.
+        weight: (O, C / groups, kL).
+        bias: (O), or None.
+        stride, dilation: one integer, or one for each dimension.
+        padding: one integer or one for each dimension on both sides, 'valid' (none), or 'same' (as much as keeps the
+            size; stride 1 only).
+        groups: C and O are split into this many groups that do not see each other.
+
+    Returns:
+        (N, O, L_out), or (O, L_out) unbatched.
+
+    Raises:
+        RuntimeError: when shapes, types or values do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv1d.html
+    """
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 @op(method=False, grad_name=functools.partial(_grad_name, 2))
 def conv2d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints | str = 0,
            dilation: Ints = 1, groups: int = 1) -> Array:  # fmt: skip
+    """Cross-correlation of `input` with `weight` in two dimensions.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) unbatched.
+        weight: (O, C / groups, kH, kW).
+        bias: (O), or None.
+        stride, dilation: one integer, or one for each dimension.
+        padding: one integer or one for each dimension on both sides, 'valid' (none), or 'same' (as much as keeps the
+            size; stride 1 only).
+        groups: C and O are split into this many groups that do not see each other.
+
+    Returns:
+        (N, O, H_out, W_out), or (O, H_out, W_out) unbatched.
+
+    Raises:
+        RuntimeError: when shapes, types or values do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv2d.html
+    """
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @op(method=False, grad_name=functools.partial(_grad_name, 3))
 def conv3d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints | str = 0,
            dilation: Ints = 1, groups: int = 1) -> Array:  # fmt: skip
+    """Cross-correlation of `input` with `weight` in three dimensions.
+
+    Args:
+        input: (N, C, D, H, W), or (C, D, H, W) unbatched.
+        weight: (O, C / groups, kD, kH, kW).
+        bias: (O), or None.
+        stride, dilation: one integer, or one for each dimension.
+        padding: one integer or one for each dimension on both sides, 'valid' (none), or 'same' (as much as keeps the
+            size; stride 1 only).
+        groups: C and O are split into this many groups that do not see each other.
+
+    Returns:
+        (N, O, D_out, H_out, W_out), or (O, D_out, H_out, W_out) unbatched.
+
+    Raises:
+        RuntimeError: when shapes, types or values do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv3d.html
+    """
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
 @op(method=False, grad_name=functools.partial(_grad_name, 1))
 def conv_transpose1d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints = 0,
                      output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1) -> Array:  # fmt: skip
-    return _conv_transpose("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    """Transposed convolution in one dimension: the gradient of `conv1d` with respect to its input.
+
+    Args:
+        input: (N, C, L), or (C, L) unbatched.
+        weight: (C, O / groups, kL).
+        bias: (O), or None.
+        stride, dilation: one integer, or one for each dimension, of the convolution whose transpose this is.
+        padding: how much of each side of the result is cropped, less dilation * (kernel - 1).
+        output_padding: how much one side of the result is longer: which of the sizes is meant that the convolution
+            would have taken to `input`'s.
+        groups: C and O are split into this many groups that do not see each other.
+
+    Returns:
+        (N, O, L_out), or (O, L_out) unbatched.
+
+    Raises:
+        RuntimeError: when shapes, types or values do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose1d.html
+    """
+    return _conv_transpose(
+        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 @op(method=False, grad_name=functools.partial(_grad_name, 2))
 def conv_transpose2d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints = 0,
                      output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1) -> Array:  # fmt: skip
-    return _conv_transpose("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    """Transposed convolution in two dimensions: the gradient of `conv2d` with respect to its input.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) unbatched.
+        weight: (C, O / groups, kH, kW).
+        bias: (O), or None.
+        stride, dilation: one integer, or one for each dimension, of the convolution whose transpose this is.
+        padding: how much of each side of the result is cropped, less dilation * (kernel - 1).
+        output_padding: how much one side of the result is longer: which of the sizes is meant that the convolution
+            would have taken to `input`'s.
+        groups: C and O are split into this many groups that do not see each other.
+
+    Returns:
+        (N, O, H_out, W_out), or (O, H_out, W_out) unbatched.
+
+    Raises:
+        RuntimeError: when shapes, types or values do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose2d.html
+    """
+    return _conv_transpose(
+        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 @op(method=False, grad_name=functools.partial(_grad_name, 3))
 def conv_transpose3d(input: Array, weight: Array, bias: Array | None = None, stride: Ints = 1, padding: Ints = 0,
                      output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1) -> Array:  # fmt: skip
-    return _conv_transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    """Transposed convolution in three dimensions: the gradient of `conv3d` with respect to its input.
+
+    Args:
+        input: (N, C, D, H, W), or (C, D, H, W) unbatched.
+        weight: (C, O / groups, kD, kH, kW).
+        bias: (O), or None.
+        stride, dilation: one integer, or one for each dimension, of the convolution whose transpose this is.
+        padding: how much of each side of the result is cropped, less dilation * (kernel - 1).
+        output_padding: how much one side of the result is longer: which of the sizes is meant that the convolution
+            would have taken to `input`'s.
+        groups: C and O are split into this many groups that do not see each other.
+
+    Returns:
+        (N, O, D_out, H_out, W_out), or (O, D_out, H_out, W_out) unbatched.
+
+    Raises:
+        RuntimeError: when shapes, types or values do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose3d.html
+    """
+    return _conv_transpose(
+        "conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )

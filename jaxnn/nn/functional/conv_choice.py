@@ -103,7 +103,7 @@ def convolve(x: Array, w: Array, *, cfg: ConvConfig) -> Array:
 
 
 @_wide
-def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: Sequence[int]) -> Array:
+def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: tuple[int, ...]) -> Array:
     """The gradient of the input, which is a transposed convolution."""
     if len(cfg.stride) == 1:
         return input_gradient(_image(g), _image(w), cfg=_flat(cfg), shape=_image_shape(shape))[:, :, 0]
@@ -123,7 +123,7 @@ def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: Sequence[int])
 
 
 @_wide
-def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: Sequence[int]) -> Array:
+def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: tuple[int, ...]) -> Array:
     """The gradient of the weight."""
     if len(cfg.stride) == 1:
         return weight_gradient(_image(x), _image(g), cfg=_flat(cfg), shape=_image_shape(shape))[:, :, 0]

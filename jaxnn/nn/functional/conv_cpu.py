@@ -77,7 +77,9 @@ def unfolded(x: Array, w: Array, cfg: Any) -> Array:
     out = output_size(x.shape[2:], w.shape[2:], cfg)
     taps = jnp.stack(_taps(pad(x, cfg.padding), w.shape[2:], out, cfg), 1)
     n, t, c = taps.shape[:3]
-    weight = jnp.broadcast_to(w.reshape(1, w.shape[0], c, t).swapaxes(2, 3).reshape(1, -1, t * c), (n, w.shape[0], t * c))
+    weight = jnp.broadcast_to(
+        w.reshape(1, w.shape[0], c, t).swapaxes(2, 3).reshape(1, -1, t * c), (n, w.shape[0], t * c)
+    )
     product = lax.dot_general(weight, taps.reshape(n, t * c, -1), (((2,), (1,)), ((0,), (0,))))
     return product.reshape(n, -1, *out)
 
@@ -193,7 +195,7 @@ def _separate_shifts(x: Array, g: Array, cfg: Any, kernel: Sequence[int]) -> Arr
 
 
 def weight_gradient(x: Array, g: Array, cfg: Any, shape: Sequence[int], chunk_bytes: int) -> Array:
-    """The gradient with respect to w of an ungrouped convolution, over chunks of the batch where temporaries are large."""
+    """The gradient of an ungrouped convolution with respect to w, in chunks where temporaries are large."""
     kernel = tuple(shape[2:])
     (kh, kw), (o, c) = kernel, shape[:2]
     # The smaller of the two ways' temporaries.

@@ -7,6 +7,8 @@ lowered by the formulation that is fastest on the platform (see `conv_choice`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.interpreters import ad
@@ -48,14 +50,14 @@ def _differentiable(x: Array, w: Array) -> bool:
     return jnp.issubdtype(x.dtype, jnp.inexact) and not on_a_mesh(x, w)
 
 
-def convolve(x: Array, w: Array, cfg: ConvConfig) -> Array:
+def convolve(x: Array, w: Array, *, cfg: ConvConfig) -> Array:
     """Convolution of x (N, C, *spatial) with w (O, C / groups, *kernel)."""
     if _differentiable(x, w):
         return convolve_p.bind(x, w, cfg=cfg)
     return plain_convolve(x, w, cfg=cfg)
 
 
-def input_gradient(g: Array, w: Array, cfg: ConvConfig, shape: tuple[int, ...]) -> Array:
+def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: tuple[int, ...]) -> Array:
     """Gradient of `convolve` with respect to an input of `shape`: the transposed convolution of g."""
     if _differentiable(g, w):
         return input_gradient_p.bind(g, w, cfg=cfg, shape=shape)

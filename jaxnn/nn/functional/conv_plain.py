@@ -17,8 +17,8 @@ Array = jax.Array
 class ConvConfig(NamedTuple):
     """What a convolution is, apart from its operands.
 
-    `padding` holds a (low, high) pair for each dimension, where negative numbers crop. `wide` asks for the float32 result
-    of half precision operands before it is rounded.
+    `padding` holds a (low, high) pair for each dimension, where negative numbers crop. `wide` asks for the float32
+    result of half precision operands before it is rounded.
     """
 
     stride: tuple[int, ...]

@@ -14,7 +14,7 @@ from jax import lax
 
 from jaxnn.core.registry import op
 from jaxnn.nn.functional import pool_kernels as kernels
-from jaxnn.nn.functional.common import float32_inside, scalar_name, size_text
+from jaxnn.nn.functional.common import float32_inside, scalar_name
 from jaxnn.nn.functional.pool_checks import adaptive_sizes, check_adaptive, check_average, check_max
 
 Array = jax.Array
@@ -134,64 +134,210 @@ def _adaptive_max_pool(dims: int, input: Array, output_size: Any, indices: bool)
 @op(method=False, grad_name="SqueezeBackward1")
 def max_pool1d(input: Array, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+    """The maximum of each window of `input`, (N, C, L) or (C, L).
+
+    Args:
+        kernel_size, stride, padding, dilation: one integer, or one for each dimension. The stride is the kernel size
+            unless given; padding is minus infinity, on both sides, at most half of the kernel size.
+        ceil_mode: also take the last window when only a part of it lies on the input.
+        return_indices: also return where each maximum is in the flattened input of its channel (int64). The first of
+            equal elements counts; NaN counts as the largest.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool1d.html
+    """
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @op(method=False, grad_name="MaxPool2DWithIndicesBackward0")
 def max_pool2d(input: Array, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+    """The maximum of each window of `input`, (N, C, H, W) or (C, H, W).
+
+    Args:
+        kernel_size, stride, padding, dilation: one integer, or one for each dimension. The stride is the kernel size
+            unless given; padding is minus infinity, on both sides, at most half of the kernel size.
+        ceil_mode: also take the last window when only a part of it lies on the input.
+        return_indices: also return where each maximum is in the flattened input of its channel (int64). The first of
+            equal elements counts; NaN counts as the largest.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool2d.html
+    """
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @op(method=False, grad_name="MaxPool3DWithIndicesBackward0")
 def max_pool3d(input: Array, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+    """The maximum of each window of `input`, (N, C, D, H, W) or (C, D, H, W).
+
+    Args:
+        kernel_size, stride, padding, dilation: one integer, or one for each dimension. The stride is the kernel size
+            unless given; padding is minus infinity, on both sides, at most half of the kernel size.
+        ceil_mode: also take the last window when only a part of it lies on the input.
+        return_indices: also return where each maximum is in the flattened input of its channel (int64). The first of
+            equal elements counts; NaN counts as the largest.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool3d.html
+    """
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @op(method=False, grad_name="SqueezeBackward1")
 def avg_pool1d(input: Array, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0,
                ceil_mode: bool = False, count_include_pad: bool = True) -> Array:  # fmt: skip
+    """The mean of each window of `input`, (N, C, L) or (C, L).
+
+    Args:
+        kernel_size, stride, padding: one integer, or one for each dimension. The stride is the kernel size unless
+            given; padding is zero, on both sides, at most half of the kernel size.
+        ceil_mode: also take the last window when only a part of it lies on the input.
+        count_include_pad: count the padding among the elements.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool1d.html
+    """
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 @op(method=False, grad_name="AvgPool2DBackward0")
 def avg_pool2d(input: Array, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Array:  # fmt: skip
+    """The mean of each window of `input`, (N, C, H, W) or (C, H, W).
+
+    Args:
+        kernel_size, stride, padding: one integer, or one for each dimension. The stride is the kernel size unless
+            given; padding is zero, on both sides, at most half of the kernel size.
+        ceil_mode: also take the last window when only a part of it lies on the input.
+        count_include_pad: count the padding among the elements.
+        divisor_override: divide by this instead of by the number of elements.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool2d.html
+    """
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 @op(method=False, grad_name="AvgPool3DBackward0")
 def avg_pool3d(input: Array, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Array:  # fmt: skip
+    """The mean of each window of `input`, (N, C, D, H, W) or (C, D, H, W).
+
+    Args:
+        kernel_size, stride, padding: one integer, or one for each dimension. The stride is the kernel size unless
+            given; padding is zero, on both sides, at most half of the kernel size.
+        ceil_mode: also take the last window when only a part of it lies on the input.
+        count_include_pad: count the padding among the elements.
+        divisor_override: divide by this instead of by the number of elements.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool3d.html
+    """
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 @op(method=False, grad_name="SqueezeBackward1")
 def adaptive_avg_pool1d(input: Array, output_size: Ints) -> Array:
+    """The mean of each window of `input`, (N, C, L) or (C, L), with windows that make `output_size`.
+
+    Args:
+        output_size: one integer.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool1d.html
+    """
     return _adaptive_avg_pool(1, input, output_size)
 
 
 @op(method=False, grad_name=functools.partial(_adaptive_average_grad_name, 2))
 def adaptive_avg_pool2d(input: Array, output_size: Any) -> Array:
+    """The mean of each window of `input`, (N, C, H, W) or (C, H, W), with windows that make `output_size`.
+
+    Args:
+        output_size: one integer, or one for each dimension; None keeps the input's size.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool2d.html
+    """
     return _adaptive_avg_pool(2, input, output_size)
 
 
 @op(method=False, grad_name=functools.partial(_adaptive_average_grad_name, 3))
 def adaptive_avg_pool3d(input: Array, output_size: Any) -> Array:
+    """The mean of each window of `input`, (N, C, D, H, W) or (C, D, H, W), with windows that make `output_size`.
+
+    Args:
+        output_size: one integer, or one for each dimension; None keeps the input's size.
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool3d.html
+    """
     return _adaptive_avg_pool(3, input, output_size)
 
 
 @op(method=False, grad_name="SqueezeBackward1")
 def adaptive_max_pool1d(input: Array, output_size: Ints, return_indices: bool = False) -> Any:
+    """The maximum of each window of `input`, (N, C, L) or (C, L), with windows that make `output_size`.
+
+    Args:
+        output_size: one integer.
+        return_indices: also return where each maximum is in the flattened input of its channel (int64).
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool1d.html
+    """
     return _adaptive_max_pool(1, input, output_size, return_indices)
 
 
 @op(method=False, grad_name="AdaptiveMaxPool2DBackward0")
 def adaptive_max_pool2d(input: Array, output_size: Any, return_indices: bool = False) -> Any:
+    """The maximum of each window of `input`, (N, C, H, W) or (C, H, W), with windows that make `output_size`.
+
+    Args:
+        output_size: one integer, or one for each dimension; None keeps the input's size.
+        return_indices: also return where each maximum is in the flattened input of its channel (int64).
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool2d.html
+    """
     return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
 @op(method=False, grad_name="AdaptiveMaxPool3DBackward0")
 def adaptive_max_pool3d(input: Array, output_size: Any, return_indices: bool = False) -> Any:
+    """The maximum of each window of `input`, (N, C, D, H, W) or (C, D, H, W), with windows that make `output_size`.
+
+    Args:
+        output_size: one integer, or one for each dimension; None keeps the input's size.
+        return_indices: also return where each maximum is in the flattened input of its channel (int64).
+
+    Raises:
+        RuntimeError: when the input's shape or an argument's value fits no pool.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool3d.html
+    """
     return _adaptive_max_pool(3, input, output_size, return_indices)

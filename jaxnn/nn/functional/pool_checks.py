@@ -68,9 +68,8 @@ def _check_pads(kernel: Sequence[int], stride: Sequence[int], padding: Sequence[
         if p < 0:
             raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
         if p > int(((k - 1) * d + 1) / 2):
-            raise RuntimeError(
-                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
-            )
+            got = f"pad={p}, kernel_size={k} and dilation={d}"
+            raise RuntimeError(f"pad should be at most half of effective kernel size, but got {got}")
 
 
 def _check_positive(dims: int, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> None:
@@ -274,6 +273,4 @@ def check_adaptive(kind: str, dims: int, input: Array, out: tuple[int, ...]) -> 
         raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {size_text(tuple(sizes))}")
     listed = {1: "1, {}", 2: "{}, {}", 3: "{}, {},{}"}[dims].format(*out)
     name = "adaptive_avg_pool2d" if dims == 1 else name
-    raise RuntimeError(
-        f"{name}: elements of output_size must be greater than or equal to 0 but received {{{listed}}}"
-    )
+    raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {{{listed}}}")

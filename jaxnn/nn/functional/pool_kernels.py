@@ -1,9 +1,9 @@
 """Pooling over windows of the last dimensions: maxima with a gradient of their own, and averages.
 
-Maximum: the forward pass runs over the taps of the window as strided slices and remembers which tap won. In terms of the
-winners a maximum is linear: `select` reads the winning elements, `spread` sends values back to them, and each is the
-other's transpose. All derivatives, of any order and mode, follow. Ties and NaN go where PyTorch sends them: the first
-maximum, the last NaN.
+Maximum: the forward pass runs over the taps of the window as strided slices and remembers which tap won. In terms of
+the winners a maximum is linear: `select` reads the winning elements, `spread` sends values back to them, and each is
+the other's transpose. All derivatives, of any order and mode, follow. Ties and NaN go where PyTorch sends them: the
+first maximum, the last NaN.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -109,7 +110,7 @@ def _spread(g: Array, number: Array, *, windows: Windows, shape: tuple[int, ...]
     Elements whose padded position has the same remainder modulo the stride meet the same taps: one sum for each such
     phase, dilated into place.
     """
-    dims, lead = len(shape), g.ndim - len(shape)
+    lead = g.ndim - len(shape)
     offsets = windows.taps()
     zero = jnp.zeros((), g.dtype)
     result = None
@@ -128,7 +129,7 @@ def _spread(g: Array, number: Array, *, windows: Windows, shape: tuple[int, ...]
             bounds.append((low, -((r - p - n) // s)))
         if any(high <= low for low, high in bounds):
             continue
-        total = None
+        total: Any = None
         for at, lags in taps:
             won = jnp.where(number == at, g, zero)
             config = [(0, 0, 0)] * lead + [
@@ -281,7 +282,7 @@ def sum_windows(x: Array, windows: Windows) -> Array:
         if o == 1:
             x = x.sum(axis, keepdims=True, dtype=x.dtype)
         elif k <= MAX_SLICES:
-            x = sum(lax.slice_in_dim(x, i, i + (o - 1) * s + 1, s, axis) for i in range(k))
+            x = functools.reduce(operator.add, [lax.slice_in_dim(x, i, i + (o - 1) * s + 1, s, axis) for i in range(k)])
         else:
             ones = [1] * x.ndim
             size, step = [*ones], [*ones]
@@ -294,7 +295,10 @@ def sum_ranges(x: Array, axis: int, start: np.ndarray, end: np.ndarray) -> Array
     """The sum of x over each of the ranges along an axis."""
     length = int((end - start).max(initial=0))
     if len(start) <= max(length, MAX_SLICES):
-        parts = [lax.slice_in_dim(x, int(a), int(b), axis=axis).sum(axis, keepdims=True) for a, b in zip(start, end, strict=True)]
+        parts = [
+            lax.slice_in_dim(x, int(a), int(b), axis=axis).sum(axis, keepdims=True)
+            for a, b in zip(start, end, strict=True)
+        ]
         return jnp.concatenate(parts, axis) if parts else lax.slice_in_dim(x, 0, 0, axis=axis)
     total: Any = 0
     column = (-1, *(1,) * (x.ndim - axis - 1))

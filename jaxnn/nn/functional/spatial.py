@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxnn.core import dtypes
 
+
 def tensor_type(dtype: Any) -> str:
     """PyTorch's name of a tensor's type in messages: 'torch.FloatTensor' for float32."""
     kind = dtypes.of(dtype)

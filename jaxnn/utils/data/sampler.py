@@ -1,43 +1,50 @@
-"""Samplers: in which order samples are taken. Random ones follow PyTorch's stream for the same seed.
+"""Samplers: in which order a dataset is read. For the same seed they draw what PyTorch's draw.
 
 Source: https://docs.pytorch.org/docs/stable/data.html#data-loading-order-and-sampler
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from jaxnn.core.device import device
+from jaxnn.core.engine import value_of
 from jaxnn.core.generator import Generator, default_generator
-from jaxnn.ops.random import randperm
+from jaxnn.core.handle import TensorBase, host_array
 
 __all__ = [
     "BatchSampler", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler", "WeightedRandomSampler",
-    "random_seed",
+    "draw_seed",
 ]  # fmt: skip
 
-T = TypeVar("T", covariant=True)
+_T = TypeVar("_T", covariant=True)
 
 
-def random_seed(generator: Any = None) -> int:
-    """A seed drawn as PyTorch draws it: one full-range int64."""
-    source = default_generator if generator is None else generator
-    return int(source.random((), np.int64))
+def draw_seed(generator: Generator | None) -> int:
+    """The integer that ``torch.empty((), dtype=int64).random_()`` draws."""
+    return int((default_generator if generator is None else generator).random((), np.int64))
 
 
-class Sampler(Generic[T]):
-    """Base of samplers: an iterable of indices."""
+def _positive(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ValueError(f"{name} should be a positive integer value, but got {name}={value}")
 
-    def __iter__(self) -> Iterator[T]:
+
+class Sampler(Generic[_T]):
+    """Base class. A subclass defines ``__iter__``, over indices or over lists of them, and mostly ``__len__``."""
+
+    def __iter__(self) -> Iterator[_T]:
         raise NotImplementedError
 
 
 class SequentialSampler(Sampler[int]):
-    """All samples in order."""
+    """All indices in order."""
 
-    def __init__(self, data_source: Any) -> None:
+    def __init__(self, data_source: Sized) -> None:
         self.data_source = data_source
 
     def __iter__(self) -> Iterator[int]:
@@ -48,93 +55,101 @@ class SequentialSampler(Sampler[int]):
 
 
 class RandomSampler(Sampler[int]):
-    """Samples in random order, or drawn with replacement."""
+    """Indices at random: shuffled, or drawn with replacement.
+
+    Raises:
+        TypeError: when ``replacement`` is no bool.
+        ValueError: when there would be no samples.
+    """
 
     def __init__(
-        self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None
-    ) -> None:
-        if not isinstance(replacement, bool):
-            raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
-        if num_samples is not None and (not isinstance(num_samples, int) or num_samples <= 0):
-            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
+        self, data_source: Sized, replacement: bool = False, num_samples: int | None = None,
+        generator: Generator | None = None,
+    ) -> None:  # fmt: skip
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
         self.generator = generator
+        if not isinstance(replacement, bool):
+            raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
+        if not isinstance(self.num_samples, int) or self.num_samples <= 0:
+            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={self.num_samples}")
 
     @property
     def num_samples(self) -> int:
-        """How many samples an epoch has."""
+        """How many indices an iteration gives; by default as many as the data has at the time."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
-        count = len(self.data_source)
+        n = len(self.data_source)
         generator = self.generator
         if generator is None:
-            generator = Generator()
-            generator.manual_seed(random_seed())
-        if self.replacement:
-            for _ in range(self.num_samples // 32):
-                yield from generator.randint(0, count, (32,)).tolist()
-            yield from generator.randint(0, count, (self.num_samples % 32,)).tolist()
-        else:
-            for _ in range(self.num_samples // count):
-                yield from generator.randperm(count).tolist()
-            if self.num_samples % count or count == 0:
-                yield from generator.randperm(count).tolist()[: self.num_samples % count]
-            elif self.num_samples % count == 0:
-                generator.randperm(count)  # PyTorch draws it and takes none
+            generator = Generator().manual_seed(draw_seed(None))
+        full, rest = divmod(self.num_samples, 32 if self.replacement else n)
+        # PyTorch draws portions of 32 with replacement; without, a last permutation even when none of it is needed.
+        for _ in range(full):
+            yield from (generator.randint(0, n, (32,)) if self.replacement else generator.randperm(n)).tolist()
+        yield from (generator.randint(0, n, (rest,)) if self.replacement else generator.randperm(n)[:rest]).tolist()
 
     def __len__(self) -> int:
         return self.num_samples
 
 
 class SubsetRandomSampler(Sampler[int]):
-    """Given indices in random order."""
+    """The given indices in random order."""
 
-    def __init__(self, indices: Sequence[int], generator: Any = None) -> None:
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
         self.indices = indices
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        for i in randperm(len(self.indices), generator=self.generator).tolist():
-            yield self.indices[i]
+        generator = default_generator if self.generator is None else self.generator
+        for k in generator.randperm(len(self.indices)).tolist():
+            yield self.indices[k]
 
     def __len__(self) -> int:
         return len(self.indices)
 
 
 class WeightedRandomSampler(Sampler[int]):
-    """Indices drawn with given weights."""
+    """Indices drawn with probabilities in proportion to the weights.
+
+    Raises:
+        ValueError: for no samples, a ``replacement`` that is no bool, weights that are no 1-d sequence.
+    """
 
     def __init__(
-        self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator: Any = None
+        self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator: Generator | None = None
     ) -> None:
-        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
-            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
+        _positive("num_samples", num_samples)
         if not isinstance(replacement, bool):
             raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
-        self.weights = np.asarray(weights, np.float64)
-        if self.weights.ndim != 1:
-            raise ValueError(f"weights should be a 1d sequence but given weights have shape {tuple(self.weights.shape)}")
+        found = np.array(value_of(weights) if isinstance(weights, TensorBase) else weights, np.float64)
+        if found.ndim != 1:
+            raise ValueError(f"weights should be a 1d sequence but given weights have shape {found.shape}")
+        self.weights = host_array(found, device("cpu").jax_device())
         self.num_samples = num_samples
         self.replacement = replacement
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        source = default_generator if self.generator is None else self.generator
-        yield from source.multinomial(self.weights, self.num_samples, self.replacement).tolist()
+        generator = default_generator if self.generator is None else self.generator
+        weights = np.asarray(value_of(self.weights))
+        yield from generator.multinomial(weights, self.num_samples, self.replacement).tolist()
 
     def __len__(self) -> int:
         return self.num_samples
 
 
 class BatchSampler(Sampler[list[int]]):
-    """Batches of another sampler's indices."""
+    """The indices of another sampler in lists of ``batch_size``; the last may be shorter, or is dropped.
+
+    Raises:
+        ValueError: for a batch size that is no positive integer or a ``drop_last`` that is no bool.
+    """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
-            raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
+        _positive("batch_size", batch_size)
         if not isinstance(drop_last, bool):
             raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
         self.sampler = sampler
@@ -142,14 +157,10 @@ class BatchSampler(Sampler[list[int]]):
         self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
-        batch: list[int] = []
-        for i in self.sampler:
-            batch.append(i)
-            if len(batch) == self.batch_size:
+        indices = iter(self.sampler)
+        while batch := list(itertools.islice(indices, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
                 yield batch
-                batch = []
-        if batch and not self.drop_last:
-            yield batch
 
     def __len__(self) -> int:
         count = len(self.sampler)  # type: ignore[arg-type]

@@ -1,0 +1,241 @@
+"""Functions that everyday programs take from numpy's vocabulary: differences, distances, integrals, covariances."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxnn.core import dtypes
+from jaxnn.core.handle import TensorBase
+from jaxnn.core.registry import call, function, op
+
+from .arguments import integers, operator_of, shape, wrap_dim
+from .join import cat
+from .return_types import return_type
+from .split import narrow
+
+__all__ = ["cdist", "corrcoef", "cov", "diff", "trapezoid", "unravel_index", "vander"]
+
+
+@function
+def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours along a dimension, ``n`` times over.
+
+    Raises:
+        RuntimeError: for a negative ``n`` or a tensor without dimensions.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diff.html
+    """
+    if not shape(input):
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    dim = wrap_dim(dim, len(shape(input)))
+    parts = [p for p in (prepend, input, append) if p is not None]
+    x = cat(parts, dim) if len(parts) > 1 else input
+    for _ in range(min(n, shape(x)[dim])):
+        size = shape(x)[dim] - 1
+        later, earlier = narrow(x, dim, 1, size), narrow(x, dim, 0, size)
+        x = later.logical_xor(earlier) if str(x.dtype) == "torch.bool" else later - earlier
+    return x
+
+
+@op(grad_name="FlipBackward0")
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """Powers of a vector's elements as columns, the highest first.
+
+    Raises:
+        RuntimeError: for more than one dimension.
+    """
+    if x.ndim != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    return jnp.vander(x, N, increasing)
+
+
+def _distances(x1: Any, x2: Any, p: float) -> Any:
+    apart = jnp.abs(x1[..., :, None, :] - x2[..., None, :, :])
+    if p == 0:
+        return jnp.sum(apart != 0, -1).astype(x1.dtype)
+    if math.isinf(p):
+        return jnp.max(apart, -1)
+    if p == 1:
+        return jnp.sum(apart, -1)
+    total = jnp.sum(apart**p, -1)
+    # The gradient at distance zero is zero, not the infinite slope of the root.
+    safe = jnp.where(total == 0, 1, total)
+    return jnp.where(total == 0, 0, jnp.sqrt(safe) if p == 2 else safe ** (1 / p))
+
+
+_CDIST = operator_of("cdist", _distances)
+
+
+@function(method=False)
+def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
+    """The p-norm distances of every row of one batch of matrices from every row of another.
+
+    ``compute_mode`` only chooses how PyTorch computes: here differences are always taken directly.
+
+    Raises:
+        RuntimeError: when the rows differ in length, or for a negative ``p``.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cdist.html
+    """
+    modes = ("use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
+    if compute_mode not in modes:
+        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
+    for which, t in (("X1", x1), ("X2", x2)):
+        if len(shape(t)) < 2:
+            raise RuntimeError(f"cdist only supports at least 2D tensors, {which} got: {len(shape(t))}D")
+    if shape(x1)[-1] != shape(x2)[-1]:
+        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {shape(x1)[-1]} X2: {shape(x2)[-1]}")
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    return call(_CDIST, (x1, x2, float(p)))
+
+
+@op(grad_name="SqueezeBackward0")
+def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
+    """The covariances of variables given as rows.
+
+    Raises:
+        RuntimeError: for more than two dimensions.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cov.html
+    """
+    if input.ndim > 2:
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions"
+        )
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        input = input.astype(dtypes.get_default_dtype().np)
+    return jnp.cov(input, ddof=correction, fweights=fweights, aweights=aweights).astype(input.dtype)
+
+
+@op(grad_name="ClampBackward1")
+def corrcoef(input: Any) -> Any:
+    """The correlations of variables given as rows.
+
+    Raises:
+        RuntimeError: for more than two dimensions.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.corrcoef.html
+    """
+    if input.ndim > 2:
+        raise RuntimeError(
+            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions"
+        )
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        input = input.astype(dtypes.get_default_dtype().np)
+    c = jnp.cov(input)
+    if c.ndim == 0:
+        return c / c
+    spread = jnp.sqrt(jnp.diagonal(c))
+    return jnp.clip(c / spread[:, None] / spread[None, :], -1, 1).astype(input.dtype)
+
+
+@function(method=False)
+def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    """The integral along a dimension by the trapezoidal rule, at the places ``x`` or at distances ``dx``.
+
+    Raises:
+        RuntimeError: when both are given.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.trapezoid.html
+    """
+    if x is not None and dx is not None:
+        raise RuntimeError("trapezoid() takes x or dx, not both")
+    dim = wrap_dim(dim, len(shape(y)))
+    size = shape(y)[dim] - 1
+    pairs = narrow(y, dim, 0, size) + narrow(y, dim, 1, size)
+    if x is None:
+        return pairs.sum(dim) * ((1 if dx is None else dx) / 2)
+    steps = diff(x, dim=-1 if len(shape(x)) == 1 else dim)
+    if len(shape(x)) == 1:
+        steps = steps.view((-1,) + (1,) * (len(shape(y)) - 1 - dim))
+    return (pairs * steps).sum(dim) / 2
+
+
+trapz = function(trapezoid, name="trapz", method=False)
+
+_UNRAVEL = operator_of(
+    "unravel_index",
+    lambda indices, sizes: tuple(
+        (indices // math.prod(sizes[d + 1 :])) % n if d else indices // math.prod(sizes[1:])
+        for d, n in enumerate(sizes)
+    ),
+    differentiable=False,
+)
+
+
+@function(method=False)
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """Places in a flattened tensor as coordinates, one tensor a dimension.
+
+    Raises:
+        TypeError, ValueError: for anything but integers and sizes.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unravel_index.html
+    """
+    if isinstance(indices, TensorBase) and (indices.dtype.is_floating_point or indices.dtype.is_complex):
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    sizes = integers((tuple(shape) if not isinstance(shape, int) else (shape,),), "unravel_index", "shape")
+    return call(_UNRAVEL, (indices, sizes))
+
+
+# --- of square matrices
+
+
+def _square(x: Any, name: str) -> None:
+    if x.ndim < 2:
+        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
+    if x.shape[-1] != x.shape[-2]:
+        raise RuntimeError(
+            f"{name}: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices"
+        )
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        kind = dtypes.SCALAR_NAMES[dtypes.of(x.dtype)]
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {kind}")
+
+
+@op(grad_name="LinalgInvExBackward0")
+def inverse(input: Any) -> Any:
+    """The inverses of square matrices; inf or NaN where there is none (PyTorch raises: that needs the values).
+
+    Raises:
+        RuntimeError: for matrices that are not square.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.inv.html
+    """
+    _square(input, "linalg.inv")
+    return jnp.linalg.inv(input)
+
+
+@op(grad_name="LinalgDetBackward0")
+def det(input: Any) -> Any:
+    """The determinants of square matrices.
+
+    Raises:
+        RuntimeError: for matrices that are not square.
+    """
+    _square(input, "linalg.det")
+    return jnp.linalg.det(input)
+
+
+SlogdetResult = return_type("slogdet", "sign", "logabsdet")
+
+
+@op(grad_name="LinalgSlogdetBackward0")
+def slogdet(input: Any) -> Any:
+    """Sign and logarithm of the absolute value of the determinants of square matrices.
+
+    Raises:
+        RuntimeError: for matrices that are not square.
+    """
+    _square(input, "linalg.slogdet")
+    return SlogdetResult(*jnp.linalg.slogdet(input))
+
+
+@op(grad_name="MmBackward0")
+def matrix_power(input: Any, n: int) -> Any:
+    """Square matrices multiplied by themselves ``n`` times; a negative ``n`` inverts them.
+
+    Raises:
+        RuntimeError: for matrices that are not square.
+    """
+    _square(input, "linalg.matrix_power")
+    return jnp.linalg.matrix_power(input, n)
