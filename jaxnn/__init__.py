@@ -25,6 +25,7 @@ from .core.grad_mode import (
 from .core.handle import Tensor
 from .core.printing import set_printoptions
 from .core.registry import FUNCTIONS as _FUNCTIONS
+from .core.registry import function as _function
 from .core.size import Size
 from .core.statistics import engine_statistics, reset_engine_statistics
 from .core.tensor import bind_methods as _bind_methods
@@ -32,6 +33,14 @@ from .nn import *  # noqa: F403  (jaxnn.Linear is jaxnn.nn.Linear)
 from .nn import Trainable
 from .serialization import load, save
 
+for _name in ("softmax", "log_softmax", "prelu", "hardshrink"):
+    _function(getattr(nn.functional, _name), name=_name)
+for _name in (
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool2d",
+    "max_pool3d", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d", "dropout", "alpha_dropout", "celu", "selu",
+    "threshold", "bilinear", "layer_norm", "group_norm", "rms_norm", "cosine_similarity", "pairwise_distance", "pdist",
+):  # fmt: skip
+    _function(getattr(nn.functional, _name), name=_name, method=False)
 _bind_methods()
 globals().update({t.name: t for t in _ALL} | _ALIASES)
 globals().update(_FUNCTIONS)

@@ -470,7 +470,7 @@ def escaped_value(t: TensorBase) -> Any:
     if t._view is None:
         t._storage.buf.owned = False
     if type(array) is np.ndarray:
-        with x64(True):
+        with x64(True), jax.ensure_compile_time_eval():
             array = jax.device_put(array, t._storage.aval.placement)
         if t._view is None:
             t._storage.buf = Buffer(array, False)

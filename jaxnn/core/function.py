@@ -13,6 +13,7 @@ from .engine import seal
 from .grad_mode import _Mode, no_grad
 from .handle import Cell, TensorBase, alias, aval
 from .recording import Recording
+from .walks import TWICE, zeros
 
 __all__ = ["Function", "FunctionCtx"]
 
@@ -42,7 +43,7 @@ class FunctionCtx:
             RuntimeError: after a backward has freed it.
         """
         if self._saved is None:
-            raise RuntimeError(autograd._TWICE)
+            raise RuntimeError(TWICE)
         return self._saved
 
     def mark_dirty(self, *tensors: Any) -> None:
@@ -74,7 +75,7 @@ class FunctionNode:
     def backward(self, cts: dict[int, Any], create: bool, retain: bool) -> list[tuple[Any, Any]]:
         """The gradients of the arguments."""
         grads = [
-            cts[k] if k in cts else autograd._zeros(v, v.placement) if self.ctx._materialize else None
+            cts[k] if k in cts else zeros(v, v.placement) if self.ctx._materialize else None
             for k, v in enumerate(self.outputs)
         ]
         with _Mode(create):

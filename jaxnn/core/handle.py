@@ -221,7 +221,7 @@ def alias(like: TensorBase, cell: Any) -> Tensor:
 def is_direct(t: TensorBase) -> bool:
     """Whether the gradient source of a view belongs to the view itself, not to its storage's whole value."""
     cell = t._cell
-    return cell.direct or (type(cell.source) is Leaf and cell.source.tensor() is t)
+    return t._view is not None and (cell.direct or (type(cell.source) is Leaf and cell.source.tensor() is t))
 
 
 def aval(t: TensorBase) -> Aval:

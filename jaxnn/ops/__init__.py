@@ -13,6 +13,6 @@ from . import index, scatter, join, linalg, sorting, numpy_like
 
 __all__ = [
     "arguments", "cast", "comparison", "construct", "creation", "dims", "extrema", "index", "join", "linalg", "masks",
-    "memory_views", "numpy_like", "operators", "placement", "pointwise", "promotion", "random", "reduce", "return_types",
-    "scatter", "shape", "slicing", "sorting", "split", "strides", "unary",
+    "memory_views", "numpy_like", "operators", "placement", "pointwise", "promotion", "random", "reduce",
+    "return_types", "scatter", "shape", "slicing", "sorting", "split", "strides", "unary",
 ]  # fmt: skip

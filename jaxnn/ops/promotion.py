@@ -47,6 +47,9 @@ def cast(x: Any, wanted: Any) -> Array:
         return jnp.asarray(x, wanted)
     if np.dtype(x.dtype).kind == "c" and np.dtype(wanted).kind not in "cb":
         x = jnp.real(x)
+    if np.dtype(x.dtype) == np.bool_ and np.dtype(wanted).kind in "fc":
+        # XLA turns a product with a converted bool into a selection, which loses the sign of -5 * False = -0.
+        return jnp.where(x, np.ones((), wanted), np.zeros((), wanted))
     return jnp.asarray(x).astype(wanted)
 
 

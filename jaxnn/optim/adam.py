@@ -6,11 +6,15 @@ from typing import Any
 
 import optax
 
+from jaxnn.core.handle import TensorBase
+
 from .arguments import as_number, hints, non_negative
 from .optimizer import Optimizer
 from .transforms import AdamState, adam
 
 __all__ = ["Adam", "AdamW"]
+
+_ALIKE: tuple[set[Any], ...] = ({True}, {"tensor"})
 
 
 def _formula(numbers: Any, flags: Any, params: Any, grads: Any, states: Any) -> Any:
@@ -29,9 +33,14 @@ class Adam(Optimizer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
     """
 
+    _older = {
+        "amsgrad": False, "maximize": False, "foreach": None, "capturable": False, "differentiable": False,
+        "fused": None, "decoupled_weight_decay": False,
+    }  # fmt: skip
+
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-        amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
+        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
         differentiable: bool = False, fused: bool | None = None, decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
         non_negative("learning rate", lr)
@@ -40,8 +49,12 @@ class Adam(Optimizer):
             if not 0.0 <= as_number(beta) < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {k}: {beta}")
         non_negative("weight_decay value", weight_decay)
+        if {isinstance(beta, float) or (isinstance(beta, TensorBase) and "tensor") for beta in betas} not in _ALIKE:
+            raise ValueError("betas must be either both floats or both Tensors")
+        betas = (as_number(betas[0]), as_number(betas[1]))
         super().__init__(params, {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+            "maximize": maximize,
             **hints(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused),
             "decoupled_weight_decay": decoupled_weight_decay,
         })  # fmt: skip
@@ -75,11 +88,16 @@ class AdamW(Adam):
     """
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2,
-        amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None, capturable: bool = False,
+        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None, capturable: bool = False,
         differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
             differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
         )  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # Adam's state_dicts say False
+            group["decoupled_weight_decay"] = True

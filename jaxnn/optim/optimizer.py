@@ -6,10 +6,11 @@ Source: https://docs.pytorch.org/docs/stable/optim.html#torch.optim.Optimizer
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,35 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> _Handle:
     return _add(_global_post, hook)
 
 
+def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A ``step`` with the hooks around it and a cut at its end, once for a call however many classes take part."""
+
+    @functools.wraps(step)
+    def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._stepping:
+            return step(self, *args, **kwargs)
+        self._stepping = True
+        try:
+            args = (self, *args)
+            for hook in (*_global_pre.values(), *self._pre_hooks.values()):
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    if not isinstance(changed, tuple) or len(changed) != 2:
+                        raise RuntimeError(
+                            f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}."
+                        )
+                    args, kwargs = changed
+            made = step(*args, **kwargs)
+            for hook in (*self._post_hooks.values(), *_global_post.values()):
+                hook(self, args, kwargs)
+        finally:
+            self._stepping = False
+        cut("optimizer.step()")
+        return made
+
+    return hooked
+
+
 class Optimizer:
     """Base class. A subclass says how a group is updated: `_bucket`, and which states a parameter has: `_states`.
 
@@ -82,6 +112,14 @@ class Optimizer:
 
     #: Names of the state tensors that a parameter of a group has, beside ``step``.
     _counts_steps = True
+    #: What a group from an older state_dict may lack.
+    _older: dict[str, Any] = {}
+    _stepping = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = _hooked(cls.step)  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -93,7 +131,7 @@ class Optimizer:
         self._load_post: OrderedDict[int, Any] = OrderedDict()
         if isinstance(params, TensorBase):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got jaxnn.Tensor"
+                f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {params.type()}"
             )
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -121,6 +159,9 @@ class Optimizer:
         self.__dict__.update(state)
         for name in ("_pre_hooks", "_post_hooks", "_state_dict_pre", "_state_dict_post", "_load_pre", "_load_post"):
             self.__dict__.setdefault(name, OrderedDict())
+        for group in self.param_groups:
+            for name, value in self._older.items():
+                group.setdefault(name, value)
 
     # --- groups
 
@@ -137,10 +178,19 @@ class Optimizer:
         if isinstance(params, TensorBase):
             params = [params]
         elif isinstance(params, set):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
-                            "will change between runs. Please use a list instead.")  # fmt: skip
-        params = [p[1] if isinstance(p, tuple) else p for p in params]
-        group = {**param_group, "params": params}
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will "
+                "change between runs. Please use a list instead."
+            )
+        given = list(params)
+        params = [p[1] if isinstance(p, tuple) else p for p in given]
+        names = [p[0] for p in given if isinstance(p, tuple)]
+        if names and len(names) != len(params):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        group = param_group
+        group["params"] = params
+        if names:
+            group["param_names"] = names
         for p in params:
             if not isinstance(p, TensorBase):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
@@ -153,8 +203,16 @@ class Optimizer:
                 raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
             group.setdefault(name, default)
         if len(params) != len({id(p) for p in params}):
-            warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; "
-                          "see github.com/pytorch/pytorch/issues/40967 for more information", stacklevel=3)  # fmt: skip
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; "
+                "see github.com/pytorch/pytorch/issues/40967 for more information",
+                stacklevel=3,
+            )
+        if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
+            raise ValueError(
+                "all optimizer param groups should be with/without names. cannot add param group "
+                f"{'with' if 'param_names' in group else 'without'} names to the optimizer"
+            )
         known = {id(p) for g in self.param_groups for p in g["params"]}
         if any(id(p) in known for p in params):
             raise ValueError("some parameters appear in more than one parameter group")
@@ -171,7 +229,8 @@ class Optimizer:
                 if set_to_none:
                     p._grad = None
                 else:
-                    p._grad = p._grad.detach()
+                    if p._grad._cell.source is not None:
+                        p._grad = p._grad.detach()
                     p._grad.zero_()
 
     # --- the step
@@ -185,18 +244,16 @@ class Optimizer:
         raise NotImplementedError
 
     def as_optax(self) -> optax.GradientTransformation:
-        """This optimizer's update as an optax transformation, for `flax.nnx.Optimizer`; it has the first group's options."""
+        """The update as an optax transformation, for `flax.nnx.Optimizer`, with the first group's options."""
         raise NotImplementedError
 
+    @_hooked
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters that have a gradient.
 
         Args:
             closure: computes the loss again, with gradients on, and returns it.
         """
-        if self._pre_hooks or _global_pre:
-            for hook in (*_global_pre.values(), *self._pre_hooks.values()):
-                hook(self, (closure,) if closure is not None else (), {})
         loss = None
         if closure is not None:
             with enable_grad():
@@ -206,10 +263,6 @@ class Optimizer:
             buckets += self._buckets(group)
         if buckets:
             update(buckets)
-        if self._post_hooks or _global_post:
-            for hook in (*self._post_hooks.values(), *_global_post.values()):
-                hook(self, (closure,) if closure is not None else (), {})
-        cut("optimizer.step()")
         return loss
 
     def _buckets(self, group: dict[str, Any]) -> list[Bucket]:
@@ -220,7 +273,7 @@ class Optimizer:
         for p in group["params"]:
             if p._grad is None:
                 continue
-            held = state[p]
+            held = state[p] if names or self._counts_steps else {}
             if not held or any(n not in held for n in names):
                 self._start(p, held, names)
             by_steps.setdefault(self._steps_of(held), []).append(p)
@@ -299,7 +352,9 @@ class Optimizer:
         state = {}
         for p, held in self.state.items():
             key = numbers[id(p)] if isinstance(p, TensorBase) else p
-            state[key] = {n: _step_tensor(self._steps_of(held)) if n == "step" and self._counts_steps else v for n, v in held.items()}
+            state[key] = dict(held)
+            if self._counts_steps and "step" in held:
+                state[key]["step"] = _step_tensor(self._steps_of(held))
         found: dict[str, Any] = {"state": state, "param_groups": groups}
         for hook in self._state_dict_post.values():
             changed = hook(self, found)
@@ -320,7 +375,9 @@ class Optimizer:
         if len(groups) != len(saved):
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(g["params"]) != len(s["params"]) for g, s in zip(groups, saved, strict=True)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+            )
         by_number = dict(zip(
             itertools.chain.from_iterable(s["params"] for s in saved),
             itertools.chain.from_iterable(g["params"] for g in groups), strict=True,
@@ -332,11 +389,13 @@ class Optimizer:
                 state[key] = held
             else:
                 state[p] = {n: _loaded(p, n, v) for n, v in held.items()}
-        self.state = state
-        self.param_groups = [
-            {**copy.deepcopy({k: v for k, v in s.items() if k != "params"}), "params": g["params"]}
-            for g, s in zip(groups, saved, strict=True)
-        ]
+        loaded = []
+        for g, s in zip(groups, saved, strict=True):
+            group = copy.deepcopy({k: v for k, v in s.items() if k != "params"})
+            if "param_names" in g:
+                group.setdefault("param_names", g["param_names"])
+            loaded.append({**group, "params": g["params"]})
+        self.__setstate__({"state": state, "param_groups": loaded})
         for hook in self._load_post.values():
             hook(self)
 
@@ -358,4 +417,4 @@ def _loaded(p: Any, name: str, value: Any) -> Any:
         value = value.detach().clone()
         if name == "step":
             return value.to("cpu")
-        return value.to(device=p.device, dtype=p.dtype) if aval(p).dtype.is_floating_point else value.to(device=p.device)
+        return value.to(device=p.device, dtype=p.dtype if aval(p).dtype.is_floating_point else None)

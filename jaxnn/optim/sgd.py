@@ -30,6 +30,7 @@ class SGD(Optimizer):
     """
 
     _counts_steps = False
+    _older = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: Any = 0,

@@ -36,7 +36,8 @@ def _kernel(params: Any, grads: Any, states: Any, numbers: Any, layout: Any) -> 
         at += count
         made, kept = formula(given, flags, ps, gs, [list(s) for s in held])
         new_params += [m.astype(p.dtype) for m, p in zip(made, ps, strict=True)]
-        new_states += [m.astype(s.dtype) for ms, ss in zip(kept, held, strict=True) for m, s in zip(ms, ss, strict=True)]
+        for ms, ss in zip(kept, held, strict=True):
+            new_states += [m.astype(s.dtype) for m, s in zip(ms, ss, strict=True)]
     return tuple(jnp.asarray(x) for x in new_params + new_states)
 
 

@@ -1,12 +1,13 @@
 """PyTorch's update formulas as optax transformations.
 
-Each is an `optax.GradientTransformation` whose hyperparameters may be numbers or arrays. `jaxnn.optim` runs them inside the
-training step with arrays (so that a schedule never recompiles); a JAX user takes one out with ``optimizer.as_optax()``.
+Each is an `optax.GradientTransformation` whose hyperparameters may be numbers or arrays. `jaxnn.optim` runs them inside
+the training step with arrays (so that a schedule never recompiles); a JAX user takes one out with ``optimizer.as_optax()``.
 They differ from optax's own in PyTorch's conventions: see each.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -40,7 +41,7 @@ def sgd(
     lr: Any, momentum: Any = 0.0, dampening: Any = 0.0, weight_decay: Any = 0.0, *, use_momentum: bool = False,
     use_decay: bool = False, nesterov: bool = False, maximize: bool = False,
 ) -> optax.GradientTransformation:  # fmt: skip
-    """Gradient descent; unlike `optax.sgd` the first momentum buffer is the undampened gradient, and decay comes before it.
+    """Gradient descent; unlike `optax.sgd` the first momentum buffer is the undampened gradient; decay is first.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     """
@@ -64,6 +65,13 @@ def sgd(
     return optax.GradientTransformation(init, update)
 
 
+def _correction(beta: Any, count: Any) -> Any:
+    """``1 - beta**count``, without cancellation in float32 where beta is a Python number."""
+    if isinstance(beta, float) and beta > 0:
+        return -jnp.expm1(count * math.log(beta))
+    return 1 - beta**count
+
+
 def adam(
     lr: Any, beta1: Any = 0.9, beta2: Any = 0.999, eps: Any = 1e-8, weight_decay: Any = 0.0, *, use_decay: bool = False,
     decoupled: bool = False, amsgrad: bool = False, maximize: bool = False,
@@ -78,8 +86,8 @@ def adam(
 
     def update(updates: Any, state: AdamState, params: Any = None) -> tuple[Any, AdamState]:
         count = state.count + 1
-        correction1 = 1 - beta1**count
-        correction2 = jnp.sqrt(1 - beta2**count)
+        correction1 = _correction(beta1, count)
+        correction2 = jnp.sqrt(_correction(beta2, count))
         if maximize:
             updates = jax.tree.map(jnp.negative, updates)
         if use_decay and not decoupled:

@@ -80,7 +80,7 @@ def test_other_dimensions(name):
     check(name, array(4, *size), array(4, 4, *(2,) * len(size)), array(4))
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "complex64", "complex128"])
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "complex64"])
 @pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
 def test_types(name, dtype):
     inputs = [array(*shape, dtype=dtype, seed=i) for i, shape in enumerate([(2, 4, 6, 5), (4, 4, 3, 2), (4,)])]
@@ -101,7 +101,7 @@ def test_empty_batch():
     check("conv_transpose2d", array(0, 3, 8, 8), array(3, 4, 3, 3))
 
 
-@pytest.mark.parametrize("case", ["few channels", "many channels", "1x1", "depthwise twice", "grouped"])
+@pytest.mark.parametrize("case", ["few channels", "depthwise twice"])
 def test_second_order_and_transformations(case):
     x, w, options = CASES[case]
     inputs = array(*x), array(*w)

@@ -82,13 +82,11 @@ CASES = {
     "state": lambda t: (lambda s: (t.rand(2), t.set_rng_state(s), t.rand(2))[::2])(t.get_rng_state()),
     "out": lambda t: t.rand(3, out=t.empty(3)),
 }
-#: Box-Muller in float32: logarithm and cosine differ in the last place.
-ROUNDED = {"randn", "normal", "normal_", "interleaved", "others_", "like"}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_same_stream(name):
-    parity(seeded(CASES[name]), grad=False, rtol=1e-5 if name in ROUNDED else None)
+    parity(seeded(CASES[name]), grad=False)
 
 
 ERRORS = {

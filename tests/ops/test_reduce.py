@@ -124,7 +124,6 @@ def test_values(name):
     parity(
         f,
         *inputs,
-        rtol=2e-3 if "half" in name else 1e-9 if name == "var_offset" else 1e-5,
         grad=name not in ("max_nan", "median_nan", "norm0"),
         names=not name.startswith(
             ("quantile", "nanmean", "max_nan", "median_nan", "nanmedian", "norm_complex", "any", "mean_half")

@@ -1,6 +1,7 @@
 """Optimizers and schedulers do what PyTorch's do: numbers, state_dicts, errors."""
 
 import copy
+import importlib
 import itertools
 import pickle
 import warnings
@@ -60,9 +61,10 @@ def values(tensors):
 
 
 def close(found, expected, rtol=2e-6):
+    """Equal up to the rounding of ten steps: half a unit in the last place of values around 1, a step."""
     for a, b in zip(found, expected, strict=True):
         assert a.dtype == b.dtype and a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=2e-7 if a.dtype == np.float32 else 1e-14)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=5 * np.finfo(a.dtype).eps)
 
 
 def same_state(found, expected):
@@ -84,8 +86,9 @@ def same_state(found, expected):
 SETTINGS = {
     "SGD": [
         {}, {"lr": 0.1}, {"lr": 0.1, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9, "nesterov": True},
-        {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}, {"lr": 0.1, "weight_decay": 0.01}, {"lr": 0.1, "maximize": True},
-        {"lr": 0.1, "momentum": 0.5, "dampening": 0.5, "weight_decay": 0.1, "maximize": True}, {"lr": 1, "momentum": 1},
+        {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}, {"lr": 0.1, "weight_decay": 0.01},
+        {"lr": 0.1, "maximize": True}, {"lr": 0.1, "momentum": 0.5, "dampening": 0.5, "weight_decay": 0.1, "maximize": True},
+        {"lr": 1, "momentum": 1},
         {"lr": 0.1, "foreach": True}, {"lr": 0.1, "fused": True},
     ],
     "Adam": [
@@ -291,7 +294,7 @@ def test_hooks():
         heard = []
         params = parameters(library)
         optimizer = library.optim.SGD(params, lr=0.1)
-        module = library.optim.optimizer if library is Theirs else library.optim
+        module = importlib.import_module("torch.optim.optimizer") if library is Theirs else library.optim
         handles = [
             optimizer.register_step_post_hook(lambda o, a, k: heard.append(("post", len(a), dict(k)))),
             optimizer.register_step_pre_hook(lambda o, a, k: heard.append(("pre", len(a), dict(k)))),

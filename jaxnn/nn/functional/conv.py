@@ -181,8 +181,8 @@ def _conv(
     groups: int,
 ) -> Array:
     _check_input(input, name)
-    dims = _check_weight(weight, name)
     input, unbatched = _batched(name, input, rank)
+    dims = _check_weight(weight, name)
     stride = _expand(stride, name, "stride", rank, dims)
     dilation = _expand(dilation, name, "dilation", rank, dims)
     kernel = weight.shape[2:]
@@ -225,8 +225,8 @@ def _conv_transpose(
     dilation: Any,
 ) -> Array:
     _check_input(input, name)
-    dims = _check_weight(weight, name)
     input, unbatched = _batched(name, input, rank)
+    dims = _check_weight(weight, name)
     stride = _expand(stride, name, "stride", rank, dims)
     padding = _expand(padding, name, "padding", rank, dims)
     output_padding = _expand(output_padding, name, "output_padding", rank, dims)

@@ -60,9 +60,9 @@ def _check_linear(input: Array, weight: Array, bias: Array | None) -> None:
         return
     for other in (weight, bias):
         if input.dtype != other.dtype:
-            mine, its = (input, other) if other is weight else (other, input)
+            names, mine, its = ("mat1 and mat2", input, other) if other is weight else ("self and mat2", other, input)
             raise RuntimeError(
-                f"self and mat2 must have the same dtype, but got {scalar_name(mine)} and {scalar_name(its)}"
+                f"{names} must have the same dtype, but got {scalar_name(mine)} and {scalar_name(its)}"
             )
     # PyTorch adds a vector to the flattened product in one call, anything else to the result.
     target = (rows, weight.shape[0]) if bias.ndim < 2 or input.ndim == 2 else (*input.shape[:-1], weight.shape[0])

@@ -1,0 +1,325 @@
+"""Walking a graph backwards: a recording at once, its tape after a cut, or operator by operator."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from . import immediate
+from .config import in_transformation
+from .engine import LOCK, Number, _at, open_recording, record
+from .grad_mode import enable_grad, no_grad
+from .handle import Aval, Buffer, Cell, Leaf, Storage, Tensor, TensorBase, alias, aval_of, wrap
+from .immediate import EagerNode
+from .inplace import _Kernel
+from .program import (
+    BACKWARD, Plan, _as_container, conj, described_values, node_edges, plan_backward, producers, pull, strong, walk,
+)  # fmt: skip
+from .recording import FREED, Entry, Node, Recording
+
+TWICE = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+    "after calling backward."
+)
+ADD = _Kernel("add", lambda a, b: a + b, "AddBackward0")
+ONES = _Kernel("ones", lambda shape, dtype: jnp.ones(shape, dtype), "")
+
+
+def call(op: Any, args: tuple[Any, ...]) -> Any:
+    return immediate.run(op, args) if in_transformation() else record(op, args)
+
+
+def zeros(described: Aval, placement: Any) -> Any:
+    open_recording(placement)
+    return call(_ZEROS, (tuple(described.shape), described.np))
+
+
+_ZEROS = _Kernel("zeros", lambda shape, dtype: jnp.zeros(shape, dtype), "")
+
+
+def plan_of(rec: Recording, path: list[Node], roots: tuple[int, ...]) -> Plan:
+    described = described_values(path, [rec.aval(~k) for k in range(len(rec.leaves))])
+    return plan_backward(producers(path), roots, node_edges(described))
+
+
+def walk_recording(rec: Recording, roots: dict[int, Any], retain: bool) -> list[tuple[int, Any]]:
+    """The recorded backward of an open recording: one node, whose plan the trie remembers."""
+    with LOCK:
+        places = tuple(roots)
+        refs: list[Any] = []
+        for ct in roots.values():
+            if ct._view is not None or ct._storage.rec is not rec:
+                ct = record(COPY, (ct,))
+            refs.append(ct._storage.idx)
+        edge = (BACKWARD, retain, places, tuple(refs))
+        child = rec.node.children.get(edge)
+        if child is None:
+            plan = plan_of(rec, rec.node.path(), places)
+            if plan.places & rec.node.freed or FREED in plan.slots:
+                raise RuntimeError(TWICE)
+            recipe = (Entry("static", places), Entry("list", tuple(Entry("tensor", r) for r in refs)))
+            child = Node(rec.node, BACKWARD, recipe, plan.avals)
+            child.plan = plan
+            child.tracked = (False,) * len(plan.avals)
+            if not retain:
+                child.freed = rec.node.freed | plan.places
+            rec.node.children[edge] = child
+        rec.node = child
+        plan = child.plan
+        return [
+            (slot, _at(rec, child.start + k, plan.avals[k], False)) for k, slot in enumerate(plan.slots)
+        ]
+
+
+COPY = _Kernel("clone", lambda x: jnp.copy(x), "CloneBackward0")
+
+
+def mark_freed(rec: Recording, plan: Plan) -> None:
+    """Note in the path that a walk operator by operator has released its graph."""
+    edge = ("freed", plan.places)
+    child = rec.node.children.get(edge)
+    if child is None:
+        child = Node(rec.node, _NOTHING, (), ())
+        child.container = tuple
+        child.freed = rec.node.freed | plan.places
+        rec.node.children[edge] = child
+    rec.node = child
+
+
+_NOTHING = _Kernel("nothing", lambda: (), "")
+
+
+def pull_node(rec: Recording, node: Node, cts: list[Any]) -> tuple[list[int], Any]:
+    """The cotangents of a recorded operator's arguments, as an operator on arguments and cotangents."""
+    entries = [e for e in node.tensor_entries() if e.grad is not None]
+    refs = list(dict.fromkeys((e.value, e.grad) for e in entries))
+    inputs = tuple(_tensor_at(rec, e.value, e.grad) for e in node.tensor_entries())
+    numbers = tuple(Number((rec.floats if e.grad is float else rec.ints if e.grad is int else rec.complexes)[e.value]) for e in _numbers(node.recipe))
+    results = call(_vjp_op(node.op, node.recipe, node.avals, node.container), (inputs, tuple(cts), numbers))
+    return [g for _, g in refs], results
+
+
+def _numbers(recipe: Any) -> list[Any]:
+    found = []
+    for e in recipe:
+        if e.kind == "number":
+            found.append(e)
+        elif e.kind == "list":
+            found.extend(_numbers(e.value))
+    return found
+
+
+@functools.lru_cache(maxsize=10_000)
+def _vjp_op(op: Any, recipe: Any, avals: Any, form: Any) -> Any:
+    """The operator that pulls cotangents back through ``op``."""
+
+    def kernel(inputs: Any, cts: Any, numbers: Any) -> Any:
+        tensors: list[Any] = []
+        counted = iter(numbers)
+
+        def flat(entries: Any) -> None:
+            for e in entries:
+                if e.kind == "tensor":
+                    tensors.append(e)
+                elif e.kind == "list":
+                    flat(e.value)
+
+        flat(recipe)
+        refs = list(dict.fromkeys((e.value, e.grad) for e in tensors if e.grad is not None))
+        known = {(e.value, e.grad): x for e, x in zip(tensors, inputs, strict=True)}
+
+        def apply(moving: list[Any]) -> Any:
+            replaced = dict(zip(refs, moving, strict=True))
+            position = iter([replaced.get((e.value, e.grad), x) for e, x in zip(tensors, inputs, strict=True)])
+            arguments = _bind(recipe, lambda: next(position), lambda: next(counted))
+            return strong(op.kernel(*arguments), form)
+
+        _, vjp = jax.vjp(apply, [known[r] for r in refs])
+        found = pull(lambda full: vjp(_as_container(form, full))[0], avals, form, [conj(ct) for ct in cts])
+        return tuple(conj(ct) for ct in found)
+
+    return _Kernel(f"{op.name}_backward", kernel, f"{op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name}BackwardBackward0", lists=True)
+
+
+def _bind(recipe: Any, tensor: Any, number: Any) -> list[Any]:
+    made: list[Any] = []
+    for e in recipe:
+        if e.kind == "tensor":
+            made.append(tensor())
+        elif e.kind == "number":
+            made.append(number())
+        elif e.kind == "list":
+            made.append(tuple(_bind(e.value, tensor, number)))
+        else:
+            made.append(e.value)
+    return made
+
+
+def _tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
+    """A tensor for a value of a recording, with its gradient source."""
+    if ref < 0:
+        storage = Storage(None, 0, rec.aval(ref), None)
+        storage.buf = rec.leaves[~ref]
+        t = wrap(storage)
+    else:
+        node = rec.node
+        while node.start > ref or not node.avals:
+            node = node.parent
+        storage = Storage(rec, ref, node.avals[ref - node.start], None)
+        existing = rec.live.get(ref)
+        held = None if existing is None else existing()
+        if held is not None and held.rec is rec and held.idx == ref:
+            storage = held
+        else:
+            rec.live[ref] = weakref.ref(storage)
+        t = wrap(storage)
+    if grad is None or grad == FREED:
+        t._cell = Cell()
+    elif grad >= 0:
+        t._cell = Cell(rec, grad)
+    else:
+        key = rec.grads[~grad]
+        t._cell = Cell(key) if type(key) is Leaf else Cell(*key)
+    return t
+
+
+def walk_tape(rec: Recording, roots: dict[int, Any], retain: bool) -> list[tuple[Any, Any]]:
+    """The backward of a recording that was cut: an operator on what its tape holds."""
+    bound = rec.tape
+    op, plan = _tape_op(bound.tape, tuple(roots))
+    if plan.places & bound.freed:
+        raise RuntimeError(TWICE)
+    numbers = sorted({r for n in plan.nodes for r in n.residuals})
+    held = tuple(_over(bound.buffers[k], rec.placement) for k in numbers)
+    with no_grad():
+        results = call(op, (held, tuple(roots.values())))
+    found = [(bound.grads[~s], ct) for s, ct in zip(plan.slots, results, strict=True)]
+    if not retain:
+        free_tape(rec, plan.places)
+    return found
+
+
+def _over(buffer: Buffer, placement: Any) -> Tensor:
+    storage = Storage(None, 0, aval_of(tuple(buffer.array.shape), jnp.dtype(buffer.array.dtype), placement), None)
+    storage.buf = buffer
+    return wrap(storage)
+
+
+def free_tape(rec: Recording, places: frozenset[int]) -> None:
+    bound = rec.tape
+    bound.freed |= places
+    if all(bound.freed & set(range(n.start, n.stop)) for n in bound.tape.nodes.values()):
+        rec.tape = None
+
+
+_tape_ops: dict[Any, Any] = {}
+
+
+def _tape_op(tape: Any, roots: tuple[int, ...]) -> Any:
+    key = (id(tape), roots)
+    found = _tape_ops.get(key)
+    if found is not None and found[2] is tape:
+        return found[0], found[1]
+    makers = {p: n for n in tape.nodes.values() for p in range(n.start, n.stop)}
+    if any(r not in makers for r in roots):
+        raise RuntimeError(TWICE)
+    plan = plan_backward(makers, roots, lambda n: n.inputs)
+    numbers = sorted({r for n in plan.nodes for r in n.residuals})
+    position = {r: k for k, r in enumerate(numbers)}
+
+    def kernel(residuals: Any, cts: Any) -> Any:
+        pullers = {}
+        for n in plan.nodes:
+            treedef, form = n.treedef
+            vjp = jax.tree.unflatten(treedef, [residuals[position[r]] for r in n.residuals])
+
+            def puller(given: list[Any], vjp: Any = vjp, n: Any = n, form: Any = form) -> Any:
+                return pull(lambda full: vjp(_as_container(form, full))[0], n.avals, form, given)
+
+            pullers[n.start] = ([g for g, _ in n.inputs], puller)
+        return tuple(walk(plan, pullers, roots, list(cts)))
+
+    op = _Kernel("backward", kernel, "", lists=True)
+    if len(_tape_ops) > 10_000:
+        _tape_ops.clear()
+    _tape_ops[key] = (op, plan, tape)
+    return op, plan
+
+
+def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
+    """Record the ancestors of ``roots`` of a recording that was cut again, from its inputs."""
+    bound = rec.tape
+    path = bound.tape.node.path()
+    makers = {p: n for n in path for p in range(n.start, n.stop)}
+    needed: set[int] = set()
+    stack = [makers[r] for r in roots]
+    while stack:
+        node = stack.pop()
+        if node.start in needed:
+            continue
+        needed.add(node.start)
+        for e in node.tensor_entries():
+            stack.extend(makers[r] for r in (e.value, e.grad) if r is not None and r >= 0)
+    made: dict[int, Tensor] = {}
+
+    def tensor(e: Any) -> Tensor:
+        t = made[e.value] if e.value >= 0 else _over(bound.leaves[~e.value], rec.placement)
+        if e.grad is None:
+            cell = Cell()
+        elif e.grad >= 0:
+            cell = made[e.grad]._cell
+        else:
+            key = bound.grads[~e.grad]
+            cell = Cell(key) if type(key) is Leaf else Cell(*key)
+        return alias(t, cell)
+
+    def arguments(recipe: Any) -> tuple[Any, ...]:
+        return tuple(
+            tensor(e) if e.kind == "tensor"
+            else Number(e.grad(bound.scalars[0 if e.grad is float else 1 if e.grad is int else 2][e.value])) if e.kind == "number"
+            else arguments(e.value) if e.kind == "list" else e.value
+            for e in recipe
+        )  # fmt: skip
+
+    with enable_grad():
+        for node in path:
+            if node.start not in needed or not node.avals:
+                continue
+            if node.plan is not None:
+                raise NotImplementedError("create_graph through a value that an earlier backward computed before a cut")
+            result = call(node.op, arguments(node.recipe))
+            for k, t in enumerate(result if isinstance(result, (tuple, list)) else (result,)):
+                made[node.start + k] = t
+    return made
+
+
+def pull_eager(node: EagerNode, cts: dict[int, Any]) -> list[tuple[Any, Any]]:
+    """The cotangents of the arguments of an operator that ran at once."""
+    counter = iter(range(len(node.inputs)))
+
+    def entries(args: tuple[Any, ...]) -> tuple[Any, ...]:
+        made = []
+        for a in args:
+            if isinstance(a, TensorBase):
+                k = next(counter)
+                made.append(Entry("tensor", k, k if a._cell.source is not None else None))
+            elif type(a) is Number:
+                made.append(Entry("number", 0, a.type))
+            elif type(a) is tuple and node.op.lists:
+                made.append(Entry("list", entries(a)))
+            else:
+                made.append(Entry("static", a))
+        return tuple(made)
+
+    recipe = entries(node.args)
+    numbers = tuple(a for a in node.args if type(a) is Number)
+    full = tuple(cts[k] if k in cts else zeros(v, v.placement) for k, v in enumerate(node.outputs))
+    form = tuple if len(node.outputs) > 1 else None
+    results = call(_vjp_op(node.op, recipe, node.outputs, form), (node.inputs, full, numbers))
+    return list(zip([t._cell for t in node.inputs if t._cell.source is not None], results, strict=True))
