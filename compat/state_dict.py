@@ -69,7 +69,7 @@ def _mapped(obj: Any, is_leaf: Callable[[Any], bool], convert: Callable[[Any], A
     if is_leaf(obj):
         return convert(obj)
     if isinstance(obj, dict):
-        made = OrderedDict() if isinstance(obj, OrderedDict) else {}
+        made: Any = OrderedDict() if isinstance(obj, OrderedDict) else {}
         made.update((key, _mapped(value, is_leaf, convert)) for key, value in obj.items())
         if hasattr(obj, "_metadata"):
             made._metadata = obj._metadata  # type: ignore[attr-defined]

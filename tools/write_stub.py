@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def stub() -> str:
         "from typing import Any", "", "import numpy as np", "", "from .device import device", "from .dtypes import dtype",
         "from .size import Size", "", "__all__: list[str]", "", "def bind_methods() -> None: ...",
         "def from_parts(kind: type, storage: Any, steps: Any, requires_grad: bool) -> Any: ...",
-        "def _copied(s: Any, memo: dict[int, Any]) -> Any: ...", "def __getattr__(name: str) -> Any: ...", "", "class Tensor:",
+        "def _copied(s: Any, memo: dict[int, Any]) -> Any: ...", "def __getattr__(name: str) -> Any: ...", "",
+        "# Inside the class, `bool` and `int` are methods.", "_bool = bool", "_int = int", "_float = float", "", "class Tensor:",
         "    def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
     ]  # fmt: skip
     names = sorted(n for n in dir(TensorBase) if n not in dir(object) or n in _RETURNS or n in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"))
@@ -68,7 +70,8 @@ def stub() -> str:
         elif callable(value) and name not in ("__class__", "__init__", "__new__"):
             ignore = "  # type: ignore[override]" if name in ("__eq__", "__ne__", "__format__") else ""
             lines.append(f"    def {name}({_parameters(value)}) -> {_RETURNS.get(name, 'Tensor')}: ...{ignore}")
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return re.sub(r"-> (bool|int|float):", r"-> _\1:", text)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ class device:
 
     def __init__(self, type: Any, index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index if index is None else index
+            given: Any = type
+            type, index = given.type, given.index if index is None else index
         if isinstance(type, int) and not isinstance(type, bool):
             type, index = ("cuda", type) if index is None else (type, index)
         if not isinstance(type, str):

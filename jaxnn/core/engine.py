@@ -199,7 +199,8 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
         if child is None:
             child = _grow(rec, op, args, edge)
     except _Unread:
-        rec.rollback(sizes)
+        if sizes is not None:
+            rec.rollback(sizes)
         _read_views(args)
         return _advance(op, args, views_read=True)
     except BaseException:

@@ -43,7 +43,7 @@ class _Mode:
 
     def __call__(self, f: Any) -> Any:
         if inspect.isclass(f):
-            f.__init__ = self(f.__init__)
+            f.__init__ = self(f.__init__)  # type: ignore[method-assign,misc]
             return f
         if inspect.isgeneratorfunction(f):
 

@@ -11,7 +11,7 @@ A tensor is a handle, so everything that shares memory in PyTorch shares a `Stor
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -166,6 +166,10 @@ class TensorBase:
     _view: View | None
     _grad: Any
     _extra: Any
+
+    if TYPE_CHECKING:  # the operators' methods are bound at import
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 class _TensorMeta(type):

@@ -322,7 +322,7 @@ class Program:
             if keep:
                 self.tape, extra = make_tape(path, keep, vjps, leaves, described)
             slots = {id(leaf): ("input", slot) for slot, leaf in enumerate(leaves)}
-            outputs = []
+            outputs: list[Any] = []
             self.sources = []
             for place in wanted:
                 value = env[place]

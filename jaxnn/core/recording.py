@@ -58,9 +58,9 @@ class Node:
         self.avals = avals
         self.container: Any = None
         self.inputs: tuple[Aval, ...] = ()
-        self.start = 0 if parent is None else parent.stop
-        self.stop = self.start + len(avals)
-        self.depth = 0 if parent is None else parent.depth + 1
+        self.start: int = 0 if parent is None else parent.stop
+        self.stop: int = self.start + len(avals)
+        self.depth: int = 0 if parent is None else parent.depth + 1
         self.children: dict[Any, Node] = {}
         self.programs: dict[Any, Any] = {}
         self.misses: list[Any] = []
@@ -68,7 +68,7 @@ class Node:
         self.fresh = False  # needs gradients through a graph that no backward has released
         self.freed: frozenset[int] = frozenset() if parent is None else parent.freed
         self.plan: Any = None
-        self.gradient = parent is not None and parent.gradient  # something on the path requires gradients
+        self.gradient: bool = parent is not None and parent.gradient  # something on the path requires gradients
         self.attention = False
         self.location = ""
 

@@ -27,9 +27,9 @@ from .inplace import write_back
 __all__ = ["FUNCTIONS", "METHODS", "Arrays", "Op", "Operand", "alias_of", "call", "function", "op", "require", "write_back"]
 
 #: Annotation of a parameter that takes a tensor or a Python number; a new number never recompiles.
-Operand = TensorBase | int | float | complex | None
+Operand: Any = TensorBase | int | float | complex | None
 #: Annotation of a parameter that takes a sequence of tensors.
-Arrays = Sequence[TensorBase]
+Arrays: Any = Sequence[TensorBase]
 
 #: ``jaxnn.NAME``.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -250,7 +250,7 @@ def _into(out: Any, made: Any) -> Any:
     return out
 
 
-def resize(t: TensorBase, shape: Any) -> None:
+def resize(t: Any, shape: Any) -> None:
     """Give a tensor another shape, with zeros as contents; for ``out=`` only."""
     described = aval(t)
     fresh = immediate.tensor_of(np.zeros(tuple(shape), described.np))

@@ -213,7 +213,7 @@ def _steps_from(start: float, step: float, count: int, kind: Any) -> np.ndarray:
     if np.dtype(kind).kind == "f" and whole:
         first = np.repeat(array[:whole:lanes].astype(kind).astype(np.float64), lanes)
         # float64 has fused products; one of a lane's number and the step is exact in extended precision
-        inside = np.tile(np.arange(lanes, dtype=np.longdouble if double else np.float64), whole // lanes)
+        inside: Any = np.tile(np.arange(lanes, dtype=np.longdouble if double else np.float64), whole // lanes)
         array[:whole] = inside * step + first
     return array
 

@@ -53,5 +53,5 @@ def aliased(f: Callable[..., Any]) -> Callable[..., Any]:
 
     wrapper.__name__ = wrapper.__qualname__ = f.__name__
     wrapper.__doc__ = f.__doc__
-    wrapper.raw = f
+    wrapper.raw = f  # type: ignore[attr-defined]
     return wrapper

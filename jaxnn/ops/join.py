@@ -27,11 +27,11 @@ __all__ = ["cat", "flip", "meshgrid", "repeat", "repeat_interleave", "roll", "st
 
 
 def _promoted(tensors: Sequence[Any]) -> list[Any]:
-    kind = None
+    kind: Any = None
     for t in tensors:
         found = dtypes.of(np.dtype(t.dtype))
         kind = found if kind is None else dtypes.promote_types(kind, found)
-    return [t if t.dtype == kind.np else cast(t, kind) for t in tensors]  # type: ignore[union-attr]
+    return [t if t.dtype == kind.np else cast(t, kind) for t in tensors]
 
 
 # --- joining

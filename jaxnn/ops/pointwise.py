@@ -212,7 +212,7 @@ _UNROLLED = 16
 def _pow_static(input: Array, exponent: int | float) -> Array:
     result = common_dtype(input, exponent)
     if not (result.is_floating_point or result.is_complex):
-        return _integer_power(cast(input, result.np), exponent)
+        return _integer_power(cast(input, result.np), int(exponent))
     x = cast(input, widened(result))
     if exponent == 0.5:
         found = jnp.sqrt(x)

@@ -381,7 +381,8 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
 
 FUNCTIONS["Generator"] = Generator
 FUNCTIONS["fork_rng"] = fork_rng
-default_generator = FUNCTIONS["default_generator"] = streams.default_generator
+default_generator = streams.default_generator
+FUNCTIONS["default_generator"] = default_generator  # type: ignore[assignment]
 
 __all__ = [name for name in globals() if name in FUNCTIONS]
 __all__ += ["bernoulli_mask", "traced_key_provider", "traced_keys"]

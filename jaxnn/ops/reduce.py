@@ -37,7 +37,7 @@ def reduction(
     public = name or kernel.__name__.strip("_")
     made = op(kernel, name=public, method=False, grad_name=grad_name, differentiable=differentiable)
     wrapper = aliased(made)
-    wrapper.raw = kernel
+    wrapper.raw = kernel  # type: ignore[attr-defined]
     return function(wrapper, name=public)
 
 

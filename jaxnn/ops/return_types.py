@@ -15,7 +15,7 @@ def return_type(name: str, *fields: str) -> Any:
         inside = ",\n".join(f"{f}={value!r}" for f, value in zip(fields, self, strict=True))
         return f"torch.return_types.{name}(\n{inside})"
 
-    base = namedtuple(name, fields)
+    base = namedtuple(name, fields)  # type: ignore[misc]
     made = type(name, (base,), {"__slots__": (), "__repr__": show, "__module__": __name__})
     globals()[name] = made  # where pickle looks for it
     return made

@@ -1,8 +1,8 @@
 """PyTorch's update formulas as optax transformations.
 
 Each is an `optax.GradientTransformation` whose hyperparameters may be numbers or arrays. `jaxnn.optim` runs them inside
-the training step with arrays (so that a schedule never recompiles); a JAX user takes one out with ``optimizer.as_optax()``.
-They differ from optax's own in PyTorch's conventions: see each.
+the training step with arrays (so that a schedule never recompiles); a JAX user takes one out with
+``optimizer.as_optax()``. They differ from optax's own in PyTorch's conventions: see each.
 """
 
 from __future__ import annotations

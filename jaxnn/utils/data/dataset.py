@@ -228,4 +228,4 @@ def random_split(
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     order = (default_generator if generator is None else generator).randperm(total).tolist()
     parts = iter(order)
-    return [Subset(dataset, list(itertools.islice(parts, count))) for count in counts]
+    return [Subset(dataset, list(itertools.islice(parts, int(count)))) for count in counts]
