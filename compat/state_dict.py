@@ -36,8 +36,13 @@ def from_torch(obj: Any) -> Any:
             shared = storages[memory.data_ptr()] = StorageRecord(data, str(t.dtype).removeprefix("torch."))
         return build(
             ArrayRecord(
-                shared, t.storage_offset(), tuple(t.shape), tuple(t.stride()), str(t.dtype).removeprefix("torch."),
-                requires_grad=t.requires_grad and t.is_leaf, is_parameter=isinstance(t, torch.nn.Parameter),
+                shared,
+                t.storage_offset(),
+                tuple(t.shape),
+                tuple(t.stride()),
+                str(t.dtype).removeprefix("torch."),
+                requires_grad=t.requires_grad and t.is_leaf,
+                is_parameter=isinstance(t, torch.nn.Parameter),
             )  # fmt: skip
         )
 
@@ -57,7 +62,9 @@ def to_torch(obj: Any) -> Any:
         if shared is None:
             data = torch.from_numpy(np.array(record.storage.data))
             shared = memory[id(record.storage)] = data.untyped_storage()
-        made = torch.empty(0, dtype=getattr(torch, record.dtype)).set_(shared, record.offset, record.size, record.stride)
+        made = torch.empty(0, dtype=getattr(torch, record.dtype)).set_(
+            shared, record.offset, record.size, record.stride
+        )
         if record.is_parameter:
             return torch.nn.Parameter(made, requires_grad=record.requires_grad)
         return made.requires_grad_() if record.requires_grad else made

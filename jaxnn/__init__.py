@@ -1,8 +1,8 @@
 """PyTorch's ``nn`` API on JAX and Flax.
 
-    import jaxnn as torch          # the shape of torch
-    from jaxnn import nn           # torch.nn; the same classes are at top level too: jaxnn.Linear
-    from jaxnn import compat       # PyTorch's files and live objects
+import jaxnn as torch          # the shape of torch
+from jaxnn import nn           # torch.nn; the same classes are at top level too: jaxnn.Linear
+from jaxnn import compat       # PyTorch's files and live objects
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from .core.dtypes import dtype, get_default_dtype, set_default_dtype
 from .core.engine import flush_all as finish
 from .core.generator import Generator
 from .core.grad_mode import (
-    enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
 )  # fmt: skip
 from .core.handle import Tensor
 from .core.printing import set_printoptions

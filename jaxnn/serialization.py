@@ -19,7 +19,13 @@ from .nn.parameter import Parameter
 from .ops.memory_views import as_strided
 from .ops.strides import storage_offset, stride
 from .utils.torch_file import (
-    ArrayRecord, DeviceRecord, DtypeRecord, SizeRecord, StorageRecord, load_records, save_records,
+    ArrayRecord,
+    DeviceRecord,
+    DtypeRecord,
+    SizeRecord,
+    StorageRecord,
+    load_records,
+    save_records,
 )  # fmt: skip
 
 __all__ = ["FromRecords", "load", "save", "to_record"]
@@ -35,7 +41,9 @@ def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
             where = device_of(s.aval.placement)
             array = np.ascontiguousarray(np.asarray(value_of(wrap(s), "save")))
             location = where.type if where.type == "cpu" else f"{where.type}:{where.index or 0}"
-            shared = storages[id(s)] = StorageRecord(array.reshape(-1).view(np.uint8), s.aval.dtype.name, location=location, key=s)
+            shared = storages[id(s)] = StorageRecord(
+                array.reshape(-1).view(np.uint8), s.aval.dtype.name, location=location, key=s
+            )
         return ArrayRecord(
             shared, storage_offset(value), tuple(described.shape), tuple(stride(value)), described.dtype.name,
             requires_grad=value.requires_grad and value.is_leaf, is_parameter=isinstance(value, Parameter),
@@ -116,7 +124,9 @@ def _contiguous(shape: Any) -> tuple[int, ...]:
     return tuple(reversed(steps))
 
 
-def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True) -> None:
+def save(
+    obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True
+) -> None:
     """Write tensors, state_dicts and containers of them to a file that ``torch.load(weights_only=True)`` reads.
 
     Args:
@@ -136,7 +146,12 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2, 
 
 
 def load(
-    f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
 ) -> Any:
     """Read what ``torch.save`` or `save` wrote. Only data is built, from a list of allowed types; nothing is executed.
 
@@ -152,7 +167,9 @@ def load(
     if pickle_module is not None:
         raise NotImplementedError("load: pickle_module")
     if weights_only is False:
-        raise NotImplementedError("load: weights_only=False would run code that the file names; save a state_dict instead")
+        raise NotImplementedError(
+            "load: weights_only=False would run code that the file names; save a state_dict instead"
+        )
     if mmap:
         raise NotImplementedError("load: mmap")
     return load_records(f, FromRecords(map_location))

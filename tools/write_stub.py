@@ -1,6 +1,6 @@
 """Write jaxnn/core/tensor.pyi: every method of Tensor, for editors and type checkers. Methods are bound at import, so they read none.
 
-    python tools/write_stub.py            write the file
+python tools/write_stub.py            write the file
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ def stub() -> str:
         "# Inside the class, `bool` and `int` are methods.", "_bool = bool", "_int = int", "_float = float", "", "class Tensor:",
         "    def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
     ]  # fmt: skip
-    names = sorted(n for n in dir(TensorBase) if n not in dir(object) or n in _RETURNS or n in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"))
+    names = sorted(
+        n
+        for n in dir(TensorBase)
+        if n not in dir(object) or n in _RETURNS or n in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+    )
     for name in names:
         value = inspect.getattr_static(TensorBase, name)
         if isinstance(value, property):

@@ -19,7 +19,19 @@ from .immediate import EagerNode
 from .inplace import put_through
 from .recording import FREED, Recording
 from .walks import (
-    ADD, COPY, ONES, TWICE, call, free_tape, mark_freed, plan_of, pull_eager, pull_node, replay, walk_recording, walk_tape,
+    ADD,
+    COPY,
+    ONES,
+    TWICE,
+    call,
+    free_tape,
+    mark_freed,
+    plan_of,
+    pull_eager,
+    pull_node,
+    replay,
+    walk_recording,
+    walk_tape,
     zeros,
 )  # fmt: skip
 
@@ -151,7 +163,9 @@ class _Pass:
             cts[place] = _hooked(getattr(node, "hooks", {}).get(place, ()), cts[place])
             if self.wanted is not None and (node, place) in self.wanted:
                 self.found[node, place] = cts[place]
-        for cell, ct in node.backward(cts, self.create, self.retain) if not isinstance(node, EagerNode) else pull_eager(node, cts):
+        for cell, ct in (
+            node.backward(cts, self.create, self.retain) if not isinstance(node, EagerNode) else pull_eager(node, cts)
+        ):
             if ct is not None and cell.source is not None:
                 self.add(_key(cell), ct)
 
@@ -187,7 +201,9 @@ def _roots(tensors: Sequence[Any], grads: Any, what: str) -> list[tuple[Any, Any
             if described.shape.numel() != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
             if not described.dtype.is_floating_point:
-                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {described.dtype}")
+                raise RuntimeError(
+                    f"grad can be implicitly created only for real scalar outputs but got {described.dtype}"
+                )
             if not in_transformation():
                 open_recording(described.placement)
             g = call(ONES, (tuple(described.shape), described.np))
@@ -309,4 +325,3 @@ def grad(
                 ct = zeros(aval(t), aval(t).placement)
         found.append(ct)
     return tuple(found)
-

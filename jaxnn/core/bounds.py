@@ -25,8 +25,13 @@ def bounds_of(t: Any) -> tuple[int, int] | None:
     if array is None or isinstance(array, jax.core.Tracer) or array.size == 0:
         return None
     if buffer.bounds is None:
-        if isinstance(array, jax.Array) and (not array.is_ready() or  # type: ignore[attr-defined]
-             array.devices() != set(jax.local_devices(backend="cpu")[:1])):
+        if (
+            isinstance(array, jax.Array)
+            and (
+                not array.is_ready()  # type: ignore[attr-defined]
+                or array.devices() != set(jax.local_devices(backend="cpu")[:1])
+            )
+        ):
             return None
         values = np.asarray(array)
         buffer.bounds = (int(values.min()), int(values.max()))

@@ -68,7 +68,13 @@ def cut(cause: str) -> None:
 def cut_without_gradients(cause: str) -> None:
     """Cut, unless gradients are on or something pending requires one (a teacher inside a student's step cuts nothing)."""
     rec = state.recording
-    if rec is not None and not state.grad_enabled and not rec.closed and rec.node.parent is not None and not rec.node.gradient:
+    if (
+        rec is not None
+        and not state.grad_enabled
+        and not rec.closed
+        and rec.node.parent is not None
+        and not rec.node.gradient
+    ):
         flush(rec, cause)
 
 
@@ -245,7 +251,9 @@ def _run(rec: Recording, program: Program, wanted: tuple[int, ...], keep: frozen
         if type(array) is np.ndarray:
             if buf.used:
                 with x64(True):
-                    buf.array = array = jax.device_put(array, rec.placement if isinstance(rec.placement, jax.Device) else None)
+                    buf.array = array = jax.device_put(
+                        array, rec.placement if isinstance(rec.placement, jax.Device) else None
+                    )
             buf.used = True
         kept.append(array)
     with x64(True), _interrupts_deferred():

@@ -415,7 +415,12 @@ def _brought_together(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return t
         aval = (t._view or t._storage).aval
         if aval.shape and not isinstance(main, jax.sharding.Sharding):
-            names = sorted({str(device_of(p)) if str(device_of(p)) == "cpu" else f"{device_of(p).type}:{device_of(p).index}" for p in places})
+            names = sorted(
+                {
+                    str(device_of(p)) if str(device_of(p)) == "cpu" else f"{device_of(p).type}:{device_of(p).index}"
+                    for p in places
+                }
+            )
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but found at least two devices, "
                 f"{' and '.join(reversed(names))}! (when running {op.name})"

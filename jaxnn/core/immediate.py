@@ -23,7 +23,9 @@ class EagerNode:
 
     __slots__ = ("args", "inputs", "op", "order", "outputs")
 
-    def __init__(self, op: Any, args: tuple[Any, ...], inputs: tuple[TensorBase, ...], outputs: tuple[Any, ...]) -> None:
+    def __init__(
+        self, op: Any, args: tuple[Any, ...], inputs: tuple[TensorBase, ...], outputs: tuple[Any, ...]
+    ) -> None:
         self.op = op
         self.args = args
         self.inputs = inputs  # the tensors, each frozen at the value the operator saw
@@ -48,7 +50,11 @@ def _placement(array: Any) -> Any:
     sharding = array.sharding
     if len(sharding.device_set) == 1:
         return next(iter(sharding.device_set))
-    return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()) if hasattr(sharding, "mesh") else sharding
+    return (
+        jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+        if hasattr(sharding, "mesh")
+        else sharding
+    )
 
 
 def frozen(t: TensorBase) -> Tensor:

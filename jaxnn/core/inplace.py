@@ -79,9 +79,7 @@ def write_back(target: Any, result: Any) -> Any:
     check_writable(target)
     want, have = aval(target), aval(result)
     if want.shape != have.shape:
-        raise RuntimeError(
-            f"output with shape {list(want.shape)} doesn't match the broadcast shape {list(have.shape)}"
-        )
+        raise RuntimeError(f"output with shape {list(want.shape)} doesn't match the broadcast shape {list(have.shape)}")
     if want.dtype is not have.dtype:
         if not dtypes.can_cast(have.dtype, want.dtype):
             raise RuntimeError(
@@ -124,4 +122,3 @@ def put_through(target: TensorBase, result: TensorBase) -> None:
                 cell.direct = False
             if cell is not s and made.rec is not None and made.source is made.rec:
                 made.rec.cells.append(weakref.ref(cell))
-

@@ -55,7 +55,9 @@ class Tape(NamedTuple):
     """What a program leaves for later backwards: shared by every run of the program."""
 
     nodes: dict[int, TapeNode]  # by first place
-    residuals: tuple[tuple[bool, int], ...]  # (is an input of the program, its slot) or (False, number of an extra output)
+    residuals: tuple[
+        tuple[bool, int], ...
+    ]  # (is an input of the program, its slot) or (False, number of an extra output)
     node: Node  # the end of the recorded path
 
 
@@ -118,7 +120,11 @@ def strong(result: Any, container: Any) -> Any:
         return _as_container(container, [strong(r, None) for r in result])
     if isinstance(result, jax.Array) and not result.weak_type:
         return result
-    return jax.lax.convert_element_type(result, jnp.result_type(result)) if isinstance(result, jax.Array) else jnp.asarray(result)
+    return (
+        jax.lax.convert_element_type(result, jnp.result_type(result))
+        if isinstance(result, jax.Array)
+        else jnp.asarray(result)
+    )
 
 
 class Poison:
@@ -176,7 +182,11 @@ def walk(plan: Plan, pullers: dict[int, Any], roots: tuple[int, ...], cotangents
 
 
 def interpret(
-    path: list[Node], leaves: Any, scalars: tuple[Any, Any, Any], keep: frozenset[int] = frozenset(), tolerant: bool = False
+    path: list[Node],
+    leaves: Any,
+    scalars: tuple[Any, Any, Any],
+    keep: frozenset[int] = frozenset(),
+    tolerant: bool = False,
 ) -> tuple[dict[int, Any], dict[int, Any], list[tuple[Node, BaseException]]]:
     """Run a recorded path.
 
@@ -218,7 +228,9 @@ def interpret(
 
                 def apply(moving: list[Any], node: Node = node, refs: Any = refs) -> Any:
                     position = iter(_substituted(node, refs, moving, env))
-                    return strong(node.op.kernel(*evaluate(node.recipe, lambda _: next(position), scalars)), node.container)
+                    return strong(
+                        node.op.kernel(*evaluate(node.recipe, lambda _: next(position), scalars)), node.container
+                    )
 
                 del values
                 result, vjp = jax.vjp(apply, [env[v] for v, _ in refs])
@@ -227,9 +239,7 @@ def interpret(
                 form = node.container
 
                 def puller(cts: list[Any], vjp: Any = vjp, node: Node = node, form: Any = form) -> Any:
-                    return pull(
-                        lambda full: vjp(_as_container(form, full))[0], node.avals, form, cts
-                    )
+                    return pull(lambda full: vjp(_as_container(form, full))[0], node.avals, form, cts)
 
                 pullers[node.start] = ([g for _, g in refs], puller)
             else:
@@ -254,7 +264,10 @@ def interpret(
 def _substituted(node: Node, refs: list[Any], moving: list[Any], env: dict[int, Any]) -> list[Any]:
     """The tensor arguments in order, the differentiable ones replaced by what the gradient flows through."""
     replaced = dict(zip(refs, moving, strict=True))
-    return [replaced.get((e.value, e.grad), env[e.value]) if e.grad is not None else env[e.value] for e in node.tensor_entries()]
+    return [
+        replaced.get((e.value, e.grad), env[e.value]) if e.grad is not None else env[e.value]
+        for e in node.tensor_entries()
+    ]
 
 
 def _as_container(form: Any, full: Any) -> Any:
@@ -263,7 +276,9 @@ def _as_container(form: Any, full: Any) -> Any:
     return form(*full) if hasattr(form, "_fields") else form(full)
 
 
-def make_tape(path: list[Node], keep: frozenset[int], vjps: dict[int, Any], leaves: list[Any], described: dict[int, Aval]) -> tuple[Tape, list[Any]]:
+def make_tape(
+    path: list[Node], keep: frozenset[int], vjps: dict[int, Any], leaves: list[Any], described: dict[int, Aval]
+) -> tuple[Tape, list[Any]]:
     """What the kept linearisations hold: a description shared by every run, and the arrays that are no inputs."""
     slots = {id(leaf): slot for slot, leaf in enumerate(leaves)}
     numbers: dict[int, int] = {}
@@ -287,7 +302,12 @@ def make_tape(path: list[Node], keep: frozenset[int], vjps: dict[int, Any], leav
             mine.append(number)
         inputs = tuple(dict.fromkeys((e.value, e.grad) for e in grad_inputs(node)))
         nodes[node.start] = TapeNode(
-            node.start, node.stop, node.avals, tuple((g, described[v]) for v, g in inputs), (treedef, node.container), tuple(mine)
+            node.start,
+            node.stop,
+            node.avals,
+            tuple((g, described[v]) for v, g in inputs),
+            (treedef, node.container),
+            tuple(mine),
         )
     return Tape(nodes, tuple(residuals), path[-1]), extra
 
@@ -298,7 +318,13 @@ class Program:
     __slots__ = ("call", "donated", "kept", "size", "sources", "tape", "tape_key", "wanted")
 
     def __init__(
-        self, node: Node, rec: Any, wanted: tuple[int, ...], keep: frozenset[int], donate: frozenset[int], pinned: dict[int, Any]
+        self,
+        node: Node,
+        rec: Any,
+        wanted: tuple[int, ...],
+        keep: frozenset[int],
+        donate: frozenset[int],
+        pinned: dict[int, Any],
     ) -> None:
         path = node.path()
         self.wanted = wanted

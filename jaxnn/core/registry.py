@@ -24,7 +24,19 @@ from .engine import LOCK, Number, overwrite, record
 from .handle import TensorBase, aval
 from .inplace import write_back
 
-__all__ = ["FUNCTIONS", "METHODS", "Arrays", "Op", "Operand", "alias_of", "call", "function", "op", "require", "write_back"]
+__all__ = [
+    "FUNCTIONS",
+    "METHODS",
+    "Arrays",
+    "Op",
+    "Operand",
+    "alias_of",
+    "call",
+    "function",
+    "op",
+    "require",
+    "write_back",
+]
 
 #: Annotation of a parameter that takes a tensor or a Python number; a new number never recompiles.
 Operand: Any = TensorBase | int | float | complex | None
@@ -162,7 +174,9 @@ def op(
     operands = [n for n in signature.parameters if annotations.get(n) in (Operand, "Operand")]
     lists = [n for n in signature.parameters if annotations.get(n) in (Arrays, "Arrays")]
     plain = _positional(kernel, signature)
-    made = Op(public, plain, view=view, grad_name=grad_name, lists=bool(lists), differentiable=differentiable, check=check)
+    made = Op(
+        public, plain, view=view, grad_name=grad_name, lists=bool(lists), differentiable=differentiable, check=check
+    )
     wrapper = _wrapper(made, kernel, signature, operands, lists)
     wrapper.op = made
     OPERATORS[public] = made
@@ -228,7 +242,9 @@ def _wrapper(
 
 def _sequence(value: Any, name: str, parameter: str) -> tuple[Any, ...]:
     if isinstance(value, TensorBase) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{name}(): argument '{parameter}' (position 1) must be tuple of Tensors, not {type(value).__name__}")
+        raise TypeError(
+            f"{name}(): argument '{parameter}' (position 1) must be tuple of Tensors, not {type(value).__name__}"
+        )
     return tuple(value)
 
 
@@ -242,7 +258,9 @@ def _into(out: Any, made: Any) -> Any:
         if not isinstance(target, TensorBase):
             raise TypeError(f"argument 'out' must be Tensor, not {type(target).__name__}")
         if state.grad_enabled and (result._cell.source is not None or target._cell.source is not None):
-            raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+            raise RuntimeError(
+                "out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+            )
         if aval(target).shape != aval(result).shape:
             with LOCK:
                 resize(target, aval(result).shape)

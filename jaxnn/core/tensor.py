@@ -146,7 +146,9 @@ class _Methods:
     def _set_requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
 
-    requires_grad = property(_get_requires_grad, _set_requires_grad, doc="Whether gradients flow to or through this tensor.")
+    requires_grad = property(
+        _get_requires_grad, _set_requires_grad, doc="Whether gradients flow to or through this tensor."
+    )
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Make a leaf collect gradients, or stop."""
@@ -177,9 +179,13 @@ class _Methods:
     def _set_grad(self, value: Any) -> None:
         if value is not None:
             if not isinstance(value, TensorBase):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+                )
             if aval(value).shape != aval(self).shape:
-                raise RuntimeError(f"assigned grad has data of a different size: expected {list(aval(self).shape)}, got {list(aval(value).shape)}")
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: expected {list(aval(self).shape)}, got {list(aval(value).shape)}"
+                )
             if aval(value).dtype is not aval(self).dtype:
                 raise RuntimeError("assigned grad has data of a different type")
             if aval(value).placement != aval(self).placement:
@@ -210,7 +216,9 @@ class _Methods:
         op = getattr(source, "op", None)
         return GradFn(source.name if op is None else _op_name(op, [aval(t) for t in source.inputs], []))
 
-    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+    def backward(
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
         """Add this tensor's gradients to the ``grad`` of the leaves.
 
         Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html
@@ -480,5 +488,3 @@ def bind_methods() -> None:
     for name, value in METHODS.items():
         if not hasattr(TensorBase, name) or name.startswith("__"):
             setattr(TensorBase, name, value)
-
-

@@ -17,7 +17,17 @@ from .handle import Aval, Buffer, Cell, Leaf, Storage, Tensor, TensorBase, alias
 from .immediate import EagerNode
 from .inplace import _Kernel
 from .program import (
-    BACKWARD, Plan, _as_container, conj, described_values, node_edges, plan_backward, producers, pull, strong, walk,
+    BACKWARD,
+    Plan,
+    _as_container,
+    conj,
+    described_values,
+    node_edges,
+    plan_backward,
+    producers,
+    pull,
+    strong,
+    walk,
 )  # fmt: skip
 from .recording import FREED, Entry, Node, Recording
 
@@ -32,10 +42,12 @@ ONES = _Kernel("ones", lambda shape, dtype: jnp.ones(shape, dtype), "")
 
 
 def call(op: Any, args: tuple[Any, ...]) -> Any:
+    """Run an operator of the walk: recorded, or at once inside a JAX transformation."""
     return immediate.run(op, args) if in_transformation() else record(op, args)
 
 
 def zeros(described: Aval, placement: Any) -> Any:
+    """The gradient of what no gradient reaches."""
     open_recording(placement)
     return call(_ZEROS, (tuple(described.shape), described.np))
 
@@ -44,6 +56,7 @@ _ZEROS = _Kernel("zeros", lambda shape, dtype: jnp.zeros(shape, dtype), "")
 
 
 def plan_of(rec: Recording, path: list[Node], roots: tuple[int, ...]) -> Plan:
+    """The plan of a backward through an open recording."""
     described = described_values(path, [rec.aval(~k) for k in range(len(rec.leaves))])
     return plan_backward(producers(path), roots, node_edges(described))
 
@@ -72,9 +85,7 @@ def walk_recording(rec: Recording, roots: dict[int, Any], retain: bool) -> list[
             rec.node.children[edge] = child
         rec.node = child
         plan = child.plan
-        return [
-            (slot, _at(rec, child.start + k, plan.avals[k], False)) for k, slot in enumerate(plan.slots)
-        ]
+        return [(slot, _at(rec, child.start + k, plan.avals[k], False)) for k, slot in enumerate(plan.slots)]
 
 
 COPY = _Kernel("clone", lambda x: jnp.copy(x), "CloneBackward0")
@@ -100,7 +111,10 @@ def pull_node(rec: Recording, node: Node, cts: list[Any]) -> tuple[list[int], An
     entries = [e for e in node.tensor_entries() if e.grad is not None]
     refs = list(dict.fromkeys((e.value, e.grad) for e in entries))
     inputs = tuple(_tensor_at(rec, e.value, e.grad) for e in node.tensor_entries())
-    numbers = tuple(Number((rec.floats if e.grad is float else rec.ints if e.grad is int else rec.complexes)[e.value]) for e in _numbers(node.recipe))
+    numbers = tuple(
+        Number((rec.floats if e.grad is float else rec.ints if e.grad is int else rec.complexes)[e.value])
+        for e in _numbers(node.recipe)
+    )
     results = call(_vjp_op(node.op, node.recipe, node.avals, node.container), (inputs, tuple(cts), numbers))
     return [g for _, g in refs], results
 
@@ -144,7 +158,12 @@ def _vjp_op(op: Any, recipe: Any, avals: Any, form: Any) -> Any:
         found = pull(lambda full: vjp(_as_container(form, full))[0], avals, form, [conj(ct) for ct in cts])
         return tuple(conj(ct) for ct in found)
 
-    return _Kernel(f"{op.name}_backward", kernel, f"{op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name}BackwardBackward0", lists=True)
+    return _Kernel(
+        f"{op.name}_backward",
+        kernel,
+        f"{op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name}BackwardBackward0",
+        lists=True,
+    )
 
 
 def _bind(recipe: Any, tensor: Any, number: Any) -> list[Any]:
@@ -212,6 +231,7 @@ def _over(buffer: Buffer, placement: Any) -> Tensor:
 
 
 def free_tape(rec: Recording, places: frozenset[int]) -> None:
+    """Release part of a tape; all of it when nothing is left to walk."""
     bound = rec.tape
     bound.freed |= places
     if all(bound.freed & set(range(n.start, n.stop)) for n in bound.tape.nodes.values()):

@@ -46,7 +46,7 @@ def run(torch, program):
     pool = [w, u, torch.tensor([[1.0, 2.0], [3.0, 4.0]])]
     seen = []
     for step in program:
-        pick = lambda k: pool[k % len(pool)]  # noqa: B023
+        pick = lambda k: pool[k % len(pool)]
         try:
             if step[0] == "unary":
                 made = unary(torch, step[1], pick(step[2]))

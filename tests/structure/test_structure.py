@@ -106,7 +106,16 @@ def test_importing_leaves_torch_alone():
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
-@pytest.mark.parametrize("path", [p for folder in ("jaxnn", "compat", "examples", "benchmarks", "tools") for p in sorted((ROOT / folder).rglob("*.py*")) if p.suffix in (".py", ".pyi")], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [
+        p
+        for folder in ("jaxnn", "compat", "examples", "benchmarks", "tools")
+        for p in sorted((ROOT / folder).rglob("*.py*"))
+        if p.suffix in (".py", ".pyi")
+    ],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
 def test_files_are_small(path):
     name = str(path.relative_to(ROOT))
     lines = len(path.read_text().splitlines())

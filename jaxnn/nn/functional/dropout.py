@@ -10,9 +10,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.ops.masks import bernoulli_mask
 from jaxnn.core.registry import Operand, op, write_back
 from jaxnn.nn.functional.common import is_floating, scalar_name
+from jaxnn.ops.masks import bernoulli_mask
 
 #: Minus the limit of selu at minus infinity, which alpha dropout puts in place of what it drops.
 _ALPHA = 1.7580993408473766
