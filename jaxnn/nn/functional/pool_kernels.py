@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 from jax.interpreters import ad
 
+from jaxnn.core.fence import fence
 from jaxnn.nn.functional.primitives import make_primitive, on_a_mesh
 
 Array = jax.Array
@@ -58,7 +59,7 @@ class Windows(NamedTuple):
         return np.asarray(first)
 
 
-def _fit(x: Array, windows: Windows, fill: Any) -> Array:
+def _padded(x: Array, windows: Windows, fill: Any) -> Array:
     """Pad (or crop) the last dimensions to what the windows span."""
     dims = len(windows.kernel)
     parts = zip(x.shape[-dims:], windows.padding, windows.reach(), strict=True)
@@ -80,9 +81,9 @@ def _lowest(dtype: Any) -> Any:
     return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
 
 
-def winners(x: Array, windows: Windows) -> tuple[Array, Array]:
+def winners(x: Array, *, windows: Windows, padded: Any = _padded) -> tuple[Array, Array]:
     """The maximum of each window and the number of the tap that holds it (int8)."""
-    fitted = _fit(x, windows, _lowest(x.dtype))
+    fitted = padded(x, windows, _lowest(x.dtype))
     offsets = windows.taps()
     best = _tap(fitted, offsets[0], windows)
     number = jnp.broadcast_to(jnp.asarray(windows.first_inside(), jnp.int8), best.shape)
@@ -97,57 +98,119 @@ def winners(x: Array, windows: Windows) -> tuple[Array, Array]:
 
 
 def _select(x: Array, number: Array, *, windows: Windows, shape: tuple[int, ...]) -> Array:
-    fitted = _fit(x, windows, 0)
+    fitted = _padded(x, windows, 0)
     total = jnp.zeros((), x.dtype)
     for at, offset in enumerate(windows.taps()):
         total = jnp.where(number == at, _tap(fitted, offset, windows), total)
     return total
 
 
-def _spread(g: Array, number: Array, *, windows: Windows, shape: tuple[int, ...]) -> Array:
-    """Sum of g at the winning elements of an input whose last dimensions are `shape`.
+def _phases(windows: Windows, shape: Sequence[int]) -> Iterator[tuple[Any, Any, Any]]:
+    """The elements of an input of `shape` by their padded position modulo the stride: such a phase meets the same taps.
 
-    Elements whose padded position has the same remainder modulo the stride meet the same taps: one sum for each such
-    phase, dilated into place.
+    For each: the taps as (number, lags), where the tap of window o is element o + lag of the phase; the bounds of the
+    phase's elements on the input; and the padding (low, high, between) that puts them in their places.
     """
-    lead = g.ndim - len(shape)
-    offsets = windows.taps()
-    zero = jnp.zeros((), g.dtype)
-    result = None
     for phase in itertools.product(*[range(s) for s in windows.stride]):
         taps = [
             (at, [(f - r) // s for f, r, s in zip(offset, phase, windows.stride, strict=True)])
-            for at, offset in enumerate(offsets)
+            for at, offset in enumerate(windows.taps())
             if all(f % s == r for f, r, s in zip(offset, phase, windows.stride, strict=True))
         ]
-        if not taps:
-            continue
-        # Elements of this phase on the input: position q * stride + phase, less the padding.
-        bounds = []
+        bounds, places = [], []
         for n, p, r, s in zip(shape, windows.padding, phase, windows.stride, strict=True):
-            low = max(0, -((r - p) // s))
-            bounds.append((low, -((r - p - n) // s)))
-        if any(high <= low for low, high in bounds):
-            continue
-        total: Any = None
-        for at, lags in taps:
-            won = jnp.where(number == at, g, zero)
-            config = [(0, 0, 0)] * lead + [
-                (lag - low, high - lag - o, 0) for lag, (low, high), o in zip(lags, bounds, windows.out, strict=True)
-            ]
-            won = lax.pad(won, zero, config)
-            total = won if total is None else total + won
-        config = [(0, 0, 0)] * lead
-        for n, p, r, s, (low, high) in zip(shape, windows.padding, phase, windows.stride, bounds, strict=True):
+            low, high = max(0, -((r - p) // s)), -((r - p - n) // s)
             start = low * s + r - p
-            config.append((start, n - start - ((high - low - 1) * s + 1), s - 1))
-        placed = lax.pad(total, zero, config)
-        result = placed if result is None else result + placed
-    return jnp.zeros((*g.shape[:lead], *shape), g.dtype) if result is None else result
+            bounds.append((low, high))
+            places.append((start, n - start - ((high - low - 1) * s + 1), s - 1))
+        if taps and all(high > low for low, high in bounds):
+            yield taps, bounds, places
 
 
-select_p = make_primitive("jaxnn_pool_select", _select)
-spread_p = make_primitive("jaxnn_pool_spread", _spread)
+def _tiled(g: Array, number: Array, windows: Windows, shape: Sequence[int]) -> Array:
+    """`_spread` for windows that lie side by side: every element belongs to one."""
+    dims, lead = len(shape), g.shape[: g.ndim - len(shape)]
+    own, grid = [], []
+    for k, o in zip(windows.kernel, windows.out, strict=True):
+        own += [o, 1]
+        grid += [1, k]
+    taps = jnp.arange(math.prod(windows.kernel), dtype=number.dtype).reshape(grid)
+    spread = jnp.where(number.reshape(*lead, *own) == taps, g.reshape(*lead, *own), jnp.zeros((), g.dtype))
+    full = spread.reshape(*lead, *[o * k for o, k in zip(windows.out, windows.kernel, strict=True)])
+    rest = [(0, n - m, 0) for n, m in zip(shape, full.shape[-dims:], strict=True)]
+    return lax.pad(full, jnp.zeros((), g.dtype), [(0, 0, 0)] * len(lead) + rest)
+
+
+def _spread(g: Array, number: Array, *, windows: Windows, shape: tuple[int, ...], apart: Any = None) -> Array:
+    """Sum of g at the winning elements of an input whose last dimensions are `shape`.
+
+    `apart(function, *arrays)` runs the parts of the computation that should not be fused with each other.
+    """
+    dims, lead = len(shape), g.ndim - len(shape)
+    still = [(0, 0, 0)] * lead
+    if windows.kernel == windows.stride and windows.padding == (0,) * dims and windows.dilation == (1,) * dims:
+        return _tiled(g, number, windows, shape)
+    run = apart or (lambda function, *arrays: function(*arrays))
+    phases = list(_phases(windows, shape))
+    if not phases:
+        return jnp.zeros((*g.shape[:lead], *shape), g.dtype)
+    # Room for every lag on either side, where no tap wins.
+    room = []
+    for d, o in enumerate(windows.out):
+        lags = [(lag[d], bounds[d]) for taps, bounds, _ in phases for _, lag in taps]
+        before = max(max(0, lag - low) for lag, (low, _) in lags)
+        room.append((before, max(max(0, high - lag - o) for lag, (_, high) in lags), 0))
+    values = run(lambda g: lax.pad(g, jnp.zeros((), g.dtype), still + room), g)
+    numbers = run(lambda n: lax.pad(n, np.int8(-1), still + room), number)
+
+    def total(taps: Any, bounds: Any) -> Any:
+        def of(values: Array, numbers: Array) -> Array:
+            result: Any = None
+            for at, lags in taps:
+                starts = [low - lag + before for lag, (low, _), (before, _, _) in zip(lags, bounds, room, strict=True)]
+                sizes = [high - low for low, high in bounds]
+                limits = [a + b for a, b in zip(starts, sizes, strict=True)]
+                first, last = [0] * lead + starts, [*g.shape[:lead], *limits]
+                won = jnp.where(lax.slice(numbers, first, last) == at, lax.slice(values, first, last), 0)
+                result = won if result is None else result + won
+            return result
+
+        return of
+
+    parts = []
+    for taps, bounds, places in phases:
+        # Fused into the sum of the phases, the taps would be read for every element of every phase.
+        part = run(total(taps, bounds), values, numbers)
+        parts.append(lax.pad(part, jnp.zeros((), g.dtype), still + places))
+    return functools.reduce(operator.add, parts)
+
+
+def _winners_on_cpu(x: Array, *, windows: Windows) -> tuple[Array, Array]:
+    if not any(windows.padding):
+        return winners(x, windows=windows)
+    return winners(x, windows=windows, padded=lambda x, w, fill: fence(lambda x: _padded(x, w, fill), x))
+
+
+def _spread_on_cpu(g: Array, number: Array, *, windows: Windows, shape: tuple[int, ...]) -> Array:
+    return _spread(g, number, windows=windows, shape=shape, apart=fence)
+
+
+winners_p = make_primitive("jaxnn_pool_winners", winners, _winners_on_cpu, multiple_results=True, leading_batch=True)
+select_p = make_primitive("jaxnn_pool_select", _select, leading_batch=True)
+spread_p = make_primitive("jaxnn_pool_spread", _spread, _spread_on_cpu, leading_batch=True)
+
+
+def _winners_jvp(primals: Any, tangents: Any, *, windows: Windows) -> Any:
+    (x,), (t,) = primals, tangents
+    best, number = winners_p.bind(x, windows=windows)
+    no_tangent = ad.Zero(jax.typeof(number).to_tangent_aval())
+    if type(t) is ad.Zero:
+        return [best, number], [ad.Zero(jax.typeof(best).to_tangent_aval()), no_tangent]
+    shape = x.shape[x.ndim - len(windows.kernel) :]
+    return [best, number], [select_p.bind(t, number, windows=windows, shape=shape), no_tangent]
+
+
+ad.primitive_jvps[winners_p] = _winners_jvp
 
 
 def _linear_in_first(primitive: Any, transposed: Any) -> None:
@@ -163,19 +226,6 @@ def _linear_in_first(primitive: Any, transposed: Any) -> None:
 
 _linear_in_first(select_p, spread_p)
 _linear_in_first(spread_p, select_p)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _max_by_taps(x: Array, windows: Windows) -> Array:
-    return winners(x, windows)[0]
-
-
-@_max_by_taps.defjvp
-def _max_by_taps_jvp(windows: Windows, primals: Any, tangents: Any) -> Any:
-    best, number = winners(primals[0], windows)
-    static = {"windows": windows, "shape": primals[0].shape[-len(windows.kernel) :]}
-    run = _select if on_a_mesh(tangents[0], number) else select_p.bind
-    return best, run(tangents[0], number, **static)
 
 
 def flat_index(number: Array, windows: Windows, shape: Sequence[int]) -> Array:
@@ -239,10 +289,8 @@ def max_windows(x: Array, windows: Windows, with_index: bool) -> tuple[Array, Ar
     if math.prod(windows.kernel) > MAX_TAPS:
         index = _large_window_index(lax.stop_gradient(x), windows)
         return take_flat(x, index, dims), as_int64(index)
-    best = _max_by_taps(x, windows)
-    if not with_index:
-        return best, None
-    return best, flat_index(winners(lax.stop_gradient(x), windows)[1], windows, shape)
+    best, number = winners(x, windows=windows) if on_a_mesh(x) else winners_p.bind(x, windows=windows)
+    return best, flat_index(number, windows, shape) if with_index else None
 
 
 def adaptive_bounds(size: int, out: int) -> tuple[np.ndarray, np.ndarray]:
@@ -275,7 +323,7 @@ def adaptive_max(x: Array, out: Sequence[int]) -> tuple[Array, Array]:
 
 def sum_windows(x: Array, windows: Windows) -> Array:
     """The sum over each window of zero-padded x, one dimension after the other."""
-    x = _fit(x, windows, 0)
+    x = _padded(x, windows, 0)
     dims = len(windows.kernel)
     for d, (k, s, o) in enumerate(zip(windows.kernel, windows.stride, windows.out, strict=True)):
         axis = x.ndim - dims + d

@@ -7,27 +7,43 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 
-def make_primitive(name: str, plain: Callable[..., Any], on_cpu: Callable[..., Any] | None = None) -> Primitive:
-    """A primitive with one result that computes `plain(*arrays, **static)`.
+def make_primitive(
+    name: str,
+    plain: Callable[..., Any],
+    on_cpu: Callable[..., Any] | None = None,
+    *,
+    multiple_results: bool = False,
+    leading_batch: bool = False,
+) -> Primitive:
+    """A primitive that computes `plain(*arrays, **static)`.
 
     `plain` uses JAX's own operations: it defines shapes and `vmap`, and runs on accelerators and wherever several
     devices share the program. `on_cpu` computes the same and is what a single CPU runs. Derivatives are the caller's
-    to add.
+    to add. With `leading_batch`, more leading dimensions, the same for all arrays, are more of the same work.
     """
     primitive = Primitive(name)
+    primitive.multiple_results = multiple_results
 
     def abstract(*avals: Any, **static: Any) -> Any:
         structs = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in avals]
         with jax.enable_x64(True):
             out = jax.eval_shape(functools.partial(plain, **static), *structs)
-        return jax.core.ShapedArray(out.shape, out.dtype)
+        made = [jax.core.ShapedArray(o.shape, o.dtype) for o in jax.tree.leaves(out)]
+        return made if multiple_results else made[0]
 
     def batch(operands: Any, dims: Any, **static: Any) -> Any:
-        return jax.vmap(functools.partial(plain, **static), in_axes=tuple(dims))(*operands), 0
+        if leading_batch:
+            size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
+            operands = [_leading(o, d, size) for o, d in zip(operands, dims, strict=True)]
+            out = primitive.bind(*operands, **static)
+        else:
+            out = jax.vmap(functools.partial(plain, **static), in_axes=tuple(dims))(*operands)
+        return (out, [0] * len(out)) if multiple_results else (out, 0)
 
     def lower(ctx: Any, *operands: Any, fast: Callable[..., Any] | None, **static: Any) -> Any:
         # A fence hides its inside from the partitioner: several devices get the plain formulation.
@@ -39,7 +55,7 @@ def make_primitive(name: str, plain: Callable[..., Any], on_cpu: Callable[..., A
             with jax.enable_x64(True):
                 return chosen(*values, **static)
 
-        return mlir.lower_fun(run, multiple_results=False)(ctx, *operands)
+        return mlir.lower_fun(run, multiple_results=multiple_results)(ctx, *operands)
 
     primitive.def_impl(lambda *operands, **static: _run(primitive, tuple(static))(*operands, **static))
     primitive.def_abstract_eval(abstract)
@@ -48,6 +64,12 @@ def make_primitive(name: str, plain: Callable[..., Any], on_cpu: Callable[..., A
     if on_cpu is not None:
         mlir.register_lowering(primitive, functools.partial(lower, fast=on_cpu), platform="cpu")
     return primitive
+
+
+def _leading(operand: Any, dim: int | None, size: int) -> Any:
+    if dim is None:
+        return jnp.broadcast_to(operand, (size, *operand.shape))
+    return jnp.moveaxis(operand, dim, 0)
 
 
 @functools.cache
