@@ -192,9 +192,10 @@ def test_fence_is_a_call_of_its_own():
 def test_cpu_lowering_is_our_own():
     if jax.default_backend() != "cpu":
         pytest.skip("formulations for CPU")
-    options = {"cfg": PADDED, "shape": (32, 16, 3, 3)}
-    x, g = jnp.asarray(array(2, 16, 6, 6)), jnp.asarray(array(2, 32, 6, 6))
-    text = jax.jit(lambda x, g: conv_kernels.weight_gradient_p.bind(x, g, **options)).lower(x, g).as_text()
+    cfg = conv_plain.ConvConfig((2, 2), ((1, 1), (1, 1)), (1, 1))
+    x, g = jnp.asarray(array(2, 16, 6, 6)), jnp.asarray(array(2, 32, 3, 3))
+    bound = jax.jit(lambda x, g: conv_kernels.weight_gradient_p.bind(x, g, cfg=cfg, shape=(32, 16, 3, 3)))
+    text = bound.lower(x, g).as_text()
     assert "dot_general" in text and "stablehlo.convolution" not in text
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from raw_parity import array, raises, run, warns
 
-from jaxnn.nn.functional import dropout as D
+from jaxnn.nn.functional import dropouts as D
 
 ALPHA = 1.7580993408473766
 FUNCTIONS = ["dropout", "alpha_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d", "dropout3d"]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from raw_parity import array, raises, run, second_order, transforms, warns
 
-from jaxnn.nn.functional import cross_entropy as C
+from jaxnn.nn.functional import class_loss as C
 from jaxnn.nn.functional import loss as L
 
 REDUCTIONS = ["mean", "sum", "none"]

@@ -189,7 +189,8 @@ def test_error(source):
     for face in (torch, jaxnn):
         with pytest.raises(Exception) as raised:
             built(face, source)
-        found.append((raised.type, str(raised.value)))
+        # PyTorch prints a set there, in an order that changes from process to process.
+        found.append((raised.type, str(raised.value).replace("{'valid', 'same'}", "{'same', 'valid'}")))
     assert found[0] == found[1]
 
 

@@ -40,10 +40,10 @@ from .activation import (
     threshold,
     threshold_,
 )
+from .class_loss import cross_entropy, nll_loss
 from .conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
-from .cross_entropy import cross_entropy, nll_loss
 from .distance import cosine_similarity, pairwise_distance, pdist
-from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from .dropouts import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .linear import bilinear, linear
 from .loss import (
     binary_cross_entropy,

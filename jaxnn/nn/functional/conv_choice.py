@@ -1,8 +1,10 @@
 """Which formulation of a convolution a CPU runs.
 
-XLA:CPU's own convolution is good in the forward direction and for the gradient of the input. For the gradient of the
-weight a matrix product is up to several times faster, and grouped and depthwise convolutions need forms of their own.
-The functions here compute what the `plain_` ones of the same name do; the limits in them are measured.
+XLA:CPU runs a convolution well when it can hand it to its library of kernels, YNNPACK: ungrouped, with more than 16
+channels on one side, best with an even number of them to sum over. Channels of zeros bring small ones there. Where the
+kernel is 1x1, the stride above one or few channels meet few samples, matrix products are faster, up to several times;
+and grouped and depthwise convolutions need forms of their own. The functions here compute what the `plain_` ones of the
+same name do; the limits in them are measured.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ Array = jax.Array
 CHUNK_BYTES = 8 * 2**20
 # One matrix product with all taps pays for inputs with few channels only.
 MAX_UNFOLDED = 32
+# YNNPACK takes convolutions with more channels than this, of the input or of the output; and how many to give it.
+FEW_CHANNELS, ENOUGH_CHANNELS = 16, 20
+# An odd number of channels to sum over costs more than channels of zeros, below this many.
+MAX_EVENED = 48
 # Larger numbers of groups would compile too long as one convolution each.
 MAX_GROUPS = 128
 # Larger depthwise kernels would compile too long as one term a tap.
@@ -70,6 +76,20 @@ def _is_pointwise(shape: Sequence[int], cfg: ConvConfig) -> bool:
     return tuple(shape[2:]) == (1, 1) and cfg.padding == ((0, 0), (0, 0))
 
 
+def _evened(summed: int, other: int) -> int:
+    """How many channels to sum over instead of `summed`, beside `other` that are not summed."""
+    return summed if summed % 2 == 0 or max(summed, other) >= MAX_EVENED else summed + -summed % 4
+
+
+def _more(a: Array, axis: int, size: int) -> Array:
+    """`a` with zeros at the end of an axis, up to `size`."""
+    if a.shape[axis] == size:
+        return a
+    padding = [(0, 0)] * a.ndim
+    padding[axis] = (0, size - a.shape[axis])
+    return cpu.pad(a, padding)
+
+
 def _by_group(function: Callable[[Array, Array], Array], a: Array, b: Array, groups: int, axes: Any) -> Array:
     """`function` of each group's parts of a and b, split along `axes[:2]`; results put together along `axes[2]`."""
     parts = zip(jnp.split(a, groups, axes[0]), jnp.split(b, groups, axes[1]), strict=True)
@@ -95,11 +115,10 @@ def convolve(x: Array, w: Array, *, cfg: ConvConfig) -> Array:
     o, c, kh, kw = w.shape
     if kh * kw * c <= MAX_UNFOLDED:
         return cpu.unfolded(x, w, cfg)
-    if c % 2 and c < 16 and o < 48:
-        more = [(0, 0)] * 4
-        more[1] = (0, 1)
-        x, w = cpu.pad(x, more), cpu.pad(w, more)
-    return plain_convolve(x, w, cfg=cfg)
+    summed = _evened(c, o)
+    made = ENOUGH_CHANNELS if max(summed, o) <= FEW_CHANNELS else o
+    out = plain_convolve(_more(x, 1, summed), _more(_more(w, 1, summed), 0, made), cfg=cfg)
+    return out[:, :o] if made != o else out
 
 
 @_wide
@@ -119,7 +138,9 @@ def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: tuple[int, ...
         return _by_group(run, g, w, cfg.groups, (1, 0, 1))
     if _is_pointwise(w.shape, cfg):
         return cpu.pointwise_input_gradient(g, w, cfg, shape)
-    return plain_input_gradient(g, w, cfg=cfg, shape=shape)
+    o, c = w.shape[:2]
+    summed = ENOUGH_CHANNELS if max(o, c) <= FEW_CHANNELS else _evened(o, c)
+    return plain_input_gradient(_more(g, 1, summed), _more(w, 0, summed), cfg=cfg, shape=shape)
 
 
 @_wide
@@ -137,4 +158,9 @@ def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: tuple[int, ..
         part = (shape[0] // cfg.groups, *shape[1:])
         run = functools.partial(weight_gradient, cfg=cfg._replace(groups=1), shape=part)
         return _by_group(run, x, g, cfg.groups, (1, 1, 0))
-    return cpu.weight_gradient(x, g, cfg, shape, CHUNK_BYTES)
+    apart = all(k <= s for k, s in zip(shape[2:], cfg.stride, strict=True))
+    strided = max(cfg.stride) > 1 and (shape[1] >= FEW_CHANNELS or apart)
+    # XLA computes this gradient as a convolution that sums over the batch.
+    if max(x.shape[0], shape[0]) <= FEW_CHANNELS or strided or _is_pointwise(shape, cfg):
+        return cpu.weight_gradient(x, g, cfg, shape, CHUNK_BYTES)
+    return plain_weight_gradient(x, g, cfg=cfg, shape=shape)

@@ -58,9 +58,8 @@ def _check_linear(input: Array, weight: Array, bias: Array | None) -> None:
                 f"expected m1 and m2 to have the same dtype, but got: {c_name(input)} != {c_name(weight)}"
             )
         return
-    for other in (weight, bias):
-        if input.dtype != other.dtype:
-            names, mine, its = ("mat1 and mat2", input, other) if other is weight else ("self and mat2", other, input)
+    for names, mine, its in (("self and mat2", bias, weight), ("mat1 and mat2", input, weight)):
+        if mine.dtype != its.dtype:
             raise RuntimeError(
                 f"{names} must have the same dtype, but got {scalar_name(mine)} and {scalar_name(its)}"
             )
