@@ -1,15 +1,16 @@
 """Which formulation of a convolution a CPU runs.
 
 XLA:CPU runs a convolution well when it can hand it to its library of kernels, YNNPACK: ungrouped, with more than 16
-channels on one side, best with an even number of them to sum over. Channels of zeros bring small ones there. Where the
-kernel is 1x1, the stride above one or few channels meet few samples, matrix products are faster, up to several times;
-and grouped and depthwise convolutions need forms of their own. The functions here compute what the `plain_` ones of the
-same name do; the limits in them are measured.
+channels on one side, best with an even number of them to sum over. Channels of zeros bring small ones there. 1x1
+convolutions and some gradients of the weight are faster as matrix products, up to several times, and grouped and
+depthwise convolutions need forms of their own. The functions here compute what the `plain_` ones of the same name do;
+the limits in them are measured.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ MAX_UNFOLDED = 32
 FEW_CHANNELS, ENOUGH_CHANNELS = 16, 20
 # An odd number of channels to sum over costs more than channels of zeros, below this many.
 MAX_EVENED = 48
+# The gradient of the weight of at least this many channels, over outputs of at least this many elements, is a product.
+LARGE_CHANNELS, LARGE_IMAGE = 32, 256
 # Larger numbers of groups would compile too long as one convolution each.
 MAX_GROUPS = 128
 # Larger depthwise kernels would compile too long as one term a tap.
@@ -160,7 +163,8 @@ def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: tuple[int, ..
         return _by_group(run, x, g, cfg.groups, (1, 1, 0))
     apart = all(k <= s for k, s in zip(shape[2:], cfg.stride, strict=True))
     strided = max(cfg.stride) > 1 and (shape[1] >= FEW_CHANNELS or apart)
-    # XLA computes this gradient as a convolution that sums over the batch.
-    if max(x.shape[0], shape[0]) <= FEW_CHANNELS or strided or _is_pointwise(shape, cfg):
+    # XLA's own is a convolution that sums over the batch; over large images it keeps fewer cores busy.
+    large = shape[1] >= LARGE_CHANNELS and math.prod(g.shape[2:]) >= LARGE_IMAGE
+    if max(x.shape[0], shape[0]) <= FEW_CHANNELS or strided or large or _is_pointwise(shape, cfg):
         return cpu.weight_gradient(x, g, cfg, shape, CHUNK_BYTES)
     return plain_weight_gradient(x, g, cfg=cfg, shape=shape)
