@@ -20,7 +20,7 @@ import numpy as np
 
 from . import statistics
 from .config import get_setting, in_transformation, on_change, state, x64
-from .device import default_placement
+from .device import default_placement, put
 from .handle import Buffer, Failure, Freed
 from .program import (
     Poison,
@@ -234,31 +234,30 @@ def available_memory(placement: Any) -> int:
         return 1 << 62
 
 
+def _on_device(buf: Buffer, placement: Any) -> Any:
+    """A buffer's array; a numpy array is moved at its first use, so that a program always sees the same kind of input."""
+    array = buf.array
+    if type(array) is np.ndarray:
+        with x64(True):
+            buf.array = array = put(array, placement)
+    return array
+
+
 def _run(rec: Recording, program: Program, wanted: tuple[int, ...], keep: frozenset[int]) -> None:
     leaves = rec.leaves
     careful = program.size > _LARGE and program.size > available_memory(rec.placement) // 2
     donated = []
     for slot in program.donated:
         buf = leaves[slot]
-        array = buf.array
-        if careful or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1) and type(array) is not np.ndarray:
+        array = _on_device(buf, rec.placement)
+        if careful or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1):
             array = jax.numpy.copy(array)
         donated.append(array)
-    kept = []
-    for slot in program.kept:
-        buf = leaves[slot]
-        array = buf.array
-        if type(array) is np.ndarray:
-            if buf.used:
-                with x64(True):
-                    buf.array = array = jax.device_put(
-                        array, rec.placement if isinstance(rec.placement, jax.Device) else None
-                    )
-            buf.used = True
-        kept.append(array)
-    with x64(True), _interrupts_deferred():
+    kept = [_on_device(leaves[slot], rec.placement) for slot in program.kept]
+    where = contextlib.nullcontext() if program.device is None else jax.default_device(program.device)
+    with x64(True), where, _interrupts_deferred():
         try:
-            outputs, extra = program.call(donated, kept, *rec.scalars())
+            outputs, extra = program.call(donated, kept, program.packed(rec))
             if careful:
                 jax.block_until_ready((outputs, extra))
         except Exception as error:

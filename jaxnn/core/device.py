@@ -109,6 +109,18 @@ def placement_of(where: Any) -> jax.Device:
     return device(where).jax_device()
 
 
+def put(array: Any, placement: Any) -> jax.Array:
+    """An array on a device. Where JAX would put it anyway it stays uncommitted: a program compiled for inputs without a
+    place would be compiled again for inputs with one.
+    """
+    return jax.device_put(array) if placement == _first() else jax.device_put(array, placement)
+
+
+@functools.cache
+def _first() -> jax.Device:
+    return jax.devices()[0]
+
+
 @functools.cache
 def default_placement() -> jax.Device:
     """The CPU, as in PyTorch, also where there is an accelerator."""

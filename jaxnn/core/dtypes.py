@@ -170,9 +170,7 @@ def can_cast(from_: dtype, to: dtype) -> builtins.bool:
     return from_._category <= to._category
 
 
-def result_dtype(
-    dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), numbers: Iterable[dtype] = ()
-) -> dtype:
+def result_dtype(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), numbers: Iterable[dtype] = ()) -> dtype:
     """The common type of an operator's operands.
 
     Zero-dimensional tensors count only when their category is higher than that of every tensor with dimensions, and

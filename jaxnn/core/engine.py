@@ -21,7 +21,7 @@ from .cutting import (
     open_recording,
     seal,
 )  # fmt: skip
-from .device import device_of
+from .device import device_of, put
 from .handle import Aval, Buffer, Cell, Failure, Storage, Tensor, TensorBase, View, aval_of, is_direct, wrap
 from .recording import FREED, Entry, Node, Recording, count_growth, infer, user_line
 from .size import Size
@@ -369,7 +369,7 @@ def _adopt(rec: Recording, edge: Any, child: Node) -> None:
 
 def _reason_to_cut(rec: Recording, child: Node) -> str:
     """Why to cut before an operator: it begins a new graph after a backward, or the recording has grown long."""
-    if child.fresh and rec.after_backward:
+    if child.fresh and rec.after_backward and rec.node.parent is not None:
         return "first operator after a backward that no step followed"
     if child.depth >= OPERATOR_LIMIT:
         return f"{OPERATOR_LIMIT} operators without a cut"
@@ -477,7 +477,7 @@ def escaped_value(t: TensorBase) -> Any:
         t._storage.buf.owned = False
     if type(array) is np.ndarray:
         with x64(True), jax.ensure_compile_time_eval():
-            array = jax.device_put(array, t._storage.aval.placement)
+            array = put(array, t._storage.aval.placement)
         if t._view is None:
             t._storage.buf = Buffer(array, False)
     return array

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax._src.lax.lax import _convert_element_type
 
-from .config import state, x64
+from .config import get_setting, state, x64
 from .device import default_placement
 from .engine import Number, value_of
 from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, wrap
@@ -81,7 +81,7 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
             return tuple(read(v) for v in value)
         return value
 
-    with x64(True):
+    with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
         try:
             values = [read(a) for a in args]
             result = op.kernel(*values)

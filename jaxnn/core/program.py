@@ -8,6 +8,7 @@ separate references, so an operator is linearised at the value it saw and its co
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import jax
@@ -315,7 +316,7 @@ def make_tape(
 class Program:
     """A compiled path: which results it returns, which inputs it may destroy, and the tape that it leaves."""
 
-    __slots__ = ("call", "donated", "kept", "size", "sources", "tape", "tape_key", "wanted")
+    __slots__ = ("call", "device", "donated", "kept", "numbers", "size", "sources", "tape", "tape_key", "wanted")
 
     def __init__(
         self,
@@ -337,13 +338,21 @@ class Program:
         self.sources: list[Any] = []
         described = described_values(path, [_described(b, rec) for b in rec.leaves])
 
-        def run(donated: list[Any], kept: list[Any], floats: Any, ints: Any, complexes: Any) -> Any:
+        precision = get_setting("matmul_precision")
+
+        def run(donated: list[Any], kept: list[Any], numbers: list[Any]) -> Any:
+            with jax.default_matmul_precision(precision):
+                return compute(donated, kept, numbers)
+
+        def compute(donated: list[Any], kept: list[Any], numbers: list[Any]) -> Any:
             leaves: list[Any] = [None] * count
             for slot, value in zip(self.donated, donated, strict=True):
                 leaves[slot] = value
             for slot, value in zip(self.kept, kept, strict=True):
                 leaves[slot] = value
-            env, vjps, _ = interpret(path, leaves, (floats, ints, complexes), keep)
+            given = iter(numbers)
+            scalars = tuple(next(given) if held else None for held in self.numbers)
+            env, vjps, _ = interpret(path, leaves, scalars, keep)  # type: ignore[arg-type]
             extra: list[Any] = []
             if keep:
                 self.tape, extra = make_tape(path, keep, vjps, leaves, described)
@@ -361,26 +370,39 @@ class Program:
                     self.sources.append(source)
             return outputs, extra
 
-        with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
-            device = rec.placement if isinstance(rec.placement, jax.Device) else None
-            with jax.default_device(device):
-                traced = jax.jit(run, donate_argnums=(0,)).trace(*self._arguments(rec))
-                returned = {s[1] for s in self.sources if s is not None and s[0] == "input"}
-                if returned & set(self.donated):  # an input that is also a result must stay
-                    self.donated = tuple(s for s in self.donated if s not in returned)
-                    self.kept = tuple(s for s in range(count) if s not in self.donated)
-                    traced = jax.jit(run, donate_argnums=(0,)).trace(*self._arguments(rec))
-                if pinned:
-                    shardings = self._shardings(pinned, traced)
-                    traced = jax.jit(run, donate_argnums=(0,), out_shardings=shardings).trace(*self._arguments(rec))
-                self.call = traced.lower().compile()
-        needed = self.call.memory_analysis()
+        #: Which kinds of Python numbers the program takes.
+        self.numbers = (bool(rec.floats), bool(rec.ints), bool(rec.complexes))
+        #: Where inputs that nobody has placed belong, if JAX would put them elsewhere.
+        self.device = (
+            rec.placement if isinstance(rec.placement, jax.Device) and rec.placement != jax.devices()[0] else None
+        )
+        with x64(True), jax.default_device(self.device) if self.device is not None else contextlib.nullcontext():
+            jitted = jax.jit(run, donate_argnums=(0,))
+            traced = jitted.trace(*self._arguments(rec))
+            returned = {s[1] for s in self.sources if s is not None and s[0] == "input"}
+            if returned & set(self.donated):  # an input that is also a result must stay
+                self.donated = tuple(s for s in self.donated if s not in returned)
+                self.kept = tuple(s for s in range(count) if s not in self.donated)
+                jitted = jax.jit(lambda *args: run(*args), donate_argnums=(0,))
+                traced = jitted.trace(*self._arguments(rec))
+            if pinned:
+                shardings = self._shardings(pinned, traced)
+                jitted = jax.jit(run, donate_argnums=(0,), out_shardings=shardings)
+                traced = jitted.trace(*self._arguments(rec))
+            needed = traced.lower().compile().memory_analysis()
+        # Called through jit, which finds what was just compiled and dispatches faster than the compiled object.
+        self.call = jitted
         #: Bytes that a run allocates.
         self.size = 0 if needed is None else needed.temp_size_in_bytes + needed.output_size_in_bytes
 
     def _arguments(self, rec: Any) -> Any:
         arrays = [b.array for b in rec.leaves]
-        return ([arrays[s] for s in self.donated], [arrays[s] for s in self.kept], *rec.scalars())
+        return [arrays[s] for s in self.donated], [arrays[s] for s in self.kept], self.packed(rec)
+
+    def packed(self, rec: Any) -> list[np.ndarray]:
+        """The Python numbers of a recording, those kinds that the program takes."""
+        held = ((rec.floats, np.float64), (rec.ints, np.int64), (rec.complexes, np.complex128))
+        return [np.array(values, kind) for (values, kind), takes in zip(held, self.numbers, strict=True) if takes]
 
     def _shardings(self, pinned: dict[int, Any], traced: Any) -> Any:
         """Updated storages keep their sharding; the compiler is free with the rest."""

@@ -36,6 +36,7 @@ CASES = {
     "depthwise": ((2, 3, 7, 6), (3, 1, 3, 2), {"groups": 3, "padding": 1}),
     "depthwise twice": ((2, 3, 7, 6), (6, 1, 3, 3), {"groups": 3, "stride": (1, 2), "dilation": 2, "padding": 2}),
     "grouped": ((2, 6, 7, 6), (4, 3, 3, 2), {"groups": 2, "stride": 2}),
+    "many groups": ((2, 80, 5, 6), (120, 2, 3, 2), {"groups": 40, "stride": (2, 1), "padding": 1, "dilation": (1, 2)}),
     "unbatched": ((9, 7, 6), (4, 9, 2, 3), {"padding": "valid"}),
     "tall kernel": ((2, 8, 9, 4), (3, 8, 5, 1), {"stride": (3, 1), "dilation": (2, 1), "padding": (3, 0)}),
     "stride beyond kernel": ((2, 17, 9, 9), (20, 17, 2, 2), {"stride": 3}),

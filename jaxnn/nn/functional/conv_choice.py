@@ -33,8 +33,8 @@ FEW_CHANNELS, ENOUGH_CHANNELS = 16, 20
 MAX_EVENED = 48
 # The gradient of the weight of at least this many channels, over outputs of at least this many elements, is a product.
 LARGE_CHANNELS, LARGE_IMAGE = 32, 256
-# Larger numbers of groups would compile too long as one convolution each.
-MAX_GROUPS = 128
+# More groups would compile too long as one convolution each.
+MAX_SPLIT = 32
 # Larger depthwise kernels would compile too long as one term a tap.
 MAX_DEPTHWISE_TAPS = 128
 
@@ -109,8 +109,8 @@ def convolve(x: Array, w: Array, *, cfg: ConvConfig) -> Array:
     if _is_depthwise(w.shape, cfg):
         return cpu.depthwise(x, w, cfg)
     if cfg.groups > 1:
-        if cfg.groups > MAX_GROUPS:
-            return plain_convolve(x, w, cfg=cfg)
+        if cfg.groups > MAX_SPLIT:
+            return cpu.grouped(x, w, cfg, CHUNK_BYTES)
         run = functools.partial(convolve, cfg=cfg._replace(groups=1))
         return _by_group(run, x, w, cfg.groups, (1, 0, 1))
     if _is_pointwise(w.shape, cfg):
@@ -134,8 +134,8 @@ def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: tuple[int, ...
     if _is_depthwise(w.shape, cfg):
         return cpu.depthwise_input_gradient(g, w, cfg, shape)
     if cfg.groups > 1:
-        if cfg.groups > MAX_GROUPS:
-            return plain_input_gradient(g, w, cfg=cfg, shape=shape)
+        if cfg.groups > MAX_SPLIT:
+            return cpu.grouped_input_gradient(g, w, cfg, shape, CHUNK_BYTES)
         part = (shape[0], shape[1] // cfg.groups, *shape[2:])
         run = functools.partial(input_gradient, cfg=cfg._replace(groups=1), shape=part)
         return _by_group(run, g, w, cfg.groups, (1, 0, 1))
@@ -156,8 +156,8 @@ def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: tuple[int, ..
     if _is_depthwise(shape, cfg):
         return cpu.depthwise_weight_gradient(x, g, cfg, shape)
     if cfg.groups > 1:
-        if cfg.groups > MAX_GROUPS:
-            return plain_weight_gradient(x, g, cfg=cfg, shape=shape)
+        if cfg.groups > MAX_SPLIT:
+            return cpu.grouped_weight_gradient(x, g, cfg, shape, CHUNK_BYTES)
         part = (shape[0] // cfg.groups, *shape[1:])
         run = functools.partial(weight_gradient, cfg=cfg._replace(groups=1), shape=part)
         return _by_group(run, x, g, cfg.groups, (1, 1, 0))

@@ -155,6 +155,69 @@ def depthwise_weight_gradient(x: Array, g: Array, cfg: Any, shape: Sequence[int]
     return jnp.stack(sums, -1).reshape(shape)
 
 
+# Many groups: one product with all the taps, in which the groups are a batch dimension.
+
+
+def grouped(x: Array, w: Array, cfg: Any, chunk_bytes: int) -> Array:
+    """Convolution in groups, in chunks of the batch where temporaries are large."""
+    n, channels = x.shape[:2]
+    (o, c), kernel, groups = w.shape[:2], w.shape[2:], cfg.groups
+    out = output_size(x.shape[2:], kernel, cfg)
+    rows = c * math.prod(kernel)
+
+    def product(x: Array) -> Array:
+        # One axis behind the channels, so that the order is that of the weight.
+        taps = fence(lambda x: jnp.stack(_taps(pad(x, cfg.padding), kernel, out, cfg), 2), x)
+        weight = jnp.broadcast_to(w.reshape(1, groups, -1, rows), (x.shape[0], groups, o // groups, rows))
+        dims = (((3,), (2,)), ((0, 1), (0, 1)))
+        return lax.dot_general(weight, taps.reshape(x.shape[0], groups, rows, -1), dims).reshape(-1, o, *out)
+
+    chunks = _chunks(n, x.dtype.itemsize * n * channels * math.prod(kernel) * math.prod(out), chunk_bytes)
+    if chunks == 1:
+        return product(x)
+    return lax.map(product, x.reshape(chunks, n // chunks, *x.shape[1:])).reshape(n, o, *out)
+
+
+def grouped_input_gradient(g: Array, w: Array, cfg: Any, shape: Sequence[int], chunk_bytes: int) -> Array:
+    """The gradient of `grouped` with respect to x: a convolution of g, spread by the stride, with the flipped weight."""
+    pads = []
+    for size, m, s, k, d, (lo, _) in zip(
+        shape[2:], g.shape[2:], cfg.stride, w.shape[2:], cfg.dilation, cfg.padding, strict=True
+    ):
+        reach = d * (k - 1)
+        pads.append((reach - lo, size + lo - ((m - 1) * s + 1)))
+    g = pad(g, pads, [s - 1 for s in cfg.stride])
+    o, c, kh, kw = w.shape
+    w = lax.rev(w.reshape(cfg.groups, -1, c, kh, kw).swapaxes(1, 2), (3, 4)).reshape(-1, o // cfg.groups, kh, kw)
+    return grouped(g, w, cfg._replace(stride=(1, 1), padding=((0, 0), (0, 0))), chunk_bytes)
+
+
+def grouped_weight_gradient(x: Array, g: Array, cfg: Any, shape: Sequence[int], chunk_bytes: int) -> Array:
+    """The gradient of `grouped` with respect to w."""
+    n, channels = x.shape[:2]
+    (o, c), kernel, groups, out = shape[:2], tuple(shape[2:]), cfg.groups, g.shape[2:]
+
+    def product(x: Array, g: Array) -> Array:
+        part = x.shape[0]
+        x = fence(
+            lambda x: pad(x, cfg.padding).reshape(part, groups, c, *_padded_size(x, cfg)).transpose(1, 2, 0, 3, 4), x
+        )
+        g = fence(lambda g: g.reshape(part, groups, o // groups, -1).transpose(1, 2, 0, 3), g)
+
+        def contract(x: Array, g: Array) -> Array:
+            taps = jnp.stack(_taps(x, kernel, out, cfg), 2).reshape(groups, c * math.prod(kernel), -1)
+            return lax.dot_general(g.reshape(groups, o // groups, -1), taps, (((2,), (2,)), ((0,), (0,))))
+
+        return fence(contract, x, g).reshape(shape)
+
+    chunks = _chunks(n, x.dtype.itemsize * n * channels * math.prod(kernel) * math.prod(out), chunk_bytes)
+    return _sum_over_chunks(product, x, g, chunks, shape)
+
+
+def _padded_size(x: Array, cfg: Any) -> tuple[int, ...]:
+    return tuple(n + lo + hi for n, (lo, hi) in zip(x.shape[2:], cfg.padding, strict=True))
+
+
 # The gradient of the weight: matrix products that contract the last dimensions of x and g, channels first.
 
 
@@ -210,9 +273,13 @@ def weight_gradient(x: Array, g: Array, cfg: Any, shape: Sequence[int], chunk_by
         g = fence(lambda g: g.swapaxes(0, 1), g)
         return fence(lambda x, g: (_all_shifts if whole else _separate_shifts)(x, g, cfg, kernel), x, g)
 
+    return _sum_over_chunks(product, x, g, chunks, shape)
+
+
+def _sum_over_chunks(product: Any, x: Array, g: Array, chunks: int, shape: Sequence[int]) -> Array:
     if chunks == 1:
         return product(x, g)
-    parts = [a.reshape(chunks, n // chunks, *a.shape[1:]) for a in (x, g)]
+    parts = [a.reshape(chunks, -1, *a.shape[1:]) for a in (x, g)]
     return lax.scan(lambda total, part: (total + product(*part), None), jnp.zeros(shape, x.dtype), parts)[0]
 
 

@@ -39,7 +39,7 @@ def make_primitive(
     def batch(operands: Any, dims: Any, **static: Any) -> Any:
         if leading_batch:
             size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
-            operands = [_leading(o, d, size) for o, d in zip(operands, dims, strict=True)]
+            operands = [leading(o, d, size) for o, d in zip(operands, dims, strict=True)]
             out = primitive.bind(*operands, **static)
         else:
             out = jax.vmap(functools.partial(plain, **static), in_axes=tuple(dims))(*operands)
@@ -66,7 +66,8 @@ def make_primitive(
     return primitive
 
 
-def _leading(operand: Any, dim: int | None, size: int) -> Any:
+def leading(operand: Any, dim: int | None, size: int) -> Any:
+    """An operand of a `vmap` of `size` with the mapped dimension in front, also where it has none."""
     if dim is None:
         return jnp.broadcast_to(operand, (size, *operand.shape))
     return jnp.moveaxis(operand, dim, 0)
