@@ -275,11 +275,7 @@ def _commit(rec: Recording, program: Program, outputs: list[Any], extra: list[An
             buf: Any = Buffer(next(results), True)
             made.append(buf)
         elif source[0] == "input":
-            buf = rec.leaves[source[1]]
-            if type(buf.array) is np.ndarray:
-                buf = Buffer(buf.array, False)
-            elif source[1] in program.donated:  # the memory was handed on; an unchanged input comes back as a copy
-                buf = Buffer(buf.array, False)
+            buf = rec.leaves[source[1]]  # never donated: see Program
             buf.owned = False
         else:
             buf = Buffer(made[source[1]].array, False)

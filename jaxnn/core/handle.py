@@ -57,22 +57,21 @@ def aval_of(shape: tuple[int, ...], numpy_dtype: Any, placement: Any) -> Aval:
 class Buffer:
     """A concrete array, and whether the engine alone made and holds it (then a program may reuse its memory).
 
-    A numpy array stays one until its second use: programs take it as it is, faster than a transfer of its own.
+    A numpy array stays one until a program needs it.
     """
 
-    __slots__ = ("array", "bounds", "owned", "used")
+    __slots__ = ("array", "bounds", "owned")
 
     def __init__(self, array: Any, owned: bool) -> None:
         self.array = array
         self.owned = owned
-        self.used = False
         self.bounds: tuple[int, int] | None = None  # smallest and largest value, once somebody asked
 
 
 class Failure:
     """Stands for a value whose operator failed: every read raises that operator's error again."""
 
-    __slots__ = ("array", "error", "owned", "used")
+    __slots__ = ("array", "error", "owned")
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
