@@ -187,10 +187,20 @@ def _program(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int]) -> P
     if keep:
         donate = frozenset()
     statistics.count_compile(user_line())
-    program = Program(node, rec, wanted, keep, donate, _pinned(rec))
+    program = Program(node, rec, _updates_first(rec, wanted), keep, donate, _pinned(rec))
     node.programs[key] = program
     statistics.retain(node, key)
     return program
+
+
+def _updates_first(rec: Recording, wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """The results in the order of the inputs that they replace, then the others.
+
+    JAX gives a donated input's memory to the first result of its shape: were that the gradient of a parameter, XLA would
+    copy every parameter before it is read.
+    """
+    slots = {s.idx: ~rec.leaf_slots[buf] for s, buf, _ in rec.overwritten if s.rec is rec and buf in rec.leaf_slots}
+    return tuple(sorted(wanted, key=lambda place: (slots.get(place, len(rec.leaves)), place)))
 
 
 def _pinned(rec: Recording) -> dict[int, Any]:
@@ -255,7 +265,7 @@ def _run(rec: Recording, program: Program, wanted: tuple[int, ...], keep: frozen
         donated.append(array)
     kept = [_on_device(leaves[slot], rec.placement) for slot in program.kept]
     where = contextlib.nullcontext() if program.device is None else jax.default_device(program.device)
-    with x64(True), where, _interrupts_deferred():
+    with x64(True), where, _InterruptsDeferred():
         try:
             outputs, extra = program.call(donated, kept, program.packed(rec))
             if careful:
@@ -377,24 +387,33 @@ def _salvage(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int], erro
         statistics.note_fallback(error)
 
 
-@contextlib.contextmanager
-def _interrupts_deferred() -> Iterator[None]:
+#: `signal.signal` without its conversion of the handler to an enum member, which costs more than the call.
+_set_handler = getattr(signal.signal, "__wrapped__", signal.signal)
+_handler_of = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+
+
+class _InterruptsDeferred:
     """Hold Ctrl-C back between a program's call and the moment its results are stored: donated inputs are gone by then."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before):
-        yield
-        return
-    caught: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *received: caught.append(received))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if caught:
-            before(*caught[0])
+
+    __slots__ = ("before", "caught")
+
+    def __enter__(self) -> None:
+        self.before: Any = None
+        self.caught: list[Any] = []
+        if threading.current_thread() is threading.main_thread():
+            before = _handler_of(signal.SIGINT)
+            if callable(before):
+                self.before = before
+                _set_handler(signal.SIGINT, self._catch)
+
+    def _catch(self, *received: Any) -> None:
+        self.caught.append(received)
+
+    def __exit__(self, *error: object) -> None:
+        if self.before is not None:
+            _set_handler(signal.SIGINT, self.before)
+            if self.caught:
+                self.before(*self.caught[0])
 
 
 def seal(cause: str) -> None:

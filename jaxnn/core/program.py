@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .config import get_setting, x64
+from .device import put
 from .handle import Aval, aval_of
 from .recording import Entry, Node, evaluate
 
@@ -316,7 +317,7 @@ def make_tape(
 class Program:
     """A compiled path: which results it returns, which inputs it may destroy, and the tape that it leaves."""
 
-    __slots__ = ("call", "device", "donated", "kept", "numbers", "size", "sources", "tape", "tape_key", "wanted")
+    __slots__ = ("_last", "call", "device", "donated", "kept", "numbers", "size", "sources", "tape", "tape_key", "wanted")
 
     def __init__(
         self,
@@ -329,6 +330,7 @@ class Program:
     ) -> None:
         path = node.path()
         self.wanted = wanted
+        self._last: tuple[Any, Any] = (None, None)  # the numbers of the last run, and where they repeat their arrays
         count = len(rec.leaves)
         self.donated = tuple(s for s in range(count) if s in donate)
         self.kept = tuple(s for s in range(count) if s not in donate)
@@ -399,10 +401,20 @@ class Program:
         arrays = [b.array for b in rec.leaves]
         return [arrays[s] for s in self.donated], [arrays[s] for s in self.kept], self.packed(rec)
 
-    def packed(self, rec: Any) -> list[np.ndarray]:
-        """The Python numbers of a recording, those kinds that the program takes."""
-        held = ((rec.floats, np.float64), (rec.ints, np.int64), (rec.complexes, np.complex128))
-        return [np.array(values, kind) for (values, kind), takes in zip(held, self.numbers, strict=True) if takes]
+    def packed(self, rec: Any) -> list[Any]:
+        """The Python numbers of a recording, those kinds that the program takes; on the device if the last were the same."""
+        kinds = ((rec.floats, np.float64), (rec.ints, np.int64), (rec.complexes, np.complex128))
+        made: list[Any] = [np.array(v, kind) for (v, kind), takes in zip(kinds, self.numbers, strict=True) if takes]
+        content = tuple(a.tobytes() for a in made)
+        last, placed = self._last
+        if last != content or not isinstance(rec.placement, jax.Device):
+            self._last = content, None
+            return made
+        if placed is None:
+            with x64(True):
+                placed = [put(a, rec.placement) for a in made]
+            self._last = content, placed
+        return placed
 
     def _shardings(self, pinned: dict[int, Any], traced: Any) -> Any:
         """Updated storages keep their sharding; the compiler is free with the rest."""
