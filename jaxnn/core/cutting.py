@@ -257,10 +257,12 @@ def _run(rec: Recording, program: Program, wanted: tuple[int, ...], keep: frozen
     leaves = rec.leaves
     careful = program.size > _LARGE and program.size > available_memory(rec.placement) // 2
     donated = []
+    # The program may have been compiled for an in-place operator and run for its twin that keeps the input.
+    old = {id(buf) for _, buf, _ in rec.overwritten} if program.donated else ()
     for slot in program.donated:
         buf = leaves[slot]
         array = _on_device(buf, rec.placement)
-        if careful or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1):
+        if careful or id(buf) not in old or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1):
             array = jax.numpy.copy(array)
         donated.append(array)
     kept = [_on_device(leaves[slot], rec.placement) for slot in program.kept]

@@ -28,7 +28,7 @@ from .size import Size
 
 __all__ = [
     "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
-    "materialised", "open_recording", "overwrite", "record", "record_into", "seal", "shape_of", "value_of",
+    "materialised", "open_recording", "overwrite", "record", "record_into", "seal", "shape_of", "tensors_in", "value_of",
 ]  # fmt: skip
 
 _ref = weakref.ref
@@ -91,7 +91,7 @@ def _read_view(t: TensorBase) -> None:
 
 def _read_views(args: tuple[Any, ...]) -> None:
     """Read every view among an operator's arguments; a cut in between makes the earlier readings void, so look again."""
-    found = [t for t in _tensors_in(args) if t._view is not None]
+    found = [t for t in tensors_in(args) if t._view is not None]
     for _ in range(3):
         for t in found:
             if not _is_read(state.recording, t):
@@ -100,12 +100,13 @@ def _read_views(args: tuple[Any, ...]) -> None:
             return
 
 
-def _tensors_in(args: tuple[Any, ...]) -> Iterator[TensorBase]:
+def tensors_in(args: tuple[Any, ...]) -> Iterator[TensorBase]:
+    """The tensors among an operator's arguments, in order, those in lists included."""
     for a in args:
         if isinstance(a, TensorBase):
             yield a
         elif type(a) is tuple:
-            yield from _tensors_in(a)
+            yield from tensors_in(a)
 
 
 def _view_source(rec: Recording, t: TensorBase) -> int | None:

@@ -10,7 +10,7 @@ from jax._src.lax.lax import _convert_element_type
 
 from .config import get_setting, state, x64
 from .device import default_placement
-from .engine import Number, value_of
+from .engine import Number, tensors_in, value_of
 from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, wrap
 from .program import strong
 from .recording import Recording, translated
@@ -21,15 +21,14 @@ __all__ = ["EagerNode", "run", "tensor_of"]
 class EagerNode:
     """An operator that ran at once, for a backward: what was called, on which values, where its gradients go."""
 
-    __slots__ = ("args", "inputs", "op", "order", "outputs")
+    __slots__ = ("args", "container", "inputs", "op", "order", "outputs")
 
-    def __init__(
-        self, op: Any, args: tuple[Any, ...], inputs: tuple[TensorBase, ...], outputs: tuple[Any, ...]
-    ) -> None:
+    def __init__(self, op: Any, args: tuple[Any, ...], outputs: tuple[Any, ...], container: Any = None) -> None:
         self.op = op
         self.args = args
-        self.inputs = inputs  # the tensors, each frozen at the value the operator saw
+        self.inputs = tuple(tensors_in(args))  # each frozen at the value the operator saw
         self.outputs = outputs
+        self.container = container  # of the results: None for a single one
         self.order = (next(Recording._orders), 0)
 
 
@@ -99,8 +98,7 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
     if tracked:
         replaced = iter([frozen(t) for t in tensors])
         kept = _with_tensors(args, replaced, op.lists)
-        node = EagerNode(op, kept, tuple(t for a in kept for t in (a if type(a) is tuple else (a,)) if isinstance(t, TensorBase)),
-                         tuple(aval(m) for m in made))  # fmt: skip
+        node = EagerNode(op, kept, tuple(aval(m) for m in made), container)
         for k, m in enumerate(made):
             if aval(m).dtype.is_floating_point or aval(m).dtype.is_complex:
                 m._storage.source, m._storage.source_idx = node, k
@@ -124,7 +122,7 @@ def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:
     cell = base._cell
     if tracked:  # the reading is a node of its own: nothing is recorded that could be read again
         seen = frozen(base)
-        node = EagerNode(op, (seen, *args[1:]), (seen,), (described,))
+        node = EagerNode(op, (seen, *args[1:]), (described,))
         cell = Cell(node, 0, direct=True)
     elif cell.source is not None:
         cell = Cell()

@@ -272,7 +272,7 @@ def resize(t: Any, shape: Any) -> None:
     """Give a tensor another shape, with zeros as contents; for ``out=`` only."""
     described = aval(t)
     fresh = immediate.tensor_of(np.zeros(tuple(shape), described.np))
-    t._storage, t._view = fresh._storage, None
+    t._storage, t._cell, t._view = fresh._storage, fresh._cell, None
 
 
 def _inplace(wrapper: Any, public: str) -> Callable[..., Any]:

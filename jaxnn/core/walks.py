@@ -340,6 +340,5 @@ def pull_eager(node: EagerNode, cts: dict[int, Any]) -> list[tuple[Any, Any]]:
     recipe = entries(node.args)
     numbers = tuple(a for a in node.args if type(a) is Number)
     full = tuple(cts[k] if k in cts else zeros(v, v.placement) for k, v in enumerate(node.outputs))
-    form = tuple if len(node.outputs) > 1 else None
-    results = call(_vjp_op(node.op, recipe, node.outputs, form), (node.inputs, full, numbers))
+    results = call(_vjp_op(node.op, recipe, node.outputs, node.container), (node.inputs, full, numbers))
     return list(zip([t._cell for t in node.inputs if t._cell.source is not None], results, strict=True))

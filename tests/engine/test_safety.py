@@ -20,6 +20,8 @@ import pytest
 import jaxnn as torch
 from jaxnn import nn, optim
 from jaxnn.core import engine
+from jaxnn.core.engine import value_of
+from jaxnn.core.immediate import tensor_of
 from jaxnn.core.registry import op
 
 
@@ -253,3 +255,27 @@ def test_devices_meet():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=300)
     assert done.stdout.strip().endswith("fine"), done.stderr[-2000:]
+
+
+def test_an_operator_after_its_in_place_twin_keeps_its_input():
+    for act in (torch.nn.functional.relu_, torch.nn.functional.relu):
+        z = torch.ones(3) * -1
+        (z < 0).tolist()
+        act(z).tolist()
+    assert z.tolist() == [-1, -1, -1]
+
+
+def test_out_of_another_size():
+    out = torch.empty(0)
+    torch.add(torch.ones(2), 1, out=out)
+    assert out.tolist() == [2, 2]
+
+
+def test_second_derivative_inside_vmap():
+    def second(a):
+        x = tensor_of(a).requires_grad_()
+        (first,) = torch.autograd.grad((x * x).sin().sum(), x, create_graph=True)
+        return value_of(torch.autograd.grad(first.sum(), x)[0])
+
+    a = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_allclose(jax.vmap(second)(a), 2 * np.cos(a**2) - 4 * a**2 * np.sin(a**2), rtol=1e-5)
