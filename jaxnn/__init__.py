@@ -10,10 +10,13 @@ from __future__ import annotations
 import math as _math
 from typing import Any
 
-from . import autograd, cuda, nn, ops, optim, utils
+from . import amp, autograd, backends, cuda, fft, func, layer_functions, linalg, nn, ops, optim, signal, special, testing, utils, version
+from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
+from .amp import autocast
+from .amp.switches import *  # noqa: F403
 from .core.config import get_setting as _get_setting
 from .core.config import set_setting as _set_setting
-from .core.device import device
+from .core.device import device, get_default_device, set_default_device
 from .core.dtypes import ALIASES as _ALIASES
 from .core.dtypes import ALL as _ALL
 from .core.dtypes import dtype, get_default_dtype, set_default_dtype
@@ -31,12 +34,15 @@ from .core.handle import Tensor
 from .core.printing import set_printoptions
 from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.registry import function as _function
-from .core.size import Size
+from .core.size import Size, layout, strided
 from .core.statistics import engine_statistics, reset_engine_statistics
 from .core.tensor import bind_methods as _bind_methods
+from .func import vmap
+from .missing import name_the_missing as _name_the_missing
 from .nn import *  # noqa: F403  (jaxnn.Linear is jaxnn.nn.Linear)
 from .nn import Trainable
 from .serialization import load, save
+from .settings import *  # noqa: F403  (threads, deterministic algorithms, compile)
 
 for _name in ("softmax", "log_softmax", "prelu", "hardshrink"):
     _function(getattr(nn.functional, _name), name=_name)
@@ -44,9 +50,13 @@ for _name in (
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool2d",
     "max_pool3d", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d", "dropout", "alpha_dropout", "celu", "selu",
     "threshold", "bilinear", "layer_norm", "group_norm", "rms_norm", "cosine_similarity", "pairwise_distance", "pdist",
+    "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle",
 ):  # fmt: skip
     _function(getattr(nn.functional, _name), name=_name, method=False)
 _bind_methods()
+_name_the_missing(
+    [nn, nn.functional, nn.init, nn.utils, optim, optim.lr_scheduler, autograd, cuda, fft, func, linalg, signal, special, utils]
+)
 globals().update({t.name: t for t in _ALL} | _ALIASES)
 globals().update(_FUNCTIONS)
 
@@ -75,8 +85,8 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Generator", "Size", "Tensor", "Trainable", "autograd", "cuda", "device", "dtype", "enable_grad", "engine_statistics",
-    "finish", "get_default_dtype", "get_float32_matmul_precision", "inference_mode", "is_grad_enabled",
-    "is_inference_mode_enabled", "load", "nn", "no_grad", "ops", "optim", "reset_engine_statistics", "save",
-    "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "utils",
+    "Generator", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "cuda", "device", "dtype", "enable_grad", "engine_statistics",
+    "finish", "func", "get_default_dtype", "get_float32_matmul_precision", "inference_mode",
+    "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "load", "nn", "no_grad", "ops", "optim", "reset_engine_statistics", "save",
+    "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "testing", "utils", "vmap",
 ]  # fmt: skip

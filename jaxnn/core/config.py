@@ -29,13 +29,15 @@ x64 = jax.enable_x64
 
 
 class ThreadState(threading.local):
-    """What belongs to one thread: its gradient mode, its recordings, whether it runs operators one by one."""
+    """What belongs to one thread: its gradient mode, its recordings, whether it runs operators one by one, its mixed precision."""
 
     grad_enabled: bool = True
     inference: bool = False
     immediate: bool = False
     recording: Any = None  # the recording in use last; `recordings` has one for each placement
     module_depth: int = 0
+    autocast: Any = None  # the kinds of devices for which it is on, if any
+    autocast_types: Any = None
 
     def __init__(self) -> None:
         self.recordings: dict[Any, Any] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-__all__ = ["device", "device_of", "placement_of"]
+__all__ = ["device", "device_of", "get_default_device", "placement_of", "set_default_device"]
 
 _PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "xla": "tpu"}
 _NAMES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "rocm": "cuda", "tpu": "xla"}
@@ -63,6 +63,13 @@ class device:
     def __reduce__(self) -> Any:
         return device, (self.type, self.index)
 
+    def __enter__(self) -> device:
+        _chosen.append(self)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        _chosen.pop()
+
     def jax_device(self) -> jax.Device:
         """JAX's device of this name.
 
@@ -103,10 +110,27 @@ def device_of(placement: Any) -> device:
 def placement_of(where: Any) -> jax.Device:
     """The JAX device for what a user passes as ``device=``: None, a string, an index or a device."""
     if where is None:
-        return default_placement()
+        return default_placement() if _chosen[-1] is None else _chosen[-1].jax_device()
     if isinstance(where, jax.Device):
         return where
     return device(where).jax_device()
+
+
+#: Where factories put tensors when nothing is said; the innermost ``with device(...)`` last.
+_chosen: list[device | None] = [None]
+
+
+def set_default_device(where: Any, /) -> None:
+    """Put new tensors on a device when nothing is said; None for the CPU again.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.set_default_device.html
+    """
+    _chosen[0] = None if where is None else device(where)
+
+
+def get_default_device() -> device:
+    """Where new tensors go when nothing is said."""
+    return _chosen[-1] or device("cpu")
 
 
 def put(array: Any, placement: Any) -> jax.Array:

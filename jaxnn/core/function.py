@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from . import autograd
 from .config import in_transformation, state
 from .engine import seal
 from .grad_mode import _Mode, no_grad
 from .handle import Cell, TensorBase, alias, aval
 from .recording import Recording
+from .registry import OPERATORS, call
 from .walks import TWICE, zeros
 
 __all__ = ["Function", "FunctionCtx"]
@@ -64,10 +67,11 @@ class FunctionCtx:
 class FunctionNode:
     """A `Function` that was applied."""
 
-    def __init__(self, kind: type[Function], ctx: FunctionCtx, cells: list[Any], count: int) -> None:
+    def __init__(self, kind: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], cells: list[Any], count: int) -> None:
         self.kind = kind
         self.ctx = ctx
         self.cells = cells  # for each argument: where its gradient goes, or None
+        self.inputs = [None if c is None else aval(a) for a, c in zip(args, cells, strict=True)]
         self.count = count
         self.name = f"{kind.__name__}Backward"
         self.order = (next(Recording._orders), 0)
@@ -90,7 +94,28 @@ class FunctionNode:
             )
         if not retain:
             self.ctx._saved = None if self.ctx._saved else ()
-        return [(c, g) for c, g in zip(self.cells, found, strict=False) if c is not None and g is not None]
+        with _Mode(create):
+            return [
+                (c, self._fitted(g, k))
+                for k, (c, g) in enumerate(zip(self.cells, found, strict=False))
+                if c is not None and g is not None
+            ]
+
+    def _fitted(self, grad: Any, index: int) -> Any:
+        """A gradient in its input's type, and in its shape where broadcasting explains the difference."""
+        described, expected = aval(grad), self.inputs[index]
+        if described.shape != expected.shape:
+            try:
+                fits = np.broadcast_shapes(tuple(described.shape), tuple(expected.shape)) == tuple(described.shape)
+            except ValueError:
+                fits = False
+            if not fits:
+                raise RuntimeError(
+                    f"Function {self.name} returned an invalid gradient at index {index} - got {list(described.shape)} but "
+                    f"expected shape compatible with {list(expected.shape)}"
+                )
+            grad = call(OPERATORS["sum_to"], (grad, tuple(expected.shape)))
+        return grad if described.dtype == expected.dtype else call(OPERATORS["to"], (grad, expected.dtype))
 
 
 class Function:
@@ -125,7 +150,7 @@ class Function:
         if not tracked:
             return made
         outputs = made if isinstance(made, tuple) else (made,)
-        node = FunctionNode(cls, ctx, cells, len(outputs))
+        node = FunctionNode(cls, ctx, args, cells, len(outputs))
         if not in_transformation():
             seal("autograd.Function")
         results = []

@@ -199,6 +199,12 @@ class Tensor(TensorBase, metaclass=_TensorMeta):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        raise NotImplementedError(
+            f"class {cls.__name__}(Tensor): subclasses of Tensor (__torch_function__, __torch_dispatch__) are not "
+            "supported, operators would not keep the class: hold a tensor instead"
+        )
+
 
 _new = object.__new__
 

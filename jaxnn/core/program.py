@@ -317,7 +317,19 @@ def make_tape(
 class Program:
     """A compiled path: which results it returns, which inputs it may destroy, and the tape that it leaves."""
 
-    __slots__ = ("_last", "call", "device", "donated", "kept", "numbers", "size", "sources", "tape", "tape_key", "wanted")
+    __slots__ = (
+        "_last",
+        "call",
+        "device",
+        "donated",
+        "kept",
+        "numbers",
+        "size",
+        "sources",
+        "tape",
+        "tape_key",
+        "wanted",
+    )
 
     def __init__(
         self,

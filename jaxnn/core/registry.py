@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from . import immediate
+from .autocast import cast_arguments
 from .bounds import require
 from .config import in_transformation, state
 from .engine import LOCK, Number, overwrite, record
@@ -97,6 +98,8 @@ def _operand(value: Any) -> Any:
 
 def call(op: Op, args: tuple[Any, ...]) -> Any:
     """Run an operator: recorded, at once on tracers, or on raw arrays."""
+    if state.autocast is not None:
+        args = cast_arguments(op, args, _cast)
     first = args[0] if args else None
     if isinstance(first, TensorBase) or (type(first) is tuple and first and isinstance(first[0], TensorBase)):
         if op.check is not None:
@@ -109,6 +112,10 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
             if "unhashable" not in str(error):
                 raise
     return _call_any(op, args)
+
+
+def _cast(t: TensorBase, dtype: Any) -> Any:
+    return call(OPERATORS["to"], (t, dtype))
 
 
 def _flat(args: tuple[Any, ...]) -> list[Any]:

@@ -1,11 +1,11 @@
-"""The shape of a tensor: a tuple that prints as PyTorch's."""
+"""The shape of a tensor, a tuple that prints as PyTorch's, and its layout."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-__all__ = ["Size"]
+__all__ = ["Size", "layout", "strided"]
 
 
 class Size(tuple):
@@ -37,3 +37,21 @@ class Size(tuple):
 
     def __reduce__(self) -> Any:
         return Size, (tuple(self),)
+
+
+class layout:
+    """How a tensor's elements are stored: ``jaxnn.strided`` is the only layout."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self._name}"
+
+    def __reduce__(self) -> str:
+        return self._name
+
+
+strided = layout("strided")

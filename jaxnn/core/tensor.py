@@ -18,6 +18,7 @@ from .handle import Buffer, Cell, Freed, Leaf, Storage, TensorBase, View, alias,
 from .immediate import tensor_of
 from .recording import Recording
 from .registry import METHODS
+from .size import strided
 
 __all__ = ["GradFn", "bind_methods", "from_parts"]
 
@@ -88,7 +89,7 @@ class _Methods:
     is_cuda = property(lambda self: device_of(aval(self).placement).type == "cuda")
     is_cpu = property(lambda self: device_of(aval(self).placement).type == "cpu")
     is_sparse = is_quantized = is_meta = is_mps = is_nested = is_mkldnn = property(lambda self: False)
-    layout = property(lambda self: "torch.strided")
+    layout = property(lambda self: strided, doc="How the elements are stored: always strided.")
     names = property(lambda self: (None,) * len(aval(self).shape))
     _version = property(lambda self: self._storage.version)
     output_nr = property(lambda self: 0)

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import functional as F
 from . import init
+from .dropout import DrawsMasks
 from .factory import empty
 from .module import Module
 from .parameter import Parameter
@@ -213,7 +214,7 @@ class ReLU6(Hardtanh):
         return "inplace=True" if self.inplace else ""
 
 
-class RReLU(_InPlace):
+class RReLU(_InPlace, DrawsMasks):
     """`LeakyReLU` with a random slope in training. Source: https://arxiv.org/abs/1505.00853"""
 
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
@@ -223,7 +224,7 @@ class RReLU(_InPlace):
 
     def forward(self, input: Any) -> Any:
         """The function of every element."""
-        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+        return self._with_keys(F.rrelu, input, self.lower, self.upper, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")

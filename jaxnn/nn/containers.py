@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#containers
 from __future__ import annotations
 
 import operator
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -16,7 +17,7 @@ from jaxnn.core.handle import TensorBase
 from .module import Module, typename
 from .parameter import Parameter
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
+__all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 
 def _position(index: Any, length: int) -> int:
@@ -52,6 +53,20 @@ class _Numbered(Module):
         taken = self[key]
         del self[key]
         return taken
+
+
+class Container(Module):
+    """The deprecated name of a `Module` with submodules given by keyword."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        warnings.warn(
+            "`nn.Container` is deprecated. All of its functionality is now implemented in `nn.Module`. Subclass that "
+            "instead.",
+            FutureWarning, stacklevel=2,
+        )  # fmt: skip
+        for name, module in kwargs.items():
+            self.add_module(name, module)
 
 
 class Sequential(_Numbered):

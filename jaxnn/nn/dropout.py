@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#dropout-layers
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,12 +24,39 @@ __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Fe
 _streams = itertools.count()
 
 
-class _DropoutNd(Module):
-    """Nothing happens outside the training mode.
+class DrawsMasks(Module):
+    """What draws dropout masks.
 
     Masks come from PyTorch's generator. Inside a JAX transformation that is impossible: there they come from an
-    `nnx.RngStream`, which the module gets when Flax first takes it apart, or is given as ``rngs``.
+    `nnx.RngStream`, the attribute ``rngs``, which the module gets when Flax first takes it apart.
     """
+
+    def _draws(self) -> bool:
+        """Whether a call may ever draw; a module that never does gets no stream."""
+        return True
+
+    def _graph_node_flatten(self) -> Any:
+        if self._draws() and "rngs" not in self.__dict__ and not in_transformation():
+            # A seed of its own, that draws nothing from PyTorch's stream.
+            key = jax.random.fold_in(jax.random.key(random.default_generator.initial_seed() % 2**32), next(_streams))
+            self.__dict__["rngs"] = nnx.RngStream(key, tag="dropout")
+        return super()._graph_node_flatten()
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = super().__getstate__()
+        kept.pop("rngs", None)  # JAX's keys can't be pickled; a copy gets a stream of its own
+        return kept
+
+    def _with_keys(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The result of a call that may draw masks."""
+        if self.training and "rngs" in self.__dict__ and in_transformation():
+            with traced_keys(self.__dict__["rngs"]):
+                return function(*args)
+        return function(*args)
+
+
+class _DropoutNd(DrawsMasks):
+    """Nothing happens outside the training mode. ``rngs`` may give the keys for calls inside JAX transformations."""
 
     _function: str
 
@@ -41,25 +69,9 @@ class _DropoutNd(Module):
         if rngs is not None:
             self.rngs = rngs.dropout.fork() if isinstance(rngs, nnx.Rngs) else rngs
 
-    def _graph_node_flatten(self) -> Any:
-        if "rngs" not in self.__dict__ and not in_transformation():
-            # A seed of its own, that draws nothing from PyTorch's stream.
-            key = jax.random.fold_in(jax.random.key(random.default_generator.initial_seed() % 2**32), next(_streams))
-            self.__dict__["rngs"] = nnx.RngStream(key, tag="dropout")
-        return super()._graph_node_flatten()
-
-    def __getstate__(self) -> dict[str, Any]:
-        kept = super().__getstate__()
-        kept.pop("rngs", None)  # JAX's keys can't be pickled; a copy gets a stream of its own
-        return kept
-
     def forward(self, input: Any) -> Any:
         """The input, in training with some elements zero and the others scaled."""
-        function = getattr(F, self._function)
-        if self.training and "rngs" in self.__dict__ and in_transformation():
-            with traced_keys(self.__dict__["rngs"]):
-                return function(input, self.p, True, self.inplace)
-        return function(input, self.p, self.training, self.inplace)
+        return self._with_keys(getattr(F, self._function), input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

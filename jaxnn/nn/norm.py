@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxnn.core import dtypes
 from jaxnn.core.config import in_transformation
+from jaxnn.nn.functional.cross_map import cross_map_lrn2d
 
 from . import functional as F
 from . import init
@@ -18,8 +19,8 @@ from .module import Module
 from .parameter import BatchStat, Parameter
 
 __all__ = [
-    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
-    "LayerNorm", "LocalResponseNorm", "RMSNorm",
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "CrossMapLRN2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
+    "InstanceNorm3d", "LayerNorm", "LocalResponseNorm", "RMSNorm",
 ]  # fmt: skip
 
 
@@ -102,10 +103,13 @@ class _BatchNorm(_NormBase):
     _ranks: tuple[int, ...]
     _expected: str
 
-    def forward(self, input: Any) -> Any:
-        """The normalized input; in training the running statistics take part of the batch's."""
+    def _check_input_dim(self, input: Any) -> None:
         if input.dim() not in self._ranks:
             raise ValueError(f"expected {self._expected} input (got {input.dim()}D input)")
+
+    def forward(self, input: Any) -> Any:
+        """The normalized input; in training the running statistics take part of the batch's."""
+        self._check_input_dim(input)
         if in_transformation() and self.training and self.running_mean is not None:
             self.running_mean._check_can_update()  # as Flax: no tracer goes to a module from outside the transformation
         factor = 0.0 if self.momentum is None else self.momentum
@@ -286,6 +290,24 @@ class LocalResponseNorm(Module):
     def forward(self, input: Any) -> Any:
         """The normalized input."""
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """Division by the size of neighbouring channels, as PyTorch's layer of this name. Shape: (N, C, H, W)."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Any) -> Any:
+        """The normalized input."""
+        return cross_map_lrn2d(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

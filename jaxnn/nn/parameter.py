@@ -16,16 +16,20 @@ from flax.nnx.tracers import TraceState
 from flax.nnx.variablelib import using_eager_sharding
 
 from jaxnn.core.config import in_transformation, state
-from jaxnn.core.device import default_placement
+from jaxnn.core.device import default_placement, device
 from jaxnn.core.engine import LOCK, escaped_value
-from jaxnn.core.handle import Cell, Storage, Tensor, TensorBase, View, aval
+from jaxnn.core.handle import Cell, Leaf, Storage, Tensor, TensorBase, View, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
 from jaxnn.core.tensor import _copied
 
+from .factory import empty
 from .trainable import Trainable
 
-__all__ = ["BatchStat", "Buffer", "Parameter", "Trainable", "as_buffer"]
+__all__ = [
+    "BatchStat", "Buffer", "Parameter", "Trainable", "UninitializedBuffer", "UninitializedParameter", "as_buffer",
+    "is_lazy",
+]  # fmt: skip
 
 _NOTHING = object()
 #: `TensorBase` with the methods that `core/tensor.py` attaches to it.
@@ -292,3 +296,159 @@ def as_buffer(data: TensorBase, like: Any = None) -> Buffer:
         made._var_metadata = dict(like._var_metadata)
         made.__dict__.update(like.__dict__)
     return made
+
+
+# --- without a shape yet
+
+
+class _Uninitialized:
+    """What both have in common. A tensor without elements stands for the type and the device."""
+
+    __slots__ = ()
+
+    cls_to_become: Any
+    _empty: Any
+
+    def _begin(self, requires_grad: bool, like: Any) -> None:
+        this: Any = self
+        this._trace_state = TraceState()
+        this._var_metadata = {"hijax": False, "ref": False, "eager_sharding": using_eager_sharding()}
+        this._view = this._grad = this._extra = None
+        this._other = _NOTHING
+        this._cell = Cell(Leaf(this) if requires_grad else None)
+        if not requires_grad and isinstance(self, Parameter):
+            this._var_metadata["requires_grad"] = False
+        this._empty = like
+
+    @property
+    def _storage(self) -> Any:
+        """What every operator asks for first."""
+        raise ValueError(
+            "Attempted to use an uninitialized parameter in an operator. This error happens when you are using a "
+            "`LazyModule` or explicitly manipulating `torch.nn.parameter.UninitializedParameter` objects. When using "
+            "LazyModules Call `forward` with a dummy batch to initialize the parameters before calling torch functions"
+        )
+
+    @property
+    def shape(self) -> Any:
+        """Not known yet."""
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in "
+            "`load_state_dict` when trying to load an uninitialized parameter into an initialized one. Call `forward` "
+            "to initialize the parameters before accessing their attributes."
+        )
+
+    @property
+    def dtype(self) -> Any:
+        """The type that it will have."""
+        return self._empty.dtype
+
+    @property
+    def device(self) -> device:
+        """Where it will be."""
+        return self._empty.device
+
+    @property
+    def data(self) -> Any:
+        """A tensor without elements, of the type and on the device that it will have."""
+        return self._empty
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._empty = value
+
+    def is_floating_point(self) -> bool:
+        """Whether the type is a floating point type."""
+        return self._empty.is_floating_point()
+
+    def is_complex(self) -> bool:
+        """Whether the type is complex."""
+        return self._empty.is_complex()
+
+    def share_memory_(self) -> Any:
+        """Not possible."""
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters "
+            "before calling `module.share_memory()`."
+        )
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become a parameter or buffer of zeros, of this type and on this device where none is given."""
+        this: Any = self
+        made = empty(shape, self.device if device is None else device, self.dtype if dtype is None else dtype)
+        del this._empty
+        this.__class__ = self.cls_to_become
+        this._storage = made._storage
+
+    def _copied(self) -> Any:
+        made = object.__new__(type(self))
+        made._begin(self._cell.source is not None, self._empty)  # type: ignore[attr-defined]
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if id(self) not in memo:
+            memo[id(self)] = self._copied()
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        this: Any = self
+        return _again, (type(self), this._cell.source is not None, self._empty, this.__dict__.get("persistent", True))
+
+    def __repr__(self) -> str:
+        return f"<{self._shown}>"
+
+    __str__ = __repr__
+    _shown: str
+
+
+def _again(kind: Any, requires_grad: bool, like: Any, persistent: bool) -> Any:
+    made = object.__new__(kind)
+    made._begin(requires_grad, like)
+    if not persistent:
+        made.persistent = False
+    return made
+
+
+class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc, override]
+    """A parameter without a shape: `materialize` makes a `Parameter` of it.
+
+    Raises:
+        RuntimeError: where its shape is asked for.
+        ValueError: from every operator.
+    """
+
+    cls_to_become = Parameter
+    _shown = "UninitializedParameter"
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        self._begin(requires_grad, empty((0,), device, dtype))
+
+
+class UninitializedBuffer(_Uninitialized, Buffer):  # type: ignore[misc, override]
+    """A buffer without a shape: `materialize` makes a `Buffer` of it.
+
+    Raises:
+        RuntimeError: where its shape is asked for.
+        ValueError: from every operator.
+    """
+
+    cls_to_become = Buffer
+    _shown = "UninitializedBuffer"
+
+    def __init__(
+        self, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+    ) -> None:
+        self._begin(requires_grad, empty((0,), device, dtype))
+        if not persistent:
+            self.persistent = False
+
+
+class UninitializedStat(UninitializedBuffer):
+    """The same for a running statistic."""
+
+    cls_to_become = BatchStat
+
+
+def is_lazy(param: Any) -> bool:
+    """Whether a parameter or buffer has no shape yet."""
+    return isinstance(param, _Uninitialized)

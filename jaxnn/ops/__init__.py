@@ -10,9 +10,16 @@ from . import reduce, extrema
 from . import creation, construct, cast, masks, random
 from . import arguments, strides, shape, slicing, split, memory_views
 from . import index, scatter, join, linalg, sorting, numpy_like
+from . import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
+from . import complex_views, windows, fourier, spectrogram
+from . import special_functions, gamma_functions, bessel, polynomials
+from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, namesakes
 
 __all__ = [
-    "arguments", "cast", "comparison", "construct", "creation", "dims", "extrema", "index", "join", "linalg", "masks",
-    "memory_views", "numpy_like", "operators", "placement", "pointwise", "promotion", "random", "reduce",
-    "return_types", "scatter", "shape", "slicing", "sorting", "split", "strides", "unary",
+    "arguments", "bessel", "calculus", "cast", "comparison", "complex_views", "construct", "copies", "creation",
+    "decompositions", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
+    "index", "join", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "norms",
+    "number_parts", "numpy_like", "operators", "placement", "pointwise", "polynomials", "promotion", "random",
+    "random_counts", "reduce", "reflectors", "resizing", "return_types", "scatter", "segments", "shape", "slicing",
+    "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "windows",
 ]  # fmt: skip

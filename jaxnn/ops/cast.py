@@ -334,7 +334,7 @@ class finfo:
         self.bits, self.dtype = wanted.itemsize * 8, wanted.name
         self.eps, self.max, self.min = float(limits.eps), float(limits.max), float(limits.min)
         self.tiny = self.smallest_normal = float(limits.tiny)
-        self.resolution = float(limits.resolution)
+        self.resolution = 10.0 ** -int(limits.nmant * 0.30103)  # decimal digits that survive
 
     def __repr__(self) -> str:
         return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "

@@ -276,14 +276,6 @@ def _complex(real: Any, imag: Any) -> Any:
 FUNCTIONS["complex"] = _complex
 
 
-@op(name="polar", method=False)
-def _polar(abs: Any, angle: Any) -> Any:
-    return jax.lax.complex(abs * jax.numpy.cos(angle), abs * jax.numpy.sin(angle))
-
-
-FUNCTIONS["polar"] = _polar
-
-
 def _new_tensor(self: Any, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of the data, in this tensor's type and on its device."""
     return tensor(data, dtype=dtype or aval(self).dtype, device=like_device(self, device), requires_grad=requires_grad)

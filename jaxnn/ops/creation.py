@@ -367,33 +367,4 @@ tril_indices = _triangle("tril_indices", np.tril_indices, "Rows and columns of t
 triu_indices = _triangle("triu_indices", np.triu_indices, "Rows and columns of the upper triangle, (2, count).")
 
 
-@function(method=False)
-def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """Zeros; strides other than those of a contiguous tensor raise NotImplementedError."""
-    expected, step = [], 1
-    for n in reversed(tuple(size)):
-        expected.append(step)
-        step *= max(n, 1)
-    if tuple(stride) != tuple(reversed(expected)):
-        raise NotImplementedError(
-            f"empty_strided(): stride={tuple(stride)} is not supported, only contiguous tensors are"
-        )
-    return made(np.zeros(tuple(size), dtype_of(dtype).np), device, requires_grad)
-
-
-def _window(name: str, f: Callable[[np.ndarray, int], np.ndarray], doc: str) -> Any:
-    def window(
-        window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Any:
-        n = window_length if periodic else window_length - 1
-        array = f(np.arange(window_length), n) if window_length > 1 else np.ones(window_length)
-        return made(array.astype(dtype_of(dtype).np), device, requires_grad)
-
-    window.__name__, window.__doc__ = name, doc
-    return function(window, name=name, method=False)
-
-
-hann_window = _window("hann_window", lambda k, n: 0.5 - 0.5 * np.cos(2 * np.pi * k / n), "The Hann window.")
-hamming_window = _window("hamming_window", lambda k, n: 0.54 - 0.46 * np.cos(2 * np.pi * k / n), "The Hamming window.")
-
 __all__ = [name for name in globals() if name in FUNCTIONS]

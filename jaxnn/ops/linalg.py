@@ -273,9 +273,7 @@ def _combined(input: Array, product: Array, beta: Any, alpha: Any) -> Array:
     if input.dtype != product.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_scalar(input)} and {_scalar(product)}")
     if not jnp.issubdtype(product.dtype, jnp.inexact):
-        for which, value in (("beta", beta), ("alpha", alpha)):
-            if isinstance(value, float):
-                raise RuntimeError(f"For integral input tensors, argument {which} must not be a floating point number.")
+        beta, alpha = int(beta), int(alpha)  # as PyTorch does without a word; `addr` alone refuses
     scaled = product if alpha == 1 else product * jnp.asarray(alpha, product.dtype)
     if beta == 0:
         return scaled
@@ -319,7 +317,13 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
             f"addr: Expected 1-D argument vec{1 if vec1.ndim != 1 else 2}, but got "
             f"{(vec1 if vec1.ndim != 1 else vec2).ndim}-D"
         )
-    return _combined(input, vec1[:, None] * vec2[None], beta, alpha)
+    if not jnp.issubdtype(vec1.dtype, jnp.inexact):
+        for which, value in (("beta", beta), ("alpha", alpha)):
+            if isinstance(value, float):
+                raise RuntimeError(f"For integral input tensors, argument {which} must not be a floating point number.")
+    kind = input.dtype
+    x, a, b = (t.astype(jnp.promote_types(t.dtype, jnp.float32)) if kind.itemsize == 2 else t for t in (input, vec1, vec2))
+    return _combined(x, a[:, None] * b[None], beta, alpha).astype(kind)
 
 
 @op(inplace=True)
@@ -473,6 +477,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
                 f"contracted dimensions need to match, but first has size {shape(a)[p]} in dim {d} and second has size "
                 f"{shape(b)[q]} in dim {e}"
             )
+        # a dimension of size 1 is broadcast: summing the other one first comes to the same
+        if shape(a)[p] == 1 != shape(b)[q]:
+            b = b.sum(q, keepdim=True)
+        elif shape(b)[q] == 1 != shape(a)[p]:
+            a = a.sum(p, keepdim=True)
         wrapped.append((p, q))
     axes = (tuple(p for p, _ in wrapped), tuple(q for _, q in wrapped))
     made = call(_TENSORDOT, (a, b, axes))

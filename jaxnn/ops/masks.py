@@ -21,8 +21,9 @@ from jaxnn.core.immediate import tensor_of
 from jaxnn.core.registry import Operand, op
 
 from .placement import made
+from .strides import memory_order
 
-__all__ = ["HOST_LIMIT", "bernoulli_mask", "traced_key_provider", "traced_keys"]
+__all__ = ["HOST_LIMIT", "bernoulli_mask", "slopes_where", "traced_key_provider", "traced_keys"]
 
 #: Masks with more elements are drawn on the device (8M elements: 570 ms on the host, 8 ms by a hash).
 HOST_LIMIT = 1 << 20
@@ -74,21 +75,49 @@ def bernoulli_mask(tensor: Any, keep_probability: float) -> Any:
     g = streams.default_generator
     if described.shape.numel() <= HOST_LIMIT and device_of(described.placement).type == "cpu":
         where = described.placement if isinstance(described.placement, jax.Device) else None
-        return made(g.bernoulli(float(keep_probability), tuple(described.shape), np.bool_), where)
+        order = memory_order(tensor)
+        drawn = g.bernoulli(float(keep_probability), tuple(described.shape[d] for d in order), np.bool_)
+        return made(drawn.transpose(np.argsort(order)) if order else drawn, where)
     first, second = (int(s) for s in g.randint(0, 2**32, (2,), np.int64))
     return _hashed_mask(tensor, first, second, float(keep_probability))
 
 
-def _traced_mask(tensor: Any, keep: float) -> Any:
+def slopes_where(mask: Any, lower: float, upper: float) -> Any:
+    """A tensor of numbers uniform in [lower, upper) where a bool tensor is true, and ones elsewhere.
+
+    PyTorch's stream gives one number for each true element, as its rrelu does: the mask is read.
+
+    Raises:
+        RuntimeError: inside a transformation when nothing provides a key.
+    """
+    if in_transformation() or isinstance(mask, jax.core.Tracer):
+        key = _traced_key("rrelu")
+        with x64(False):
+            drawn = jax.random.uniform(key, tuple(mask.shape), jnp.float32, lower, upper)
+        return tensor_of(drawn, aval(mask).placement) if isinstance(mask, TensorBase) else drawn
+    chosen = np.asarray(value_of(mask) if isinstance(mask, TensorBase) else mask)
+    slopes = np.ones(chosen.shape)
+    # Unlike `Tensor.uniform_`, PyTorch rounds the product here before it adds.
+    slopes[chosen] = streams.default_generator.rand((int(chosen.sum()),), np.float64) * (upper - lower) + lower
+    if not isinstance(mask, TensorBase):
+        return slopes
+    return tensor_of(slopes, aval(mask).placement)
+
+
+def _traced_key(what: str) -> Any:
     if not traced_key_provider:
         raise RuntimeError(
-            "dropout inside a JAX transformation needs a key: give the module an nnx.RngStream (rngs=...), or call it "
+            f"{what} inside a JAX transformation needs a key: give the module an nnx.RngStream (rngs=...), or call it "
             "under jaxnn.ops.masks.traced_keys(provider)"
         )
-    key = traced_key_provider[-1]()
+    return _raw(traced_key_provider[-1]())
+
+
+def _traced_mask(tensor: Any, keep: float) -> Any:
+    key = _traced_key("dropout")
     shape = tuple(aval(tensor).shape if isinstance(tensor, TensorBase) else tensor.shape)
     with x64(False):  # jax.random lowers in a 32-bit trace only so
-        array = jax.random.bernoulli(_raw(key), jnp.float32(keep), shape)
+        array = jax.random.bernoulli(key, jnp.float32(keep), shape)
     return tensor_of(array, aval(tensor).placement) if isinstance(tensor, TensorBase) else array
 
 

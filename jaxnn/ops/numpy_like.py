@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 from jaxnn.core import dtypes
 from jaxnn.core.handle import TensorBase
@@ -13,7 +14,6 @@ from jaxnn.core.registry import call, function, op
 
 from .arguments import integers, operator_of, shape, wrap_dim
 from .join import cat
-from .return_types import return_type
 from .split import narrow
 
 __all__ = ["cdist", "corrcoef", "cov", "diff", "trapezoid", "unravel_index", "vander"]
@@ -107,7 +107,8 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         )
     if not jnp.issubdtype(input.dtype, jnp.inexact):
         input = input.astype(dtypes.get_default_dtype().np)
-    return jnp.cov(input, ddof=correction, fweights=fweights, aweights=aweights).astype(input.dtype)
+    kind = input.dtype if aweights is None else jnp.promote_types(input.dtype, aweights.dtype)
+    return jnp.cov(input, ddof=correction, fweights=fweights, aweights=aweights).astype(kind)
 
 
 @op(grad_name="ClampBackward1")
@@ -128,7 +129,10 @@ def corrcoef(input: Any) -> Any:
     if c.ndim == 0:
         return c / c
     spread = jnp.sqrt(jnp.diagonal(c))
-    return jnp.clip(c / spread[:, None] / spread[None, :], -1, 1).astype(input.dtype)
+    found = c / spread[:, None] / spread[None, :]
+    if jnp.iscomplexobj(found):
+        return lax.complex(jnp.clip(found.real, -1, 1), jnp.clip(found.imag, -1, 1)).astype(input.dtype)
+    return jnp.clip(found, -1, 1).astype(input.dtype)
 
 
 @function(method=False)
@@ -176,66 +180,3 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
         raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     sizes = integers((tuple(shape) if not isinstance(shape, int) else (shape,),), "unravel_index", "shape")
     return call(_UNRAVEL, (indices, sizes))
-
-
-# --- of square matrices
-
-
-def _square(x: Any, name: str) -> None:
-    if x.ndim < 2:
-        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
-    if x.shape[-1] != x.shape[-2]:
-        raise RuntimeError(
-            f"{name}: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices"
-        )
-    if not jnp.issubdtype(x.dtype, jnp.inexact):
-        kind = dtypes.SCALAR_NAMES[dtypes.of(x.dtype)]
-        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {kind}")
-
-
-@op(grad_name="LinalgInvExBackward0")
-def inverse(input: Any) -> Any:
-    """The inverses of square matrices; inf or NaN where there is none (PyTorch raises: that needs the values).
-
-    Raises:
-        RuntimeError: for matrices that are not square.
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.inv.html
-    """
-    _square(input, "linalg.inv")
-    return jnp.linalg.inv(input)
-
-
-@op(grad_name="LinalgDetBackward0")
-def det(input: Any) -> Any:
-    """The determinants of square matrices.
-
-    Raises:
-        RuntimeError: for matrices that are not square.
-    """
-    _square(input, "linalg.det")
-    return jnp.linalg.det(input)
-
-
-SlogdetResult = return_type("slogdet", "sign", "logabsdet")
-
-
-@op(grad_name="LinalgSlogdetBackward0")
-def slogdet(input: Any) -> Any:
-    """Sign and logarithm of the absolute value of the determinants of square matrices.
-
-    Raises:
-        RuntimeError: for matrices that are not square.
-    """
-    _square(input, "linalg.slogdet")
-    return SlogdetResult(*jnp.linalg.slogdet(input))
-
-
-@op(grad_name="MmBackward0")
-def matrix_power(input: Any, n: int) -> Any:
-    """Square matrices multiplied by themselves ``n`` times; a negative ``n`` inverts them.
-
-    Raises:
-        RuntimeError: for matrices that are not square.
-    """
-    _square(input, "linalg.matrix_power")
-    return jnp.linalg.matrix_power(input, n)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -97,10 +98,10 @@ alias_of("sub", "subtract")
 
 
 @op(name="rsub", method=False, grad_name=by_tensors("RsubBackward1", "SubBackward0"))
-def rsub(input: Array, other: Operand) -> Array:
-    """other - input."""
+def rsub(input: Array, other: Operand, *, alpha: Operand = 1) -> Array:
+    """other - alpha * input."""
     _refuse_bool(input, other)
-    return compute(lambda a, b: b - a, input, other)
+    return compute(lambda a, b: b - a * jnp.asarray(alpha).astype(a.dtype), input, other)
 
 
 FUNCTIONS["rsub"] = rsub
@@ -147,13 +148,16 @@ def div(input: Array, other: Operand, *, rounding_mode: str | None = None) -> Ar
     if rounding_mode not in ("trunc", "floor"):
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                            f"'{rounding_mode}'")  # fmt: skip
-    return compute(_trunc_div if rounding_mode == "trunc" else _floor_div, input, other)
+    if rounding_mode == "floor":
+        return compute(_floor_div, input, other)
+    found = compute(_trunc_div, input, other)  # the quotient is rounded to the type first: 2.999 is 3 in bfloat16
+    return jnp.trunc(found) if jnp.issubdtype(found.dtype, jnp.inexact) else found
 
 
 def _trunc_div(a: Array, b: Array) -> Array:
     if _kind(a) in "iub":
         return lax.div(*jnp.broadcast_arrays(a, b))
-    return jnp.trunc(a / b)
+    return a / b
 
 
 def _floor_div(a: Array, b: Array) -> Array:
@@ -474,10 +478,14 @@ def logaddexp2(input: Array, other: Array) -> Array:
     return compute(jnp.logaddexp2, input, other, to_floating=True)
 
 
-@op(name="nextafter", inplace=True, differentiable=False)
+_next = jax.custom_jvp(jnp.nextafter)
+_next.defjvp(lambda primals, tangents: (_next(*primals), tangents[0]))
+
+
+@op(name="nextafter", inplace=True)
 def nextafter(input: Array, other: Array) -> Array:
     """The next representable number towards ``other``."""
-    return jnp.nextafter(*promote(input, other))
+    return _next(*jnp.broadcast_arrays(*promote(input, other)))
 
 
 @op(inplace=True)

@@ -19,7 +19,7 @@ from jaxnn.core.engine import value_of
 from jaxnn.core.generator import Generator
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.inplace import check_writable, put_through
-from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
+from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function, op
 
 from .creation import described_as
 from .masks import bernoulli_mask, traced_key_provider, traced_keys
@@ -223,6 +223,11 @@ def _array(t: Any) -> Any:
     return np.asarray(value_of(t, "random parameters")) if isinstance(t, TensorBase) else t
 
 
+# A drawn number does not move with its parameters: their gradient is zero.
+_NORMAL = op(lambda drawn, parameter: drawn, name="normal_of", method=False, grad_name="NormalBackward1")
+_BERNOULLI = op(lambda drawn, parameter: drawn, name="bernoulli_of", method=False, grad_name="BernoulliBackward0")
+
+
 @function(method=False)
 def normal(
     mean: Any = 0.0,
@@ -254,6 +259,8 @@ def normal(
             out,
         )
     found = made(stream(generator, "normal").normal(None, _array(mean), _array(std)), like_device(tensors[0], device))
+    for t in tensors:
+        found = _NORMAL(found, t) if t.requires_grad else found
     return found if out is None else _into(out, found)
 
 
@@ -267,6 +274,7 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
     g = stream(generator, "bernoulli")
     array = g.bernoulli(_array(input)) if p is None else g.bernoulli(float(p), tuple(described.shape), described.np)
     found = made(array, like_device(input, None))
+    found = _BERNOULLI(found, input) if input.requires_grad else found
     return found if out is None else _into(out, found)
 
 
@@ -279,12 +287,6 @@ def multinomial(
         stream(generator, "multinomial").multinomial(_array(input), num_samples, replacement), like_device(input, None)
     )
     return found if out is None else _into(out, found)
-
-
-@function(method=False)
-def poisson(input: Any, generator: Any = None) -> Any:
-    """Raises NotImplementedError: PyTorch's Poisson stream is not reproduced."""
-    raise NotImplementedError("poisson() is not supported")
 
 
 # --- in place

@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/torch.html#reduction-ops
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -312,13 +313,36 @@ cumprod = _cumulative(
 )
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _running_logsumexp(x: Array, axis: int) -> Array:
+    return jax.lax.cumlogsumexp(x, axis=axis)
+
+
+@_running_logsumexp.defjvp
+def _running_logsumexp_jvp(axis: int, primals: Any, tangents: Any) -> Any:
+    # t_k = w_k t_{k-1} + (1 - w_k) dx_k with weights in [0, 1]: no sum of exponentials that overflows or cancels.
+    (x,), (dx,) = primals, tangents
+    found = _running_logsumexp(x, axis)
+    lead = [(0, 0)] * x.ndim
+    lead[axis] = (1, 0)
+    before = jax.lax.slice_in_dim(jnp.pad(found, lead, constant_values=-jnp.inf), 0, x.shape[axis], axis=axis)
+    nothing = jnp.isneginf(found.real)
+    old = jnp.where(nothing, 0, jnp.exp(before - jnp.where(nothing, 0, found)))
+    new = jnp.where(nothing, 0, jnp.exp(x - jnp.where(nothing, 0, found)))
+
+    def join(a: Any, b: Any) -> Any:
+        return a[0] * b[0], a[1] * b[0] + b[1]
+
+    return found, jax.lax.associative_scan(join, (old, new * dx), axis=axis)[1]
+
+
 @reduction
 def logcumsumexp(input: Array, dim: int) -> Array:
     """The running logsumexp along ``dim``."""
     axis = one_dim(dim, input.ndim)
     if input.ndim == 0:
         return jnp.asarray(input)
-    return compute(lambda x: jax.lax.cumlogsumexp(x, axis=axis), input)
+    return compute(lambda x: _running_logsumexp(x, axis), input)
 
 
 __all__ = [name for name in globals() if name in FUNCTIONS and name != "range"]

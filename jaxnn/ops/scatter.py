@@ -23,7 +23,7 @@ __all__ = ["gather", "index_add", "index_select", "masked_select", "nonzero", "s
 
 
 def _index_type(index: Array, message: str, kind: type[Exception] = RuntimeError) -> None:
-    if index.dtype not in (jnp.int64, jnp.int32):
+    if index.size and index.dtype not in (jnp.int64, jnp.int32):
         raise kind(message)
 
 
@@ -34,11 +34,11 @@ def _in_range(index: Any, size: int, message: str, kind: type[Exception], low: i
         raise kind(message.format(found, size))
 
 
-def _check_along(input: Any, dim: int, index: Any, *_: Any) -> None:
+def _check_along(input: Any, dim: int, index: Any, *_: Any, low: int = 0) -> None:
     sizes = shape(input)
     if sizes and -len(sizes) <= dim < len(sizes):
         message = f"index {{}} is out of bounds for dimension {wrap_dim(dim, len(sizes))} with size {{}}"
-        _in_range(index, sizes[dim], message, RuntimeError)
+        _in_range(index, sizes[dim], message, RuntimeError, low)
 
 
 def _grid(index: Array, dim: int) -> tuple[Any, ...]:
@@ -85,7 +85,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     method=False,
     function=False,
     grad_name="GatherBackward0",
-    check=lambda x, i, d: _check_along(x, d, i),
+    check=lambda x, i, d: _check_along(x, d, i, low=-shape(x)[d]),
 )
 def _take_along(input: Any, indices: Any, dim: int) -> Any:
     sizes = [
@@ -227,6 +227,22 @@ def _extreme(x: Array, places: Any, src: Array, largest: bool, include_self: boo
     return _with_tangent(found, shared)
 
 
+def _product(x: Array, places: Any, src: Array) -> Array:
+    """The product at each place; where one factor is zero only that one has a gradient, where more are none has."""
+    stop = jax.lax.stop_gradient
+    found = stop(x).at[places].multiply(stop(src))
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return found
+    none, no = x == 0, src == 0
+    zeros = none.astype(jnp.int32).at[places].add(no.astype(jnp.int32))
+    others = jnp.where(none, 1, stop(x)).at[places].multiply(jnp.where(no, 1, stop(src)))
+    relative = jnp.where(none, 0, x / jnp.where(none, 1, stop(x)))
+    relative = relative.at[places].add(jnp.where(no, 0, src / jnp.where(no, 1, stop(src))))
+    single = jnp.where(none, x, 0).at[places].add(jnp.where(no, src, 0))
+    like = others * jnp.where(zeros == 0, relative, jnp.where(zeros == 1, single, 0))
+    return _with_tangent(found, like)
+
+
 @op(inplace=True, check=_check_along)
 def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
     """A copy with the elements of ``src`` combined where ``index`` sends them: sum, prod, mean, amax or amin.
@@ -244,11 +260,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
         neutral = jnp.asarray(1 if reduce == "prod" else 0, x.dtype)
         x = x.at[places].set(neutral)
     if reduce == "prod":
-        stop = jax.lax.stop_gradient
-        found = stop(x).at[places].multiply(stop(src))
-        relative = (x / stop(x)).at[places].add(src / stop(src))
-        made = _with_tangent(found, found * relative) if jnp.issubdtype(x.dtype, jnp.inexact) else found
-        return jnp.reshape(made, input.shape)
+        return jnp.reshape(_product(x, places, src), input.shape)
     made = x.at[places].add(src)
     if reduce == "mean":
         count = jnp.full(x.shape, int(include_self), x.dtype).at[places].add(jnp.ones_like(src))

@@ -130,7 +130,7 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
 # --- results whose shape depends on values
 
 
-def _known(x: TensorBase, name: str) -> np.ndarray:
+def known_values(x: TensorBase, name: str) -> np.ndarray:
     values = value_of(x, name)
     if isinstance(values, jax.core.Tracer):
         raise RuntimeError(
@@ -140,7 +140,7 @@ def _known(x: TensorBase, name: str) -> np.ndarray:
 
 
 def _results(arrays: list[np.ndarray], like: TensorBase) -> Any:
-    made = tuple(host_array(np.ascontiguousarray(a), aval(like).placement) for a in arrays)
+    made = tuple(host_array(np.ascontiguousarray(a).reshape(a.shape), aval(like).placement) for a in arrays)
     return made[0] if len(made) == 1 else made
 
 
@@ -152,11 +152,11 @@ def unique(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unique.html
     """
-    values = _known(input, "unique")
+    values = known_values(input, "unique")
     if dim is not None:
         dim = wrap_dim(dim, values.ndim)
     found, inverse, counts = np.unique(values, return_inverse=True, return_counts=True, axis=dim, equal_nan=False)
-    shaped = inverse.reshape(values.shape if dim is None else (values.shape[dim] if values.ndim else 1,))
+    shaped = inverse.reshape(values.shape if dim is None or not values.ndim else (values.shape[dim],))
     arrays = [found.astype(values.dtype)]
     if return_inverse:
         arrays.append(shaped.astype(np.int64))
@@ -173,7 +173,7 @@ def unique_consecutive(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unique_consecutive.html
     """
-    values = _known(input, "unique_consecutive")
+    values = known_values(input, "unique_consecutive")
     whole = dim is None
     rows = values.reshape(-1) if whole else np.moveaxis(values, wrap_dim(dim, values.ndim), 0)  # type: ignore[arg-type]
     if len(rows):
@@ -207,14 +207,14 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
-    values = _known(input, "bincount")
+    values = known_values(input, "bincount")
     if values.ndim != 1 or (values.size and values.min() < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is None:
         return _results([np.bincount(values, minlength=minlength).astype(np.int64)], input)
     if shape(weights) != shape(input):
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    heavy = _known(weights, "bincount")
+    heavy = known_values(weights, "bincount")
     kind_out = np.float32 if aval(weights).dtype is dtypes.float32 else np.float64
     made = np.zeros(max(int(values.max()) + 1 if values.size else 0, minlength), kind_out)
     np.add.at(made, values, heavy.astype(kind_out))

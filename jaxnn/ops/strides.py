@@ -16,10 +16,12 @@ import jax.numpy as jnp
 from jaxnn.core.dtypes import dtype as Dtype
 from jaxnn.core.handle import Cell, TensorBase, alias, aval, wrap
 from jaxnn.core.registry import FUNCTIONS, call, function
+from jaxnn.core.size import layout as layout_type
+from jaxnn.core.size import strided
 
 from .arguments import number, operator_of, wrap_dim
 
-__all__ = ["Layout", "contiguous_strides", "layout", "memory_format", "rule", "view_strides"]
+__all__ = ["Layout", "contiguous_strides", "layout", "memory_format", "memory_order", "rule", "view_strides"]
 
 
 class Layout(NamedTuple):
@@ -45,7 +47,7 @@ class memory_format:
 
 FORMATS = {n: memory_format(n) for n in ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format")}
 FUNCTIONS.update(FORMATS)  # type: ignore[arg-type]
-FUNCTIONS["memory_format"] = memory_format
+FUNCTIONS["memory_format"], FUNCTIONS["layout"], FUNCTIONS["strided"] = memory_format, layout_type, strided  # type: ignore
 
 
 def _format_named(name: str) -> memory_format:
@@ -114,6 +116,20 @@ def layout(t: TensorBase) -> Layout:
             return Layout(sizes, contiguous_strides(sizes), 0)
         found = step(found, *(number(s) for s in statics))
     return found
+
+
+def memory_order(t: TensorBase) -> tuple[int, ...]:
+    """The dimensions from the slowest to the fastest in memory, in which PyTorch fills a tensor made like this one.
+
+    A dimension that repeats the same elements tells nothing of the order: then it is the tensor's own.
+    """
+    dims = tuple(range(len(aval(t).shape)))
+    if t._view is None:
+        return dims
+    shape, strides, _ = layout(t)
+    if any(s <= 0 < n - 1 for n, s in zip(shape, strides, strict=True)):
+        return dims
+    return tuple(sorted(dims, key=lambda d: -strides[d]))
 
 
 def _is_row_major(found: Layout) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.core import dtypes
-from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, alias_of, function, op
+from jaxnn.core.registry import FUNCTIONS, Operand, alias_of, function, op
 
 from .promotion import compute
 
@@ -61,15 +61,8 @@ atanh = _floating("atanh", jnp.arctanh, "The inverse hyperbolic tangent.")
 sigmoid = _floating("sigmoid", jax.nn.sigmoid, "1 / (1 + exp(-input)).")
 erf = _floating("erf", lax.erf, "The error function.")
 erfc = _floating("erfc", lax.erfc, "1 - erf(input), exact for large inputs.")
-erfinv = _floating("erfinv", lax.erf_inv, "The inverse of the error function.")
 lgamma = _floating("lgamma", lax.lgamma, "The logarithm of the absolute value of the gamma function.")
-digamma = _floating(
-    "digamma",
-    lambda x: jnp.where(x == 0, jnp.copysign(jnp.inf, -x).astype(x.dtype), lax.digamma(jnp.where(x == 0, 1, x))),
-    "The derivative of lgamma.",
-)
 sinc = _floating("sinc", jnp.sinc, "sin(pi x) / (pi x), 1 at 0.")
-i0 = _floating("i0", jax.scipy.special.i0, "The modified Bessel function of the first kind, of order 0.")
 deg2rad = _floating("deg2rad", lambda x: x * (np.pi / 180), "Degrees as radians.", grad_name="Deg2RadBackward0")
 rad2deg = _floating("rad2deg", lambda x: x * (180 / np.pi), "Radians as degrees.", grad_name="Rad2DegBackward0")
 alias_of("asin", "arcsin")
@@ -92,19 +85,6 @@ def logit(input: Array, eps: float | None = None) -> Array:
 
     return compute(kernel, input, to_floating=True)
 
-
-@op(inplace=True)
-def polygamma(n: int, input: Array) -> Array:
-    """The n-th derivative of digamma. Raises RuntimeError for a negative n."""
-    if n < 0:
-        raise RuntimeError("polygamma(n, x) does not support negative n.")
-    if n == 0:
-        return digamma.raw(input)
-    return compute(lambda x: jax.scipy.special.polygamma(jnp.asarray(n, x.dtype), x), input, to_floating=True)
-
-
-METHODS["polygamma"] = lambda self, n: polygamma(n, self)
-del METHODS["polygamma_"]
 
 # --- signs
 
@@ -264,61 +244,6 @@ def nan_to_num(input: Array, nan: Operand = None, posinf: Operand = None, neginf
 # --- complex numbers
 
 
-@op(name="real", method=False, grad_name="SelectBackward0")
-def _real(input: Array) -> Array:
-    return jnp.real(input)
-
-
-@op(name="imag", method=False, grad_name="SelectBackward0")
-def _imag(input: Array) -> Array:
-    return jnp.imag(input)
-
-
-@function(method=False)
-def real(input: Any) -> Any:
-    """The real part: a copy (PyTorch gives a view); a real tensor itself."""
-    return _real(input) if input.is_complex() else input
-
-
-@function(method=False)
-def imag(input: Any) -> Any:
-    """The imaginary part: a copy (PyTorch gives a view). Raises RuntimeError for real tensors."""
-    if not input.is_complex():
-        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return _imag(input)
-
-
-METHODS["real"] = property(real)  # type: ignore[assignment]
-METHODS["imag"] = property(imag)  # type: ignore[assignment]
-
-
-@op(name="conj", method=False)
-def _conj(input: Array) -> Array:
-    return jnp.conj(input)
-
-
-@function
-def conj(input: Any) -> Any:
-    """The conjugate; a real tensor itself."""
-    return _conj(input) if input.is_complex() else input
-
-
-@op(name="conj_physical", inplace=True)
-def conj_physical(input: Array) -> Array:
-    """The conjugate."""
-    return jnp.conj(input) if _kind(input) == "c" else jnp.asarray(input)
-
-
-@function
-def resolve_conj(input: Any) -> Any:
-    """The tensor itself: conjugates are computed at once."""
-    return input
-
-
-METHODS["resolve_neg"] = FUNCTIONS["resolve_neg"] = resolve_conj
-METHODS["is_conj"] = FUNCTIONS["is_conj"] = lambda self: False
-
-
 @op
 def angle(input: Array) -> Array:
     """The angle of complex numbers; of real ones pi below zero and 0 above, without a gradient."""
@@ -330,17 +255,6 @@ def angle(input: Array) -> Array:
         return jnp.where(jnp.isnan(x), lax.stop_gradient(x), found)
 
     return compute(turn, input, to_floating=True)
-
-
-@op(name="mvlgamma", inplace=True)
-def mvlgamma(input: Array, p: int) -> Array:
-    """The multivariate log-gamma function of dimension ``p``."""
-
-    def kernel(x: Array) -> Array:
-        terms = [lax.lgamma(x - j / 2) for j in range(p)]
-        return sum(terms[1:], terms[0]) + p * (p - 1) / 4 * float(np.log(np.pi))
-
-    return compute(kernel, input, to_floating=True)
 
 
 __all__ = [name for name in globals() if name in FUNCTIONS]

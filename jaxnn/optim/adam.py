@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import optax
-
 from jaxnn.core.handle import TensorBase
 
-from .arguments import as_number, hints, non_negative
+from .arguments import as_number, check_betas, hints, non_negative
 from .optimizer import Optimizer
+from .step import Rule
 from .transforms import AdamState, adam
 
 __all__ = ["Adam", "AdamW"]
 
 _ALIKE: tuple[set[Any], ...] = ({True}, {"tensor"})
-
-
-def _formula(numbers: Any, flags: Any, params: Any, grads: Any, states: Any) -> Any:
-    *hyper, count = numbers
-    largest = states[2] if len(states) > 2 else ()
-    changes, kept = adam(*hyper, **dict(flags)).update(grads, AdamState(count, states[0], states[1], largest), params)
-    return [p + c for p, c in zip(params, changes, strict=True)], list(kept[1 : 1 + len(states)])
 
 
 class Adam(Optimizer):
@@ -30,9 +22,13 @@ class Adam(Optimizer):
     Args:
         foreach, fused, capturable: hints for PyTorch's kernels; a step is one program here either way.
 
+    Raises:
+        ValueError: for a value outside its range.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
     """
 
+    _update = Rule(adam, AdamState)
     _older = {
         "amsgrad": False, "maximize": False, "foreach": None, "capturable": False, "differentiable": False,
         "fused": None, "decoupled_weight_decay": False,
@@ -44,14 +40,17 @@ class Adam(Optimizer):
         maximize: bool = False, capturable: bool = False,
         differentiable: bool = False, fused: bool | None = None, decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
+        refused = "is not supported for capturable=False and foreach=True"
+        if isinstance(lr, TensorBase) and foreach and not capturable:
+            raise ValueError(f"lr as a Tensor {refused}")
         non_negative("learning rate", lr)
         non_negative("epsilon value", eps)
-        for k, beta in enumerate(betas):
-            if not 0.0 <= as_number(beta) < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {k}: {beta}")
+        check_betas(betas)
         non_negative("weight_decay value", weight_decay)
         if {isinstance(beta, float) or (isinstance(beta, TensorBase) and "tensor") for beta in betas} not in _ALIKE:
             raise ValueError("betas must be either both floats or both Tensors")
+        if isinstance(betas[0], TensorBase) and foreach and not capturable:
+            raise ValueError(f"betas[0] as a Tensor {refused}")
         betas = (as_number(betas[0]), as_number(betas[1]))
         super().__init__(params, {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
@@ -63,7 +62,7 @@ class Adam(Optimizer):
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
 
-    def _flags(self, group: dict[str, Any]) -> tuple[tuple[str, bool], ...]:
+    def _options(self, group: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
         return (
             ("use_decay", bool(group["weight_decay"])), ("decoupled", bool(group["decoupled_weight_decay"])),
             ("amsgrad", bool(group["amsgrad"])), ("maximize", bool(group["maximize"])),
@@ -72,14 +71,6 @@ class Adam(Optimizer):
     def _numbers(self, group: dict[str, Any]) -> tuple[float, ...]:
         beta1, beta2 = group["betas"]
         return tuple(map(as_number, (group["lr"], beta1, beta2, group["eps"], group["weight_decay"])))
-
-    def _rule(self, group: dict[str, Any], steps: float) -> Any:
-        return _formula, self._flags(group), (*self._numbers(group), steps)
-
-    def as_optax(self) -> optax.GradientTransformation:
-        """See `Optimizer.as_optax`."""
-        group = self.param_groups[0]
-        return adam(*self._numbers(group), **dict(self._flags(group)))
 
 
 class AdamW(Adam):

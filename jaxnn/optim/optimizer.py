@@ -18,16 +18,25 @@ import optax
 
 from jaxnn.core.engine import cut
 from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.handle import Aval, TensorBase, aval, host_array
 from jaxnn.core.immediate import tensor_of
+from jaxnn.nn.hooks import RemovableHandle
 
-from .step import Bucket, update
+from .labels import Labels
+from .step import Bucket, Rule, update
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
-_global_pre: OrderedDict[int, Any] = OrderedDict()
-_global_post: OrderedDict[int, Any] = OrderedDict()
-_hook_ids = itertools.count()
+
+class _Hooks:
+    """The hooks of every optimizer's step."""
+
+    def __init__(self) -> None:
+        self.pre: OrderedDict[int, Any] = OrderedDict()
+        self.post: OrderedDict[int, Any] = OrderedDict()
+
+
+_GLOBAL = _Hooks()
 
 
 class _Required:
@@ -38,39 +47,23 @@ class _Required:
 required = _Required()
 
 
-class _Handle:
-    """Removes a hook."""
-
-    def __init__(self, hooks: Any, key: int) -> None:
-        self._hooks, self._key = hooks, key
-
-    def remove(self) -> None:
-        """Remove the hook; a second call does nothing."""
-        self._hooks.pop(self._key, None)
-
-    def __enter__(self) -> _Handle:
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self.remove()
-
-
-def _add(hooks: Any, hook: Any, first: bool = False) -> _Handle:
-    key = next(_hook_ids)
-    hooks[key] = hook
+def _add(owner: Any, kind: str, hook: Any, first: bool = False) -> RemovableHandle:
+    handle = RemovableHandle(owner, kind)
+    hooks = getattr(owner, kind)
+    hooks[handle.id] = hook
     if first:
-        hooks.move_to_end(key, last=False)
-    return _Handle(hooks, key)
+        hooks.move_to_end(handle.id, last=False)
+    return handle
 
 
-def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> _Handle:
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call ``hook(optimizer, args, kwargs)`` before every step of every optimizer."""
-    return _add(_global_pre, hook)
+    return _add(_GLOBAL, "pre", hook)
 
 
-def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> _Handle:
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call ``hook(optimizer, args, kwargs)`` after every step of every optimizer."""
-    return _add(_global_post, hook)
+    return _add(_GLOBAL, "post", hook)
 
 
 def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,7 +76,7 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
         self._stepping = True
         try:
             args = (self, *args)
-            for hook in (*_global_pre.values(), *self._pre_hooks.values()):
+            for hook in (*_GLOBAL.pre.values(), *self._pre_hooks.values()):
                 changed = hook(self, args, kwargs)
                 if changed is not None:
                     if not isinstance(changed, tuple) or len(changed) != 2:
@@ -92,7 +85,7 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
                         )
                     args, kwargs = changed
             made = step(*args, **kwargs)
-            for hook in (*self._post_hooks.values(), *_global_post.values()):
+            for hook in (*self._post_hooks.values(), *_GLOBAL.post.values()):
                 hook(self, args, kwargs)
         finally:
             self._stepping = False
@@ -110,8 +103,11 @@ class Optimizer:
         ValueError: when it is empty, or a parameter is given twice.
     """
 
-    #: Names of the state tensors that a parameter of a group has, beside ``step``.
-    _counts_steps = True
+    #: The formula: see `Rule`.
+    _update: Rule
+    #: Entries of a parameter's state that are numbers and alike for all that took the same steps. They are kept on the
+    #: host and are inputs of the step, like the rate.
+    _counters: tuple[str, ...] = ("step",)
     #: What a group from an older state_dict may lack.
     _older: dict[str, Any] = {}
     _stepping = False
@@ -197,8 +193,6 @@ class Optimizer:
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
             if not self.defaults.get("differentiable") and not (p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
-            if aval(p).dtype.is_complex:
-                raise NotImplementedError(f"{type(self).__name__}: complex parameters")
         for name, default in self.defaults.items():
             if default is required and name not in group:
                 raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
@@ -237,16 +231,46 @@ class Optimizer:
     # --- the step
 
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        """The state tensors that each parameter of a group has, each of the parameter's shape."""
+        """The state tensors that each parameter of a group has, besides the counters."""
         raise NotImplementedError
 
-    def _rule(self, group: dict[str, Any], steps: float) -> tuple[Callable[..., Any], Any, tuple[float, ...]]:
-        """The formula for parameters of a group after ``steps`` steps, its flags and its numbers: see `Bucket`."""
+    def _options(self, group: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+        """Keywords of the transformation that choose the formula; a change compiles another program."""
         raise NotImplementedError
+
+    def _numbers(self, group: dict[str, Any]) -> tuple[float, ...]:
+        """The transformation's positional arguments; a change costs nothing."""
+        raise NotImplementedError
+
+    def _first_counters(self, group: dict[str, Any]) -> tuple[float, ...]:
+        """The counters before the first step."""
+        return (0.0,) * len(self._counters)
+
+    def _next_counters(self, group: dict[str, Any], counters: tuple[float, ...]) -> tuple[float, ...]:
+        """The counters after another step."""
+        return tuple(c + 1 for c in counters)
+
+    def _first_state(self, name: str, group: dict[str, Any], described: Aval) -> np.ndarray:
+        """A state tensor before the first step."""
+        return np.zeros(described.shape, described.np)
+
+    def _transformation(self, group: dict[str, Any]) -> optax.GradientTransformation:
+        return self._update.transformation(*self._numbers(group), **dict(self._options(group)))
 
     def as_optax(self) -> optax.GradientTransformation:
-        """The update as an optax transformation, for `flax.nnx.Optimizer`, with the first group's options."""
-        raise NotImplementedError
+        """The update as an optax transformation, for `flax.nnx.Optimizer`, with the options that the groups have now.
+
+        With several groups, the transformation recognises the parameters when it is initialised: give it the model's
+        own arrays (as ``nnx.Optimizer(model, ..., wrt=nnx.Param)`` does) or the arrays of all groups in a flat list.
+
+        Raises:
+            NotImplementedError: for `LBFGS`, which evaluates the loss as often as it likes.
+            ValueError: at its ``init``, when it is given something else than the groups' parameters.
+        """
+        if len(self.param_groups) == 1:
+            return self._transformation(self.param_groups[0])
+        transforms = {k: self._transformation(group) for k, group in enumerate(self.param_groups)}
+        return optax.multi_transform(transforms, Labels([group["params"] for group in self.param_groups]))
 
     @_hooked
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -268,73 +292,85 @@ class Optimizer:
 
     def _buckets(self, group: dict[str, Any]) -> list[Bucket]:
         """A group's parameters that have a gradient, apart by how many steps they have seen."""
-        names = self._state_names(group)
-        by_steps: dict[float, list[Any]] = {}
-        state = self.state
+        names, state = self._state_names(group), self.state
+        keeps = bool(names or self._counters)
+        first = self._counters[0] if self._counters else ""
+        by_counters: dict[tuple[float, ...], tuple[list[Any], list[Any]]] = {}
+        mark: Any = None
+        params: list[Any] = []
+        helds: list[Any] = []
         for p in group["params"]:
             if p._grad is None:
                 continue
-            held = state[p] if names or self._counts_steps else {}
-            if not held or any(n not in held for n in names):
-                self._start(p, held, names)
-            by_steps.setdefault(self._steps_of(held), []).append(p)
+            held = state[p] if keeps else {}
+            for n in names:
+                if n not in held:
+                    self._start(p, held, names, group)
+                    break
+            # Parameters that went through the same steps share the counters' objects.
+            if mark is None or held.get(first) is not mark:
+                if first and first not in held:
+                    self._start(p, held, names, group)
+                mark = held.get(first)
+                params, helds = by_counters.setdefault(self._read_counters(held), ([], []))
+            params.append(p)
+            helds.append(held)
         made = []
-        for steps, params in by_steps.items():
-            formula, flags, numbers = self._rule(group, steps)
-            states = [[state[p][n] for p in params] for n in names]
-            made.append(Bucket(formula, flags, numbers, params, states))
-            self._count(params, steps)
+        for counters, (params, helds) in by_counters.items():
+            options = (names, self._options(group))
+            states = [[held[n] for held in helds] for n in names]
+            made.append(Bucket(self._update, options, (*self._numbers(group), *counters), params, states))
+            if self._counters:
+                self._write_counters(helds, self._next_counters(group, counters))
         return made
 
-    def _start(self, p: Any, held: dict[str, Any], names: tuple[str, ...]) -> None:
-        """Give a parameter its first state: zeros, and no steps."""
+    def _start(self, p: Any, held: dict[str, Any], names: tuple[str, ...], group: dict[str, Any]) -> None:
+        """Give a parameter its first state."""
         described = aval(p)
-        if self._counts_steps:
-            held.setdefault("step", _step_tensor(0.0))
+        for n, value in zip(self._counters, self._first_counters(group), strict=True):
+            if n not in held:
+                held[n] = self._counter(value)
         for n in names:
             if n not in held:
-                held[n] = host_array(np.zeros(described.shape, described.np), described.placement)
+                held[n] = host_array(self._first_state(n, group, described), described.placement)
 
-    def _steps_of(self, held: dict[str, Any]) -> float:
-        if not self._counts_steps:
-            return 0.0
-        step = held["step"]
-        if not isinstance(step, TensorBase):
-            return float(step)
-        buffer = step._storage.buf
-        return float(buffer.array) if buffer is not None and step._storage.rec is None else step.item()
+    def _counter(self, value: float) -> Any:
+        """A counter as the state holds it."""
+        return tensor_of(np.array(value, np.float32))
 
-    def _count(self, params: list[Any], steps: float) -> None:
-        if self._counts_steps:
-            step = _step_tensor(steps + 1)  # one for all: `state_dict` hands out copies
-            for p in params:
-                self.state[p]["step"] = step
+    def _read_counters(self, held: dict[str, Any]) -> tuple[float, ...]:
+        return tuple(_number(held[n]) for n in self._counters)
+
+    def _write_counters(self, helds: list[dict[str, Any]], values: tuple[float, ...]) -> None:
+        made = {n: self._counter(v) for n, v in zip(self._counters, values, strict=True)}
+        for held in helds:  # one object for all: `state_dict` hands out copies
+            held.update(made)
 
     # --- hooks
 
-    def register_step_pre_hook(self, hook: Callable[..., Any]) -> _Handle:
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` before every step."""
-        return _add(self._pre_hooks, hook)
+        return _add(self, "_pre_hooks", hook)
 
-    def register_step_post_hook(self, hook: Callable[..., Any]) -> _Handle:
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` after every step."""
-        return _add(self._post_hooks, hook)
+        return _add(self, "_post_hooks", hook)
 
-    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> _Handle:
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call ``hook(optimizer)`` before `state_dict`."""
-        return _add(self._state_dict_pre, hook, prepend)
+        return _add(self, "_state_dict_pre", hook, prepend)
 
-    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> _Handle:
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call ``hook(optimizer, state_dict)`` after `state_dict`; what it returns replaces the result."""
-        return _add(self._state_dict_post, hook, prepend)
+        return _add(self, "_state_dict_post", hook, prepend)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> _Handle:
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call ``hook(optimizer, state_dict)`` before `load_state_dict`; what it returns replaces the argument."""
-        return _add(self._load_pre, hook, prepend)
+        return _add(self, "_load_pre", hook, prepend)
 
-    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> _Handle:
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call ``hook(optimizer)`` after `load_state_dict`."""
-        return _add(self._load_post, hook, prepend)
+        return _add(self, "_load_post", hook, prepend)
 
     # --- state_dicts
 
@@ -354,8 +390,9 @@ class Optimizer:
         for p, held in self.state.items():
             key = numbers[id(p)] if isinstance(p, TensorBase) else p
             state[key] = dict(held)
-            if self._counts_steps and "step" in held:
-                state[key]["step"] = _step_tensor(self._steps_of(held))
+            for n in self._counters:
+                if n in held:
+                    state[key][n] = self._counter(_number(held[n]))
         found: dict[str, Any] = {"state": state, "param_groups": groups}
         for hook in self._state_dict_post.values():
             changed = hook(self, found)
@@ -401,12 +438,20 @@ class Optimizer:
             hook(self)
 
 
-def _step_tensor(value: float) -> Any:
-    return tensor_of(np.array(value, np.float32))
+def _number(value: Any) -> float:
+    """A counter as a Python number; one that the step has written is read without a copy."""
+    if not isinstance(value, TensorBase):
+        return float(value)
+    buffer = value._storage.buf
+    return float(buffer.array) if buffer is not None and value._storage.rec is None else value.item()
 
 
 def _loaded(p: Any, name: str, value: Any) -> Any:
     """A saved state value as ours: on the parameter's device and of its type, except for the number of steps."""
+    if isinstance(value, dict):
+        return {n: _loaded(p, name, v) for n, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_loaded(p, name, v) for v in value)
     if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float().numpy() if str(value.dtype) == "torch.bfloat16" else value.numpy()
@@ -418,4 +463,5 @@ def _loaded(p: Any, name: str, value: Any) -> Any:
         value = value.detach().clone()
         if name == "step":
             return value.to("cpu")
-        return value.to(device=p.device, dtype=p.dtype if aval(p).dtype.is_floating_point else None)
+        dtype = aval(p).dtype
+        return value.to(device=p.device, dtype=dtype if dtype.is_floating_point else None)

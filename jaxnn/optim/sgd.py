@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import optax
-
 from .arguments import as_number, hints, non_negative
 from .optimizer import Optimizer
+from .step import Rule
 from .transforms import MomentumState, sgd
 
 __all__ = ["SGD"]
-
-
-def _formula(numbers: Any, flags: Any, params: Any, grads: Any, states: Any) -> Any:
-    lr, momentum, dampening, decay, fresh = numbers
-    transform = sgd(lr, momentum, dampening, decay, **dict(flags))
-    changes, kept = transform.update(grads, MomentumState(fresh, states[0] if states else ()), params)
-    return [p + c for p, c in zip(params, changes, strict=True)], [kept.momentum_buffer] if states else []
 
 
 class SGD(Optimizer):
@@ -29,7 +21,8 @@ class SGD(Optimizer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     """
 
-    _counts_steps = False
+    _update = Rule(sgd, MomentumState)
+    _counters = ()
     _older = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
 
     def __init__(
@@ -50,15 +43,14 @@ class SGD(Optimizer):
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _steps_of(self, held: dict[str, Any]) -> float:
-        return 0.0 if held.pop("_fresh", False) else 1.0
+    def _read_counters(self, held: dict[str, Any]) -> tuple[float, ...]:
+        return (float(held.pop("_fresh", False)),)
 
-    def _start(self, p: Any, held: dict[str, Any], names: tuple[str, ...]) -> None:
-        super()._start(p, held, names)
-        if names:
-            held["_fresh"] = True
+    def _start(self, p: Any, held: dict[str, Any], names: tuple[str, ...], group: dict[str, Any]) -> None:
+        super()._start(p, held, names, group)
+        held["_fresh"] = True  # until the first step, whose buffer is the gradient itself
 
-    def _flags(self, group: dict[str, Any]) -> tuple[tuple[str, bool], ...]:
+    def _options(self, group: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
         return (
             ("use_momentum", bool(group["momentum"])), ("use_decay", bool(group["weight_decay"])),
             ("nesterov", bool(group["nesterov"])), ("maximize", bool(group["maximize"])),
@@ -66,11 +58,3 @@ class SGD(Optimizer):
 
     def _numbers(self, group: dict[str, Any]) -> tuple[float, ...]:
         return tuple(as_number(group[n]) for n in ("lr", "momentum", "dampening", "weight_decay"))
-
-    def _rule(self, group: dict[str, Any], steps: float) -> Any:
-        return _formula, self._flags(group), (*self._numbers(group), float(steps == 0))
-
-    def as_optax(self) -> optax.GradientTransformation:
-        """See `Optimizer.as_optax`."""
-        group = self.param_groups[0]
-        return sgd(*self._numbers(group), **dict(self._flags(group)))

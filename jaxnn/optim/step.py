@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxnn.core.config import in_transformation
@@ -14,30 +15,64 @@ from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.inplace import put_through
 from jaxnn.core.registry import Op, call
 
-__all__ = ["Bucket", "update"]
+__all__ = ["Bucket", "Rule", "as_real", "of_type", "replace", "update"]
+
+
+class Rule:
+    """An optax transformation as a step runs it, on the state that the parameters hold.
+
+    Args:
+        transformation: makes the `optax.GradientTransformation` from numbers and keyword options.
+        state: its state, a NamedTuple: first the numbers that `Optimizer` counts, then the state tensors by name.
+        counters: how many numbers.
+    """
+
+    def __init__(self, transformation: Callable[..., Any], state: Any, counters: int = 1) -> None:
+        self.transformation, self.state, self.counters = transformation, state, counters
+
+    def __call__(self, numbers: Any, options: Any, params: Any, grads: Any, states: Any) -> Any:
+        names, keywords = options
+        at = len(numbers) - self.counters
+        empty = dict.fromkeys(self.state._fields[self.counters :], ())
+        held = self.state(*numbers[at:], **{**empty, **dict(zip(names, states, strict=True))})
+        changes, kept = self.transformation(*numbers[:at], **dict(keywords)).update(grads, held, params)
+        return [p + c for p, c in zip(params, changes, strict=True)], [getattr(kept, n) for n in names]
 
 
 class Bucket(NamedTuple):
-    """Parameters that are updated by one formula with the same hyperparameters."""
+    """Parameters that are updated by one rule with the same hyperparameters."""
 
-    formula: Callable[..., Any]  # (numbers, flags, params, grads, states) -> (params, states), on arrays
-    flags: Any  # hashable; a change compiles another program
+    rule: Callable[..., Any]  # (numbers, options, params, grads, states) -> (params, states), on arrays
+    options: Any  # hashable; a change compiles another program
     numbers: tuple[float, ...]  # inputs of the program; a change costs nothing
     params: Sequence[TensorBase]
     states: Sequence[Sequence[TensorBase]]  # for each kind of state, one tensor a parameter
+
+
+def as_real(array: Any) -> Any:
+    """A complex array as its real and imaginary parts, which PyTorch's optimizers update apart."""
+    return jnp.stack([array.real, array.imag], -1) if jnp.iscomplexobj(array) else array
+
+
+def of_type(array: Any, like: Any) -> Any:
+    """The reverse of `as_real`, in the type of another array."""
+    if jnp.iscomplexobj(like):
+        array = jax.lax.complex(array[..., 0], array[..., 1])
+    return array.astype(like.dtype)
 
 
 def _kernel(params: Any, grads: Any, states: Any, numbers: Any, layout: Any) -> Any:
     new_params: list[Any] = []
     new_states: list[Any] = []
     at = 0
-    for (formula, flags, count), held, given in zip(layout, states, numbers, strict=True):
-        ps, gs = list(params[at : at + count]), list(grads[at : at + count])
+    for (rule, options, count), held, given in zip(layout, states, numbers, strict=True):
+        ps, gs = params[at : at + count], grads[at : at + count]
         at += count
-        made, kept = formula(given, flags, ps, gs, [list(s) for s in held])
-        new_params += [m.astype(p.dtype) for m, p in zip(made, ps, strict=True)]
+        kinds = [[as_real(s) for s in kind] for kind in held]
+        made, kept = rule(given, options, [as_real(p) for p in ps], [as_real(g) for g in gs], kinds)
+        new_params += [of_type(m, p) for m, p in zip(made, ps, strict=True)]
         for ms, ss in zip(kept, held, strict=True):
-            new_states += [m.astype(s.dtype) for m, s in zip(ms, ss, strict=True)]
+            new_states += [of_type(m, s) for m, s in zip(ms, ss, strict=True)]
     return tuple(jnp.asarray(x) for x in new_params + new_states)
 
 
@@ -54,13 +89,18 @@ def update(buckets: Sequence[Bucket]) -> None:
         grads = tuple(p._grad for p in params)
         states = tuple(tuple(tuple(kind) for kind in b.states) for b in group)
         numbers = tuple(tuple(Number(float(n)) for n in b.numbers) for b in group)
-        layout = tuple((b.formula, b.flags, len(b.params)) for b in group)
+        layout = tuple((b.rule, b.options, len(b.params)) for b in group)
         targets = [*params, *(s for b in group for kind in b.states for s in kind)]
         args = (tuple(params), grads, states, numbers, layout)
-        with no_grad():
-            if in_transformation() or any(t._view is not None for t in targets):
-                for target, made in zip(targets, call(_UPDATE, args), strict=True):
-                    put_through(target, made)
-            else:
-                open_recording(placement)
-                record_into(_UPDATE, args, targets)
+        replace(_UPDATE, args, targets, placement)
+
+
+def replace(op: Op, args: tuple[Any, ...], targets: Sequence[TensorBase], placement: Any) -> None:
+    """Record an operator whose results, a tuple, become the values of ``targets``."""
+    with no_grad():
+        if in_transformation() or any(t._view is not None for t in targets):
+            for target, made in zip(targets, call(op, args), strict=True):
+                put_through(target, made)
+        else:
+            open_recording(placement)
+            record_into(op, args, list(targets))

@@ -1,5 +1,5 @@
-"""Data loading, and PyTorch's file format."""
+"""Data loading, activation checkpointing, and PyTorch's file format."""
 
-from . import data
+from . import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

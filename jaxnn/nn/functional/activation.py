@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jaxnn.core import dtypes
@@ -23,6 +24,7 @@ from jaxnn.nn.functional.common import (
     require_real_float,
     scalar_name,
 )
+from jaxnn.ops.masks import slopes_where
 from jaxnn.ops.unary import sigmoid as sigmoid
 from jaxnn.ops.unary import tanh as tanh
 
@@ -125,6 +127,18 @@ def _rrelu(input: Array, lower: float, upper: float) -> Array:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     require_real_float(input, "leaky_relu_cpu")
     return _leaky(input, (lower + upper) / 2)
+
+
+@op(method=False, name="rrelu_mask", differentiable=False)
+def _not_positive(input: Array) -> Array:
+    require_real_float(input, "rrelu_with_noise_out_cpu")
+    return input <= 0
+
+
+@op(method=False, name="rrelu_with_noise")
+@float32_inside
+def _rrelu_with_noise(input: Array, slopes: Array) -> Array:
+    return jnp.where(input <= 0, input * slopes.astype(input.dtype), input)
 
 
 @op(method=False, name="hardsigmoid")
@@ -401,13 +415,19 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
 
 
 def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Any:
-    """The leaky relu with slope (lower + upper) / 2.
+    """The leaky relu with slope (lower + upper) / 2; in training each negative element has a slope of its own, uniform
+    between the two.
 
-    Raises RuntimeError when lower is above upper, NotImplementedError for `training=True` (random slopes).
+    Raises RuntimeError when lower is above upper or, in training, inside a JAX transformation where nothing provides
+    a key. Source: https://arxiv.org/abs/1505.00853
     """
-    if training:
-        raise NotImplementedError("rrelu: training=True (random slopes) is not implemented")
-    result = _rrelu(input, lower, upper)
+    if training and lower <= upper:
+        # PyTorch rounds the limits to the type that it computes in, then draws in double precision.
+        kind = float if dtypes.of(input.dtype) is dtypes.float64 else np.float32
+        slopes = slopes_where(_not_positive(input), float(kind(lower)), float(kind(upper)))
+        result = _rrelu_with_noise(input, slopes)
+    else:
+        result = _rrelu(input, lower, upper)
     return write_back(input, result) if inplace else result
 
 

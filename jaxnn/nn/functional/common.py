@@ -104,6 +104,14 @@ def promoted(*arrays: Array) -> tuple[Array, ...]:
     return tuple(a.astype(wanted) for a in arrays)
 
 
+def promoted_to_float(*arrays: Array) -> tuple[tuple[Array, ...], Any]:
+    """The arrays promoted (integers to the default floating type) and widened, and the dtype of the result."""
+    arrays = promoted(*arrays)
+    if not jnp.issubdtype(arrays[0].dtype, jnp.inexact):
+        arrays = tuple(a.astype(dtypes.get_default_dtype().np) for a in arrays)
+    return tuple(widen(a) for a in arrays), arrays[0].dtype
+
+
 def require_real_float(array: Array, kernel: str) -> None:
     """Raise PyTorch's NotImplementedError when `kernel` gets anything but a real floating array."""
     if not is_floating(array):

@@ -1,6 +1,7 @@
 """The `reduction` argument of losses, and the two deprecated arguments that came before it."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -29,6 +30,14 @@ def checked_reduction(
     if reduction not in ("none", "mean", "sum", *also):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     return reduction
+
+
+def last_operator(each: str) -> Callable[[list[Any], list[Any]], str]:
+    """Names the last of the operators that PyTorch composes a loss from: the reduction (the kernel's last argument),
+    or `each` where there is none.
+    """
+    named = {"mean": "MeanBackward0", "sum": "SumBackward0"}
+    return lambda static, avals: named.get(static[-1], each)
 
 
 def warn_of_broadcast(input: Any, target: Any) -> None:

@@ -1,0 +1,94 @@
+"""Functions of layers that PyTorch also has at its top level, some with another order of arguments.
+
+Source: https://docs.pytorch.org/docs/stable/torch.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .core.registry import function
+from .nn import functional as F
+
+__all__ = ["batch_norm", "constant_pad_nd", "embedding", "feature_alpha_dropout", "feature_dropout", "instance_norm"]
+
+#: `Reduction` as a number, as PyTorch's own dispatcher passes it.
+_REDUCTIONS = ("none", "mean", "sum")
+
+
+@function(method=False)
+def batch_norm(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float,
+    cudnn_enabled: bool,
+) -> Any:  # fmt: skip
+    """`nn.functional.batch_norm` with all arguments by position; ``cudnn_enabled`` is a hint."""
+    return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+@function(method=False)
+def instance_norm(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool, momentum: float,
+    eps: float, cudnn_enabled: bool,
+) -> Any:  # fmt: skip
+    """`nn.functional.instance_norm` with all arguments by position; ``cudnn_enabled`` is a hint."""
+    return F.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+
+
+@function(method=False)
+def embedding(
+    weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+) -> Any:
+    """`nn.functional.embedding` with the table first; a negative ``padding_idx`` means none."""
+    chosen = None if padding_idx < 0 else padding_idx
+    return F.embedding(indices, weight, chosen, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+
+
+@function(method=False)
+def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
+    """`nn.functional.pad` with a constant."""
+    return F.pad(input, tuple(pad), "constant", value)
+
+
+@function(method=False)
+def feature_dropout(input: Any, p: float, train: bool) -> Any:
+    """Drop whole channels, whatever the number of dimensions behind them."""
+    return F.dropout2d(input, p, train)
+
+
+@function(method=False)
+def feature_alpha_dropout(input: Any, p: float, train: bool) -> Any:
+    """`nn.functional.feature_alpha_dropout`."""
+    return F.feature_alpha_dropout(input, p, train)
+
+
+def _in_place(name: str, f: Callable[..., Any]) -> None:
+    def write(input: Any, *args: Any, **options: Any) -> Any:
+        return f(input, *args, inplace=True, **options)
+
+    write.__name__ = write.__qualname__ = name + "_"
+    write.__doc__ = f"In-place version of `nn.functional.{name}`."
+    function(write, name=name + "_", method=False)
+
+
+for _name in ("celu", "selu", "threshold", "dropout", "alpha_dropout", "rrelu", "feature_alpha_dropout"):
+    if hasattr(F, _name):
+        _in_place(_name, getattr(F, _name))
+
+
+def _loss(name: str, f: Callable[..., Any], keywords: tuple[str, ...]) -> None:
+    def compute(*args: Any, reduction: int = 1, **options: Any) -> Any:
+        given = dict(zip(keywords, args[2 if keywords else 0 :], strict=False)) if keywords else {}
+        reduction = given.pop("reduction", reduction)
+        return f(*args[:2], reduction=_REDUCTIONS[reduction], **given, **options)
+
+    compute.__name__ = compute.__qualname__ = name
+    compute.__doc__ = f"`nn.functional.{name}` with ``reduction`` as a number: 0 none, 1 mean, 2 sum."
+    function(compute, name=name, method=False)
+
+
+_loss("kl_div", F.kl_div, ("reduction",))
+_loss("binary_cross_entropy_with_logits", F.binary_cross_entropy_with_logits, ("weight", "pos_weight", "reduction"))
+for _name in ("channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "rrelu"):
+    if hasattr(F, _name):
+        function(getattr(F, _name), name=_name, method=False)

@@ -1,0 +1,35 @@
+"""The error for names that PyTorch may have and jaxnn has not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+from .core.handle import TensorBase
+
+__all__ = ["lacking", "name_the_missing"]
+
+
+def lacking(module: ModuleType) -> Callable[[str], Any]:
+    """A module's ``__getattr__``: AttributeError with the name in PyTorch's namespace."""
+    ours = module.__name__
+    theirs = "torch" + ours.removeprefix("jaxnn")
+
+    def __getattr__(name: str) -> Any:
+        raise AttributeError(f"module '{ours}' has no attribute '{name}': jaxnn lacks {theirs}.{name}")
+
+    return __getattr__
+
+
+def _no_method(self: Any, name: str) -> Any:
+    kind = type(self).__name__
+    raise AttributeError(f"'{kind}' object has no attribute '{name}': jaxnn lacks torch.Tensor.{name}")
+
+
+def name_the_missing(modules: Iterable[ModuleType]) -> None:
+    """Make missing names of modules and of tensors say what is missing."""
+    for module in modules:
+        if "__getattr__" not in vars(module):
+            setattr(module, "__getattr__", lacking(module))  # noqa: B010  (mypy takes it for a method)
+    setattr(TensorBase, "__getattr__", _no_method)  # noqa: B010

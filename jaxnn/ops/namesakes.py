@@ -1,0 +1,76 @@
+"""Methods that PyTorch also offers as functions, and in-place forms under their second names.
+
+Source: https://docs.pytorch.org/docs/stable/torch.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxnn.core.device import device_of
+from jaxnn.core.handle import aval
+from jaxnn.core.registry import FUNCTIONS, METHODS, function, write_back
+
+from .memory_views import as_strided
+
+__all__ = ["is_signed"]
+
+
+def _written(name: str) -> None:
+    """``Tensor.NAME_`` of a method that has no in-place form of its own."""
+    plain = METHODS[name]
+
+    def in_place(self: Any, *args: Any, **options: Any) -> Any:
+        return write_back(self, plain(self, *args, **options))
+
+    in_place.__name__ = in_place.__qualname__ = name + "_"
+    in_place.__doc__ = f"In-place version of `{name}`."
+    METHODS.setdefault(name + "_", in_place)
+
+
+for _name in ("float_power", "gcd", "lcm", "i0", "conj_physical"):
+    if _name in METHODS:
+        _written(_name)
+
+
+@function(function=False)
+def as_strided_(self: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """Show the tensor's memory with other sizes and strides, in place."""
+    self.data = as_strided(self.detach(), size, stride, storage_offset)
+    return self
+
+
+@function(method=False)
+def is_signed(input: Any) -> bool:
+    """Whether the type has negative values."""
+    return aval(input).dtype.is_signed
+
+
+@function(method=False)
+def get_device(input: Any) -> int:
+    """The number of the GPU, -1 on the CPU."""
+    found = device_of(aval(input).placement)
+    return -1 if found.type == "cpu" else found.index or 0
+
+
+@function(method=False)
+def detach(input: Any) -> Any:
+    """The same memory without gradients."""
+    return input.detach()
+
+
+@function(method=False)
+def detach_(input: Any) -> Any:
+    """Forget how a tensor was computed."""
+    return input.detach_()
+
+
+_IN_PLACE = (
+    "abs absolute acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh asin asinh as_strided atan atanh bitwise_not ceil "
+    "clamp clamp_max clamp_min clip conj_physical cos cosh deg2rad erf erfc exp exp2 expm1 fill fix floor frac gcd i0 index_put "
+    "lcm ldexp log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal relu round rsqrt sigmoid sin sinc sinh sqrt "
+    "square tan tanh trunc xlogy zero"
+)
+for _name in _IN_PLACE.split():
+    if _name + "_" in METHODS:
+        FUNCTIONS.setdefault(_name + "_", METHODS[_name + "_"])

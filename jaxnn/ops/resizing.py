@@ -1,0 +1,174 @@
+"""Tensors that change their size in place, and small methods that look at values one by one.
+
+Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxnn.core.device import device_of
+from jaxnn.core.engine import value_of
+from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.inplace import check_writable
+from jaxnn.core.registry import METHODS, function, write_back
+
+from .arguments import integers, numel, shape
+from .construct import TYPED
+from .join import cat
+from .placement import check_layout, like_device, made
+from .strides import layout
+
+__all__ = ["is_same_size"]
+
+
+def _sized(t: TensorBase, sizes: tuple[int, ...]) -> TensorBase:
+    plain = t.detach().reshape(-1)  # type: ignore[attr-defined]
+    have, want = shape(plain)[0], numel(sizes)
+    if want > have:
+        plain = cat([plain, made(np.zeros(want - have, aval(t).np), like_device(t, None))])
+    return plain[:want].reshape(sizes).clone()  # type: ignore[index]
+
+
+@function(function=False)
+def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
+    """Give the tensor another shape in place: its first elements in order, then zeros.
+
+    The tensor leaves the memory that it shared with others when its number of elements changes.
+
+    Raises:
+        RuntimeError: for a tensor that requires gradients.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_.html
+    """
+    check_layout("resize_", memory_format=memory_format)
+    wanted = integers(sizes, "resize_")
+    if wanted == tuple(shape(self)):
+        return self
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    if any(n < 0 for n in wanted):
+        raise RuntimeError(f"Trying to create tensor with negative dimension: {list(wanted)}")
+    same = numel(wanted) == numel(shape(self)) and self.is_contiguous()
+    self.data = self.view(wanted) if same else _sized(self, wanted)
+    return self
+
+
+@function
+def resize_as_(input: Any, the_template: Any, *, memory_format: Any = None) -> Any:
+    """`resize_` to the shape of another tensor."""
+    return resize_(input, tuple(shape(the_template)), memory_format=memory_format)
+
+
+@function(function=False)
+def set_(self: Any, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Any:
+    """Make the tensor show another tensor's memory, or none.
+
+    Raises:
+        RuntimeError: for another type.
+        NotImplementedError: for a storage instead of a tensor.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.set_.html
+    """
+    if source is None:
+        source = made(np.zeros(0, aval(self).np), like_device(self, None))
+    if not isinstance(source, TensorBase):
+        raise NotImplementedError("set_(): source must be a tensor, storages are not supported")
+    if aval(source).dtype is not aval(self).dtype:
+        raise RuntimeError("Could not set tensor: the types differ")
+    check_writable(self)
+    if size is not None:
+        sizes = integers((tuple(size),), "set_")
+        source = METHODS["as_strided"](
+            source, sizes, layout(made(np.zeros(sizes, bool))).strides if stride is None else stride, storage_offset
+        )
+    self.data = source.detach()
+    return self
+
+
+# --- Python functions on elements
+
+
+def _elements(name: str, count: int) -> Callable[..., Any]:
+    def each(self: Any, *others_and_callable: Any) -> Any:
+        *others, f = others_and_callable
+        if len(others) != count or not callable(f):
+            raise TypeError(f"{name}() takes {count} tensors and a callable")
+        if self.requires_grad:
+            raise RuntimeError(f"{name}() can't be called on a tensor that requires grad: detach it first")
+        if device_of(aval(self).placement).type != "cpu":
+            raise TypeError(f"{name}() is only implemented on CPU tensors")
+        values = [np.asarray(value_of(t.expand(shape(self)), name)) for t in (self, *others)]
+        found = [f(*(v.item() for v in each)) for each in zip(*(v.reshape(-1) for v in values), strict=True)]
+        array = np.array(found, aval(self).np).reshape(tuple(shape(self)))
+        return write_back(self, made(array, like_device(self, None)))
+
+    each.__name__ = each.__qualname__ = name
+    each.__doc__ = "Replace each element by what a Python function makes of it (slow: for the CPU only)."
+    return function(each, name=name, function=False)
+
+
+apply_, map_, map2_ = _elements("apply_", 0), _elements("map_", 1), _elements("map2_", 2)
+
+# --- questions
+
+
+@function
+def is_same_size(input: Any, other: Any) -> bool:
+    """Whether two tensors have the same shape."""
+    return tuple(shape(input)) == tuple(shape(other))
+
+
+@function(function=False)
+def is_set_to(self: Any, tensor: Any) -> bool:
+    """Whether two tensors show the same memory in the same way."""
+    return self._storage is tensor._storage and layout(self) == layout(tensor)
+
+
+@function(function=False)
+def dim_order(self: Any) -> tuple[int, ...]:
+    """The dimensions from the outermost in memory to the innermost."""
+    strides = layout(self).strides
+    return tuple(sorted(range(len(strides)), key=lambda d: -strides[d]))
+
+
+@function(function=False)
+def const_data_ptr(self: Any) -> int:
+    """`data_ptr`."""
+    return METHODS["data_ptr"](self)
+
+
+@function(function=False)
+def is_pinned(self: Any, device: Any = None) -> bool:
+    """Whether the memory is page-locked: never, JAX stages transfers itself."""
+    return False
+
+
+@function(function=False)
+def pin_memory(self: Any, device: Any = None) -> Any:
+    """The tensor itself: a hint, JAX stages transfers itself."""
+    return self
+
+
+@function(function=False)
+def is_shared(self: Any) -> bool:
+    """Whether the memory is shared between processes: never."""
+    return False
+
+
+@function(function=False)
+def to_dense(self: Any, dtype: Any = None, *, masked_grad: bool | None = None) -> Any:
+    """The tensor itself (in another type): all tensors are dense."""
+    return self if dtype is None else METHODS["to"](self, dtype)
+
+
+@function(function=False)
+def new(self: Any, *args: Any, device: Any = None) -> Any:
+    """A tensor of this type from sizes, a sequence or another tensor: the legacy constructor.
+
+    Source: https://docs.pytorch.org/docs/stable/tensors.html
+    """
+    kind = next(t for t in TYPED.values() if t.dtype is aval(self).dtype)
+    found = kind(*args)
+    return found if device is None else METHODS["to"](found, device)

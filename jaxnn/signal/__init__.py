@@ -1,0 +1,5 @@
+"""``jaxnn.signal``: windows for spectra."""
+
+from . import windows
+
+__all__ = ["windows"]

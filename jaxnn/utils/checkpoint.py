@@ -1,0 +1,246 @@
+"""Activation checkpointing: keep a function's inputs, compute everything else again in the backward.
+
+The function is recorded without keeping what its backward needs, and the recording is cut behind it, so that its program
+returns its outputs alone. The backward records the function again, from the same inputs and random numbers.
+
+Source: https://docs.pytorch.org/docs/stable/checkpoint.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jaxnn.core import autograd
+from jaxnn.core import generator as random
+from jaxnn.core.config import in_transformation, state
+from jaxnn.core.function import Function
+from jaxnn.core.grad_mode import enable_grad, no_grad
+from jaxnn.core.handle import Leaf, TensorBase, aval
+from jaxnn.nn.containers import Sequential
+
+from .gates import Gate
+from .gradient_leaves import reached
+from .trees import flatten, unflatten
+
+__all__ = [
+    "CheckpointError",
+    "CheckpointFunction",
+    "checkpoint",
+    "checkpoint_sequential",
+    "noop_context_fn",
+    "set_checkpoint_early_stop",
+]
+
+
+class CheckpointError(RuntimeError):
+    """The function computed something else the second time."""
+
+
+def noop_context_fn() -> tuple[Any, Any]:
+    """Two contexts that do nothing, the default of ``context_fn``."""
+    return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
+    """A hint that changes nothing here: what a recomputation does not need is not computed anyway.
+
+    Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.set_checkpoint_early_stop
+    """
+    yield
+
+
+class _Segment:
+    """A function that runs twice, and what it has to find again."""
+
+    def __init__(self, function: Callable[..., Any], given: Any, preserve: bool, check: bool) -> None:
+        self.function = function
+        self.given = given  # (args, kwargs)
+        self.check = check
+        self.random = random.get_rng_state_bytes() if preserve else None
+        self.described: list[Any] = []
+
+    def run(self, tensors: list[Any], places: list[int]) -> tuple[list[Any], Any]:
+        """The outputs with gradients, flat, and their form. ``tensors`` stand at ``places`` of the flat arguments."""
+        leaves = flatten(self.given)
+        for k, t in zip(places, tensors, strict=True):
+            leaves[k] = t
+        args, kwargs = unflatten(self.given, leaves)
+        with enable_grad():
+            result = self.function(*args, **kwargs)
+        return flatten(result), result
+
+    def again(self, tensors: list[Any], places: list[int]) -> list[Any]:
+        """Run with the random numbers of the first time, and compare what comes out with what came."""
+        now = random.get_rng_state_bytes()
+        if self.random is not None:
+            random.set_rng_state_bytes(self.random)
+        try:
+            outputs, _ = self.run(tensors, places)
+        finally:
+            if self.random is not None:
+                random.set_rng_state_bytes(now)
+        if self.check and [_described(o) for o in outputs] != self.described:
+            raise CheckpointError(
+                "torch.utils.checkpoint: Recomputed values have different metadata than during the forward pass: "
+                f"{[_described(o) for o in outputs]}, not {self.described}"
+            )
+        return outputs
+
+
+def _described(value: Any) -> Any:
+    return (tuple(aval(value).shape), str(aval(value).dtype)) if isinstance(value, TensorBase) else type(value)
+
+
+class CheckpointFunction(Function):
+    """The node of a checkpointed function: its backward runs it again and goes back through that."""
+
+    @staticmethod
+    def forward(ctx: Any, segment: _Segment, places: list[int], outputs: list[Any], *tensors: Any) -> Any:
+        """Take the outputs that are computed already; the tensors are the inputs, then leaves used from outside."""
+        ctx.segment = segment
+        ctx.places = places
+        ctx.save_for_backward(*tensors)
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        """The gradients of all tensors."""
+        segment, places = ctx.segment, ctx.places
+        tensors = list(ctx.saved_tensors)
+        inputs, captured = tensors[: len(places)], tensors[len(places) :]
+        create = state.grad_enabled
+        gate = Gate()
+        ends = [
+            t if t._cell.source is None else gate.copy(t) if create else t.detach().requires_grad_() for t in inputs
+        ]
+        outputs = [o for o in segment.again(ends, places) if isinstance(o, TensorBase)]
+        pairs = [(o, ct) for o, ct in zip(outputs, cotangents, strict=True) if o._cell.source is not None]
+        moving = [k for k, t in enumerate(ends) if t._cell.source is not None]
+        wanted = [ends[k] for k in moving] + captured
+        grads: list[Any] = [None] * len(tensors)
+        if pairs:
+            with gate.closed():
+                found = autograd.grad(
+                    [o for o, _ in pairs], wanted, [ct for _, ct in pairs], retain_graph=True, create_graph=create,
+                    allow_unused=True,
+                )  # fmt: skip
+            for k, g in zip([*moving, *range(len(places), len(tensors))], found, strict=True):
+                grads[k] = g
+        return (None, None, None, *grads)
+
+
+def checkpoint(
+    function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, context_fn: Any = noop_context_fn,
+    determinism_check: str = "default", debug: bool = False, early_stop: bool = True, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """``function(*args, **kwargs)``, whose intermediate values are computed again in the backward instead of being kept.
+
+    Inside a JAX transformation the function is just called: `flax.nnx.remat` and `jax.checkpoint` are for there.
+
+    Args:
+        use_reentrant: True: nothing requires gradients unless one of ``args`` does. Both ways give the same numbers, and
+            `autograd.grad` works through both.
+        determinism_check: "default" compares shapes and types of the outputs, "none" does not.
+        early_stop: a hint that changes nothing here: what a recomputation does not need is not computed anyway.
+        preserve_rng_state: draw the same random numbers again (the default).
+
+    Raises:
+        NotImplementedError: for ``context_fn`` and ``debug``.
+        ValueError: for keyword arguments with ``use_reentrant=True``.
+        CheckpointError: in the backward, when the function gives something else.
+
+    Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.checkpoint
+    """
+    if use_reentrant is None:
+        warnings.warn(
+            "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9, "
+            "calling checkpoint without use_reentrant will raise an exception. use_reentrant=False is recommended, but if you "
+            "need to preserve the current default behavior, you can pass use_reentrant=True. Refer to docs for more details "
+            "on the differences between the two variants.",
+            stacklevel=2,
+        )
+        use_reentrant = True
+    preserve = kwargs.pop("preserve_rng_state", True)
+    if kwargs and use_reentrant:
+        raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
+    if use_reentrant and (context_fn is not noop_context_fn or debug):
+        raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
+    if determinism_check not in ("default", "none"):
+        raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")
+    if context_fn is not noop_context_fn:
+        raise NotImplementedError("checkpoint: context_fn")
+    if debug:
+        raise NotImplementedError("checkpoint: debug=True")
+    if use_reentrant and state.grad_enabled and not any(isinstance(a, TensorBase) and a.requires_grad for a in args):
+        warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2)
+        with no_grad():
+            return function(*args, **kwargs)
+    if not state.grad_enabled or in_transformation():
+        return function(*args, **kwargs)
+    return _kept_small(_Segment(function, (args, kwargs), preserve, determinism_check == "default"))
+
+
+def _kept_small(segment: _Segment) -> Any:
+    """Run a segment for the first time; its outputs know how to run it again."""
+    leaves = flatten(segment.given)
+    places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, TensorBase)]
+    inputs = [leaves[k] for k in places]
+    ends = [t if t._cell.source is None else t.detach().requires_grad_() for t in inputs]
+    own = {id(t._cell.source) for t in ends if type(t._cell.source) is Leaf}
+    own -= {id(t._cell.source) for t in inputs}
+    outputs, form = segment.run(ends, places)
+    segment.described = [_described(o) for o in outputs]
+    found = [o for o in outputs if isinstance(o, TensorBase)]
+    beyond = reached(found)
+    captured = [t for t in (leaf.tensor() for leaf in beyond if id(leaf) not in own) if t is not None]
+    if not captured and all(o._cell.source is None for o in found):
+        return form
+    with no_grad():  # copies without the graph behind them, so that nothing of it is kept
+        plain = [o.clone() for o in found]
+    del found, outputs
+    made = iter(CheckpointFunction.apply(segment, places, plain, *inputs, *captured))
+    return unflatten(form, [next(made) if isinstance(o, TensorBase) else o for o in flatten(form)])
+
+
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
+) -> Any:
+    """Run a sequence of functions in segments, all of them checkpointed but the last.
+
+    Args:
+        functions: an `nn.Sequential` or a list of functions of one argument.
+        segments: how many parts to make of it.
+
+    Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.checkpoint_sequential
+    """
+    if use_reentrant is None:
+        warnings.warn(
+            "torch.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed explicitly.",
+            stacklevel=2,
+        )
+        use_reentrant = True
+    preserve = kwargs.pop("preserve_rng_state", True)
+    if kwargs:
+        raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
+    steps = list(functions.children()) if isinstance(functions, Sequential) else list(functions)
+
+    def part(start: int, stop: int) -> Callable[[Any], Any]:
+        def run(x: Any) -> Any:
+            for step in steps[start:stop]:
+                x = step(x)
+            return x
+
+        return run
+
+    size = len(steps) // segments
+    if size == 0:
+        raise ValueError("range() arg 3 must not be zero")
+    start = 0
+    for _ in range(segments - 1):
+        input = checkpoint(part(start, start + size), input, use_reentrant=use_reentrant, preserve_rng_state=preserve)
+        start += size
+    return part(start, len(steps))(input)

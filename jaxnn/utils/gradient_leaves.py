@@ -1,0 +1,59 @@
+"""Which leaves a tensor's gradient reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from jaxnn.core.handle import Leaf, TensorBase
+from jaxnn.core.immediate import EagerNode
+from jaxnn.core.program import plan_backward
+from jaxnn.core.recording import FREED, Recording
+from jaxnn.core.walks import plan_of
+
+__all__ = ["reached"]
+
+
+def _pairs(key: Any) -> Any:
+    return (key, 0) if type(key) is Leaf else key
+
+
+def _beyond(source: Any, places: tuple[int, ...]) -> Iterable[Any]:
+    """The (source, place) pairs that a source's backward from some of its places arrives at."""
+    if type(source) is Recording:
+        if not source.closed:
+            plan = plan_of(source, source.node.path(), places)
+            return [_pairs(source.grads[~s]) for s in plan.slots if s != FREED]
+        if source.tape is None:
+            return []
+        makers = {p: n for n in source.tape.tape.nodes.values() for p in range(n.start, n.stop)}
+        plan = plan_backward(makers, tuple(p for p in places if p in makers), lambda n: n.inputs)
+        return [_pairs(source.tape.grads[~s]) for s in plan.slots]
+    if type(source) is EagerNode:
+        return [(t._cell.source, t._cell.source_idx) for t in source.inputs]
+    return [(c.source, c.source_idx) for c in getattr(source, "cells", ()) if c is not None]
+
+
+def reached(tensors: Iterable[Any]) -> list[Leaf]:
+    """The leaves that gradients of ``tensors`` reach."""
+    pending: dict[Any, set[int]] = {}
+    seen: set[tuple[int, int]] = set()
+    leaves: dict[int, Leaf] = {}
+
+    def add(source: Any, place: int) -> None:
+        if source is None or (id(source), place) in seen:
+            return
+        seen.add((id(source), place))
+        if type(source) is Leaf:
+            leaves[id(source)] = source
+        else:
+            pending.setdefault(source, set()).add(place)
+
+    for t in tensors:
+        if isinstance(t, TensorBase):
+            add(t._cell.source, t._cell.source_idx)
+    while pending:
+        source, places = pending.popitem()
+        for found in _beyond(source, tuple(places)):
+            add(*found)
+    return list(leaves.values())

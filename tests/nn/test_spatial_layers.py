@@ -1,0 +1,151 @@
+"""Layers that resample, fold, shuffle, unpool and look up bags, beside PyTorch's. One row a layer."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import jaxnn
+
+# (layer as source, shapes of the inputs; a pair (shape, n) is integers below n)
+ROWS = [
+    ("Upsample(scale_factor=2)", [(1, 2, 3, 4)]),
+    ("Upsample((5, 3), mode='bilinear', align_corners=True)", [(1, 2, 3, 4)]),
+    ("Upsample(scale_factor=(1, 2.5), mode='bicubic')", [(1, 2, 4, 5)]),
+    ("Upsample(scale_factor=1.7, mode='linear', recompute_scale_factor=True)", [(2, 2, 5)]),
+    ("UpsamplingNearest2d(3)", [(1, 2, 4, 5)]),
+    ("UpsamplingBilinear2d(scale_factor=2)", [(1, 2, 4, 5)]),
+    ("Fold((4, 5), 2, stride=(2, 1))", [(2, 8, 8)]),
+    ("Unfold((2, 3), padding=1, dilation=(1, 2))", [(2, 3, 4, 5)]),
+    ("PixelShuffle(2)", [(2, 8, 3, 2)]),
+    ("PixelUnshuffle(2)", [(2, 2, 4, 6)]),
+    ("ChannelShuffle(2)", [(2, 6, 3)]),
+    ("LPPool1d(2.0, 3, ceil_mode=True)", [(2, 3, 7)]),
+    ("LPPool2d(2, 3, 2)", [(2, 3, 7, 6)]),
+    ("LPPool3d(3, (1, 2, 2))", [(1, 2, 2, 4, 4)]),
+    ("FractionalMaxPool2d(2, 3)", [(2, 3, 7, 8)]),
+    ("FractionalMaxPool2d((2, 3), output_ratio=(0.5, 0.4))", [(3, 7, 8)]),
+    ("FractionalMaxPool3d(2, output_ratio=0.5)", [(2, 2, 5, 6, 7)]),
+    ("FractionalMaxPool2d(2, 3, _random_samples=torch.full((2, 3, 2), 0.5))", [(2, 3, 7, 8)]),
+    ("EmbeddingBag(6, 3)", [((2, 4), 6)]),
+    ("EmbeddingBag(6, 3, mode='sum', padding_idx=-1, max_norm=1.0)", [((2, 4), 6)]),
+    ("EmbeddingBag(6, 3, mode='max', sparse=False)", [((2, 4), 6)]),
+    ("CrossMapLRN2d(3, alpha=0.5)", [(2, 6, 3, 2)]),
+    ("CrossMapLRN2d(4, 0.5, 0.6, 2)", [(1, 9, 2, 2)]),
+]
+TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}
+
+
+def built(face, source):
+    face.manual_seed(7)
+    return eval("nn." + source, {"nn": face.nn, "torch": face})
+
+
+def drawn(shapes):
+    rng = np.random.default_rng(3)
+    return [
+        rng.integers(0, s[1], s[0]) if isinstance(s[0], tuple) else rng.standard_normal(s).astype(np.float32)
+        for s in shapes
+    ]
+
+
+def ran(face, layer, inputs):
+    """Output, gradients and state after one call on copies of the inputs."""
+    tensors = [face.from_numpy(a.copy()) for a in inputs]
+    floating = [t.requires_grad_() for t in tensors if t.is_floating_point()]
+    face.manual_seed(11)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        out = layer(*tensors)
+    weights = face.arange(out.numel(), dtype=face.float32).reshape(out.shape) / out.numel() + 0.5
+    (out * weights).sum().backward()
+    return out, [t.grad for t in floating] + [p.grad for p in layer.parameters()], layer.state_dict()
+
+
+@pytest.mark.parametrize(("source", "shapes"), ROWS, ids=[r[0] for r in ROWS])
+def test_layer(source, shapes):
+    theirs, ours = built(torch, source), built(jaxnn, source)
+    assert repr(theirs) == repr(ours)
+    assert list(theirs.state_dict()) == list(ours.state_dict())
+    for (name, a), b in zip(theirs.state_dict().items(), ours.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(b.numpy(), a.numpy(), err_msg=name)
+    inputs = drawn(shapes)
+    (out, grads, state), (our_out, our_grads, our_state) = ran(torch, theirs, inputs), ran(jaxnn, ours, inputs)
+    np.testing.assert_allclose(our_out.detach().numpy(), out.detach().numpy(), **TOLERANCE)
+    assert our_out.grad_fn.name() == out.grad_fn.name()
+    for a, b in zip(grads, our_grads, strict=True):
+        np.testing.assert_allclose(b.numpy(), a.numpy(), **TOLERANCE)
+    for name, a in state.items():
+        np.testing.assert_allclose(our_state[name].numpy(), a.numpy(), err_msg=name, **TOLERANCE)
+
+
+@pytest.mark.parametrize("dims, shape", [(1, (2, 3, 8)), (2, (2, 3, 7, 6)), (3, (1, 2, 4, 5, 4))])
+def test_unpooling_inverts_pooling(dims, shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    found = []
+    for face in (torch, jaxnn):
+        t = face.from_numpy(x.copy()).requires_grad_()
+        pool = getattr(face.nn, f"MaxPool{dims}d")(2, return_indices=True)
+        unpool = getattr(face.nn, f"MaxUnpool{dims}d")(2)
+        best, index = pool(t)
+        out = unpool(best, index, output_size=t.size())
+        (out**2).sum().backward()
+        found.append((repr(unpool) + out.grad_fn.name(), out.detach().numpy(), t.grad.numpy()))
+    assert found[0][0] == found[1][0]
+    for a, b in zip(found[0][1:], found[1][1:], strict=True):
+        np.testing.assert_allclose(b, a, **TOLERANCE)
+
+
+def test_fractional_pools_share_the_random_stream():
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 8)).astype(np.float32)
+    found = []
+    for face in (torch, jaxnn):
+        face.manual_seed(3)
+        t = face.from_numpy(x)
+        best, index = face.nn.FractionalMaxPool2d(2, 4, return_indices=True)(t)
+        again = face.nn.functional.fractional_max_pool2d_with_indices(t, 3, output_ratio=(0.5, 0.5))
+        found.append([a.numpy() for a in (best, index, *again, face.rand(3))])
+        assert str(index.dtype) == "torch.int64"
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(b, a)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_with_offsets(mode):
+    indices, offsets = np.array([1, 2, 4, 1, 0, 3]), np.array([0, 2, 2, 6])
+    found = []
+    for face in (torch, jaxnn):
+        face.manual_seed(1)
+        layer = face.nn.EmbeddingBag(5, 3, mode=mode, include_last_offset=True)
+        weights = face.arange(6.0) if mode == "sum" else None
+        out = layer(face.from_numpy(indices), face.from_numpy(offsets), weights)
+        (out**2).sum().backward()
+        table = face.nn.EmbeddingBag.from_pretrained(layer.weight.detach(), mode=mode)
+        assert not table.weight.requires_grad
+        found.append((repr(table), [out.detach().numpy(), layer.weight.grad.numpy()]))
+    assert found[0][0] == found[1][0]
+    for a, b in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(b, a, **TOLERANCE)
+
+
+ERRORS = [
+    "EmbeddingBag(3, 2, padding_idx=4)", "EmbeddingBag(3, 2, _weight=torch.ones(2, 2))",
+    "EmbeddingBag.from_pretrained(torch.ones(2))", "EmbeddingBag(3, 2, mode='foo')(torch.tensor([[0]]))",
+    "FractionalMaxPool2d(2)", "FractionalMaxPool2d(2, 2, 0.5)", "FractionalMaxPool3d(2, output_ratio=1.5)",
+    "FractionalMaxPool2d(2, 4)(torch.ones(1, 1, 4, 4))", "CrossMapLRN2d(3)(torch.ones(3, 3, 3))",
+    "PixelShuffle(2)(torch.ones(1, 3, 2, 2))", "Unfold(3)(torch.ones(1, 1, 2, 2))", "Upsample()(torch.ones(1, 1, 2, 2))",
+    "MaxUnpool2d(2)(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2))",
+    "MaxUnpool2d(2)(torch.ones(1, 1, 1, 1), torch.tensor([[[[7]]]]))",
+    "MaxUnpool2d(2)(torch.ones(1, 1, 1, 1), torch.tensor([[[[0]]]]), output_size=(9, 9))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ERRORS)
+def test_error(source):
+    found = []
+    for face in (torch, jaxnn):
+        with pytest.raises(Exception) as raised:
+            built(face, source)
+        found.append((raised.type, str(raised.value)))
+    assert found[0] == found[1]
