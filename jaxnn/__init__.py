@@ -10,10 +10,27 @@ from __future__ import annotations
 import math as _math
 from typing import Any
 
-from . import amp, autograd, backends, cuda, fft, func, layer_functions, linalg, nn, ops, optim, signal, special, testing, utils, version
-from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
+from . import (
+    amp,
+    autograd,
+    backends,
+    cuda,
+    fft,
+    func,
+    layer_functions,
+    linalg,
+    nn,
+    ops,
+    optim,
+    signal,
+    special,
+    testing,
+    utils,
+    version,
+)
 from .amp import autocast
 from .amp.switches import *  # noqa: F403
+from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from .core.config import get_setting as _get_setting
 from .core.config import set_setting as _set_setting
 from .core.device import device, get_default_device, set_default_device
@@ -85,8 +102,11 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Generator", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "cuda", "device", "dtype", "enable_grad", "engine_statistics",
-    "finish", "func", "get_default_dtype", "get_float32_matmul_precision", "inference_mode",
-    "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "load", "nn", "no_grad", "ops", "optim", "reset_engine_statistics", "save",
-    "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "testing", "utils", "vmap",
+    "Generator", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "cuda", "device", "dtype",
+    "enable_grad", "engine_statistics", "fft", "finish", "func", "get_default_device", "get_default_dtype",
+    "get_float32_matmul_precision", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
+    "is_grad_enabled", "is_inference_mode_enabled", "layer_functions", "layout", "linalg", "load", "nn", "no_grad",
+    "ops", "optim", "reset_engine_statistics", "save", "set_default_device", "set_default_dtype",
+    "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing",
+    "utils", "version", "vmap",
 ]  # fmt: skip

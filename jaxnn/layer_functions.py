@@ -76,19 +76,27 @@ for _name in ("celu", "selu", "threshold", "dropout", "alpha_dropout", "rrelu", 
         _in_place(_name, getattr(F, _name))
 
 
-def _loss(name: str, f: Callable[..., Any], keywords: tuple[str, ...]) -> None:
-    def compute(*args: Any, reduction: int = 1, **options: Any) -> Any:
-        given = dict(zip(keywords, args[2 if keywords else 0 :], strict=False)) if keywords else {}
-        reduction = given.pop("reduction", reduction)
-        return f(*args[:2], reduction=_REDUCTIONS[reduction], **given, **options)
+def _loss(name: str, tensors: int, *keywords: str, default: int = 1) -> None:
+    f = getattr(F, name)
+
+    def compute(*args: Any, **options: Any) -> Any:
+        options.update(zip(keywords, args[tensors:], strict=False))
+        options["reduction"] = _REDUCTIONS[options.get("reduction", default)]
+        return f(*args[:tensors], **options)
 
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = f"`nn.functional.{name}` with ``reduction`` as a number: 0 none, 1 mean, 2 sum."
     function(compute, name=name, method=False)
 
 
-_loss("kl_div", F.kl_div, ("reduction",))
-_loss("binary_cross_entropy_with_logits", F.binary_cross_entropy_with_logits, ("weight", "pos_weight", "reduction"))
+_loss("kl_div", 2, "reduction", "log_target")
+_loss("binary_cross_entropy_with_logits", 2, "weight", "pos_weight", "reduction")
+_loss("hinge_embedding_loss", 2, "margin", "reduction")
+_loss("poisson_nll_loss", 2, "log_input", "full", "eps", "reduction")
+_loss("cosine_embedding_loss", 3, "margin", "reduction")
+_loss("margin_ranking_loss", 3, "margin", "reduction")
+_loss("triplet_margin_loss", 3, "margin", "p", "eps", "swap", "reduction", default=0)
+_loss("ctc_loss", 4, "blank", "reduction", "zero_infinity")
 for _name in ("channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "rrelu"):
     if hasattr(F, _name):
         function(getattr(F, _name), name=_name, method=False)

@@ -21,7 +21,7 @@ def is_autocast_available(device_type: str) -> bool:
     return device(device_type).type in ("cpu", "cuda")
 
 
-class autocast:  # noqa: N801 (PyTorch's name)
+class autocast:
     """Run products in a lower type and what needs the range in float32, inside ``with`` or a decorated function.
 
     Args:

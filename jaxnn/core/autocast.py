@@ -31,7 +31,8 @@ _LOSSES = frozenset({
 })  # fmt: skip
 _LOWER = {
     "cpu": _PRODUCTS,
-    "cuda": _PRODUCTS | {"addmv", "addr", "gru", "gru_cell", "lstm_cell", "mv", "prelu", "rnn_relu_cell", "rnn_tanh_cell"},
+    "cuda": _PRODUCTS
+    | {"addmv", "addr", "gru", "gru_cell", "lstm_cell", "mv", "prelu", "rnn_relu_cell", "rnn_tanh_cell"},
 }
 _FLOAT32 = {
     "cpu": _LOSSES | {

@@ -7,20 +7,22 @@ again. `walks` has all three.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from . import immediate
 from .config import in_transformation, state
-from .engine import materialised, open_recording
+from .engine import materialised, open_recording, value_of
 from .grad_mode import _Mode, enable_grad
 from .handle import Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode
 from .inplace import put_through
-from .recording import FREED, Recording
+from .recording import FREED, Recording, node_name
 from .walks import (
     ADD,
     COPY,
+    HAS_NAN,
     ONES,
     TWICE,
     call,
@@ -53,6 +55,9 @@ class _Pass:
         self.held: dict[Any, Any] = {}
         self.found: dict[Any, Any] = {}
         self.moved: dict[Any, Any] = {}
+        self.suspects: list[
+            tuple[str, str, int, Any]
+        ] = []  # operator, its line, which gradient, whether it holds a NaN
         self.called: set[int] = set()  # places of the recording being walked whose hooks have run
 
     def add(self, key: Any, ct: Any) -> None:
@@ -77,6 +82,17 @@ class _Pass:
                 self.eager(source)
         for key, ct in self.held.items():
             self.found[key] = ct
+        for name, line, k, has_nan in self.suspects:
+            if value_of(has_nan):
+                warnings.warn(f"Error detected in {name}. The operator was called at {line}", stacklevel=4)
+                raise RuntimeError(f"Function '{name}' returned nan values in its {k}th output.")
+
+    def suspect(self, name: str, line: str, cts: Any) -> None:
+        """Remember to look for NaN in an operator's gradients, once all are recorded."""
+        if state.anomaly and state.anomaly_check_nan and not in_transformation():
+            for k, ct in enumerate(cts):
+                if ct is not None and (aval(ct).dtype.is_floating_point or aval(ct).dtype.is_complex):
+                    self.suspects.append((name, line, k, call(HAS_NAN, (ct,))))
 
     def take(self, source: Any) -> dict[int, Any]:
         taken = {k[1]: ct for k, ct in self.held.items() if type(k) is tuple and k[0] is source}
@@ -86,7 +102,12 @@ class _Pass:
 
     def recording(self, rec: Recording) -> None:
         roots = self.take(rec)
-        by_node = self.create or rec.hooked or any(type(k) is tuple and k[0] is rec for k in self.wanted or ())
+        by_node = (
+            self.create
+            or state.anomaly
+            or rec.hooked
+            or any(type(k) is tuple and k[0] is rec for k in self.wanted or ())
+        )
         if not rec.closed:
             if by_node:
                 self.by_node(rec, roots)
@@ -129,6 +150,7 @@ class _Pass:
             if not any(node.tracked):
                 continue
             targets, results = pull_node(rec, node, cts)
+            self.suspect(node_name(node), node.location, results)
             for target, ct in zip(targets, results, strict=True):
                 if target < 0:
                     self.add(grads[~target], ct)
@@ -163,9 +185,12 @@ class _Pass:
             cts[place] = _hooked(getattr(node, "hooks", {}).get(place, ()), cts[place])
             if self.wanted is not None and (node, place) in self.wanted:
                 self.found[node, place] = cts[place]
-        for cell, ct in (
-            node.backward(cts, self.create, self.retain) if not isinstance(node, EagerNode) else pull_eager(node, cts)
-        ):
+        if isinstance(node, EagerNode):
+            results = pull_eager(node, cts)
+        else:
+            results = node.backward(cts, self.create, self.retain)
+            self.suspect(node.name, "<unknown>", [ct for _, ct in results])
+        for cell, ct in results:
             if ct is not None and cell.source is not None:
                 self.add(_key(cell), ct)
 

@@ -34,6 +34,8 @@ class ThreadState(threading.local):
     grad_enabled: bool = True
     inference: bool = False
     immediate: bool = False
+    anomaly: bool = False  # backward looks for NaN in every gradient
+    anomaly_check_nan: bool = True
     recording: Any = None  # the recording in use last; `recordings` has one for each placement
     module_depth: int = 0
     autocast: Any = None  # the kinds of devices for which it is on, if any

@@ -67,7 +67,9 @@ class FunctionCtx:
 class FunctionNode:
     """A `Function` that was applied."""
 
-    def __init__(self, kind: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], cells: list[Any], count: int) -> None:
+    def __init__(
+        self, kind: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], cells: list[Any], count: int
+    ) -> None:
         self.kind = kind
         self.ctx = ctx
         self.cells = cells  # for each argument: where its gradient goes, or None
@@ -165,10 +167,10 @@ class Function:
             if not carries or any(t is f for f in ctx._fixed):
                 results.append(t)
             elif any(t is d for d in ctx._dirty):
-                t._cell = Cell(node, k, direct=True)
+                t._cell = Cell(node, k, direct=t._view is not None)
                 results.append(t)
             else:
-                results.append(alias(t, Cell(node, k, direct=True)))
+                results.append(alias(t, Cell(node, k, direct=t._view is not None)))
         return tuple(results) if isinstance(made, tuple) else results[0]
 
 

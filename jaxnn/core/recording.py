@@ -291,6 +291,23 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _COMPAT = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "compat") + os.sep
 
 
+def operator_name(op: Any, avals: list[Any], statics: list[Any]) -> str:
+    """What ``grad_fn`` prints for an operator."""
+    return op.grad_name if isinstance(op.grad_name, str) else op.grad_name(statics, avals)
+
+
+def node_name(node: Node) -> str:
+    """What ``grad_fn`` prints for a recorded operator."""
+    return operator_name(node.op, list(node.inputs), [e.value for e in node.recipe if e.kind == "static"])
+
+
+def place_name(node: Node, place: int) -> str:
+    """What ``grad_fn`` prints for a result of the recording that ends at ``node``."""
+    while node.start > place or not node.avals:
+        node = node.parent  # type: ignore[assignment]
+    return node_name(node)
+
+
 #: Whether a file is one of this package.
 _own_files: dict[str, bool] = {}
 

@@ -16,7 +16,7 @@ from .device import device_of
 from .engine import LOCK, escaped_value, materialised, value_of
 from .handle import Buffer, Cell, Freed, Leaf, Storage, TensorBase, View, alias, aval, aval_of, is_direct, wrap
 from .immediate import tensor_of
-from .recording import Recording
+from .recording import Recording, operator_name, place_name
 from .registry import METHODS
 from .size import strided
 
@@ -39,16 +39,6 @@ class GradFn:
 
     def __repr__(self) -> str:
         return f"<{self._name} object at {id(self):#x}>"
-
-
-def _node_name(node: Any, place: int) -> str:
-    while node.start > place or not node.avals:
-        node = node.parent
-    return _op_name(node.op, list(node.inputs), [e.value for e in node.recipe if e.kind == "static"])
-
-
-def _op_name(op: Any, avals: list[Any], statics: list[Any]) -> str:
-    return op.grad_name if isinstance(op.grad_name, str) else op.grad_name(statics, avals)
 
 
 class HookHandle:
@@ -208,14 +198,13 @@ class _Methods:
             if self._view.created != self._storage.version:
                 return GradFn("AsStridedBackward0")
             op, statics = self._view.steps[-1]
-            return GradFn(_op_name(op, [None], list(statics)))
+            return GradFn(operator_name(op, [None], list(statics)))
         if type(source) is Recording:
-            node = source.node if not source.closed else source.tape.tape.node if source.tape else None
-            return GradFn(_node_name(node, self._cell.source_idx) if node is not None else "Backward")
+            return GradFn(place_name(source.node, self._cell.source_idx))
         if type(source) is Freed:
-            return GradFn(_node_name(source.node, self._cell.source_idx))
+            return GradFn(place_name(source.node, self._cell.source_idx))
         op = getattr(source, "op", None)
-        return GradFn(source.name if op is None else _op_name(op, [aval(t) for t in source.inputs], []))
+        return GradFn(source.name if op is None else operator_name(op, [aval(t) for t in source.inputs], []))
 
     def backward(
         self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None

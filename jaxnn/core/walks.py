@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from . import immediate
 from .config import in_transformation
-from .engine import LOCK, Number, _at, open_recording, record
+from .engine import LOCK, Number, _at, materialised, open_recording, record
 from .grad_mode import enable_grad, no_grad
 from .handle import Aval, Buffer, Cell, Leaf, Storage, Tensor, TensorBase, alias, aval_of, wrap
 from .immediate import EagerNode
@@ -38,6 +38,7 @@ TWICE = (
     "after calling backward."
 )
 ADD = _Kernel("add", lambda a, b: a + b, "AddBackward0")
+HAS_NAN = _Kernel("has_nan", lambda x: jnp.isnan(x).any(), "")
 ONES = _Kernel("ones", lambda shape, dtype: jnp.ones(shape, dtype), "")
 
 
@@ -315,7 +316,7 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
                 raise NotImplementedError("create_graph through a value that an earlier backward computed before a cut")
             result = call(node.op, arguments(node.recipe))
             for k, t in enumerate(result if isinstance(result, (tuple, list)) else (result,)):
-                made[node.start + k] = t
+                made[node.start + k] = materialised(t)
     return made
 
 

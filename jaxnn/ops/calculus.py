@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from jaxnn.core import dtypes
 from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import call, function
 
@@ -31,7 +32,7 @@ def _spread(x: Array, dim: int, ndim: int) -> Array:
 def _slope(x: Array, steps: Any, dim: int, edge_order: int) -> Array:
     """The derivative along one dimension from the distances between neighbours (a vector) or one distance."""
     if not jnp.issubdtype(x.dtype, jnp.inexact):
-        x = x.astype(jnp.result_type(x.dtype, jnp.asarray(steps).dtype, jnp.float32))
+        x = x.astype(dtypes.get_default_dtype().np)
     even = jnp.ndim(steps) == 0
     before, here, after = (_along(x, dim, s) for s in (slice(None, -2), slice(1, -1), slice(2, None)))
     if even:
@@ -122,7 +123,7 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
 
 def _running(y: Array, widths: Any, dim: int) -> Array:
     if not jnp.issubdtype(y.dtype, jnp.inexact):
-        y = y.astype(jnp.float32)
+        y = y.astype(dtypes.get_default_dtype().np)
     last = _along(y, dim, slice(1, None))
     return jnp.cumsum((last + _along(y, dim, slice(None, -1))) * widths, dim) / 2
 

@@ -466,10 +466,19 @@ def xlogy(input: Array, other: Operand) -> Array:
     return compute(product, input, other, to_floating=True)
 
 
+def _logaddexp(a: Array, b: Array) -> Array:
+    if not jnp.iscomplexobj(a):
+        return jnp.logaddexp(a, b)
+    # as PyTorch: the angle is that of the larger one plus the change, not brought back to (-pi, pi]
+    first = a.real >= b.real
+    large, small = jnp.where(first, a, b), jnp.where(first, b, a)
+    return jnp.where(jnp.isneginf(large.real), large, large + jnp.log1p(jnp.exp(small - large)))
+
+
 @op
 def logaddexp(input: Array, other: Array) -> Array:
     """log(exp(input) + exp(other)) without overflow."""
-    return compute(jnp.logaddexp, input, other, to_floating=True)
+    return compute(_logaddexp, input, other, to_floating=True)
 
 
 @op
@@ -479,7 +488,7 @@ def logaddexp2(input: Array, other: Array) -> Array:
 
 
 _next = jax.custom_jvp(jnp.nextafter)
-_next.defjvp(lambda primals, tangents: (_next(*primals), tangents[0]))
+_next.defjvp(lambda primals, tangents: (_next(*primals), jnp.where(primals[0] == primals[1], 0, tangents[0])))
 
 
 @op(name="nextafter", inplace=True)

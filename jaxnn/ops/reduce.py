@@ -64,6 +64,11 @@ def _typed(input: Array, dtype: dtypes.dtype | None) -> Array:
     return input if is_inexact(input) else input.astype(np.int64)
 
 
+def _summed_in(x: Array) -> Any:
+    """The ``dtype=`` for a sum: a 16-bit type that is named would be summed in itself, unnamed it is summed in float32."""
+    return None if is_inexact(x) else x.dtype
+
+
 @reduction(grad_name=by_dim("Sum"))
 def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
     """The sum over ``dim`` (None: all); int64 for integers and bool.
@@ -71,7 +76,7 @@ def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.d
     Raises IndexError for a dimension out of range, RuntimeError for one named twice.
     """
     x = _typed(input, dtype)
-    return jnp.sum(x, axis=dims_of(dim, input.ndim), keepdims=keepdim, dtype=x.dtype)
+    return jnp.sum(x, axis=dims_of(dim, input.ndim), keepdims=keepdim, dtype=_summed_in(x))
 
 
 @reduction
@@ -110,7 +115,7 @@ def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: 
     """The product over ``dim`` (None: all); int64 for integers and bool."""
     x = _typed(input, dtype)
     axes = dims_of(None if dim is None else one_dim(dim, input.ndim), input.ndim)
-    return jnp.prod(x, axis=axes, keepdims=keepdim, dtype=x.dtype)
+    return jnp.prod(x, axis=axes, keepdims=keepdim, dtype=_summed_in(x))
 
 
 def _truth(input: Array) -> Array:

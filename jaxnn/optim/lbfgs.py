@@ -16,7 +16,7 @@ from jaxnn.core.handle import TensorBase, aval, host_array
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.registry import Op, call
 
-from .arguments import as_number, non_negative
+from .arguments import non_negative
 from .optimizer import Optimizer
 from .step import as_real, of_type, replace
 from .wolfe import Trial, strong_wolfe
@@ -162,7 +162,7 @@ class LBFGS(Optimizer):
         largest, total = call(_NORMS, (gradient,)).numpy()
         if largest <= group["tolerance_grad"]:
             return first_loss
-        lr = as_number(group["lr"]) if isinstance(group["lr"], TensorBase) else group["lr"]
+        lr = group["lr"].detach().numpy().reshape(())[()] if isinstance(group["lr"], TensorBase) else group["lr"]
         small = group["tolerance_change"]
         iteration = 0
         while iteration < group["max_iter"]:

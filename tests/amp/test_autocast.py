@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from parity import values
 
 import jaxnn
 import jaxnn.amp
-from parity import values
 
 RNG = np.random.default_rng(0)
 
@@ -52,9 +52,7 @@ ROWS = {
     "kl_div": lambda t: t.nn.functional.kl_div((t.tensor(A) @ t.tensor(B)).log_softmax(1), t.tensor(A).softmax(1)),
     "smooth_l1": lambda t: t.nn.functional.smooth_l1_loss(t.tensor(A) @ t.tensor(B), t.tensor(A)),
     "double stays": lambda t: t.tensor(A).double() @ t.tensor(B).double(),
-    "replication pad": lambda t: t.nn.functional.pad(
-        (t.tensor(A) @ t.tensor(B))[None], (1, 1), mode="replicate"
-    ),
+    "replication pad": lambda t: t.nn.functional.pad((t.tensor(A) @ t.tensor(B))[None], (1, 1), mode="replicate"),
     "inside disabled": lambda t: _disabled(t),
     "LSTM": lambda t: _layer(t, t.nn.LSTM(3, 2), X[:, None]),
     "GRU": lambda t: _layer(t, t.nn.GRU(3, 2), X[:, None]),
@@ -102,6 +100,7 @@ def test_types_and_values(name, dtype):
 
 def test_nested_and_decorated():
     for face in (torch, jaxnn):
+
         @face.amp.autocast("cpu", dtype=face.float16)
         def product(face=face):
             return (face.ones(2, 2) @ face.ones(2, 2)).dtype
@@ -190,6 +189,7 @@ def test_no_gpu_disables_with_a_warning():
 
 def test_custom_function():
     for face in (torch, jaxnn):
+
         class Double(face.autograd.Function):
             @staticmethod
             @face.amp.custom_fwd(device_type="cpu", cast_inputs=face.float32)

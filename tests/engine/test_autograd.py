@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from both import same
+
+import jaxnn
 
 PROGRAMS: dict[str, Any] = {}
 
@@ -407,3 +410,46 @@ def data_assignment(torch):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(name):
     same(PROGRAMS[name])
+
+
+def test_a_view_of_a_functions_result_sends_a_gradient_of_its_shape():
+    for t in (torch, jaxnn):
+
+        class Double(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+
+        x = t.ones(2, 3, requires_grad=True)
+        Double.apply(x).reshape(6).sum().backward()
+        assert x.grad.tolist() == [[2.0] * 3] * 2
+
+
+def test_create_graph_after_a_cut_through_a_view():
+    for t in (torch, jaxnn):
+        v = t.ones(5, 3)[0].detach().requires_grad_()
+        out = (v.clone() * v).sum()
+        out.item()
+        (g,) = t.autograd.grad(out * 2.0, v, create_graph=True)
+        assert g.tolist() == [4.0] * 3
+
+
+def test_grad_fn_keeps_its_name_after_a_cut_and_a_backward():
+    for t in (torch, jaxnn):
+        x = t.ones(2, 2).requires_grad_()
+        y = x * 2
+        y.tolist()
+        y.sum().backward()
+        assert y.grad_fn.name() == "MulBackward0"
+
+
+def test_anomaly_names_the_operator():
+    for t in (torch, jaxnn):
+        x = t.tensor([-1.0, 2.0], requires_grad=True)
+        with pytest.warns(UserWarning, match="Error detected in SqrtBackward0"), t.autograd.set_detect_anomaly(True):
+            with pytest.raises(RuntimeError, match="Function 'SqrtBackward0' returned nan values in its 0th output"):
+                ((x * 0).sqrt() * 0).sum().backward()

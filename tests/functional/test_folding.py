@@ -81,22 +81,25 @@ def test_unpool_errors():
     x = array(1, 2, 4, 5)
     best, index = (t.numpy() for t in F.max_pool2d(to_torch(x), 2, return_indices=True))
     ours, theirs = unpool.max_unpool2d, F.max_unpool2d
-    for given in ((best, index.astype("int32")), (best, index[:, :1]), (best, index + 100), (best, index - 100),
-                  (best[0, 0], index[0, 0]), (best.astype("int64"), index)):  # fmt: skip
+    for shift in (100, -100):
+        raises(ours, theirs, best, index + shift, kernel_size=2, gist="Found an invalid max index")
+    for given in (
+        (best, index.astype("int32")), (best, index[:, :1]), (best[0, 0], index[0, 0]), (best.astype("int64"), index),
+    ):  # fmt: skip
         raises(ours, theirs, *given, kernel_size=2)
     for size in ((9, 9), (4,)):
         raises(ours, theirs, best, index, kernel_size=2, output_size=size)
     line, places = (t.numpy() for t in F.max_pool1d(to_torch(x[0]), 2, return_indices=True))
-    raises(unpool.max_unpool1d, F.max_unpool1d, line, places + 9, kernel_size=2)
+    raises(unpool.max_unpool1d, F.max_unpool1d, line, places + 9, kernel_size=2, gist=r"volumes are of size 4x1\)")
     raises(unpool.max_unpool3d, F.max_unpool3d, best, index, kernel_size=0)
 
 
 @pytest.mark.parametrize("dims, shape", [(1, (2, 3, 8)), (2, (2, 3, 6, 7)), (3, (1, 2, 4, 5, 6))])
-@pytest.mark.parametrize("norm", [1, 2, 2.0, 3, float("inf")])
+@pytest.mark.parametrize("norm", [1, 2.0, 3, float("inf"), -float("inf")])
 def test_power_pool(dims, shape, norm):
     ours, theirs = (getattr(m, f"lp_pool{dims}d") for m in (power_pool, F))
     run(ours, theirs, array(*shape), norm_type=norm, kernel_size=3, stride=2, ceil_mode=True)
-    if norm == 2:
+    if norm == 2.0:
         zeros = array(*shape)
         zeros[..., :2] = 0
         run(ours, theirs, zeros, norm_type=norm, kernel_size=2)

@@ -26,7 +26,6 @@ CASES = {
     "corrcoef": (lambda torch, x: torch.corrcoef(x).detach(), X),
     "trapezoid": (lambda torch, v: torch.trapezoid(v).detach(), V),
     "trapezoid at": (lambda torch, v: torch.trapezoid(v * v, v).detach(), V),
-    "inverse": (lambda torch, s: s.inverse(), S),
     "det": (lambda torch, s: torch.det(s), S),
     "slogdet": (lambda torch, s: torch.slogdet(s), S),
     "matrix_power": (lambda torch, s: torch.matrix_power(s, 3).detach(), S),

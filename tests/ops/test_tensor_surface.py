@@ -95,6 +95,14 @@ SAME = {
     "batch_norm": lambda m: m.batch_norm(t(m), m.ones(3), m.zeros(3), None, None, True, 0.1, 1e-5, False),
     "instance_norm": lambda m: m.instance_norm(t(m), None, None, None, None, True, 0.1, 1e-5, False),
     "kl_div": lambda m: m.kl_div(m.ones(3), m.ones(3) / 2, reduction=2),
+    "losses": lambda m: (
+        m.margin_ranking_loss(m.ones(2), m.zeros(2), m.tensor([1.0, -1.0]), 0.5, 2),
+        m.hinge_embedding_loss(m.ones(2), m.tensor([1.0, -1.0]), 0.5, 0),
+        m.triplet_margin_loss(m.ones(2, 3), m.zeros(2, 3), t(m)[0, :2, :3]),
+        m.cosine_embedding_loss(m.ones(2, 3), t(m)[0, :2, :3], m.ones(2), 0.1, 2),
+        m.poisson_nll_loss(m.ones(2), m.ones(2), True, False, 1e-8, 1),
+        m.ctc_loss(m.zeros(4, 1, 3).log_softmax(-1), m.tensor([[1, 2]]), m.tensor([4]), m.tensor([2]), 0, 2),
+    ),
     "in place layers": lambda m: (m.celu_(m.tensor([-1.0])), m.selu_(m.tensor([-1.0])), m.threshold_(m.tensor([-1.0, 2.0]), 0.0, 7.0)),
 }  # fmt: skip
 

@@ -132,10 +132,6 @@ GAPS: dict[str, dict[str, str]] = {
         """,
     },
     "torch.optim.lr_scheduler": {
-        "not written": """
-            ChainedScheduler ConstantLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR LinearLR
-            MultiStepLR MultiplicativeLR OneCycleLR PolynomialLR ReduceLROnPlateau SequentialLR
-        """,
         "helpers and text of PyTorch's own source files": """
             EPOCH_DEPRECATION_WARNING
         """,

@@ -9,12 +9,11 @@ from jax import Array, lax
 
 from jaxnn.core import generator as streams
 from jaxnn.core.config import in_transformation, x64
-from jaxnn.core.engine import value_of
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import normal_dim
-from jaxnn.ops.masks import traced_key_provider
+from jaxnn.ops.masks import _traced_key
 from jaxnn.ops.placement import made
 
 
@@ -43,15 +42,10 @@ def _exponential(like: Any) -> Any:
         described = aval(like if isinstance(like, TensorBase) else tensor_of(like))
         where = described.placement if isinstance(described.placement, jax.Device) else None
         return made(streams.default_generator.exponential(tuple(described.shape), 1.0, described.np), where)
-    if not traced_key_provider:
-        raise RuntimeError(
-            "gumbel_softmax inside a JAX transformation needs a key: call it under "
-            "jaxnn.ops.masks.traced_keys(provider)"
-        )
-    key = traced_key_provider[-1]()
+    key = _traced_key("gumbel_softmax")
     kind = aval(like).np if isinstance(like, TensorBase) else like.dtype
     with x64(False):  # jax.random lowers in a 32-bit trace only so
-        array = jax.random.exponential(value_of(key) if isinstance(key, TensorBase) else key, tuple(like.shape))
+        array = jax.random.exponential(key, tuple(like.shape))
     with x64(True):
         array = array.astype(kind)
     return tensor_of(array, aval(like).placement) if isinstance(like, TensorBase) else array

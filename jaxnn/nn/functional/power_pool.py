@@ -10,15 +10,27 @@ from jax import Array, lax
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.activation import relu
 from jaxnn.nn.functional.common import absolute
-from jaxnn.nn.functional.pool import avg_pool1d, avg_pool2d, avg_pool3d
+from jaxnn.nn.functional.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
 from jaxnn.ops.pointwise import pow
 
 
-@op(method=False, name="lp_pool", grad_name="PowBackward0")
+def _grad_name(static: Any, avals: Any) -> str:
+    norm_type, dims = static[0], static[4]
+    if norm_type == -math.inf:
+        return "NegBackward0"
+    if norm_type == math.inf:
+        return "SqueezeBackward1" if dims == 1 else f"MaxPool{dims}DWithIndicesBackward0"
+    return "PowBackward0"
+
+
+@op(method=False, name="lp_pool", grad_name=_grad_name)
 def _lp_pool(
     input: Array, norm_type: float, kernel: int | tuple[int, ...], stride: Any, ceil_mode: bool, dims: int
 ) -> Array:
-    """The power of the means of powers, as PyTorch composes it: NaN in the gradient where a window is all zeros."""
+    """As PyTorch composes it: the gradient is NaN where a window is all zeros."""
+    if math.isinf(norm_type):
+        largest, sign = (max_pool1d, max_pool2d, max_pool3d)[dims - 1], 1 if norm_type > 0 else -1
+        return sign * largest(sign * absolute(input), kernel, stride, 0, 1, ceil_mode)
     pool = (avg_pool1d, avg_pool2d, avg_pool3d)[dims - 1]
     mean = pool(pow(input, norm_type), kernel, stride, 0, ceil_mode)
     area = kernel**dims if isinstance(kernel, int) else math.prod(kernel)
@@ -39,7 +51,7 @@ def _checked(dims: int, input: Any, norm_type: float, kernel_size: Any, stride: 
 
 
 def lp_pool1d(input: Any, norm_type: int | float, kernel_size: int, stride: Any = None, ceil_mode: bool = False) -> Any:
-    """The sum of powers `norm_type` over each window, to the power of its inverse.
+    """The sum of powers `norm_type` over each window, to the power of its inverse; the largest size for infinity.
 
     Shapes: `(N, C, L)` or `(C, L)`. Raises RuntimeError for windows that do not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.lp_pool1d.html

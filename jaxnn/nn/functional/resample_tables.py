@@ -55,7 +55,7 @@ def nearest(size: int, out: int, scale: float | None, exact: bool, small: bool, 
     that it takes for images of little height and width together.
     """
     at = np.arange(out)
-    kind = np.float64 if double and not small else np.float32
+    kind: Any = np.float64 if double and not small else np.float32
     step = _step(kind, size, out, False, scale)
     if small:
         if not exact and out in (size, 2 * size):
@@ -63,7 +63,7 @@ def nearest(size: int, out: int, scale: float | None, exact: bool, small: bool, 
         source = (at + 0.5 * exact).astype(kind) * step
     elif exact:
         # One rounding for the product and the difference, as a fused multiply-add has.
-        wide = np.longdouble if double else np.float64
+        wide: Any = np.longdouble if double else np.float64
         source = (wide(step) * (at + 0.5).astype(kind) - wide(0.5)).astype(kind) + kind(0.5)
     else:
         source = at.astype(kind) * step
@@ -84,7 +84,7 @@ def _source(kind: Any, size: int, out: int, align_corners: bool, scale: float | 
 @functools.lru_cache(maxsize=512)
 def linear(size: int, out: int, scale: float | None, align_corners: bool, double: bool) -> Taps:
     """Linear interpolation between the two neighbours."""
-    kind = np.float64 if double else np.float32
+    kind: Any = np.float64 if double else np.float32
     source = _source(kind, size, out, align_corners, scale, False)
     low = np.minimum(source.astype(np.int64), size - 1)
     part = np.clip(source - low.astype(kind), 0, 1).astype(kind)
@@ -95,7 +95,7 @@ def linear(size: int, out: int, scale: float | None, align_corners: bool, double
 @functools.lru_cache(maxsize=512)
 def cubic(size: int, out: int, scale: float | None, align_corners: bool, double: bool) -> Taps:
     """Cubic interpolation between four neighbours; beyond an edge the edge counts."""
-    kind = np.float64 if double else np.float32
+    kind: Any = np.float64 if double else np.float32
     source = _source(kind, size, out, align_corners, scale, True)
     low = np.minimum(np.floor(source).astype(np.int64), size - 1)
     part = np.clip(source - low.astype(kind), 0, 1).astype(kind)
@@ -107,7 +107,7 @@ def cubic(size: int, out: int, scale: float | None, align_corners: bool, double:
 @functools.lru_cache(maxsize=512)
 def antialiased(name: str, size: int, out: int, scale: float | None, align_corners: bool, double: bool) -> Taps:
     """A filter stretched over as many elements as one of the result stands for, its weights adding up to 1."""
-    kind = np.float64 if double else np.float32
+    kind: Any = np.float64 if double else np.float32
     function, reach = _FILTERS[name]
     step = _step(kind, size, out, align_corners, scale)
     support = kind(reach) * step if step >= 1 else kind(reach)

@@ -21,7 +21,7 @@ def skip_init(module_cls: type, *args: Any, **kwargs: Any) -> Any:
     """
     if not issubclass(module_cls, Module):
         raise RuntimeError(f"Expected a Module; got {module_cls}")
-    if "device" not in inspect.signature(module_cls).parameters:
+    if "device" not in inspect.signature(module_cls.__init__).parameters:
         raise RuntimeError("Module must support a 'device' arg to skip initialization")
     before = random.get_rng_state_bytes()
     try:

@@ -47,6 +47,12 @@ def from_cayley(x: Array) -> Array:
     return jnp.linalg.solve(one - a / 2, one + a / 2)[..., : x.shape[-1]]
 
 
+def _reflectors(x: Array) -> tuple[Array, Array]:
+    """Householder's factorisation: the other factor with the reflections' vectors below its diagonal, and their factors."""
+    packed, tau = jnp.linalg.qr(x, mode="raw")
+    return jnp.swapaxes(packed, -1, -2), tau
+
+
 def _product(reflectors: Array, tau: Array) -> Array:
     return jax.lax.linalg.householder_product(reflectors, tau)
 
@@ -69,7 +75,7 @@ def from_householder(x: Array) -> Array:
 @op(method=False, differentiable=False)
 def completed(x: Array) -> Array:
     """The orthogonal factor of ``x``, with the signs that make the other factor's diagonal positive."""
-    reflectors, tau = jax.lax.linalg.geqrf(x)
+    reflectors, tau = _reflectors(x)
     diagonal = jnp.diagonal(reflectors, axis1=-2, axis2=-1)
     size = jnp.abs(diagonal)
     signs = jnp.where(size == 0, 0, diagonal / jnp.where(size == 0, 1, size)).astype(x.dtype)
@@ -79,7 +85,7 @@ def completed(x: Array) -> Array:
 @op(method=False, differentiable=False)
 def factored(x: Array) -> Array:
     """What `from_householder` makes an orthogonal ``x`` of."""
-    reflectors, tau = jax.lax.linalg.geqrf(x)
+    reflectors, tau = _reflectors(x)
     k = min(x.shape[-2:])
     diagonal = jnp.sign(jnp.diagonal(reflectors, axis1=-2, axis2=-1).real)
     diagonal = jnp.where(tau == 0, -diagonal, diagonal).astype(x.dtype)

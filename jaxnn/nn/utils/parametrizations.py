@@ -78,7 +78,7 @@ class _Orthogonal(Module):
             if self.orthogonal_map != "householder":
                 # The exponential and Cayley's transform have no inverse here: the matrix is taken for the start.
                 return start
-            made = factored(completed(Q) if not self._is_orthogonal(Q) else Q)
+            made = factored(Q)
             return made.mT if wide else made
         if rows == columns:
             full = completed(Q) if not self._is_orthogonal(Q) else Q.clone()

@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.default_
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
@@ -52,6 +53,19 @@ def _stack(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
     if all(on_host(t) and aval(t).dtype is first.dtype and aval(t).placement == first.placement for t in batch):
         return host_array(np.stack([np.asarray(value_of(t)) for t in batch]), first.placement)
     return call(_STACK, (tuple(batch),))
+
+
+def is_torch(value: Any) -> bool:
+    """Whether a value is a tensor of PyTorch, which this package never imports itself."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def torch_array(t: Any) -> np.ndarray:
+    """The elements of a PyTorch tensor; numpy reads its bfloat16 by the bits only."""
+    t = t.detach().cpu().contiguous()
+    bits = sys.modules["torch"].int16 if str(t.dtype) == "torch.bfloat16" else None
+    return t.numpy() if bits is None else t.view(bits).numpy().view(dtypes.bfloat16.np)
 
 
 def _stack_arrays(batch: Sequence[np.ndarray], *, collate_fn_map: Any = None) -> Any:
@@ -126,6 +140,8 @@ def collate(batch: Any, *, collate_fn_map: dict[Any, Callable[..., Any]] | None 
     def join(samples: Any) -> Any:
         return collate(samples, collate_fn_map=collate_fn_map)
 
+    if is_torch(first):
+        return _stack_arrays([torch_array(t) for t in batch])
     if isinstance(first, Mapping):
         return _rebuilt(first, {key: join([sample[key] for sample in batch]) for key in first})
     if isinstance(first, tuple) and hasattr(first, "_fields"):
@@ -139,7 +155,7 @@ def collate(batch: Any, *, collate_fn_map: dict[Any, Callable[..., Any]] | None 
 
 
 def default_collate(batch: Any) -> Any:
-    """Samples as a batch: tensors, arrays and numbers are stacked, text is listed, containers are walked.
+    """Samples as a batch: tensors (PyTorch's too), arrays and numbers are stacked, text is listed, containers are walked.
 
     Shape: tensors of shape S become one of shape (len(batch), *S).
 
@@ -154,6 +170,8 @@ def default_convert(data: Any) -> Any:
     """A sample with its numpy arrays and scalars as tensors; what a `DataLoader` without batches does."""
     if isinstance(data, TensorBase):
         return data
+    if is_torch(data):
+        return from_host(np.array(torch_array(data)))
     if isinstance(data, (np.ndarray, np.number, np.bool_)):
         return data if np.asarray(data).dtype.kind in "SUO" else from_host(np.array(data))
     if isinstance(data, Mapping):

@@ -1,4 +1,4 @@
-"""The loader: batches of a dataset, made in this process.
+"""The loader: batches of a dataset, made in this process or in others.
 
 Source: https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.DataLoader
 """
@@ -6,32 +6,24 @@ Source: https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.DataLoad
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from jaxnn.core.engine import value_of
 from jaxnn.core.generator import Generator
-from jaxnn.core.handle import aval, host_array
-from jaxnn.core.registry import Op, call
 
-from .collate import default_collate, default_convert, on_host
-from .dataset import IterableDataset, Subset, TensorDataset
+from .collate import default_collate, default_convert
+from .fetch import Fetcher, is_stream
+from .processes import Workers, context_of
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
+from .worker import Plan
 
-__all__ = ["DataLoader", "get_worker_info"]
+__all__ = ["DataLoader"]
 
 _FIXED = frozenset({"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"})
-_TAKE = Op("stack", lambda tensor, rows: jnp.take(tensor, rows, axis=0), grad_name="StackBackward0")
-
-
-def get_worker_info() -> None:
-    """What a worker process knows of itself: None, since loading happens in the main process."""
-    return None
 
 
 def _refuse(**given: Any) -> None:
@@ -42,17 +34,51 @@ def _refuse(**given: Any) -> None:
             )
 
 
+def _require_no_worker_options(prefetch_factor: Any, persistent_workers: Any, context: Any) -> None:
+    if prefetch_factor is not None:
+        raise ValueError(
+            "prefetch_factor option could only be specified in multiprocessing."
+            "let num_workers > 0 to enable multiprocessing, otherwise set prefetch_factor to None."
+        )
+    if persistent_workers:
+        raise ValueError("persistent_workers option needs num_workers > 0")
+    if context is not None:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading (num_workers > 0), "
+            "but got num_workers=0"
+        )
+
+
+def _compare_with_processors(num_workers: int) -> None:
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if count and num_workers > count:
+        warnings.warn(
+            f"This DataLoader will create {num_workers} worker processes in total. Our suggested max number of worker "
+            f"in current system is {count}, which is smaller than what this DataLoader is going to create.",
+            stacklevel=3,
+        )
+
+
 class DataLoader:
-    """Batches of a dataset, in the order of a sampler.
+    """Batches of a dataset, in the order of a sampler: PyTorch's own for the same seed, with and without workers.
 
     Args:
-        shuffle: a new random order in every iteration: PyTorch's own for the same seed.
-        pin_memory, pin_memory_device: taken; JAX moves host arrays itself. Without a GPU a warning says so.
-        worker_init_fn, in_order: concern worker processes only, of which there are none.
+        shuffle: a new random order in every iteration.
+        num_workers: processes that make the batches. They are spawned: starting them takes seconds, and
+            ``persistent_workers=True`` keeps them for the next epochs. Dataset, collate_fn and worker_init_fn travel
+            there by pickle, and their classes by value when the main script defines them, so that a script needs no
+            ``if __name__ == "__main__"``.
+        worker_init_fn: called in each worker with its number, after seeding with base seed + number.
+        prefetch_factor: batches made ahead by each worker, 2 by default.
+        timeout: seconds to wait for a batch of a worker; 0 waits for ever.
+        multiprocessing_context: 'spawn' (the default), 'forkserver' or a context of these.
+        in_order: False gives the batches of the workers as they come.
+        pin_memory, pin_memory_device: hints without effect, JAX moves host arrays itself (without a GPU a warning says
+            so); `prefetch_to_device` copies ahead.
 
     Raises:
         ValueError: for options that exclude each other.
-        NotImplementedError: for ``num_workers`` above 0.
+        NotImplementedError: for ``multiprocessing_context='fork'``.
     """
 
     _initialized = False
@@ -69,23 +95,16 @@ class DataLoader:
             raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
         if timeout < 0:
             raise ValueError("timeout option should be non-negative")
+        if num_workers == 0:
+            _require_no_worker_options(prefetch_factor, persistent_workers, multiprocessing_context)
+        elif prefetch_factor is None:
+            prefetch_factor = 2
+        elif prefetch_factor < 0:
+            raise ValueError("prefetch_factor option should be non-negative")
         if num_workers > 0:
-            raise NotImplementedError(f"DataLoader: num_workers={num_workers}; samples are loaded in this process")
-        if prefetch_factor is not None:
-            raise ValueError(
-                "prefetch_factor option could only be specified in multiprocessing."
-                "let num_workers > 0 to enable multiprocessing, otherwise set prefetch_factor to None."
-            )
-        if persistent_workers:
-            raise ValueError("persistent_workers option needs num_workers > 0")
-        if multiprocessing_context is not None:
-            raise ValueError(
-                "multiprocessing_context can only be used with multi-process loading (num_workers > 0), "
-                f"but got num_workers={num_workers}"
-            )
-        if timeout > 0:
-            raise NotImplementedError(f"DataLoader: timeout={timeout}, which is for worker processes")
-        streams = isinstance(dataset, IterableDataset)
+            context_of(multiprocessing_context)
+            _compare_with_processors(num_workers)
+        streams = is_stream(dataset)
         if streams:
             _refuse(shuffle=shuffle or None, sampler=sampler, batch_sampler=batch_sampler)
         if sampler is not None and shuffle:
@@ -123,6 +142,7 @@ class DataLoader:
         if collate_fn is None:
             collate_fn = default_convert if batch_sampler is None else default_collate
         self.collate_fn = collate_fn
+        self._workers_kept: _FromWorkers | None = None
         self._announced: int | None = None  # the length that a stream was said to have
         self._initialized = True
 
@@ -132,10 +152,21 @@ class DataLoader:
         object.__setattr__(self, name, value)
 
     def __iter__(self) -> Iterator[Any]:
-        return _Batches(self)
+        if self.num_workers == 0:
+            return _InProcess(self)
+        if not self.persistent_workers:
+            return _FromWorkers(self)
+        if self._workers_kept is None or self._workers_kept.ended:
+            self._workers_kept = _FromWorkers(self)
+        else:
+            self._workers_kept.restart(self)
+        return self._workers_kept
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_workers_kept": None}
 
     def __len__(self) -> int:
-        if not isinstance(self.dataset, IterableDataset):
+        if not is_stream(self.dataset):
             return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
         count = self._announced = len(self.dataset)  # type: ignore[arg-type]
         if self.batch_size is None:
@@ -156,25 +187,24 @@ class _Batches:
     def __init__(self, loader: DataLoader) -> None:
         if loader.pin_memory:
             self._check_pinning(loader)
-        self._loader = loader
+        # The loader itself is not held: with persistent workers it holds this, and they end with it.
         self._dataset = loader.dataset
+        self._announced = loader._announced
         self._batched = loader.batch_sampler is not None
         self._sampler = loader.batch_sampler if self._batched else loader.sampler
         self._keys = iter(self._sampler)  # type: ignore[arg-type]
-        # The seed for worker processes. PyTorch draws it without workers too, before the sampler draws anything.
-        draw_seed(loader.generator)
-        self._stream = iter(self._dataset) if isinstance(self._dataset, IterableDataset) else None
-        self._gathers = self._batched and self._stream is None and loader.collate_fn is default_collate
+        # PyTorch draws the workers' seed without workers, too, before the sampler draws anything.
+        self._base_seed = draw_seed(loader.generator)
         self._yielded = 0
 
     @staticmethod
     def _check_pinning(loader: DataLoader) -> None:
         if loader.pin_memory_device:
             warnings.warn("pin_memory_device is deprecated, the current accelerator will be used as the device,ignore "
-                          f"pin_memory_device='{loader.pin_memory_device}'.", stacklevel=4)  # fmt: skip
+                          f"pin_memory_device='{loader.pin_memory_device}'.", stacklevel=5)  # fmt: skip
         if jax.default_backend() == "cpu":
             text = "'pin_memory' argument is set as true but no accelerator is found, "
-            warnings.warn(text + "then device pinned memory won't be used.", stacklevel=4)
+            warnings.warn(text + "then device pinned memory won't be used.", stacklevel=5)
 
     def __iter__(self) -> _Batches:
         return self
@@ -183,63 +213,61 @@ class _Batches:
         return len(self._sampler)  # type: ignore[arg-type]
 
     def __next__(self) -> Any:
-        key = next(self._keys)
-        data = self._from_map(key) if self._stream is None else self._from_stream(key)
+        data = self._made()
         self._yielded += 1
-        announced = self._loader._announced
-        if self._stream is not None and announced is not None and self._yielded > announced:
+        if self._announced is not None and self._yielded > self._announced and is_stream(self._dataset):
             warnings.warn(
-                f"Length of IterableDataset {self._dataset} was reported to be {announced}(when accessing "
+                f"Length of IterableDataset {self._dataset} was reported to be {self._announced}(when accessing "
                 f"len(dataloader)), but {self._yielded} samples have been fetched. ",
                 stacklevel=2,
             )
         return data
 
-    def _from_map(self, key: Any) -> Any:
-        if self._gathers:
-            batch = _gathered(self._dataset, key)
-            if batch is not None:
-                return batch
-        if not self._batched:
-            data = self._dataset[key]
-        elif callable(getattr(self._dataset, "__getitems__", None)):
-            data = self._dataset.__getitems__(key)
-        else:
-            data = [self._dataset[k] for k in key]
-        return self._loader.collate_fn(data)
-
-    def _from_stream(self, key: Any) -> Any:
-        if not self._batched:
-            return self._loader.collate_fn(next(self._stream))  # type: ignore[arg-type]
-        data = list(itertools.islice(self._stream, len(key)))  # type: ignore[arg-type]
-        if not data or (self._loader.drop_last and len(data) < len(key)):
-            raise StopIteration
-        return self._loader.collate_fn(data)
+    def _made(self) -> Any:
+        """The next batch."""
+        raise NotImplementedError
 
 
-def _gathered(dataset: Any, keys: Any) -> list[Any] | None:
-    """A batch of a `TensorDataset`, or of subsets of one, by one gather a tensor; None where that is not the same."""
-    while type(dataset) is Subset:
-        indices = dataset.indices
-        keys = [indices[k] for k in keys]
-        dataset = dataset.dataset
-    if type(dataset) is not TensorDataset:
-        return None
-    rows = np.array(keys)
-    if rows.dtype.kind not in "iu" or rows.ndim != 1:
-        return None
-    count = len(dataset)
-    if rows.min() < -count or rows.max() >= count:
-        bad = rows[(rows < -count) | (rows >= count)][0]
-        raise IndexError(f"index {bad} is out of bounds for dimension 0 with size {count}")
-    batch = []
-    placed: dict[Any, Any] = {}
-    for t in dataset.tensors:
-        place = aval(t).placement
-        if on_host(t):
-            batch.append(host_array(np.asarray(value_of(t))[rows], place))
-            continue
-        if place not in placed:
-            placed[place] = host_array(rows % count, place)
-        batch.append(call(_TAKE, (t, placed[place])))
-    return batch
+class _InProcess(_Batches):
+    def __init__(self, loader: DataLoader) -> None:
+        super().__init__(loader)
+        if loader.timeout:
+            raise AssertionError("DataLoader without workers requires timeout == 0")
+        self._fetcher = Fetcher(loader.dataset, self._batched, loader.collate_fn, loader.drop_last)
+
+    def _made(self) -> Any:
+        return self._fetcher.fetch(next(self._keys))
+
+
+class _FromWorkers(_Batches):
+    def __init__(self, loader: DataLoader) -> None:
+        super().__init__(loader)
+        plan = Plan(
+            loader.dataset, self._batched, loader.collate_fn, loader.drop_last, loader.worker_init_fn, self._base_seed,
+            loader.num_workers,
+        )  # fmt: skip
+        self._persistent = loader.persistent_workers
+        context = context_of(loader.multiprocessing_context)
+        self._workers = Workers(plan, context, loader.prefetch_factor or 0, loader.timeout, loader.in_order)
+        self._workers.begin(self._keys)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the processes are gone."""
+        return not self._workers.alive
+
+    def restart(self, loader: DataLoader) -> None:
+        """Begin the next epoch with the same processes. Their seeds go on: no new base seed is drawn."""
+        self._keys = iter(self._sampler)  # type: ignore[arg-type]
+        self._announced = loader._announced
+        self._yielded = 0
+        self._workers.reset()
+        self._workers.begin(self._keys)
+
+    def _made(self) -> Any:
+        try:
+            return next(self._workers)
+        except StopIteration:
+            if not self._persistent:
+                self._workers.close()
+            raise
