@@ -13,18 +13,15 @@ import argparse
 from pathlib import Path
 
 import jax.numpy as jnp
-import matplotlib
 import optax
 from flax import nnx
 from image_sets import load_images
-from tqdm import tqdm
 
 import jaxnn as torch
 from jaxnn import nn
 from jaxnn.utils.data import DataLoader, TensorDataset
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # the backend is chosen first
+from jaxnn.utils.pictures import loss_curve_figure
+from jaxnn.utils.progress import Progress
 
 
 class ConvNet(nn.Module):
@@ -58,15 +55,15 @@ def train_plain(model, loader, epochs, lr, bfloat16=False):
     losses = []
     model.train()
     for epoch in range(epochs):
-        progress = tqdm(loader, desc=f"epoch {epoch + 1}/{epochs}")
+        progress = Progress(loader, f"epoch {epoch + 1}/{epochs}")
         for images, labels in progress:
             optimizer.zero_grad()
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bfloat16):
                 loss = criterion(model(images), labels)
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
-            progress.set_postfix(loss=f"{losses[-1]:.4f}")
+            progress.loss(loss.item())
+        losses += progress.losses
     return losses
 
 
@@ -85,11 +82,11 @@ def train_nnx(model, loader, epochs, lr, bfloat16=False):
     losses = []
     model.train()
     for epoch in range(epochs):
-        progress = tqdm(loader, desc=f"epoch {epoch + 1}/{epochs}")
+        progress = Progress(loader, f"epoch {epoch + 1}/{epochs}")
         for images, labels in progress:
             loss = step(model, optimizer, jnp.asarray(images.numpy()), jnp.asarray(labels.numpy()))
-            losses.append(float(loss))
-            progress.set_postfix(loss=f"{losses[-1]:.4f}")
+            progress.loss(float(loss))
+        losses += progress.losses
     return losses
 
 
@@ -102,16 +99,6 @@ def accuracy(model, loader):
             correct += (model(images).argmax(dim=1) == labels).sum().item()
             total += len(labels)
     return correct / total
-
-
-def save_curve(losses, path):
-    figure, axes = plt.subplots(figsize=(7, 4))
-    axes.plot(losses, linewidth=0.8)
-    axes.set(xlabel="step", ylabel="training loss (cross entropy)", yscale="log")
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def parse_arguments():
@@ -145,7 +132,8 @@ def main():
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), arguments.out / "model.pt")
-    save_curve(losses, arguments.out / "loss.png")
+    figure = loss_curve_figure(losses, "training loss (cross entropy)", smooth=20)
+    figure.savefig(arguments.out / "loss.png", dpi=120)
     print(f"saved {arguments.out / 'model.pt'} and {arguments.out / 'loss.png'}")
     print(f"test accuracy: {accuracy(model, DataLoader(test, batch_size=500)):.4f}")
 

@@ -464,7 +464,7 @@ def value_of(t: TensorBase, cause: str = "value needed") -> Any:
         if type(buf) is Failure:
             raise buf.error
         return buf.array
-    if in_transformation() and s.rec is None:
+    if s.rec is None and type(s.buf) is Buffer:  # nothing to wait for: what is recorded goes on being recorded
         return immediate_view(t)
     with LOCK:
         plain = materialised(t)
@@ -474,8 +474,9 @@ def value_of(t: TensorBase, cause: str = "value needed") -> Any:
 def escaped_value(t: TensorBase) -> Any:
     """The array of a tensor to hand out: from now on the engine never destroys it."""
     array = value_of(t)
-    if t._view is None:
-        t._storage.buf.owned = False
+    buf = t._storage.buf
+    if t._view is None or (type(buf) is Buffer and array is buf.array):
+        buf.owned = False
     if type(array) is np.ndarray:
         with x64(True), jax.ensure_compile_time_eval():
             array = put(array, t._storage.aval.placement)
@@ -502,7 +503,7 @@ def materialised(t: TensorBase) -> Tensor:
 
 
 def immediate_view(t: TensorBase) -> Any:
-    """A view's value inside a transformation."""
+    """The value of a view of a storage that has its value."""
     value = t._storage.buf.array
     with x64(True):
         for op, statics in t._view.steps:

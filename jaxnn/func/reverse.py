@@ -80,10 +80,11 @@ class Inputs:
         if in_transformation():
             for o, _ in pairs:  # what was recorded outside is cut outside, and walked from its tape
                 value_of(o)
-        found = autograd.grad(
-            [o for o, _ in pairs], self.ends, [c for _, c in pairs], retain_graph=True, create_graph=True,
-            allow_unused=True,
-        )  # fmt: skip
+        with self:  # a function that the walk runs again meets the levels that it ran in
+            found = autograd.grad(
+                [o for o, _ in pairs], self.ends, [c for _, c in pairs], retain_graph=True, create_graph=True,
+                allow_unused=True,
+            )  # fmt: skip
         return [zeros_like(end).detach() if g is None else g for g, end in zip(found, self.ends, strict=True)]
 
     def released(self, tensors: list[Any]) -> list[Any]:
@@ -250,6 +251,7 @@ class _Linear:
     """The derivative of outputs by inputs as a linear function of tangents, from the gradient of the gradient."""
 
     def __init__(self, inputs: Inputs, outputs: list[Any]) -> None:
+        self.inputs = inputs
         self.outputs = outputs
         self.moving = [o for o in outputs if o._cell.source is not None]
         with enable_grad():
@@ -257,7 +259,7 @@ class _Linear:
             self.gradients = inputs.gradients(self.moving, self.cotangents.given) if self.moving else []
 
     def __call__(self, tangents: list[Any]) -> list[Any]:
-        with enable_grad():
+        with enable_grad(), self.inputs:
             found = iter(self.cotangents.gradients(self.gradients, tangents) if self.moving else ())
         return [zeros_like(o).detach() if o._cell.source is None else next(found) for o in self.outputs]
 

@@ -161,6 +161,8 @@ class Convert:
             return getattr(jaxnn.nn, kind.__name__)(
                 **{f.name: self(getattr(value, f.name)) for f in dataclasses.fields(value)}
             )
+        if isinstance(value, torch.nn.PairwiseDistance):
+            return jaxnn.nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
         return rebound(value) if callable(value) else value
 
 
