@@ -11,9 +11,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from . import immediate
 from .config import in_transformation, state
-from .engine import materialised, open_recording, value_of
+from .engine import open_recording, value_of
 from .grad_mode import _Mode, enable_grad
 from .handle import Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode
@@ -21,13 +20,13 @@ from .inplace import put_through
 from .recording import FREED, Recording, node_name
 from .walks import (
     ADD,
-    COPY,
     HAS_NAN,
     ONES,
     TWICE,
     call,
     free_tape,
     mark_freed,
+    plain,
     plan_of,
     pull_eager,
     pull_node,
@@ -258,8 +257,7 @@ def _view_key(t: TensorBase) -> Any:
     if is_direct(t):
         return _key(t._cell)
     with enable_grad():
-        plain = materialised(t) if not in_transformation() else immediate.run(COPY, (t,))
-    return _key(plain._cell)
+        return _key(plain(t)._cell)
 
 
 def backward(

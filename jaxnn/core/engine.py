@@ -426,7 +426,8 @@ def _brought_together(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
                 f"Expected all tensors to be on the same device, but found at least two devices, "
                 f"{' and '.join(reversed(names))}! (when running {op.name})"
             )
-        array = jax.device_put(value_of(t), _replicated(main))
+        with x64(True):
+            array = jax.device_put(value_of(t), _replicated(main))
         return wrap(Storage.concrete(array, aval_of(tuple(aval.shape), aval.np, main), owned=False))
 
     return tuple(bring(a) for a in args)

@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Functi
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -177,5 +178,8 @@ class Function:
 def _target(t: TensorBase) -> Cell:
     if t._view is not None:
         key = autograd._view_key(t)
-        return Cell(key) if not isinstance(key, tuple) else Cell(*key)
+        cell = Cell(key) if not isinstance(key, tuple) else Cell(*key)
+        if type(cell.source) is Recording:  # the reading of the view is needed by nobody else: keep its linearisation
+            cell.source.cells.append(weakref.ref(cell))
+        return cell
     return Cell(t._cell.source, t._cell.source_idx)

@@ -209,6 +209,11 @@ def _tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
     return t
 
 
+def plain(t: TensorBase) -> Tensor:
+    """A tensor with a view's value and its gradient source, of a storage of its own."""
+    return immediate.run(COPY, (t,)) if in_transformation() else materialised(t)
+
+
 def walk_tape(rec: Recording, roots: dict[int, Any], retain: bool) -> list[tuple[Any, Any]]:
     """The backward of a recording that was cut: an operator on what its tape holds."""
     bound = rec.tape
@@ -316,7 +321,7 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
                 raise NotImplementedError("create_graph through a value that an earlier backward computed before a cut")
             result = call(node.op, arguments(node.recipe))
             for k, t in enumerate(result if isinstance(result, (tuple, list)) else (result,)):
-                made[node.start + k] = materialised(t)
+                made[node.start + k] = t if t._view is None else plain(t)
     return made
 
 

@@ -19,6 +19,7 @@ from jaxnn.core.engine import value_of
 from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import Leaf, TensorBase
 from jaxnn.ops.creation import zeros_like
+from jaxnn.utils.gates import Gate, closed
 from jaxnn.utils.gradient_leaves import reached
 from jaxnn.utils.trees import flatten, form, unflatten
 
@@ -52,7 +53,7 @@ class Inputs:
                 if not isinstance(t, TensorBase):
                     raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
                 if self.outer and t._cell.source is not None:
-                    self.ends.append(t.clone())
+                    self.ends.append(Gate(t).copy)
                 else:
                     end = (t.detach() if t._view is None else t.detach().clone()).requires_grad_()
                     self.own.add(id(end._cell.source))
@@ -80,7 +81,7 @@ class Inputs:
         if in_transformation():
             for o, _ in pairs:  # what was recorded outside is cut outside, and walked from its tape
                 value_of(o)
-        with self:  # a function that the walk runs again meets the levels that it ran in
+        with self, closed(self.ends):  # a function that the walk runs again meets the levels that it ran in
             found = autograd.grad(
                 [o for o, _ in pairs], self.ends, [c for _, c in pairs], retain_graph=True, create_graph=True,
                 allow_unused=True,

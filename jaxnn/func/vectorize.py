@@ -19,12 +19,11 @@ from jaxnn.core.config import state, x64
 from jaxnn.core.engine import escaped_value
 from jaxnn.core.function import Function
 from jaxnn.core.grad_mode import enable_grad
-from jaxnn.core.handle import Cell, Leaf, TensorBase, alias, aval
+from jaxnn.core.handle import Cell, TensorBase, alias, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.ops.join import cat
 from jaxnn.ops.masks import traced_keys
-from jaxnn.utils.gates import Gate
-from jaxnn.utils.gradient_leaves import reached
+from jaxnn.utils.gates import Gate, captured, closed
 from jaxnn.utils.trees import broadcast_prefix, flatten, form, unflatten
 
 __all__ = ["vmap"]
@@ -68,7 +67,7 @@ class _Mapping:
         self.dims = dims
         self.size = size
         self.keys = keys
-        self.captured: list[Leaf] = []
+        self.outside: list[Any] = []
 
     def run(self, tensors: list[Any]) -> list[Any]:
         """The results as arrays, lanes first. Notes the leaves that the function used from outside."""
@@ -81,7 +80,7 @@ class _Mapping:
             inputs = [t if d is None else next(given) for t, d in zip(tensors, self.dims, strict=True)]
             with traced_keys(self.keys.provider(number)):
                 made = self.f(*inputs)
-            self.captured = reached(made)
+            self.outside = captured(made)
             return [escaped_value(t) for t in made]
 
         axes = [d for d in self.dims if d is not None]
@@ -118,26 +117,25 @@ class _Vmapped(Function):
         """The gradients of the inputs and of the leaves used from outside."""
         mapping, count = ctx.mapping, ctx.count
         tensors = ctx.saved_tensors
-        explicit, captured = tensors[:count], tensors[count:]
+        explicit, outside = tensors[:count], tensors[count:]
         moving = [k for k, t in enumerate(explicit) if t._cell.source is not None]
         floating = [k for k, c in enumerate(cotangents) if c.is_floating_point() or c.is_complex()]
 
         def pulled(*given: Any) -> list[Any]:
             primals, cts = list(given[:count]), given[count:]
-            gate = Gate()
             ends = []
             for k in moving:
                 t = primals[k]
-                primals[k] = gate.copy(t) if t._cell.source is not None else t.detach().requires_grad_()
+                primals[k] = Gate(t).copy if t._cell.source is not None else t.detach().requires_grad_()
                 ends.append(primals[k])
             with enable_grad():
                 made = mapping.f(*primals)
             outputs = [made[k] for k in floating]
             pairs = [(o, c) for o, c in zip(outputs, cts, strict=True) if o._cell.source is not None]
-            wanted = [*ends, *captured]
+            wanted = [*ends, *outside]
             if not pairs:
                 return [t.new_zeros(t.shape) for t in wanted]
-            with gate.closed():
+            with closed(wanted):
                 found = autograd.grad(
                     [o for o, _ in pairs], wanted, [c for _, c in pairs], create_graph=True, allow_unused=True
                 )
@@ -162,10 +160,9 @@ def _connected(mapping: _Mapping, tensors: list[Any]) -> list[Any]:
         for t, d in zip(tensors, mapping.dims, strict=True)
     ]
     arrays = mapping.run(given)
-    captured = [t for t in (leaf.tensor() for leaf in mapping.captured) if t is not None]
-    if not state.grad_enabled or not (tracked or captured):
+    if not state.grad_enabled or not (tracked or mapping.outside):
         return [tensor_of(a) for a in arrays]
-    return list(_Vmapped.apply(mapping, arrays, len(tensors), *tensors, *captured))
+    return list(_Vmapped.apply(mapping, arrays, len(tensors), *tensors, *mapping.outside))
 
 
 def _in_dims(in_dims: Any, args: Any, name: str) -> tuple[list[Any], int]:

@@ -76,7 +76,7 @@ def _parse(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bo
         other = rest.pop(0)
     elif (
         rest
-        and (rest[0] is None or isinstance(rest[0], (str, int, device_type, jax.Device)))
+        and (rest[0] is None or isinstance(rest[0], (str, int, device_type, jax.Device, jax.sharding.Sharding)))
         and type(rest[0]) is not bool
     ):
         device = rest.pop(0)

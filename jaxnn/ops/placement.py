@@ -91,7 +91,8 @@ def made(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> 
 def moved(t: TensorBase, where: Any) -> Tensor:
     """A copy on another device, without gradients."""
     with x64(True):
-        return tensor_of(jax.device_put(value_of(t, "transfer"), where), where)
+        array = jax.device_put(value_of(t, "transfer"), where)
+        return tensor_of(array, where if isinstance(where, jax.Device) else None)
 
 
 def like_device(t: TensorBase, device: Any) -> Any:

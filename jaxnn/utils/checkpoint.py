@@ -21,8 +21,7 @@ from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import Leaf, TensorBase, aval
 from jaxnn.nn.containers import Sequential
 
-from .gates import Gate
-from .gradient_leaves import reached
+from .gates import Gate, captured, closed
 from .trees import flatten, unflatten
 
 __all__ = [
@@ -111,19 +110,18 @@ class CheckpointFunction(Function):
         """The gradients of all tensors."""
         segment, places = ctx.segment, ctx.places
         tensors = list(ctx.saved_tensors)
-        inputs, captured = tensors[: len(places)], tensors[len(places) :]
+        inputs, outside = tensors[: len(places)], tensors[len(places) :]
         create = state.grad_enabled
-        gate = Gate()
         ends = [
-            t if t._cell.source is None else gate.copy(t) if create else t.detach().requires_grad_() for t in inputs
+            t if t._cell.source is None else Gate(t).copy if create else t.detach().requires_grad_() for t in inputs
         ]
         outputs = [o for o in segment.again(ends, places) if isinstance(o, TensorBase)]
         pairs = [(o, ct) for o, ct in zip(outputs, cotangents, strict=True) if o._cell.source is not None]
         moving = [k for k, t in enumerate(ends) if t._cell.source is not None]
-        wanted = [ends[k] for k in moving] + captured
+        wanted = [ends[k] for k in moving] + outside
         grads: list[Any] = [None] * len(tensors)
         if pairs:
-            with gate.closed():
+            with closed(wanted):
                 found = autograd.grad(
                     [o for o, _ in pairs], wanted, [ct for _, ct in pairs], retain_graph=True, create_graph=create,
                     allow_unused=True,
@@ -195,14 +193,13 @@ def _kept_small(segment: _Segment) -> Any:
     outputs, form = segment.run(ends, places)
     segment.described = [_described(o) for o in outputs]
     found = [o for o in outputs if isinstance(o, TensorBase)]
-    beyond = reached(found)
-    captured = [t for t in (leaf.tensor() for leaf in beyond if id(leaf) not in own) if t is not None]
-    if not captured and all(o._cell.source is None for o in found):
+    outside = captured(found, own)
+    if not outside and all(o._cell.source is None for o in found):
         return form
     with no_grad():  # copies without the graph behind them, so that nothing of it is kept
         plain = [o.clone() for o in found]
     del found, outputs
-    made = iter(CheckpointFunction.apply(segment, places, plain, *inputs, *captured))
+    made = iter(CheckpointFunction.apply(segment, places, plain, *inputs, *outside))
     return unflatten(form, [next(made) if isinstance(o, TensorBase) else o for o in flatten(form)])
 
 

@@ -1,15 +1,23 @@
-"""Copies of tensors through which a gradient passes only while they are open."""
+"""Copies of tensors through which a gradient passes only while they are open, and what a function uses from outside.
+
+A backward that runs inside another's backward wants gradients at its own inputs, and separately at tensors behind these
+inputs that are used directly, too: what flows through the inputs must not be counted there.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jaxnn.core.function import Function
+from jaxnn.core.function import Function, FunctionNode
 from jaxnn.core.grad_mode import enable_grad
+from jaxnn.core.handle import Leaf
 
-__all__ = ["Gate"]
+from .gradient_leaves import reached
+
+__all__ = ["Gate", "captured", "closed"]
 
 
 class _Gated(Function):
@@ -28,25 +36,47 @@ class _Gated(Function):
 
 
 class Gate:
-    """Where a graph ends for one walk and goes on for the walks through that walk's results.
+    """Where a graph ends for one walk and goes on for the walks through that walk's results."""
 
-    A backward that runs inside another's backward wants gradients at its own inputs, and separately at tensors behind
-    these inputs that are used directly, too: what flows through the inputs must not be counted there.
-    """
-
-    def __init__(self) -> None:
-        self.shut = False
-
-    def copy(self, x: Any) -> Any:
-        """A tensor's copy on the near side."""
+    def __init__(self, x: Any) -> None:
+        self.shut = 0
         with enable_grad():
-            return _Gated.apply(self, x)
+            #: A copy of the tensor, on the near side. Held by who made the gate; see `captured`.
+            self.copy: Any = _Gated.apply(self, x)
+        self._near = weakref.ref(self.copy)
 
-    @contextlib.contextmanager
-    def closed(self) -> Iterator[None]:
-        """No gradient passes within the block."""
-        self.shut = True
-        try:
-            yield
-        finally:
-            self.shut = False
+    def near(self) -> Any:
+        """The copy, while somebody holds it."""
+        return self._near()
+
+
+def _gate_of(source: Any) -> Gate | None:
+    return source.ctx.gate if type(source) is FunctionNode and source.kind is _Gated else None
+
+
+def _end_of(source: Any) -> Any:
+    gate = _gate_of(source)
+    return None if gate is None else gate.near()
+
+
+def captured(tensors: Iterable[Any], own: frozenset[int] | set[int] = frozenset()) -> list[Any]:
+    """Tensors that gradients of ``tensors`` end at: leaves, but for those in ``own`` (by identity), and copies behind gates."""
+    found = []
+    for end in reached(tensors, _end_of):
+        t = end.tensor() if type(end) is Leaf else end
+        if t is not None and not (type(end) is Leaf and id(end) in own):
+            found.append(t)
+    return found
+
+
+@contextlib.contextmanager
+def closed(tensors: Iterable[Any]) -> Iterator[None]:
+    """No gradient passes the gates of these tensors within the block; others are let be."""
+    gates = [g for g in (_gate_of(t._cell.source) for t in tensors) if g is not None]
+    for g in gates:
+        g.shut += 1
+    try:
+        yield
+    finally:
+        for g in gates:
+            g.shut -= 1

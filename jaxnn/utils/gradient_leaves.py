@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from jaxnn.core.handle import Leaf, TensorBase
@@ -34,18 +34,22 @@ def _beyond(source: Any, places: tuple[int, ...]) -> Iterable[Any]:
     return [(c.source, c.source_idx) for c in getattr(source, "cells", ()) if c is not None]
 
 
-def reached(tensors: Iterable[Any]) -> list[Leaf]:
-    """The leaves that gradients of ``tensors`` reach."""
+def reached(tensors: Iterable[Any], end_of: Callable[[Any], Any] | None = None) -> list[Any]:
+    """The leaves (`Leaf`) that gradients of ``tensors`` reach.
+
+    Where ``end_of(source)`` gives something, the walk ends and that is found instead of what lies behind.
+    """
     pending: dict[Any, set[int]] = {}
     seen: set[tuple[int, int]] = set()
-    leaves: dict[int, Leaf] = {}
+    found: dict[int, Any] = {}
 
     def add(source: Any, place: int) -> None:
         if source is None or (id(source), place) in seen:
             return
         seen.add((id(source), place))
-        if type(source) is Leaf:
-            leaves[id(source)] = source
+        end = source if type(source) is Leaf else None if end_of is None else end_of(source)
+        if end is not None:
+            found[id(end)] = end
         else:
             pending.setdefault(source, set()).add(place)
 
@@ -54,6 +58,6 @@ def reached(tensors: Iterable[Any]) -> list[Leaf]:
             add(t._cell.source, t._cell.source_idx)
     while pending:
         source, places = pending.popitem()
-        for found in _beyond(source, tuple(places)):
-            add(*found)
-    return list(leaves.values())
+        for beyond in _beyond(source, tuple(places)):
+            add(*beyond)
+    return list(found.values())

@@ -453,3 +453,20 @@ def test_anomaly_names_the_operator():
         with pytest.warns(UserWarning, match="Error detected in SqrtBackward0"), t.autograd.set_detect_anomaly(True):
             with pytest.raises(RuntimeError, match="Function 'SqrtBackward0' returned nan values in its 0th output"):
                 ((x * 0).sqrt() * 0).sum().backward()
+
+
+def test_a_function_of_a_view():
+    for t in (torch, jaxnn):
+
+        class Double(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+
+        x = t.ones(2, 3, requires_grad=True)
+        (Double.apply(x[0]) + Double.apply((x * 3).reshape(-1))[:3]).sum().backward()
+        assert x.grad.tolist() == [[8.0] * 3, [0.0] * 3]

@@ -55,4 +55,6 @@ def reason(name: str) -> str | None:
     """Why a row is left out or differs; None if it is to agree."""
     if name in GAPS:
         return GAPS[name]
+    if name.startswith("__"):  # Python's operators
+        return None
     return next((why for prefix, why in FAMILIES.items() if name.startswith(prefix)), None)

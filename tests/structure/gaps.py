@@ -34,7 +34,7 @@ GAPS: dict[str, dict[str, str]] = {
         "parts of torch.compile and torch.export; JAX has lax.cond and lax.while_loop": """
             SymBool SymBoolType SymFloat SymInt SymIntType cond sym_constrain_range
             sym_constrain_range_for_size sym_float sym_fresh_size sym_int sym_ite sym_max sym_min
-            sym_not sym_sqrt sym_sum vmap while_loop
+            sym_not sym_sqrt sym_sum while_loop
         """,
         "names of PyTorch's own libraries and build": """
             USE_GLOBAL_DEPS USE_RTLD_GLOBAL_WITH_LIBTORCH compiled_with_cxx11_abi
@@ -57,12 +57,9 @@ GAPS: dict[str, dict[str, str]] = {
             segment_reduce slice_inverse
         """,
         "mixed precision: cast modules and inputs to bfloat16 instead": """
-            autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache
-            get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype get_autocast_ipu_dtype
-            get_autocast_xla_dtype is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled
-            is_autocast_ipu_enabled is_autocast_xla_enabled set_autocast_cache_enabled
-            set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled
-            set_autocast_gpu_dtype set_autocast_ipu_dtype set_autocast_ipu_enabled
+            autocast_decrement_nesting autocast_increment_nesting get_autocast_ipu_dtype
+            get_autocast_xla_dtype is_autocast_ipu_enabled is_autocast_xla_enabled
+            set_autocast_cache_enabled set_autocast_ipu_dtype set_autocast_ipu_enabled
             set_autocast_xla_dtype set_autocast_xla_enabled
         """,
         "types that JAX does not compute with": """
@@ -90,15 +87,14 @@ GAPS: dict[str, dict[str, str]] = {
             quantized_max_pool2d quantized_max_pool3d quantized_rnn_relu_cell quantized_rnn_tanh_cell
             quint2x4 quint4x2 quint8
         """,
-        "reduction given as a number: use nn.functional": """
-            cosine_embedding_loss ctc_loss embedding_bag feature_dropout_ hinge_embedding_loss
-            margin_ranking_loss poisson_nll_loss triplet_margin_loss
-        """,
         "removed from PyTorch: calling them only raises": """
             eig lstsq matrix_rank solve symeig
         """,
+        "reduction given as a number: use nn.functional": """
+            embedding_bag feature_dropout_
+        """,
         "state of PyTorch's own autograd engine": """
-            is_anomaly_check_nan_enabled is_anomaly_enabled is_inference set_anomaly_enabled
+            is_inference set_anomaly_enabled
         """,
         "not written": """
             lobpcg view_as_complex_copy view_as_real_copy
@@ -108,9 +104,6 @@ GAPS: dict[str, dict[str, str]] = {
         """,
     },
     "torch.nn": {
-        "not written": """
-            CrossMapLRN2d
-        """,
         "helpers and text of PyTorch's own source files": """
             factory_kwargs
         """,
@@ -178,8 +171,7 @@ GAPS: dict[str, dict[str, str]] = {
     },
     "torch.func": {
         "not written": """
-            debug_unwrap functional_call functionalize grad grad_and_value hessian jacfwd jacrev jvp
-            linearize rearrange replace_all_batch_norm_modules_ stack_module_state vjp vmap
+            debug_unwrap rearrange
         """,
     },
     "torch.autograd": {
@@ -187,9 +179,8 @@ GAPS: dict[str, dict[str, str]] = {
             DeviceType ProfilerActivity ProfilerConfig ProfilerEvent ProfilerState kineto_available
         """,
         "state of PyTorch's own autograd engine": """
-            NestedIOFunction SavedTensor Variable detect_anomaly enforce_grad_layout_policy gradcheck
-            gradgradcheck is_multithreading_enabled is_view_replay_enabled set_detect_anomaly
-            set_multithreading_enabled variable
+            NestedIOFunction SavedTensor enforce_grad_layout_policy is_multithreading_enabled
+            is_view_replay_enabled set_multithreading_enabled
         """,
         "helpers and text of PyTorch's own source files": """
             handle_torch_function has_torch_function is_tensor_like

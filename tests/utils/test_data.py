@@ -52,6 +52,17 @@ def outcome(program, library, tensor, new_generator):
         return type(error).__name__
 
 
+def distributed(library, data, replicas, **options):
+    """What every process gets in two epochs."""
+    samplers = [library.DistributedSampler(data, replicas, rank, **options) for rank in range(replicas)]
+    epochs = []
+    for epoch in range(2):
+        for s in samplers:
+            s.set_epoch(epoch)
+        epochs.append([[list(s), len(s)] for s in samplers])
+    return epochs
+
+
 X = np.arange(33 * 2, dtype=np.float32).reshape(33, 2)
 Y = np.arange(33)
 
@@ -106,6 +117,11 @@ def test_the_sampler_draws_after_the_first_batch_is_asked_for():
         lambda d, n, g: d.WeightedRandomSampler([0.9, 0.4, 0.05, 0.2, 0.3, 0.1], 5, replacement=False),
         lambda d, n, g: d.WeightedRandomSampler(n([1.0, 2.0, 3.0]), 9, generator=g().manual_seed(3)),
         lambda d, n, g: d.SequentialSampler("abcd"),
+        lambda d, n, g: distributed(d, range(10), 3, drop_last=False),
+        lambda d, n, g: distributed(d, range(10), 3, drop_last=True),
+        lambda d, n, g: distributed(d, range(12), 4, drop_last=True, seed=7),
+        lambda d, n, g: distributed(d, range(2), 5, shuffle=False),
+        lambda d, n, g: distributed(d, range(10), 3, shuffle=False, drop_last=True),
         lambda d, n, g: d.BatchSampler(d.RandomSampler(range(10)), 3, False),
         lambda d, n, g: d.BatchSampler(d.RandomSampler(range(10)), 3, True),
         lambda d, n, g: d.BatchSampler(d.SequentialSampler(range(9)), 3, True),
@@ -118,6 +134,7 @@ def test_the_sampler_draws_after_the_first_batch_is_asked_for():
         lambda d, n, g: d.WeightedRandomSampler([1.0], 1, replacement=0),
         lambda d, n, g: d.WeightedRandomSampler([1.0, 0.0], 2, replacement=False),
         lambda d, n, g: d.BatchSampler(range(3), 0, False),
+        lambda d, n, g: d.DistributedSampler(range(3), 2, 2),
         lambda d, n, g: d.BatchSampler(range(3), 1.0, False),
         lambda d, n, g: d.BatchSampler(range(3), 1, 0),
     ],
@@ -233,6 +250,11 @@ def stream(library, count, length=None):
         lambda d, n, g: d.DataLoader([1], prefetch_factor=2),
         lambda d, n, g: d.DataLoader([1], persistent_workers=True),
         lambda d, n, g: d.DataLoader([1], multiprocessing_context="fork"),
+        lambda d, n, g: d.DataLoader([1], num_workers=1, multiprocessing_context="threads"),
+        lambda d, n, g: d.DataLoader([1], num_workers=1, multiprocessing_context=3),
+        lambda d, n, g: d.DataLoader([1], num_workers=1, prefetch_factor=-1),
+        lambda d, n, g: [d.DataLoader([1], num_workers=1).prefetch_factor, d.DataLoader([1]).prefetch_factor],
+        lambda d, n, g: list(d.DataLoader([1], timeout=3)),
         lambda d, n, g: d.DataLoader([1], shuffle=True, sampler=[0]),
         lambda d, n, g: d.DataLoader([1], batch_sampler=[[0]], batch_size=2),
         lambda d, n, g: d.DataLoader([1], batch_size=None, drop_last=True),
@@ -247,13 +269,6 @@ def test_loaders(program):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         both(program)
-
-
-def test_worker_processes_are_refused_by_name():
-    with pytest.raises(NotImplementedError, match="num_workers=2"):
-        ours.DataLoader([1], num_workers=2)
-    with pytest.raises(NotImplementedError, match="timeout=3"):
-        ours.DataLoader([1], timeout=3)
 
 
 def test_a_subset_that_overrides_only_getitem_is_refused():
