@@ -14,6 +14,7 @@ from . import (
     amp,
     autograd,
     backends,
+    cpu,
     cuda,
     fft,
     func,

@@ -17,7 +17,6 @@ from jaxnn.core.grad_mode import enable_grad
 from jaxnn.core.handle import TensorBase, aval, host_array
 from jaxnn.func.jacobians import jacfwd
 from jaxnn.func.vectorize import vmap
-from jaxnn.ops.creation import ones_like, zeros_like
 from jaxnn.ops.join import stack
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
@@ -96,7 +95,7 @@ def _gradients(outputs: Any, inputs: Any, cotangents: Any, create: bool) -> list
 
 
 def _filled(found: list[Any], like: Any) -> list[Any]:
-    return [zeros_like(t).detach() if g is None else g for g, t in zip(found, like, strict=True)]
+    return [t.new_zeros(t.shape).detach() if g is None else g for g, t in zip(found, like, strict=True)]
 
 
 def _vector(v: Any, like: tuple[Any, ...], many: bool, of: str, missing: str) -> list[Any]:
@@ -104,7 +103,7 @@ def _vector(v: Any, like: tuple[Any, ...], many: bool, of: str, missing: str) ->
     if v is None:
         if len(like) != 1 or like[0].nelement() != 1:
             raise RuntimeError(missing)
-        return [ones_like(like[0]).detach()]
+        return [like[0].new_ones(like[0].shape).detach()]
     _, found = _tuple(v, "v", of)
     if len(found) != len(like):
         if many:
@@ -171,7 +170,7 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
 def _pushed(outputs: Any, inputs: Any, tangents: list[Any], create: bool) -> list[Any]:
     """The derivatives of outputs in a direction, None for outputs that do not depend on the inputs."""
     moving = [o for o in outputs if o.requires_grad]
-    ends = [zeros_like(o).detach().requires_grad_() for o in moving]
+    ends = [o.new_zeros(o.shape).detach().requires_grad_() for o in moving]
     first = _gradients(moving, inputs, ends, True) if moving else []
     pairs = [(g, t) for g, t in zip(first, tangents, strict=False) if g is not None and g.requires_grad]
     found = iter(_gradients([g for g, _ in pairs], ends, [t for _, t in pairs], create) if moving else ())
@@ -302,7 +301,7 @@ def hessian(
             out = checked(*inner)
             if strict and not out.requires_grad:
                 raise RuntimeError(_NO_GRADIENT.format(0))
-            found = _gradients([out], inner, [ones_like(out).detach()], True)
+            found = _gradients([out], inner, [out.new_ones(out.shape).detach()], True)
             if strict:
                 for k, g in enumerate(found):
                     if g is None:
@@ -321,7 +320,7 @@ def hessian(
 def _product(func: Any, inputs: Any, v: Any, create_graph: bool, strict: bool, of: str, transposed: bool) -> Any:
     run = _Run(_scalar(func, of), inputs, of, create_graph, strict)
     given = _vector(v, run.inputs, run.many, of, _ONE_INPUT)
-    ones = [ones_like(run.outputs[0]).detach()]
+    ones = [run.outputs[0].new_ones(run.outputs[0].shape).detach()]
     first = _filled(run.gradients(run.outputs, ones, True), run.inputs)
     if strict:
         for k, g in enumerate(first):

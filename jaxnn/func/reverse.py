@@ -18,8 +18,7 @@ from jaxnn.core.config import in_transformation, state
 from jaxnn.core.engine import value_of
 from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import Leaf, TensorBase
-from jaxnn.ops.creation import zeros_like
-from jaxnn.utils.gates import Gate, closed
+from jaxnn.utils.gates import closed, gated
 from jaxnn.utils.gradient_leaves import reached
 from jaxnn.utils.trees import flatten, form, unflatten
 
@@ -53,7 +52,7 @@ class Inputs:
                 if not isinstance(t, TensorBase):
                     raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
                 if self.outer and t._cell.source is not None:
-                    self.ends.append(Gate(t).copy)
+                    self.ends.append(gated(t))
                 else:
                     end = (t.detach() if t._view is None else t.detach().clone()).requires_grad_()
                     self.own.add(id(end._cell.source))
@@ -77,7 +76,7 @@ class Inputs:
                     f"Mismatch in shape: grad_output[0] has a shape of {c.shape} and output[0] has a shape of {o.shape}."
                 )
         if not pairs:
-            return [zeros_like(end).detach() for end in self.ends]
+            return [end.new_zeros(end.shape).detach() for end in self.ends]
         if in_transformation():
             for o, _ in pairs:  # what was recorded outside is cut outside, and walked from its tape
                 value_of(o)
@@ -86,7 +85,7 @@ class Inputs:
                 [o for o, _ in pairs], self.ends, [c for _, c in pairs], retain_graph=True, create_graph=True,
                 allow_unused=True,
             )  # fmt: skip
-        return [zeros_like(end).detach() if g is None else g for g, end in zip(found, self.ends, strict=True)]
+        return [end.new_zeros(end.shape).detach() if g is None else g for g, end in zip(found, self.ends, strict=True)]
 
     def released(self, tensors: list[Any]) -> list[Any]:
         """Results as the caller gets them: with a graph only if it leads to a leaf of the caller, or of a transformation
@@ -256,13 +255,13 @@ class _Linear:
         self.outputs = outputs
         self.moving = [o for o in outputs if o._cell.source is not None]
         with enable_grad():
-            self.cotangents = Inputs([zeros_like(o).detach() for o in self.moving])
+            self.cotangents = Inputs([o.new_zeros(o.shape).detach() for o in self.moving])
             self.gradients = inputs.gradients(self.moving, self.cotangents.given) if self.moving else []
 
     def __call__(self, tangents: list[Any]) -> list[Any]:
         with enable_grad(), self.inputs:
             found = iter(self.cotangents.gradients(self.gradients, tangents) if self.moving else ())
-        return [zeros_like(o).detach() if o._cell.source is None else next(found) for o in self.outputs]
+        return [o.new_zeros(o.shape).detach() if o._cell.source is None else next(found) for o in self.outputs]
 
 
 def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:

@@ -23,7 +23,7 @@ from jaxnn.core.handle import Cell, TensorBase, alias, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.ops.join import cat
 from jaxnn.ops.masks import traced_keys
-from jaxnn.utils.gates import Gate, captured, closed
+from jaxnn.utils.gates import captured, closed, gated
 from jaxnn.utils.trees import broadcast_prefix, flatten, form, unflatten
 
 __all__ = ["vmap"]
@@ -126,7 +126,7 @@ class _Vmapped(Function):
             ends = []
             for k in moving:
                 t = primals[k]
-                primals[k] = Gate(t).copy if t._cell.source is not None else t.detach().requires_grad_()
+                primals[k] = gated(t) if t._cell.source is not None else t.detach().requires_grad_()
                 ends.append(primals[k])
             with enable_grad():
                 made = mapping.f(*primals)

@@ -21,7 +21,7 @@ from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import Leaf, TensorBase, aval
 from jaxnn.nn.containers import Sequential
 
-from .gates import Gate, captured, closed
+from .gates import captured, closed, gated
 from .trees import flatten, unflatten
 
 __all__ = [
@@ -112,9 +112,7 @@ class CheckpointFunction(Function):
         tensors = list(ctx.saved_tensors)
         inputs, outside = tensors[: len(places)], tensors[len(places) :]
         create = state.grad_enabled
-        ends = [
-            t if t._cell.source is None else Gate(t).copy if create else t.detach().requires_grad_() for t in inputs
-        ]
+        ends = [t if t._cell.source is None else gated(t) if create else t.detach().requires_grad_() for t in inputs]
         outputs = [o for o in segment.again(ends, places) if isinstance(o, TensorBase)]
         pairs = [(o, ct) for o, ct in zip(outputs, cotangents, strict=True) if o._cell.source is not None]
         moving = [k for k, t in enumerate(ends) if t._cell.source is not None]

@@ -17,7 +17,7 @@ from jaxnn.core.handle import Leaf
 
 from .gradient_leaves import reached
 
-__all__ = ["Gate", "captured", "closed"]
+__all__ = ["captured", "closed", "gated"]
 
 
 class _Gated(Function):
@@ -38,20 +38,27 @@ class _Gated(Function):
 class Gate:
     """Where a graph ends for one walk and goes on for the walks through that walk's results."""
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self) -> None:
         self.shut = 0
-        with enable_grad():
-            #: A copy of the tensor, on the near side. Held by who made the gate; see `captured`.
-            self.copy: Any = _Gated.apply(self, x)
-        self._near = weakref.ref(self.copy)
+        self._near: Any = None
 
     def near(self) -> Any:
         """The copy, while somebody holds it."""
         return self._near()
 
 
-def _gate_of(source: Any) -> Gate | None:
-    return source.ctx.gate if type(source) is FunctionNode and source.kind is _Gated else None
+def gated(x: Any) -> Any:
+    """A copy of a tensor behind a gate of its own."""
+    gate = Gate()
+    with enable_grad():
+        made = _Gated.apply(gate, x)
+    gate._near = weakref.ref(made)
+    return made
+
+
+def _gate_of(source: Any) -> Any:
+    ctx: Any = source.ctx if type(source) is FunctionNode and source.kind is _Gated else None
+    return None if ctx is None else ctx.gate
 
 
 def _end_of(source: Any) -> Any:

@@ -208,3 +208,12 @@ def test_custom_function():
         assert str(y.dtype) == "torch.float32"
         y.sum().backward()
         assert x.grad.tolist() == [[8.0, 8.0], [8.0, 8.0]]
+
+
+def test_older_spellings():
+    for face in (torch, jaxnn):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with face.cpu.amp.autocast():
+                assert str((face.ones(2, 2) @ face.ones(2, 2)).dtype) == "torch.bfloat16"
+            assert face.cuda.amp.GradScaler(enabled=False).state_dict() == {}

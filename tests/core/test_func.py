@@ -405,3 +405,25 @@ def test_variable():
         return v, x.requires_grad, isinstance(x, torch.autograd.Variable), type(v) is type(x)
 
     parity(program)
+
+
+def test_anomaly():
+    def program(torch):
+        seen = [torch.is_anomaly_enabled()]
+        with torch.autograd.set_detect_anomaly(True, check_nan=False):
+            seen += [torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()]
+            y = torch.tensor([0.0, 1.0], requires_grad=True)
+            (y.sqrt() * 0).sum().backward()
+        return y.grad, *seen, torch.is_anomaly_enabled()
+
+    parity(program)
+
+    def stopped(torch):
+        with torch.autograd.detect_anomaly():
+            y = torch.tensor([0.0, 1.0], requires_grad=True)
+            (y.sqrt() * 0).sum().backward()
+
+    parity(stopped, message="Function 'SqrtBackward0' returned nan values in its 0th output.")
+    with pytest.warns(UserWarning, match="Anomaly Detection has been enabled"):
+        jaxnn.autograd.detect_anomaly()
+    assert not jaxnn.is_anomaly_enabled()

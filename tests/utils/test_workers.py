@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -210,9 +211,7 @@ def test_batches_in_any_order():
     assert sorted(found) == [0, 1, 2, 3] and found[0] != 0
 
 
-@pytest.mark.parametrize(
-    "error", [KeyError("no such sample"), ValueError("bad"), TwoArguments(1, 2), StopIteration()], ids=repr
-)
+@pytest.mark.parametrize("error", [KeyError("no such sample"), ValueError("bad"), TwoArguments(1, 2)], ids=repr)
 def test_errors_come_with_their_traceback(error):
     messages = []
     for library in (theirs, ours):
@@ -259,8 +258,8 @@ def test_timeout():
 
 
 def test_results_that_cannot_be_pickled():
-    with pytest.raises(RuntimeError, match="Caught RuntimeError in DataLoader worker"):
-        list(loader(ours, Raises(lambda k: open(os.devnull)), batch_size=None, num_workers=1))  # noqa: SIM115
+    with pytest.raises(RuntimeError, match="Caught RuntimeError in DataLoader worker process 0(.|\n)*cannot pickle"):
+        list(loader(ours, Raises(lambda k: threading.Lock()), batch_size=None, num_workers=1))
 
 
 def test_forking_is_refused():

@@ -32,7 +32,7 @@ def parameters_to_vector(parameters: Iterable[TensorBase]) -> Any:
     return cat([p.reshape(-1) for p in _one_device(list(parameters))])
 
 
-def vector_to_parameters(vec: TensorBase, parameters: Iterable[TensorBase]) -> None:
+def vector_to_parameters(vec: Any, parameters: Iterable[TensorBase]) -> None:
     """Make each parameter a slice of a vector, whose memory it shares from then on.
 
     Raises:
@@ -42,8 +42,9 @@ def vector_to_parameters(vec: TensorBase, parameters: Iterable[TensorBase]) -> N
     """
     if not isinstance(vec, TensorBase):
         raise TypeError(f"expected torch.Tensor, but got: {typename(vec)}")
+    values: Any = vec
     start = 0
     for p in _one_device(list(parameters)):
         stop = start + p.numel()
-        p.data = vec[start:stop].view(p.shape).data
+        p.data = values[start:stop].view(p.shape).data
         start = stop

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.nn.parameter import Parameter
-from jaxnn.ops.creation import ones_like, zeros_like
 from jaxnn.ops.unary import rsqrt
 
 __all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights"]
@@ -19,9 +18,9 @@ def _fused(
     weight: Any, bias: Any, mean: Any, variance: Any, eps: float, scale: Any, shift: Any, per_output: list[int]
 ) -> tuple[Parameter, Parameter]:
     weight_type, bias_type = weight.dtype, weight.dtype if bias is None else bias.dtype
-    bias = zeros_like(mean) if bias is None else bias
-    scale = ones_like(mean) if scale is None else scale
-    shift = zeros_like(mean) if shift is None else shift
+    bias = mean.new_zeros(mean.shape) if bias is None else bias
+    scale = mean.new_ones(mean.shape) if scale is None else scale
+    shift = mean.new_zeros(mean.shape) if shift is None else shift
     factor = scale * rsqrt(variance + eps)
     fused_weight = (weight * factor.reshape(per_output)).to(dtype=weight_type)
     fused_bias = ((bias - mean) * factor + shift).to(dtype=bias_type)

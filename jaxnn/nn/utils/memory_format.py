@@ -11,7 +11,8 @@ __all__ = ["convert_conv2d_weight_memory_format", "convert_conv3d_weight_memory_
 _Layer = TypeVar("_Layer", bound=Any)
 
 
-def _convert(module: _Layer, kinds: tuple[type, ...], memory_format: Any) -> _Layer:
+def _convert(module: _Layer, kinds: Any, memory_format: Any) -> _Layer:
+    layer: Any
     for layer in module.modules():
         if isinstance(layer, kinds):
             layer.weight.data = layer.weight.detach().clone(memory_format=memory_format)

@@ -28,7 +28,7 @@ _MAPS = {"matrix_exp": from_exponential, "cayley": from_cayley, "householder": f
 
 @op(method=False, differentiable=False)
 def _minus_identity(x: Any) -> Any:
-    return jnp.broadcast_to(-jnp.eye(*x.shape[-2:], dtype=x.dtype), x.shape)
+    return jnp.broadcast_to(-jnp.eye(x.shape[-2], x.shape[-1], dtype=x.dtype), x.shape)
 
 
 @op(method=False, differentiable=False)

@@ -70,7 +70,7 @@ class ParametrizationList(ModuleList):
     original: Tensor
     unsafe: bool
 
-    def __init__(self, modules: Sequence[Module], original: TensorBase, unsafe: bool = False) -> None:
+    def __init__(self, modules: Sequence[Module], original: Any, unsafe: bool = False) -> None:
         if len(modules) == 0:
             raise ValueError("ParametrizationList requires one or more modules.")
         super().__init__(modules)
@@ -197,7 +197,7 @@ class ParametrizationList(ModuleList):
 
 def _new_class(module: Module) -> None:
     """Give a module a class of its own, on which properties can stand for tensors."""
-    base = type(module)
+    base: Any = type(module)
 
     def refuse(self: Any) -> Any:
         raise RuntimeError(
@@ -214,10 +214,15 @@ def _new_class(module: Module) -> None:
         made.__setstate__(copy.deepcopy(Module.__getstate__(self), memo))
         return made
 
-    attributes = {"__getstate__": refuse, "__module__": __name__, "__qualname__": f"Parametrized{base.__name__}"}
+    attributes: dict[str, Any] = {
+        "__getstate__": refuse,
+        "__module__": __name__,
+        "__qualname__": f"Parametrized{base.__name__}",
+    }
     if "__deepcopy__" not in base.__dict__:
         attributes["__deepcopy__"] = copied
-    module.__class__ = type(base)(f"Parametrized{base.__name__}", (base,), attributes)
+    metaclass: Any = type(base)
+    module.__class__ = metaclass(f"Parametrized{base.__name__}", (base,), attributes)
 
 
 def _put_property(module: Module, tensor_name: str) -> None:

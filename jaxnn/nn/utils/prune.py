@@ -12,7 +12,6 @@ from typing import Any
 
 from jaxnn.core import generator as random
 from jaxnn.core.handle import aval, host_array
-from jaxnn.ops.creation import ones_like, zeros_like
 from jaxnn.ops.join import cat
 from jaxnn.ops.sorting import kthvalue, topk
 
@@ -76,7 +75,7 @@ class BasePruningMethod(ABC):
         if first:
             module.register_parameter(name + "_orig", value)
             del module._parameters[name]
-            mask = ones_like(value).detach()
+            mask = value.new_ones(value.shape).detach()
         else:
             mask = getattr(module, name + "_mask").detach().clone()
         try:
@@ -103,7 +102,7 @@ class BasePruningMethod(ABC):
         elif importance_scores.shape != t.shape:
             raise AssertionError("importance_scores should have the same shape as tensor t")
         if default_mask is None:
-            default_mask = ones_like(t)
+            default_mask = t.new_ones(t.shape)
         return t * self.compute_mask(importance_scores, default_mask=default_mask)
 
     def remove(self, module: Any) -> None:
@@ -213,10 +212,10 @@ class _ByAmount(BasePruningMethod):
         self.amount = amount
 
     def _count(self, size: int) -> int:
-        count = self.amount if isinstance(self.amount, numbers.Integral) else round(self.amount * size)
+        count = int(self.amount) if isinstance(self.amount, numbers.Integral) else round(self.amount * size)
         if count > size:
             raise ValueError(f"amount={count} should be smaller than the number of parameters to prune={size}")
-        return int(count)
+        return count
 
 
 class RandomUnstructured(_ByAmount):
@@ -310,7 +309,7 @@ class LnStructured(_ByAmount):
         dim = self.dim % t.dim()
         others = [d for d in range(t.dim()) if d != dim]
         norms = t.norm(p=self.n, dim=others)
-        kept = zeros_like(norms)
+        kept = norms.new_zeros(norms.shape)
         kept[topk(norms, k=size - count).indices] = 1
         return default_mask * _along(t, self.dim, kept)
 
@@ -338,9 +337,7 @@ def _along(t: Any, dim: int, kept: Any) -> Any:
 def _check_amount(amount: Any) -> None:
     if not isinstance(amount, numbers.Real):
         raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
-    if (isinstance(amount, numbers.Integral) and amount < 0) or (
-        not isinstance(amount, numbers.Integral) and not 0.0 <= float(amount) <= 1.0
-    ):
+    if not (int(amount) >= 0 if isinstance(amount, numbers.Integral) else 0.0 <= float(amount) <= 1.0):
         raise ValueError(f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer")
 
 
@@ -432,7 +429,7 @@ def global_unstructured(
     values = [getattr(module, name) for module, name in pairs]
     scores = [scores_of.get(pair, value).detach().reshape(-1) for pair, value in zip(pairs, values, strict=True)]
     masks = [
-        getattr(module, name + "_mask", ones_like(value).detach()).reshape(-1)
+        getattr(module, name + "_mask", value.new_ones(value.shape).detach()).reshape(-1)
         for (module, name), value in zip(pairs, values, strict=True)
     ]
     container = PruningContainer()

@@ -96,11 +96,11 @@ class _Process:
         self.results.close()
 
 
-def _end(processes: list[_Process]) -> None:
+def _end(processes: list[_Process], patience: float = _PATIENCE) -> None:
     """End all workers: by closing their pipes, and by force if that does not help."""
     for p in processes:
         p.close()
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + patience
     for p in processes:
         p.process.join(max(0.0, until - time.monotonic()))
         if p.process.is_alive():
@@ -131,9 +131,10 @@ class Workers:
         self._pending: deque[_Process] = deque()  # in the order of the keys
         self._turns = itertools.cycle(self._processes)
 
-    def close(self) -> None:
-        """End the processes."""
-        self._finalizer()
+    def close(self, patience: float = _PATIENCE) -> None:
+        """End the processes; they have some seconds to do it themselves."""
+        if self._finalizer.detach():
+            _end(self._processes, patience)
 
     @property
     def alive(self) -> bool:
@@ -204,7 +205,7 @@ class Workers:
     def _answer(self, p: _Process) -> tuple[int, Any]:
         ready = wait([p.results, p.process.sentinel], self._timeout)
         if not ready:
-            self.close()
+            self.close(patience=0)
             raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
         try:
             return receive(p.results)

@@ -117,7 +117,7 @@ def _tell_torch(info: WorkerInfo) -> None:
     if torch is not None:
         torch.manual_seed(info.seed)
         torch.set_num_threads(1)
-        inside = sys.modules.get("torch.utils.data._utils.worker")
+        inside: Any = sys.modules.get("torch.utils.data._utils.worker")
         if inside is not None and hasattr(inside, "_worker_info"):
             inside._worker_info = inside.WorkerInfo(**vars(info))
 

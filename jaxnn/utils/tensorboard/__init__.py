@@ -10,6 +10,6 @@ if importlib.util.find_spec("tensorboardX") is None:
         "jaxnn.utils.tensorboard needs the package tensorboardX: pip install tensorboardX", name="tensorboardX"
     )
 
-from .writer import SummaryWriter  # noqa: E402  (after the check, whose message says what to do)
+from .writer import SummaryWriter
 
 __all__ = ["SummaryWriter"]

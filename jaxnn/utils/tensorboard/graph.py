@@ -42,9 +42,7 @@ def _tensors(value: Any) -> list[Any]:
 def _node(name: str, op: str, inputs: list[str], tensors: list[Any], about: str = "") -> Any:
     attr = {}
     if tensors:
-        shapes = [
-            TensorShapeProto(dim=[TensorShapeProto.Dim(size=n) for n in tuple(aval(t).shape)]) for t in tensors
-        ]
+        shapes = [TensorShapeProto(dim=[TensorShapeProto.Dim(size=n) for n in tuple(aval(t).shape)]) for t in tensors]
         attr["_output_shapes"] = AttrValue(list=AttrValue.ListValue(shape=shapes))
         attr["dtype"] = AttrValue(type=DataType.Value(_TYPES.get(np.dtype(aval(tensors[0]).np).name, "DT_INVALID")))
     if about:

@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/tensorboard.html
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Mapping
@@ -35,6 +36,25 @@ _TENSOR_FIELDS = {
 }  # fmt: skip
 
 
+_FILES = itertools.count()
+
+
+def _own_ending(suffix: str) -> str:
+    """The end of a file's name: tensorboardX's names of one second are the same, and the later file replaced the other."""
+    return f".{os.getpid()}.{next(_FILES)}{suffix}"
+
+
+class _Writer(tensorboardX.SummaryWriter):
+    _suffix: str | None = None
+
+    def _get_file_writer(self) -> Any:
+        if self.file_writer is None:  # at the start, and after a close
+            if self._suffix is None:
+                self._suffix = self._filename_suffix
+            self._filename_suffix = _own_ending(self._suffix)
+        return super()._get_file_writer()
+
+
 class SummaryWriter:
     """Writes event files that TensorBoard shows.
 
@@ -55,13 +75,13 @@ class SummaryWriter:
         self, log_dir: Any = None, comment: str = "", purge_step: int | None = None, max_queue: int = 10,
         flush_secs: int = 120, filename_suffix: str = "",
     ) -> None:  # fmt: skip
-        self._options: dict[str, Any] = {
-            "max_queue": max_queue, "flush_secs": flush_secs, "filename_suffix": filename_suffix
-        }  # fmt: skip
+        self._waits = {"max_queue": max_queue, "flush_secs": flush_secs}
+        self.filename_suffix = filename_suffix
         self.purge_step = purge_step
-        self._writer = tensorboardX.SummaryWriter(
-            logdir=None if not log_dir else str(log_dir), comment=comment, purge_step=purge_step, **self._options
-        )
+        self._writer = _Writer(
+            logdir=str(log_dir) if log_dir else None, comment=comment, purge_step=purge_step,
+            filename_suffix=filename_suffix, **self._waits,
+        )  # fmt: skip
         self.log_dir = self._writer.logdir
 
     def __enter__(self) -> SummaryWriter:
@@ -115,7 +135,7 @@ class SummaryWriter:
         for tag, value in tag_scalar_dict.items():
             folder = os.path.join(base, f"{main_tag.replace('/', '_')}_{tag}")
             if folder not in writers:
-                writers[folder] = FileWriter(logdir=folder, **self._options)
+                writers[folder] = FileWriter(folder, filename_suffix=_own_ending(self.filename_suffix), **self._waits)
             point = Summary(value=[Summary.Value(tag=main_tag, simple_value=as_number(value))])
             writers[folder].add_summary(point, _step(global_step), walltime)
 
@@ -155,7 +175,12 @@ class SummaryWriter:
     # ---- pictures, sound, text
 
     def add_image(
-        self, tag: str, img_tensor: Any, global_step: Any = None, walltime: float | None = None, dataformats: str = "CHW"
+        self,
+        tag: str,
+        img_tensor: Any,
+        global_step: Any = None,
+        walltime: float | None = None,
+        dataformats: str = "CHW",
     ) -> None:
         """An image of 0 to 255 (uint8) or 0 to 1; ``dataformats`` names the axes: CHW, HWC or HW."""
         self._add(summaries.image(tag, as_bytes(img_tensor), dataformats=dataformats), global_step, walltime)
@@ -314,7 +339,9 @@ def _hparam(name: str, value: Any) -> Any:
     array = as_numpy(value)
     if isinstance(array, (np.ndarray, np.generic)) and array.size == 1:
         return np.asarray(array).item()
-    raise ValueError(f"add_hparams: value of {name!r} should be one of int, float, str, bool, or a tensor of one element")
+    raise ValueError(
+        f"add_hparams: value of {name!r} should be one of int, float, str, bool, or a tensor of one element"
+    )
 
 
 def _state_domains(experiment: Any, values: dict[str, Any], domains: dict[str, list[Any]]) -> None:
@@ -327,8 +354,14 @@ def _state_domains(experiment: Any, values: dict[str, Any], domains: dict[str, l
     content = HParamsPluginData.FromString(plugin.content)
     kinds = {str: "STRING", bool: "BOOL", int: "FLOAT64", float: "FLOAT64"}
     for name, domain in domains.items():
-        if name not in values or not isinstance(domain, list) or not all(isinstance(d, type(values[name])) for d in domain):
-            raise TypeError(f"parameter: hparam_domain_discrete[{name}] should be a list of same type as hparam_dict[{name}].")
+        if (
+            name not in values
+            or not isinstance(domain, list)
+            or not all(isinstance(d, type(values[name])) for d in domain)
+        ):
+            raise TypeError(
+                f"parameter: hparam_domain_discrete[{name}] should be a list of same type as hparam_dict[{name}]."
+            )
         info = next(i for i in content.experiment.hparam_infos if i.name == name)
         info.type = DataType.Value(f"DATA_TYPE_{kinds[type(values[name])]}")
         info.domain_discrete.extend(domain)

@@ -37,7 +37,7 @@ class FakeData(VisionDataset):
             raise IndexError(f"{type(self).__name__} index out of range")
         generator = Generator().manual_seed(index + self.random_offset)
         noise = generator.normal(self.image_size)
-        target = from_numpy(generator.randint(0, self.num_classes, (1,))[0])
+        target = from_numpy(generator.randint(0, self.num_classes, (1,)))[0]
         image, target = self._transformed(to_pil_image(from_numpy(noise)), target)
         return image, target.item()
 

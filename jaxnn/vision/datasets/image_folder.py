@@ -83,13 +83,18 @@ class DatasetFolder(VisionDataset):
         empty = []
         for name in sorted(class_to_idx):
             before = len(samples)
-            for folder, _, files in sorted(os.walk(os.path.join(os.path.expanduser(directory), name), followlinks=True)):
+            for folder, _, files in sorted(
+                os.walk(os.path.join(os.path.expanduser(directory), name), followlinks=True)
+            ):
                 paths = (os.path.join(folder, file) for file in sorted(files))
                 samples.extend((path, class_to_idx[name]) for path in paths if counts(path))
             if len(samples) == before:
                 empty.append(name)
         if empty and not allow_empty:
-            supported = "" if extensions is None else f" Supported extensions are: {', '.join([extensions] if isinstance(extensions, str) else extensions)}"
+            supported = ""
+            if extensions is not None:
+                listed = extensions if isinstance(extensions, str) else ", ".join(extensions)
+                supported = f" Supported extensions are: {listed}"
             raise FileNotFoundError(f"Found no valid file for the classes {', '.join(empty)}.{supported}")
         return samples
 

@@ -33,7 +33,9 @@ def borders(padding: Any) -> tuple[int, int, int, int]:
         padding = [padding]
     if len(padding) not in (1, 2, 4):
         raise ValueError(f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(padding)} element tuple")
-    left, top, right, bottom = padding if len(padding) == 4 else [*padding, *padding] if len(padding) == 2 else [*padding] * 4
+    left, top, right, bottom = (
+        padding if len(padding) == 4 else [*padding, *padding] if len(padding) == 2 else [*padding] * 4
+    )
     return int(left), int(top), int(right), int(bottom)
 
 

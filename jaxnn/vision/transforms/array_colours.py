@@ -194,5 +194,3 @@ def blur(x: Array, kernel_size: tuple[int, int], sigma: tuple[float, float]) -> 
     half_x, half_y = kernel_size[0] // 2, kernel_size[1] // 2
     padded = pad(wide, half_x, half_y, half_x, half_y, "reflect", 0)
     return as_type(_weighted(_weighted(padded, across[None]), down[:, None]), x.dtype)
-
-

@@ -35,7 +35,9 @@ def crop(x: Array, top: int, left: int, height: int, width: int) -> Array:
     return array_module(x).pad(inside, [(0, 0)] * (x.ndim - 2) + [vertical, horizontal])
 
 
-_SHORT = "Padding size should be less than the corresponding input dimension, but got: padding {} at dimension {} of size {}"
+_SHORT = (
+    "Padding size should be less than the corresponding input dimension, but got: padding {} at dimension {} of size {}"
+)
 
 
 def pad(x: Array, left: int, top: int, right: int, bottom: int, mode: str, fill: float) -> Array:
@@ -116,7 +118,9 @@ def inverse_affine(
 def rotated_size(matrix: list[float], width: int, height: int) -> tuple[int, int]:
     """Width and height of the box around a warped image."""
     half_w, half_h = 0.5 * width, 0.5 * height
-    corners = np.array([[-half_w, -half_h, 1], [-half_w, half_h, 1], [half_w, half_h, 1], [half_w, -half_h, 1]], np.float32)
+    corners = np.array(
+        [[-half_w, -half_h, 1], [-half_w, half_h, 1], [half_w, half_h, 1], [half_w, -half_h, 1]], np.float32
+    )
     moved = corners @ np.array(matrix, np.float32).reshape(2, 3).T
     low, high = moved.min(0) + [half_w, half_h], moved.max(0) + [half_w, half_h]
     # A thousandth of a pixel is rounding, not size.

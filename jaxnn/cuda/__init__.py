@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import jax
 
-from .core import generator as _streams
-from .core.device import device as _device
-from .core.device import jax_devices
-from .core.engine import flush_all
-from .core.generator import manual_seed
-from .core.registry import FUNCTIONS
+from jaxnn.core import generator as _streams
+from jaxnn.core.device import device as _device
+from jaxnn.core.device import jax_devices
+from jaxnn.core.engine import flush_all
+from jaxnn.core.generator import manual_seed
+from jaxnn.core.registry import FUNCTIONS
+
+from . import amp
 
 __all__ = [
-    "Event", "OutOfMemoryError", "current_device", "device", "device_count", "empty_cache", "get_device_capability",
+    "Event", "OutOfMemoryError", "amp", "current_device", "device", "device_count", "empty_cache", "get_device_capability",
     "get_device_name", "get_device_properties", "get_rng_state", "init", "initial_seed", "ipc_collect", "is_available",
     "is_bf16_supported", "is_initialized", "manual_seed", "manual_seed_all", "max_memory_allocated",
     "max_memory_reserved", "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary",

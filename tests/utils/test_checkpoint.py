@@ -1,0 +1,175 @@
+"""torch.utils.checkpoint beside PyTorch's: numbers, gradients, random numbers, how often the function runs."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.utils.checkpoint
+
+import jaxnn
+from tests.parity import parity
+
+
+def array(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
+def same(program, *arrays, message=None, grad=True):
+    parity(program, *arrays, grad=grad, names=False, message=message, rtol=1e-5)
+
+
+def network(torch):
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_network(reentrant):
+    def program(torch, x):
+        net = network(torch)
+        torch.manual_seed(3)
+        y = torch.utils.checkpoint.checkpoint(net, x.view(5, 3), use_reentrant=reentrant)
+        (y.reshape(-1) ** 2).sum().backward()
+        return y.detach(), *(p.grad for p in net.parameters()), torch.rand(2)
+
+    same(program, array(15))
+
+
+@pytest.mark.parametrize("program", [
+    lambda t, c, x: c(lambda a: a.sin() * 2, x, use_reentrant=False),
+    lambda t, c, x: c(lambda a: (a.sin(), 3, a * 2), x, use_reentrant=True),
+    lambda t, c, x: c(lambda a, *, k: {"b": a * k}, x, k=x * 2, use_reentrant=False)["b"],
+    lambda t, c, x: c(lambda d: d["a"] * d["b"], {"a": x, "b": x[0]}, use_reentrant=False),
+    lambda t, c, x: c(lambda a: a * x, x.detach(), use_reentrant=False),
+    lambda t, c, x: c(lambda a: a * x, x, use_reentrant=False),
+    lambda t, c, x: c(lambda a: c(lambda b: b.sin() * x, a * 2, use_reentrant=False).cos(), x, use_reentrant=False),
+    lambda t, c, x: c(lambda a: a.cumsum(0), x.t()[1:], use_reentrant=True).sum(),
+    lambda t, c, x: c(lambda a: a.exp(), c(lambda a: a.sin(), x, use_reentrant=True), use_reentrant=True),
+    lambda t, c, x: c(lambda a, b: a * b, x, x[0].detach(), use_reentrant=False),
+    lambda t, c, x: c(t.sin, x.detach(), use_reentrant=False),
+    lambda t, c, x: c(lambda a: (a * 2).long(), x, use_reentrant=False),
+], ids=range(12))  # fmt: skip
+def test_functions(program):
+    same(lambda t, x: program(t, t.utils.checkpoint.checkpoint, x), array(4, 3))
+
+
+def test_tensors_from_outside():
+    def program(torch, w):
+        h = w * 2
+        y = torch.utils.checkpoint.checkpoint(
+            lambda a: a * h * w, torch.ones(3, requires_grad=True), use_reentrant=False
+        )
+        return y * 1
+
+    same(program, array(3))
+
+
+def test_twice():
+    def program(torch, w):
+        y = torch.utils.checkpoint.checkpoint(lambda a: (a**3) * w, w, use_reentrant=False).sum()
+        (g,) = torch.autograd.grad(y, w, create_graph=True)
+        return torch.autograd.grad(g.sum(), w)[0]
+
+    parity(lambda t, w: program(t, w.requires_grad_()), array(3), grad=False, names=False, rtol=1e-5)
+
+
+@pytest.mark.parametrize("preserve", [True, False])
+def test_random_numbers(preserve):
+    def program(torch):
+        torch.manual_seed(0)
+        x = torch.ones(20, requires_grad=True)
+        drop = torch.nn.functional.dropout
+        y = torch.utils.checkpoint.checkpoint(lambda a: drop(a) * a, x, use_reentrant=True, preserve_rng_state=preserve)
+        y.sum().backward()
+        return y.detach(), x.grad, torch.rand(2)
+
+    same(program)
+
+
+def test_runs_again():
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return x.sin()
+
+    x = jaxnn.ones(3, requires_grad=True)
+    y = jaxnn.utils.checkpoint.checkpoint(f, x, use_reentrant=False)
+    assert len(calls) == 1
+    y.sum().backward()
+    assert len(calls) == 2
+    with jaxnn.no_grad():
+        jaxnn.utils.checkpoint.checkpoint(f, x, use_reentrant=False)
+    assert len(calls) == 3
+
+
+def test_keeps_little():
+    """Between forward and backward there are the inputs and the outputs, and no intermediate values."""
+    x = jaxnn.ones(1000, requires_grad=True)
+
+    def f(a):
+        for _ in range(20):
+            a = a.sin() * a.cos()
+        return a.sum()
+
+    def kept(y):
+        y.tolist()
+        return (
+            sum(b.array.nbytes for b in y._cell.source.tape.buffers if b is not None)
+            if hasattr(y._cell.source, "tape")
+            else 0
+        )
+
+    plain = kept(f(x))
+    small = kept(jaxnn.utils.checkpoint.checkpoint(f, x, use_reentrant=False))
+    assert plain > 20 * x.nbytes and small <= x.nbytes
+
+
+@pytest.mark.parametrize(("segments", "reentrant"), [(1, False), (2, False), (3, True), (4, False)])
+def test_sequential(segments, reentrant):
+    def program(torch, x):
+        net = network(torch)
+        torch.manual_seed(1)
+        y = torch.utils.checkpoint.checkpoint_sequential(net, segments, x, use_reentrant=reentrant)
+        (y * y).sum().backward()
+        z = torch.utils.checkpoint.checkpoint_sequential([torch.sin, torch.cos], 2, x.detach(), use_reentrant=False)
+        return y.detach(), z, *(p.grad for p in net.parameters())
+
+    same(program, array(5, 3))
+
+
+@pytest.mark.parametrize(("program", "message"), [
+    (lambda c, x: c.checkpoint(lambda x, k: x, x, k=2, use_reentrant=True), "Unexpected keyword arguments: k"),
+    (lambda c, x: c.checkpoint(lambda x: x, x, use_reentrant=True, debug=True), "Passing `context_fn` or `debug` is only supported"),
+    (lambda c, x: c.checkpoint(lambda x: x, x, use_reentrant=False, determinism_check="a"), "determinism_check should be one of"),
+    (lambda c, x: c.checkpoint_sequential([lambda x: x], 1, x, use_reentrant=True, foo=1), "Unexpected keyword arguments: foo"),
+])  # fmt: skip
+def test_refusals(program, message):
+    same(lambda t, x: program(t.utils.checkpoint, x), array(3), message=message)
+
+
+def test_what_is_missing():
+    x = jaxnn.ones(2, requires_grad=True)
+    for name, value in (("debug", True), ("context_fn", lambda: (None, None))):
+        with pytest.raises(NotImplementedError, match=name):
+            jaxnn.utils.checkpoint.checkpoint(lambda a: a, x, use_reentrant=False, **{name: value})
+
+
+def test_something_else_the_second_time():
+    sizes = iter((2, 3))
+    x = jaxnn.ones(4, requires_grad=True)
+    y = jaxnn.utils.checkpoint.checkpoint(lambda a: a[: next(sizes)] * 2, x, use_reentrant=False)
+    with pytest.raises(jaxnn.utils.checkpoint.CheckpointError, match="different metadata"):
+        y.sum().backward()
+
+
+def test_warnings():
+    def messages(t):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            t.utils.checkpoint.checkpoint(t.sin, t.ones(2), use_reentrant=True)
+            t.utils.checkpoint.checkpoint(t.sin, t.ones(2, requires_grad=True))
+        return [str(w.message) for w in caught]
+
+    assert messages(jaxnn) == messages(torch)
