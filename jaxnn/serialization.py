@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/notes/serialization.html
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,8 @@ class FromRecords:
         plain = tuple(record.stride) == _contiguous(record.size)
         if base is None:
             shape = tuple(record.size) if whole and plain else (-1,)
-            array = np.array(storage.data).view(dtypes.of(record.dtype).np).reshape(shape)
+            data = storage.data if isinstance(storage.data, np.memmap) else np.array(storage.data)
+            array = np.asarray(data).view(dtypes.of(record.dtype).np).reshape(shape)
             base = tensor_of(array, self._placement(storage.location))
             self._bases[id(storage)] = base
             self._kept.append(storage)
@@ -159,6 +161,8 @@ def load(
         f: a path, or a seekable binary file.
         map_location: a device, a string, or a mapping of them; None keeps each tensor where it was saved.
         weights_only: always so; False raises NotImplementedError.
+        mmap: leave the numbers in the file until they are used (without looking at their checksums); ``f`` is a path
+            then, and the file must not change while its tensors live.
 
     Raises:
         pickle.UnpicklingError: the file asks for a type that is no data, or its pickle is damaged.
@@ -170,6 +174,6 @@ def load(
         raise NotImplementedError(
             "load: weights_only=False would run code that the file names; save a state_dict instead"
         )
-    if mmap:
-        raise NotImplementedError("load: mmap")
-    return load_records(f, FromRecords(map_location))
+    if mmap and not isinstance(f, (str, os.PathLike)):
+        raise ValueError("f must be a file filename in order to use the mmap argument")
+    return load_records(f, FromRecords(map_location), mmap=bool(mmap))

@@ -14,6 +14,7 @@ import torch
 import torch.utils.serialization
 from torch import nn
 
+import jaxnn
 from jaxnn.compat.arrays import is_torch_tensor, numpy_to_torch, torch_to_numpy
 from jaxnn.utils.torch_file import (
     ArrayRecord,
@@ -348,3 +349,20 @@ def test_refuses_to_write_what_torch_would_not_read(tmp_path):
         load_records(3)
     with pytest.raises(FileNotFoundError):
         load_records(tmp_path / "missing.pt")
+
+
+def test_mmap_reads_what_is_used(tmp_path):
+    path = tmp_path / "big.pt"
+    state = {"a": torch.arange(2000.0).reshape(40, 50), "b": torch.arange(6, dtype=torch.bfloat16)}
+    state["view"] = state["a"][3:5, ::2]
+    torch.save(state, path)
+    ours = jaxnn.load(path, mmap=True)
+    assert isinstance(ours["a"]._storage.buf.array, np.ndarray) and not ours["a"]._storage.buf.array.flags.owndata
+    for name, theirs in torch.load(path, mmap=True).items():
+        assert ours[name].tolist() == theirs.tolist()
+    (ours["a"] + 1).sum().item()
+    ours["a"].zero_()
+    assert ours["view"].sum().item() == 0
+    assert jaxnn.load(path)["a"].sum().item() == state["a"].sum().item()  # the file stays as it was
+    with pytest.raises(ValueError, match="must be a file filename"), open(path, "rb") as stream:
+        jaxnn.load(stream, mmap=True)

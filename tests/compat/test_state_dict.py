@@ -44,7 +44,16 @@ def test_a_whole_state_dict_there_and_back():
 
 @pytest.mark.parametrize(
     "dtype",
-    [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.complex64],
+    [
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+    ],
 )
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0, 4)])
 def test_every_type_and_shape(dtype, shape):
@@ -69,11 +78,18 @@ def test_modules_take_pytorchs_state_and_give_it_back():
     torch.manual_seed(3)
     theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     ours = jaxnn.nn.Sequential(jaxnn.nn.Linear(3, 4), jaxnn.nn.BatchNorm1d(4))
-    for state in (theirs.state_dict(), {k: v.numpy() for k, v in theirs.state_dict().items()}, compat.from_torch(theirs.state_dict())):
+    for state in (
+        theirs.state_dict(),
+        {k: v.numpy() for k, v in theirs.state_dict().items()},
+        compat.from_torch(theirs.state_dict()),
+    ):
         assert str(ours.load_state_dict(state)) == "<All keys matched successfully>"
         x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
         np.testing.assert_allclose(
-            ours(jaxnn.from_numpy(x)).detach().numpy(), theirs(torch.from_numpy(x)).detach().numpy(), rtol=1e-5, atol=1e-6
+            ours(jaxnn.from_numpy(x)).detach().numpy(),
+            theirs(torch.from_numpy(x)).detach().numpy(),
+            rtol=1e-5,
+            atol=1e-6,
         )
         theirs.load_state_dict(compat.to_torch(ours.state_dict()))
 

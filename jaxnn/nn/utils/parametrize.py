@@ -198,6 +198,7 @@ class ParametrizationList(ModuleList):
 def _new_class(module: Module) -> None:
     """Give a module a class of its own, on which properties can stand for tensors."""
     base: Any = type(module)
+    metaclass: Any = type(base)
 
     def refuse(self: Any) -> Any:
         raise RuntimeError(
@@ -210,7 +211,7 @@ def _new_class(module: Module) -> None:
         memo = {} if memo is None else memo
         if id(self) in memo:
             return memo[id(self)]
-        made = memo[id(self)] = type(self).__new__(type(self))
+        made = memo[id(self)] = object.__new__(type(self))
         made.__setstate__(copy.deepcopy(Module.__getstate__(self), memo))
         return made
 
@@ -221,7 +222,6 @@ def _new_class(module: Module) -> None:
     }
     if "__deepcopy__" not in base.__dict__:
         attributes["__deepcopy__"] = copied
-    metaclass: Any = type(base)
     module.__class__ = metaclass(f"Parametrized{base.__name__}", (base,), attributes)
 
 

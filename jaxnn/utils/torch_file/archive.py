@@ -25,8 +25,9 @@ def damaged(reason: str) -> RuntimeError:
 class Archive:
     """The records of an archive; RuntimeError for anything that does not fit together."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, mapped: np.ndarray | None = None) -> None:
         self._stream = stream
+        self._mapped = mapped  # the file in memory as it is on disk, for `view`
         self.file_size = stream.seek(0, 2)
         try:
             entries = zipfile.ZipFile(stream).infolist()
@@ -57,8 +58,26 @@ class Archive:
             raise damaged(f"locating file {name[:200]}: file not found")
         return self._entries[name]
 
+    def view(self, name: str) -> np.ndarray:
+        """A record's bytes as they lie in the file; read when they are used, so their checksum is not looked at."""
+        start, entry = self._place(name)
+        if self._mapped is None:
+            return self.read(name)
+        return self._mapped[start : start + entry.file_size]
+
     def read(self, name: str) -> np.ndarray:
         """A record's bytes as a new, writable uint8 array."""
+        start, entry = self._place(name)
+        self._stream.seek(start)
+        data = np.empty(entry.file_size, np.uint8)
+        read_into(self._stream, data)
+        # PyTorch writes 0 where it was told to compute no checksums (set_crc32_options).
+        if entry.CRC and zlib.crc32(data.data) != entry.CRC:
+            raise damaged(f"reading file {name}: its checksum is wrong")
+        return data
+
+    def _place(self, name: str) -> tuple[int, zipfile.ZipInfo]:
+        """Where a record's bytes begin in the file."""
         entry = self._entry(name)
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
             raise damaged(f"reading file {name}: it is compressed or encrypted, and torch.save does neither")
@@ -70,13 +89,7 @@ class Archive:
         start = entry.header_offset + _LOCAL_HEADER.size + name_length + extra_length
         if entry.file_size != entry.compress_size or start + entry.file_size > self.file_size:
             raise damaged(f"reading file {name}: its size is wrong")
-        self._stream.seek(start)
-        data = np.empty(entry.file_size, np.uint8)
-        read_into(self._stream, data)
-        # PyTorch writes 0 where it was told to compute no checksums (set_crc32_options).
-        if entry.CRC and zlib.crc32(data.data) != entry.CRC:
-            raise damaged(f"reading file {name}: its checksum is wrong")
-        return data
+        return start, entry
 
     def text(self, name: str) -> str:
         """A short record as text."""

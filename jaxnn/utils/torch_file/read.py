@@ -28,7 +28,7 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 
 
-def load_records(file: FileLike, from_record: Callable[[Any], Any] | None = None) -> Any:
+def load_records(file: FileLike, from_record: Callable[[Any], Any] | None = None, mmap: bool = False) -> Any:
     """The object that ``torch.save`` wrote, in plain Python containers.
 
     Args:
@@ -36,6 +36,7 @@ def load_records(file: FileLike, from_record: Callable[[Any], Any] | None = None
         from_record: called with each record (ArrayRecord for a tensor, StorageRecord, DtypeRecord, DeviceRecord,
             SizeRecord); what it returns takes the record's place. Without it the records stay. Tensors that share a
             storage have the identical ``record.storage``.
+        mmap: leave the bytes of tensors in the file until they are used; ``file`` is a path then.
 
     Raises:
         UnpicklingError: the file names a type that is no data, or its pickle is damaged.
@@ -47,7 +48,11 @@ def load_records(file: FileLike, from_record: Callable[[Any], Any] | None = None
         head = stream.read(262)
         stream.seek(start)
         if head[:4] == b"PK\x03\x04":
-            return convert_records(_read_archive(stream if start == 0 else io.BytesIO(stream.read())), from_record)
+            mapped = np.memmap(stream, np.uint8, "r") if mmap else None  # type: ignore[call-overload]
+            whole = stream if start == 0 else io.BytesIO(stream.read())
+            return convert_records(_read_archive(whole, mapped), from_record)
+        if mmap:
+            raise RuntimeError("mmap can only be used with files saved in the zip format of PyTorch 1.6 and later")
         if head[257:] == b"ustar":
             raise RuntimeError(
                 "files saved in the legacy .tar format cannot be read. Load it once with an old PyTorch and save it "
@@ -71,8 +76,8 @@ def _opened(file: FileLike) -> Iterator[BinaryIO]:
     yield file
 
 
-def _read_archive(stream: BinaryIO) -> Any:
-    archive = Archive(stream)
+def _read_archive(stream: BinaryIO, mapped: np.ndarray | None = None) -> Any:
+    archive = Archive(stream, mapped)
     if "constants.pkl" in archive:
         raise RuntimeError("TorchScript archives hold a program and cannot be read: save a state_dict instead")
     version = archive.text(".data/version" if ".data/version" in archive else "version")
@@ -95,7 +100,7 @@ def _read_archive(stream: BinaryIO) -> Any:
                 f"{numel} elements * {itemsize} bytes/element) for dtype {dtype}"
             )
         if key not in storages:
-            data = archive.read(name)
+            data = archive.view(name)
             if order != sys.byteorder:
                 if untyped:
                     raise RuntimeError("an untyped storage of the other byte order cannot be read")

@@ -37,14 +37,13 @@ def _blend(x: Array, other: Array, ratio: float) -> Array:
 
 
 def gray(x: Array, channels: int = 1) -> Array:
-    """Luma of a colour image (ITU-R 601-2), once or three times."""
-    if x.shape[-3] == 3:
-        wide = _wide(x)
-        kind = np.dtype(wide.dtype).type
-        red, green, blue = wide[..., 0, :, :], wide[..., 1, :, :], wide[..., 2, :, :]
-        luma = (kind(0.2989) * red + kind(0.587) * green + kind(0.114) * blue).astype(x.dtype)[..., None, :, :]
-    else:
-        luma = x
+    """Luma of a colour image (ITU-R 601-2), once or three times; an image of one channel stays as it is."""
+    if x.shape[-3] == 1:
+        return x
+    wide = _wide(x)
+    kind = np.dtype(wide.dtype).type
+    red, green, blue = wide[..., 0, :, :], wide[..., 1, :, :], wide[..., 2, :, :]
+    luma = (kind(0.2989) * red + kind(0.587) * green + kind(0.114) * blue).astype(x.dtype)[..., None, :, :]
     if channels == 1:
         return luma
     return array_module(x).broadcast_to(luma, (*luma.shape[:-3], 3, *luma.shape[-2:]))
@@ -71,7 +70,7 @@ def hue(x: Array, factor: float) -> Array:
     if x.shape[-3] == 1:
         return x
     xp, source = array_module(x), x.dtype
-    image = convert(x, np.dtype(np.float32)) if np.dtype(source).kind in "iub" else x
+    image = convert(x, np.dtype(np.float32))
     kind = np.dtype(image.dtype).type
     red, green, blue = (image[..., k, :, :] for k in range(3))
     value, least = image.max(-3), image.min(-3)

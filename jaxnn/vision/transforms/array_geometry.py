@@ -12,10 +12,21 @@ from typing import Any
 import numpy as np
 
 from jaxnn.nn.functional import resample_tables as tables
+from jaxnn.nn.functional.taps import Taps
 
 from .images import Array, array_module
 
-__all__ = ["crop", "flip", "inverse_affine", "pad", "perspective_coefficients", "resize", "rotated_size", "warp"]
+__all__ = [
+    "crop",
+    "erase",
+    "flip",
+    "inverse_affine",
+    "pad",
+    "perspective_coefficients",
+    "resize",
+    "rotated_size",
+    "warp",
+]
 
 
 def flip(x: Array, axis: int) -> Array:
@@ -33,6 +44,14 @@ def crop(x: Array, top: int, left: int, height: int, width: int) -> Array:
     vertical = (max(min(bottom, 0) - top, 0), max(bottom - max(top, h), 0))
     horizontal = (max(min(right, 0) - left, 0), max(right - max(left, w), 0))
     return array_module(x).pad(inside, [(0, 0)] * (x.ndim - 2) + [vertical, horizontal])
+
+
+def erase(x: Array, top: int, left: int, height: int, width: int, value: np.ndarray) -> Array:
+    """A copy with a window overwritten (numpy only). Fractions are dropped and bytes wrap around, as in C."""
+    result = np.array(x)
+    whole = result.dtype.kind in "iu" and value.dtype.kind == "f"
+    result[..., top : top + height, left : left + width] = value.astype(np.int64) if whole else value
+    return result
 
 
 _SHORT = (
@@ -59,11 +78,17 @@ def pad(x: Array, left: int, top: int, right: int, bottom: int, mode: str, fill:
     return array_module(x).pad(x, widths, mode=mode)
 
 
-def _along(x: Array, taps: tables.Taps, axis: int) -> Array:
-    """A table of resampling along an axis, as a product with its matrix or a selection."""
+def _along(x: Array, taps: Taps, axis: int) -> Array:
+    """A table of resampling along an axis: few places are read one by one, many are a product with the matrix."""
     xp = array_module(x)
-    if taps.places.shape[1] == 1:
-        return xp.take(x, taps.places[:, 0], axis=axis)
+    weights = taps.weights
+    if taps.places.shape[1] <= 4 and (taps.places >= 0).all():
+        parts = [xp.take(x, taps.places[:, k], axis=axis) for k in range(taps.places.shape[1])]
+        if weights is None:
+            return sum(parts[1:], parts[0])
+        columns = weights.astype(x.dtype).T[..., None] if axis == -2 else weights.astype(x.dtype).T
+        parts = [part * column for part, column in zip(parts, columns, strict=True)]
+        return sum(parts[1:], parts[0])
     matrix = taps.matrix().astype(x.dtype)
     return x @ matrix.T if axis == -1 else xp.asarray(matrix) @ x
 

@@ -34,6 +34,8 @@ def to_tensor(pic: Any) -> Any:
         array = np.array(pic)
         if pic.mode == "1":
             array = array.astype(np.uint8) * 255
+        elif pic.mode == "I;16":
+            array = array.astype(np.int16)
     elif isinstance(pic, np.ndarray):
         if pic.ndim not in (2, 3):
             raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
@@ -70,7 +72,7 @@ _PERMITTED = {2: ("LA",), 3: ("RGB", "YCbCr", "HSV"), 4: ("RGBA", "CMYK", "RGBX"
 def to_pil_image(pic: Any, mode: str | None = None) -> Any:
     """A tensor (C, H, W) or (H, W), or an array (H, W, C) or (H, W), as a Pillow image of `mode`.
 
-    Floats of [0, 1] in a tensor become bytes. Without `mode` it follows from the channels and the type.
+    Floats of [0, 1] become bytes, unless `mode` is F. Without `mode` it follows from the channels and the type.
 
     Raises:
         TypeError: for anything else, or a type that no mode has.
@@ -79,7 +81,7 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Any:
     Source: https://docs.pytorch.org/vision/stable/generated/torchvision.transforms.ToPILImage.html
     """
     if is_tensor(pic):
-        array = _array_of_tensor(pic, mode)
+        array = _array_of_tensor(pic)
     elif isinstance(pic, np.ndarray):
         if pic.ndim not in (2, 3):
             raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
@@ -88,6 +90,10 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Any:
             raise ValueError(f"pic should not have > 4 channels. Got {array.shape[-1]} channels.")
     else:
         raise TypeError(f"pic should be Tensor or ndarray. Got {type(pic)}.")
+    if dtypes.of(array.dtype).is_floating_point and mode != "F":
+        # The cast drops fractions and the upper bits, as C's does: numbers out of range wrap around.
+        with np.errstate(invalid="ignore"):
+            array = (array * array.dtype.type(255)).astype(np.int64).astype(np.uint8)
     channels, kind = array.shape[2], array.dtype
     if channels == 1:
         expected = "L" if kind == np.uint8 else _MODES_OF_TYPES.get(kind)
@@ -105,7 +111,7 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Any:
     return image_from_array(array, mode or _MODES_OF_BYTES[channels])
 
 
-def _array_of_tensor(pic: Any, mode: str | None) -> np.ndarray:
+def _array_of_tensor(pic: Any) -> np.ndarray:
     """A tensor as an array (H, W, C)."""
     if pic.ndim not in (2, 3):
         raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
@@ -115,10 +121,6 @@ def _array_of_tensor(pic: Any, mode: str | None) -> np.ndarray:
     values = values[None] if values.ndim == 2 else values
     if values.shape[0] > 4:
         raise ValueError(f"pic should not have > 4 channels. Got {values.shape[0]} channels.")
-    if dtypes.of(values.dtype).is_floating_point and mode != "F":
-        # The cast drops what lies outside of a byte, as C's does: out of range numbers wrap around.
-        with np.errstate(invalid="ignore"):
-            values = (values * values.dtype.type(255)).astype(np.int64).astype(np.uint8)
     return values.transpose(1, 2, 0)
 
 

@@ -12,6 +12,8 @@ import numbers
 import warnings
 from typing import Any
 
+import numpy as np
+
 from jaxnn.core import dtypes
 
 from . import array_colours as colours
@@ -19,7 +21,17 @@ from . import array_geometry as geometry
 from . import pillow_images as pillow
 from .arguments import borders, fill_for_tensor, is_sequence, point
 from .conversions import convert_image_dtype, pil_to_tensor, to_pil_image, to_tensor
-from .images import get_dimensions, get_image_num_channels, get_image_size, is_pil, is_tensor, no_image, run
+from .images import (
+    from_host,
+    get_dimensions,
+    get_image_num_channels,
+    get_image_size,
+    host_values,
+    is_pil,
+    is_tensor,
+    no_image,
+    run,
+)  # fmt: skip
 from .interpolation import InterpolationMode, mode_of
 
 __all__ = [
@@ -50,6 +62,12 @@ def _need_colours(img: Any, *permitted: int) -> None:
 # ---- tensors only
 
 
+def _channel_values(values: Any) -> tuple[float, ...]:
+    """A number, a sequence, an array or a tensor as floats."""
+    values = values.tolist() if hasattr(values, "tolist") else values
+    return tuple(float(v) for v in values) if is_sequence(values) else (float(values),)
+
+
 def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Any:
     """Each channel of a tensor less its mean, over its deviation.
 
@@ -68,16 +86,11 @@ def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Any:
         raise ValueError(
             f"Expected tensor to be a tensor image of size (..., C, H, W). Got tensor.size() = {tensor.shape}"
         )
-    means, deviations = (
-        tuple(float(v) for v in (values.tolist() if hasattr(values, "tolist") else values))
-        if is_sequence(values) or getattr(values, "ndim", 0)
-        else (float(values),)
-        for values in (mean, std)
-    )
+    means, deviations = _channel_values(mean), _channel_values(std)
     if any(kind.np.type(v) == 0 for v in deviations):
         raise ValueError(f"std evaluated to zero after conversion to {kind}, leading to division by zero.")
     for values in (means, deviations):
-        if len(values) not in (1, tensor.shape[-3]) and tensor.shape[-3] != 1:
+        if len(values) not in (1, tensor.shape[-3]):
             raise RuntimeError(
                 f"The size of tensor a ({tensor.shape[-3]}) must match the size of tensor b ({len(values)}) "
                 "at non-singleton dimension 0"
@@ -93,6 +106,9 @@ def erase(img: Any, i: int, j: int, h: int, w: int, v: Any, inplace: bool = Fals
     """
     if not is_tensor(img):
         raise TypeError(f"img should be Tensor Image. Got {type(img)}")
+    values, filling = host_values(img), host_values(v) if is_tensor(v) else np.asarray(v)
+    if values is not None and filling is not None and not inplace:
+        return from_host(geometry.erase(values, i, j, h, w, filling))
     result = img if inplace else img.clone()
     result[..., i : i + h, j : j + w] = v
     return result
@@ -320,7 +336,9 @@ def affine(
         raise ValueError("Argument scale should be positive")
     if not isinstance(shear, (numbers.Number, list, tuple)):
         raise TypeError("Shear should be either a single value or a sequence of two values")
-    slant = [shear, 0.0] if isinstance(shear, numbers.Number) else [*shear, 0.0] if len(shear) == 1 else list(shear)
+    slant: list[Any] = [shear, 0.0]
+    if isinstance(shear, (list, tuple)):
+        slant = [*shear, 0.0] if len(shear) == 1 else list(shear)
     if len(slant) != 2:
         raise ValueError(f"Shear should be a sequence containing two values. Got {shear}")
     if center is not None:
