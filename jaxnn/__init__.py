@@ -62,7 +62,9 @@ from .nn import Trainable
 from .serialization import load, save
 from .settings import *  # noqa: F403  (threads, deterministic algorithms, compile)
 
-for _name in ("softmax", "log_softmax", "prelu", "hardshrink"):
+for _name in ("softmax", "log_softmax"):
+    _function(getattr(special, _name), name=_name)
+for _name in ("prelu", "hardshrink"):
     _function(getattr(nn.functional, _name), name=_name)
 for _name in (
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool2d",

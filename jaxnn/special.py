@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .nn.functional import log_softmax, softmax
+from .nn import functional as F
 from .ops.bessel import (
     airy_ai,
     bessel_j0,
@@ -54,6 +54,16 @@ __all__ = [
     "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v",
     "shifted_chebyshev_polynomial_w", "sinc", "softmax", "spherical_bessel_j0", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
+
+
+def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """`nn.functional.softmax` along a dimension that must be given: also ``jaxnn.softmax`` and ``Tensor.softmax``."""
+    return F.softmax(input, dim, dtype=dtype)
+
+
+def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """The logarithm of `softmax`: also ``jaxnn.log_softmax`` and ``Tensor.log_softmax``."""
+    return F.log_softmax(input, dim, dtype=dtype)
 
 
 def __getattr__(name: str) -> Any:

@@ -214,6 +214,8 @@ def _roots(tensors: Sequence[Any], grads: Any, what: str) -> list[tuple[Any, Any
         grads = [None] * len(tensors)
     elif isinstance(grads, TensorBase):
         grads = [grads]
+    elif not isinstance(grads, Sequence):
+        raise TypeError(f"gradients must be Tensors or None, not {type(grads).__name__}")
     if len(grads) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
     pairs = []

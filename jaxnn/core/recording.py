@@ -12,18 +12,19 @@ Gradient sources have the same form: the result of that number, or ``~slot`` of 
 from __future__ import annotations
 
 import dis
+import inspect
 import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
 from jax._src.lax.lax import _convert_element_type
 
 from .config import configuration, x64
-from .handle import Aval, Freed, Leaf, aval_of
+from .handle import Aval, Freed, Leaf, TensorBase, aval_of
 
 __all__ = ["FREED", "Entry", "Node", "Recording", "evaluate", "infer", "root_for", "user_line"]
 
@@ -261,7 +262,8 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
         try:
             result = jax.eval_shape(abstract, [a.struct() for a in avals])
         except Exception as error:
-            raise translated(error, op, avals) from None
+            given = [e.value if e.kind == "static" else e for e in recipe]
+            raise mistyped(op, given) or translated(error, op, avals) from None
     if isinstance(result, (tuple, list)):
         container: Any = type(result)
         leaves = tuple(result)
@@ -274,13 +276,39 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
     return found
 
 
+def mistyped(op: Any, given: list[Any]) -> TypeError | None:
+    """PyTorch's TypeError for the first of an operator's arguments that is no tensor, or no number, where it must be.
+
+    ``given`` holds the arguments; tensors and numbers are entries of the recipe.
+    """
+    annotations = op.kernel.__annotations__
+    for k, (name, value) in enumerate(zip(inspect.signature(op.kernel).parameters, given, strict=False)):
+        if isinstance(value, Entry):
+            continue
+        kind = annotations.get(name)
+        text = kind if isinstance(kind, str) else getattr(kind, "__name__", None) or str(kind)
+        text = text.removeprefix("jax.")
+        is_tensor = text == "Array" or (k == 0 and name == "input" and not op.lists)
+        if is_tensor or (text == "Array | None" and value is not None):
+            wanted = "Tensor"
+        elif (text in ("Operand", "float") or TensorBase in get_args(kind)) and isinstance(value, (str, tuple, dict)):
+            wanted = "Number"
+        else:
+            continue
+        got = "list or tuple" if type(value) is tuple else type(value).__name__
+        return TypeError(f"{op.name}(): argument '{name}' (position {k + 1}) must be {wanted}, not {got}")
+    return None
+
+
 def translated(error: Exception, op: Any, avals: list[Aval]) -> Exception:
     """The error a user sees: a kernel's own as it is, one from inside JAX as PyTorch's RuntimeError with the operands."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     # JAX cuts its own frames off a traceback, so the last one is a kernel's either way: is it at a `raise`?
-    if trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == _RAISE:
+    # What an array's own methods raise keeps its frame.
+    own = trace is not None and not str(trace.tb_frame.f_globals.get("__name__")).startswith(("jax.", "jax_"))
+    if own and trace.tb_frame.f_code.co_code[trace.tb_lasti] == _RAISE:  # type: ignore[union-attr]
         error.__notes__ = []
         return error.with_traceback(None)
     text = str(error).strip().split("\n--------------------")[0]

@@ -143,6 +143,9 @@ class _Methods:
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Make a leaf collect gradients, or stop."""
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise TypeError("requires_grad_(): argument 'requires_grad' (position 1) must be bool, not "
+                            f"{type(requires_grad).__name__}")  # fmt: skip
         source = self._cell.source
         if not requires_grad:
             if source is not None and not self.is_leaf:
@@ -337,14 +340,19 @@ class _Methods:
                                else "Boolean value of Tensor with more than one value is ambiguous")  # fmt: skip
         return bool(self.item())
 
+    def _scalar(self) -> Any:
+        if aval(self).shape.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._scalar())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._scalar())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._scalar())
 
     def __index__(self) -> int:
         described = aval(self)

@@ -126,7 +126,7 @@ class Sigmoid(_Plain):
 
     def forward(self, input: Any) -> Any:
         """The function of every element."""
-        return input.sigmoid()
+        return F.sigmoid(input)
 
 
 class Tanh(_Plain):
@@ -134,7 +134,7 @@ class Tanh(_Plain):
 
     def forward(self, input: Any) -> Any:
         """The function of every element."""
-        return input.tanh()
+        return F.tanh(input)
 
 
 class LogSigmoid(_Plain):

@@ -19,8 +19,17 @@ __all__ = ["empty", "full", "repeated", "reversed_twice"]
 
 def full(shape: Iterable[int], value: Any, device: Any = None, dtype: Any = None) -> Tensor:
     """A tensor of one number."""
+    if isinstance(dtype, str):
+        raise TypeError(f"empty(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
     kind = dtypes.get_default_dtype() if dtype is None else dtypes.of(dtype)
     shape = tuple(shape)
+    for k, n in enumerate(shape):
+        if not hasattr(n, "__index__"):
+            kind_of = type(n).__name__
+            found = f'failed to unpack the object at pos {k + 1} with error "type must be tuple of ints,but got {kind_of}"'
+            if k == 0:
+                found = f"(position 1) must be tuple of ints, but found element of type {kind_of} at pos 0"
+            raise TypeError(f"empty(): argument 'size' {found}")
     if any(n < 0 for n in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
     array: Any = np.full(shape, value, kind.np)

@@ -58,6 +58,8 @@ def _stream(generator: Any) -> Any:
 
 
 def _shape(tensor: TensorBase) -> tuple[int, ...]:
+    if not isinstance(tensor, TensorBase):
+        raise AttributeError(f"a Tensor is needed to initialise, but got a '{type(tensor).__name__}' object")
     return tuple(aval(tensor).shape)
 
 
@@ -144,6 +146,8 @@ def _by_density(stream: Any, shape: Any, kind: np.dtype, mean: float, std: float
 
 def constant_(tensor: Any, val: float) -> Any:
     """Fill with one number."""
+    if isinstance(val, str):
+        raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(val).__name__}")
     return _fill(tensor, np.full(_shape(tensor), val, aval(tensor).np))
 
 

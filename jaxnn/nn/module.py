@@ -43,7 +43,7 @@ def typename(value: Any) -> str:
         described = aval(value)
         where = "cuda." if device_of(described.placement).type == "cuda" else ""
         return f"torch.{where}{SCALAR_NAMES[described.dtype]}Tensor"
-    kind = type(value)
+    kind = value if isinstance(value, type) else type(value)
     return kind.__qualname__ if kind.__module__ in ("builtins", "", None) else f"{kind.__module__}.{kind.__qualname__}"
 
 

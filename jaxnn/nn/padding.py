@@ -131,19 +131,29 @@ class ReplicationPad3d(_PadNd):
     _dims, _mode = 3, "replicate"
 
 
-class CircularPad1d(_PadNd):
+class _CircularPadNd(_PadNd):
+    _mode = "circular"
+
+    def forward(self, input: Any) -> Any:
+        """The padded input."""
+        if input.dim() not in (self._dims + 1, self._dims + 2):
+            raise ValueError(f"expected {self._dims + 1}D or {self._dims + 2}D input (got {input.dim()}D input)")
+        return super().forward(input)
+
+
+class CircularPad1d(_CircularPadNd):
     """Padding with the other end. Shape: (N, C, L)."""
 
-    _dims, _mode = 1, "circular"
+    _dims = 1
 
 
-class CircularPad2d(_PadNd):
+class CircularPad2d(_CircularPadNd):
     """Padding with the other end. Shape: (N, C, H, W)."""
 
-    _dims, _mode = 2, "circular"
+    _dims = 2
 
 
-class CircularPad3d(_PadNd):
+class CircularPad3d(_CircularPadNd):
     """Padding with the other end. Shape: (N, C, D, H, W)."""
 
-    _dims, _mode = 3, "circular"
+    _dims = 3

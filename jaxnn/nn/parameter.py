@@ -61,7 +61,8 @@ def _operand(data: Any, kind: str) -> TensorBase:
         return tensor_of(data)
     if isinstance(data, np.ndarray):
         return tensor_of(data.copy())
-    raise TypeError(f"{kind}: data must be a Tensor, not {type(data).__name__}")
+    # PyTorch's type of error: it asks anything for its `detach`.
+    raise AttributeError(f"{kind}: data must be a Tensor, not {type(data).__name__}, which has no attribute 'detach'")
 
 
 class _TensorVariable(TensorBase, nnx.Variable):

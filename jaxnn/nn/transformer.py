@@ -308,4 +308,6 @@ class Transformer(Module):
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Any:
         """A causal mask (sz, sz): minus infinity above the diagonal, else zero."""
         kind = dtypes.get_default_dtype() if dtype is None else dtypes.of(dtype)
+        if sz < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {sz}: [{sz}, {sz}]")
         return made(np.triu(np.full((sz, sz), -np.inf), 1).astype(kind.np), device)

@@ -128,8 +128,7 @@ def _envelope(window: Array, count: int, hop: int) -> Array:
     """The sum of the squared windows at every place."""
     places = _places(count, len(window), hop)
     total = jnp.zeros(len(window) + hop * (count - 1), window.dtype)
-    squares = jnp.square(jnp.abs(window)) if jnp.iscomplexobj(window) else jnp.square(window)
-    return total.at[places].add(jnp.broadcast_to(squares, places.shape).astype(window.dtype))
+    return total.at[places].add(jnp.broadcast_to(jnp.square(window), places.shape).astype(window.dtype))
 
 
 def _bounds(n_fft: int, hop: int, count: int, center: bool, length: int | None) -> tuple[int, int]:
@@ -202,6 +201,8 @@ def istft(
         raise RuntimeError(f"{where}: expected 0 < win_length <= n_fft")
     if window is not None and tuple(window.shape) != (width,):
         raise RuntimeError(f"{where}: Invalid window shape. window has to be 1D and length of `win_length`")
+    if not return_complex and _is_complex(window):
+        raise RuntimeError("Complex windows are incompatible with return_complex=False")
     if half and (return_complex or _is_complex(window)):
         raise RuntimeError("Cannot have onesided output if window or input is complex")
     _check_window(window, n_fft, hop, width, sizes[-1], center, length, where)
@@ -222,11 +223,11 @@ def _check_window(
     start, end = _bounds(n_fft, hop, count, center, length)
     kept = np.ones(width) if value is None else np.asarray(value)
     left = (n_fft - width) // 2
-    squares = np.zeros(n_fft)
-    squares[left : left + width] = np.abs(kept.astype(np.complex128)) ** 2
-    total = np.zeros(n_fft + hop * (count - 1))
+    squares = np.zeros(n_fft, np.complex128)
+    squares[left : left + width] = kept.astype(np.complex128) ** 2
+    total = np.zeros(n_fft + hop * (count - 1), np.complex128)
     for k in range(count):
         total[k * hop : k * hop + n_fft] += squares
-    smallest = total[start:end].min() if end > start else 1.0
+    smallest = np.abs(total[start:end]).min() if end > start else 1.0
     if not smallest > 1e-11:
         raise RuntimeError(f"{where}: window overlap add min: {smallest:g}")

@@ -11,6 +11,8 @@ __all__ = ["as_number", "at_least_zero", "check_betas", "hints", "non_negative",
 
 def as_number(value: Any) -> float:
     """A hyperparameter as a Python number; a tensor's value is read."""
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"a hyperparameter must be a number, not {type(value).__name__}: {value!r}")
     return float(value)
 
 
@@ -37,7 +39,9 @@ def at_least_zero(what: str, value: Any) -> None:
 
 
 def check_betas(betas: Any) -> None:
-    """Raise ValueError for a decay outside [0, 1)."""
+    """Raise ValueError for a decay outside [0, 1), TypeError for one number instead of several."""
+    if not hasattr(betas, "__len__"):
+        raise TypeError(f"betas must be a tuple of numbers, not {type(betas).__name__}: {betas!r}")
     for k, beta in enumerate(betas):
         if not 0.0 <= as_number(beta) < 1.0:
             raise ValueError(f"Invalid beta parameter at index {k}: {beta}")

@@ -20,7 +20,6 @@ GAPS: dict[str, str] = {
     ),
     "cholesky_inverse": "PyTorch gives the gradient of both triangles; ours that of the one that is read",
     "cholesky_solve": "PyTorch gives the gradient of both triangles; ours that of the one that is read",
-    "istft": "with a complex window the values differ",
     "fft.hfft2": "rounding: 7 of 360 elements differ by 3e-5 where 1e-5 is allowed",
     "linalg.eigh": "the gradient of a batch in float32 differs by 5e-5 where 1e-5 is allowed",
     "linalg.ldl_factor": "not written: LAPACK's sytrf is not in JAX",

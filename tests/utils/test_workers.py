@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -23,6 +24,7 @@ from jaxnn.core import generator
 from jaxnn.utils import data as ours
 
 theirs = torch.utils.data
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # importing this file, torch included, takes seconds
 X = np.random.default_rng(0).random((23, 2, 3), np.float32)
 
 

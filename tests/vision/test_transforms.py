@@ -125,14 +125,27 @@ ON_TENSORS = [
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("text", EVERYWHERE)
 def test_geometry(text, name):
-    compare(text, name)
+    if (text, name) not in TIES:
+        compare(text, name)
+
+
+#: A sum lies half-way between two bytes, and the order of the additions decides: see the next test.
+TIES = {("T.Resize(40, antialias=False)", "bytes")}
+
+
+def test_bytes_resized_without_antialiasing():
+    """Wherever torchvision's sum is no tie, the byte is the same."""
+    left = ours.functional.resize(jaxnn.from_numpy(BYTES.copy()), [40, 52], antialias=False).numpy()
+    right = theirs.functional.resize(torch.from_numpy(BYTES.copy()), [40, 52], antialias=False).numpy()
+    exact = theirs.functional.resize(torch.from_numpy(BYTES.astype(np.float64)), [40, 52], antialias=False).numpy()
+    tie = np.abs(exact % 1 - 0.5) < 1e-4
+    assert tie.mean() < 0.01
+    np.testing.assert_array_equal(left[~tie], right[~tie])
 
 
 @pytest.mark.parametrize("name", COLOURED)
 @pytest.mark.parametrize("text", IN_COLOUR)
 def test_colours(text, name):
-    if name == "gray" and "saturation" in text:
-        pytest.skip("Pillow: the same call")
     compare(text, name)
 
 

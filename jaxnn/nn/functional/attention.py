@@ -297,6 +297,8 @@ def _check_static(static: Array, name: str, batches: int, width: int) -> None:
 
 def _heads(x: Array, batches: int, width: int) -> Array:
     """(S, N, E) as (N * heads, S, E / heads)."""
+    if x.size != x.shape[0] * batches * width:
+        raise RuntimeError(f"shape '[{x.shape[0]}, {batches}, {width}]' is invalid for input of size {x.size}")
     return x.reshape(x.shape[0], batches, width).swapaxes(0, 1)
 
 

@@ -114,7 +114,7 @@ def _check_offsets(input: Any, offsets: Any, include_last_offset: bool) -> None:
     if include_last_offset and offsets.shape[0] < 1:
         raise RuntimeError("include_last_offset: number of offset should be at least 1")
     values = known(offsets)
-    if values is None or not values.size:
+    if values is None or not values.size or values.dtype.kind not in "iu":  # the kernel refuses other types
         return
     if values[0] != 0:
         raise RuntimeError(

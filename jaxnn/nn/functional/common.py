@@ -12,7 +12,8 @@ from jax import Array, lax
 from jaxnn.core import dtypes
 from jaxnn.core.bounds import bounds_of
 from jaxnn.core.config import in_transformation
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.engine import immediate_view
+from jaxnn.core.handle import TensorBase, wrap
 
 _C_NAMES = {
     "float32": "float",
@@ -138,8 +139,12 @@ def known(value: Any) -> np.ndarray | None:
     waits = not isinstance(value, TensorBase)
     if not waits:
         storage = value._storage
-        if value._view is not None or storage.rec is not None:
+        if storage.rec is not None:
             return None
+        if value._view is not None:
+            if in_transformation() or known(wrap(storage)) is None:
+                return None
+            return np.asarray(immediate_view(value))
         value = getattr(storage.buf, "array", None)
     if isinstance(value, np.ndarray):
         return value
@@ -153,8 +158,17 @@ def known(value: Any) -> np.ndarray | None:
 def within(indices: Any, low: int, high: int) -> bool:
     """Whether no integer of `indices` that is known lies outside [low, high)."""
     if isinstance(indices, TensorBase):
-        bounds = bounds_of(indices)  # kept with the tensor, so that a second look costs nothing
-        return bounds is None or (bounds[0] >= low and bounds[1] < high)
+        described = indices._storage.aval
+        if described.dtype.is_floating_point or described.dtype.is_complex:
+            return True  # the kernel refuses the type
+        view = indices._view
+        if view is None or view.aval.dtype is described.dtype:
+            # Kept with the storage, so that a second look costs nothing; a view has no more than its storage has.
+            bounds = bounds_of(indices if view is None else wrap(indices._storage))
+            if bounds is None or (bounds[0] >= low and bounds[1] < high):
+                return True
+            if view is None:
+                return False
     values = known(indices)
     return values is None or not values.size or bool(values.min() >= low and values.max() < high)
 

@@ -59,8 +59,10 @@ def _check_types(input: Array, weight: Array, bias: Array | None, transposed: bo
             kernel = "compute_columns3d" if dims == 3 else "slow_conv2d_cpu"
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{scalar_name(input)}'")
     if w != x:
-        if integer or x == jnp.float64:
+        if (integer or x == jnp.float64) and (transposed or bias is None or bias.dtype == x):
             raise RuntimeError(f"expected scalar type {scalar_name(input)} but found {scalar_name(weight)}")
+        if integer or x == jnp.float64:
+            raise RuntimeError(f"Input type ({c_name(input)}) and bias type ({c_name(bias)}) should be the same")
         mkldnn = "" if jnp.issubdtype(x, jnp.complexfloating) else _MKLDNN.format("weight")
         raise RuntimeError(
             f"Input type ({tensor_type(x)}) and weight type ({tensor_type(w)}) should be the same{mkldnn}"

@@ -8,8 +8,10 @@ import warnings
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import Operand, op, write_back
 from jaxnn.nn.functional.common import is_floating, scalar_name
 from jaxnn.ops.masks import bernoulli_mask
@@ -57,6 +59,8 @@ def _check_probability(p: float) -> None:
 
 def _result(input: Any, p: float, training: bool, inplace: bool, alpha: bool, channels: bool) -> Any:
     _check_probability(p)
+    if not isinstance(input, (TensorBase, Array, np.ndarray)):
+        raise TypeError(f"dropout(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     shape = tuple(input.shape)
     if not training or p == 0 or 0 in shape:
         return input

@@ -129,9 +129,10 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
             f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected {weight.shape[0]}"
         )
     if not input1.dtype == input2.dtype == weight.dtype:
+        last = "" if bias is None else f", bias: {c_name(bias)}"
         raise RuntimeError(
             f"All tensors must have the same dtype, got input1: {c_name(input1)}, "
-            f"input2: {c_name(input2)}, weight: {c_name(weight)}"
+            f"input2: {c_name(input2)}, weight: {c_name(weight)}{last}"
         )
     left = lax.dot_general(input1, weight, (((input1.ndim - 1,), (1,)), ((), ())))  # (*, out, in2)
     result = jnp.einsum("...oj,...j->...o", left, input2)

@@ -311,8 +311,8 @@ def layer_norm(
     """
     shape = tuple(normalized_shape) if isinstance(normalized_shape, list) else normalized_shape
     _check_normalized_shape("layer_norm", input, shape, "*, ", weight=weight, bias=bias)
-    require_real_float(input, "LayerNormKernelImpl")
     _require_same_dtype(input, weight, bias)
+    require_real_float(input, "LayerNormKernelImpl")
     y = _standardized(widen(input), tuple(range(-len(shape), 0)), eps)
     if weight is not None:
         y = y * widen(weight)
@@ -348,8 +348,8 @@ def group_norm(
                 f"Expected {name} to be a vector of size equal to the number of channels in input, "
                 f"but got {name} of shape {size_text(parameter.shape)} and input of shape {size_text(input.shape)}"
             )
-    require_real_float(input, "GroupNormKernelImpl")
     _require_same_dtype(input, weight, bias)
+    require_real_float(input, "GroupNormKernelImpl")
     grouped = widen(input).reshape(batch, num_groups, channels // num_groups * prod(spatial))
     y = _standardized(grouped, (2,), eps).reshape(input.shape)
     return _affine(y, weight, bias).astype(input.dtype)

@@ -124,8 +124,8 @@ def _checked_pad(pad: Any) -> tuple[int, ...]:
     for i, n in enumerate(pad):
         if not hasattr(n, "__index__"):
             raise TypeError(
-                f"pad(): argument 'pad' failed to unpack the object at pos {i + 1} with error "
-                f'"type must be tuple of ints,but got {type(n).__name__}"'
+                f"pad(): argument 'pad' (position 2) must be tuple of ints, but found element of type "
+                f"{type(n).__name__} at pos {i}"
             )
     return tuple(n.__index__() for n in pad)
 

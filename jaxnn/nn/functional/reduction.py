@@ -41,7 +41,9 @@ def last_operator(each: str) -> Callable[[list[Any], list[Any]], str]:
 
 
 def warn_of_broadcast(input: Any, target: Any) -> None:
-    """PyTorch's warning when input and target differ in shape."""
+    """PyTorch's warning when input and target differ in shape; its type of error when the target has none."""
+    if not hasattr(target, "shape"):
+        raise AttributeError(f"target must be a Tensor, but got a '{type(target).__name__}' object")
     if tuple(input.shape) != tuple(target.shape):
         warnings.warn(
             f"Using a target size ({Size(target.shape)}) that is different to the input size ({Size(input.shape)}). "

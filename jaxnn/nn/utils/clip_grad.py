@@ -130,6 +130,8 @@ def clip_grad_norm_(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html
     """
+    if not isinstance(max_norm, TensorBase):
+        max_norm = float(max_norm)
     parameters = _listed(parameters)
     grads = _gradients(parameters, "clip_grad_norm_")
     total = get_total_norm(grads, norm_type, error_if_nonfinite, foreach)

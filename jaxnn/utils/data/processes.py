@@ -22,7 +22,7 @@ from typing import Any
 
 import cloudpickle
 
-from .transport import encode, receive, send
+from .transport import encode, receive, send, widen
 from .worker import ENDED, FAILED, FETCH, RESET, Plan, work
 
 __all__ = ["Workers", "context_of"]
@@ -83,6 +83,7 @@ class _Process:
     def __init__(self, context: Any, number: int, written: bytes) -> None:
         keys, self.keys = context.Pipe(duplex=False)
         self.results, results = context.Pipe(duplex=False)
+        widen(self.results)
         self.process = context.Process(target=work, args=(number, keys, results, written), daemon=True)
         with _main_script_hidden():
             self.process.start()

@@ -8,6 +8,7 @@ the small shared memory of a container is no limit.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 from multiprocessing.connection import Connection
@@ -16,11 +17,19 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from jaxnn.core.device import default_placement
 from jaxnn.core.engine import value_of
 from jaxnn.core.handle import Tensor, host_array
 
-__all__ = ["encode", "receive", "send"]
+__all__ = ["encode", "receive", "send", "widen"]
+
+#: Elements go through the pipe itself: `Connection` would copy them twice more.
+_RAW = hasattr(os, "readv")
 
 
 def _tensor(array: np.ndarray, requires_grad: bool) -> Any:
@@ -50,16 +59,42 @@ def encode(value: Any) -> list[Any]:
 
 def send(connection: Connection, parts: list[Any]) -> None:
     """Write what `encode` gave. Raises OSError when the other side is gone."""
-    for part in parts:
-        connection.send_bytes(part)
+    sizes, written, *buffers = parts
+    connection.send_bytes(sizes)
+    connection.send_bytes(written)
+    for buffer in buffers:
+        if _RAW:
+            while buffer:
+                buffer = buffer[os.write(connection.fileno(), buffer) :]
+        else:
+            connection.send_bytes(buffer)
 
 
 def receive(connection: Connection) -> Any:
     """Read a value that was sent. Raises EOFError or OSError when the other side is gone."""
     sizes = connection.recv_bytes()
     written = connection.recv_bytes()
-    buffers = [bytearray(n) for n in struct.unpack(f"<{len(sizes) // 8}Q", sizes)]
+    buffers = [np.empty(n, np.uint8).data for n in struct.unpack(f"<{len(sizes) // 8}Q", sizes)]
     for buffer in buffers:
-        if buffer:
+        if _RAW:
+            _fill(connection.fileno(), buffer)
+        elif buffer:
             connection.recv_bytes_into(buffer)
     return pickle.loads(written, buffers=buffers)
+
+
+def _fill(pipe: int, buffer: memoryview) -> None:
+    while buffer:
+        count = os.readv(pipe, [buffer])
+        if not count:
+            raise EOFError
+        buffer = buffer[count:]
+
+
+def widen(connection: Connection) -> None:
+    """Let a pipe hold more than its 64 KiB, where the system can: fewer switches between the processes."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        try:
+            fcntl.fcntl(connection.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+        except OSError:
+            pass  # the user's pipes hold as much as they may

@@ -46,6 +46,7 @@ def _own_ending(suffix: str) -> str:
 
 class _Writer(tensorboardX.SummaryWriter):
     _suffix: str | None = None
+    _filename_suffix: Any
 
     def _get_file_writer(self) -> Any:
         if self.file_writer is None:  # at the start, and after a close
