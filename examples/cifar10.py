@@ -13,11 +13,12 @@ import argparse
 from pathlib import Path
 
 from image_sets import SmallDigits
-from train_cnn import accuracy, save_curve, train_plain
+from train_cnn import accuracy, train_plain
 
 import jaxnn as torch
 from jaxnn import nn
 from jaxnn.utils.data import DataLoader, Subset
+from jaxnn.utils.pictures import loss_curve_figure
 from jaxnn.vision import datasets, transforms
 from jaxnn.vision.utils import make_grid, save_image
 
@@ -114,7 +115,8 @@ def main():
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), arguments.out / "model.pt")
-    save_curve(losses, arguments.out / "loss.png")
+    figure = loss_curve_figure(losses, "training loss (cross entropy)", smooth=20)
+    figure.savefig(arguments.out / "loss.png", dpi=120)
     images, _ = next(iter(loader))
     save_image(make_grid(images[:32], normalize=True, value_range=(-1, 1)), arguments.out / "batch.png")
     print(f"saved model.pt, loss.png and batch.png in {arguments.out}")

@@ -12,12 +12,12 @@ import argparse
 from pathlib import Path
 
 from image_sets import SmallDigits
-from tqdm import tqdm
 from train_cnn import ConvNet, accuracy
 
 import jaxnn as torch
 from jaxnn import nn
 from jaxnn.utils.data import DataLoader
+from jaxnn.utils.progress import Progress
 from jaxnn.vision import transforms
 
 
@@ -39,13 +39,13 @@ def train(model, loader, optimizer, epochs, title):
     criterion = nn.CrossEntropyLoss()
     model.train()
     for epoch in range(epochs):
-        progress = tqdm(loader, desc=f"{title}, epoch {epoch + 1}/{epochs}")
+        progress = Progress(loader, f"{title}, epoch {epoch + 1}/{epochs}")
         for images, labels in progress:
             optimizer.zero_grad()
             loss = criterion(model(images), labels)
             loss.backward()
             optimizer.step()
-            progress.set_postfix(loss=f"{loss.item():.4f}")
+            progress.loss(loss.item())
 
 
 def is_odd(digit):

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .config import OPERATOR_LIMIT, in_transformation, state, x64
+from .config import OPERATOR_LIMIT, state, x64
 from .cutting import (
     LOCK,
     BoundTape,

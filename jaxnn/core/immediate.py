@@ -13,7 +13,7 @@ from .device import default_placement
 from .engine import Number, tensors_in, value_of
 from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, wrap
 from .program import strong
-from .recording import Recording, translated
+from .recording import Entry, Recording, mistyped, translated
 
 __all__ = ["EagerNode", "run", "tensor_of"]
 
@@ -85,7 +85,8 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
             values = [read(a) for a in args]
             result = op.kernel(*values)
         except Exception as error:
-            raise translated(error, op, [aval(t) for t in tensors]) from None
+            given = [Entry("tensor", None) if isinstance(a, (TensorBase, Number)) else a for a in args]
+            raise mistyped(op, given) or translated(error, op, [aval(t) for t in tensors]) from None
         container = type(result) if isinstance(result, (tuple, list)) else None
         results = strong(result, container)
     outs = list(results) if container is not None else [results]

@@ -231,8 +231,10 @@ def _wrapper(
     parameters.append("out=None")
     lines = [f"def {made.name}({', '.join(parameters)}):"]
     lines += [f"    if not isinstance({n}, _Tensor): {n} = _operand({n})" for n in operands]
-    lines += [f"    if type({n}) is not tuple: {n} = _sequence({n}, '{made.name}', '{n}', {names.index(n) + 1})"
-              for n in lists]
+    lines += [
+        f"    if type({n}) is not tuple: {n} = _sequence({n}, '{made.name}', '{n}', {names.index(n) + 1})"
+        for n in lists
+    ]
     lines += [f"    made = _call(_op, ({', '.join(names)},))", "    return made if out is None else _into(out, made)"]
     scope = {
         "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,

@@ -9,7 +9,15 @@ from typing import Any
 
 from .recording import user_line
 
-__all__ = ["Unstable", "count_compile", "count_cut", "count_hit", "engine_statistics", "reset_engine_statistics"]
+__all__ = [
+    "Unstable",
+    "count_compile",
+    "count_cut",
+    "count_hit",
+    "engine_statistics",
+    "forget_programs",
+    "reset_engine_statistics",
+]
 
 #: Compiled programs kept.
 PROGRAM_LIMIT = 512
@@ -77,6 +85,13 @@ def retain(node: Any, key: Any) -> None:
     while len(_programs) > PROGRAM_LIMIT:
         (old, old_key), _ = _programs.popitem(last=False)
         old.programs.pop(old_key, None)
+
+
+def forget_programs() -> None:
+    """Drop all compiled programs; what runs again is compiled again."""
+    for node, _ in _programs:
+        node.programs.clear()
+    _programs.clear()
 
 
 def note_fallback(error: BaseException) -> None:

@@ -1,0 +1,32 @@
+"""A test process compiles thousands of programs: drop them before they fill the memory."""
+
+import ctypes
+import gc
+import os
+import sys
+
+import jax
+
+from jaxnn.core.engine import flush_all
+from jaxnn.core.statistics import forget_programs
+
+LIMIT = 2_000_000_000  # bytes
+
+
+def resident() -> int:
+    """Bytes of memory in use by this process; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def pytest_runtest_teardown(item, nextitem):
+    if resident() > LIMIT:
+        flush_all()
+        forget_programs()
+        jax.clear_caches()
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)
