@@ -1,4 +1,4 @@
-"""Files in the published layouts with a few images, and both libraries' datasets with these files' sums."""
+"""Files in the published layouts with a few images; our and torchvision's datasets with these files' sums."""
 
 import functools
 import gzip
@@ -8,9 +8,11 @@ import pickle
 import tarfile
 
 import numpy as np
-from torchvision import datasets as theirs
 
 from jaxnn.vision import datasets as ours
+from tests.vision.reference import torchvision
+
+LIBRARIES = (ours, torchvision.datasets) if torchvision else (ours,)
 
 RNG = np.random.default_rng(0)
 
@@ -78,7 +80,7 @@ def tiny_cifar(kind, old):
         "meta": dict(base.meta, md5=md5(files[meta])),
         "tgz_md5": md5(archive.getvalue()),
     }
-    classes = [type(kind, (getattr(library, kind),), changes) for library in (ours, theirs)]
+    classes = [type(kind, (getattr(library, kind),), changes) for library in LIBRARIES]
     return files, archive.getvalue(), classes
 
 
@@ -103,5 +105,5 @@ def tiny_mnist(kind):
         files[f"{part}-labels-idx1-ubyte"] = idx(RNG.integers(0, 10, count).astype(np.uint8))
     packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in files.items()}
     changes = {"resources": [(name, md5(packed[name])) for name, _ in getattr(ours, kind).resources]}
-    classes = [type(kind, (getattr(library, kind),), changes) for library in (ours, theirs)]
+    classes = [type(kind, (getattr(library, kind),), changes) for library in LIBRARIES]
     return files, packed, classes

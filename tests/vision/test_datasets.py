@@ -17,8 +17,10 @@ from jaxnn.vision import transforms
 from jaxnn.vision.datasets.download import check_integrity, download_url, extract_tar, md5_of
 from jaxnn.vision.datasets.idx_files import read_idx
 from jaxnn.vision.datasets.pickled_batches import read_batch
+from tests.vision.reference import torchvision
 
-pytest.importorskip("torchvision")
+if torchvision is None:
+    pytest.skip("needs torchvision", allow_module_level=True)
 from PIL import Image
 from torchvision import datasets as theirs
 from torchvision import transforms as their_transforms

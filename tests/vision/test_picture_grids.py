@@ -8,8 +8,10 @@ import torch
 
 import jaxnn
 from jaxnn.vision import utils as ours
+from tests.vision.reference import torchvision
 
-torchvision = pytest.importorskip("torchvision")
+if torchvision is None:
+    pytest.skip("needs torchvision", allow_module_level=True)
 from PIL import Image
 from torchvision import utils as theirs
 

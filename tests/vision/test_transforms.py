@@ -11,8 +11,10 @@ import torch
 
 import jaxnn
 from jaxnn.vision import transforms as ours
+from tests.vision.reference import torchvision
 
-torchvision = pytest.importorskip("torchvision")
+if torchvision is None:
+    pytest.skip("needs torchvision", allow_module_level=True)
 from PIL import Image
 from torchvision import transforms as theirs
 

@@ -6,7 +6,10 @@ import re
 
 import pytest
 
-pytest.importorskip("torchvision")
+from tests.vision.reference import torchvision
+
+if torchvision is None:
+    pytest.skip("needs torchvision", allow_module_level=True)
 from tests.vision.small_files import tiny_cifar, write
 
 CONVOLUTION = """

@@ -1,5 +1,6 @@
-"""Makes torchvision importable beside a PyTorch that its compiled part was not built for."""
+"""torchvision beside a PyTorch that its compiled part was not built for; None where it is not installed."""
 
+import importlib
 import sys
 
 import torch
@@ -9,9 +10,9 @@ _KEPT_ALIVE = []
 
 def _import_torchvision():
     try:
-        import torchvision
+        return importlib.import_module("torchvision")
     except ModuleNotFoundError:
-        return  # the comparisons are skipped
+        return None
     except RuntimeError:
         # Its Python part registers rules for two operators of the compiled part, which did not load.
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
@@ -20,7 +21,7 @@ def _import_torchvision():
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _KEPT_ALIVE.append(library)
-        import torchvision  # noqa: F401
+        return importlib.import_module("torchvision")
 
 
-_import_torchvision()
+torchvision = _import_torchvision()
