@@ -26,7 +26,9 @@ def full(shape: Iterable[int], value: Any, device: Any = None, dtype: Any = None
     for k, n in enumerate(shape):
         if not hasattr(n, "__index__"):
             kind_of = type(n).__name__
-            found = f'failed to unpack the object at pos {k + 1} with error "type must be tuple of ints,but got {kind_of}"'
+            found = (
+                f'failed to unpack the object at pos {k + 1} with error "type must be tuple of ints,but got {kind_of}"'
+            )
             if k == 0:
                 found = f"(position 1) must be tuple of ints, but found element of type {kind_of} at pos 0"
             raise TypeError(f"empty(): argument 'size' {found}")

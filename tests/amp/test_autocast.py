@@ -9,6 +9,8 @@ from parity import values
 
 import jaxnn
 import jaxnn.amp
+from jaxnn.core import autocast as modes
+from jaxnn.core.registry import OPERATORS
 
 RNG = np.random.default_rng(0)
 
@@ -217,3 +219,9 @@ def test_older_spellings():
             with face.cpu.amp.autocast():
                 assert str((face.ones(2, 2) @ face.ones(2, 2)).dtype) == "torch.bfloat16"
             assert face.cuda.amp.GradScaler(enabled=False).state_dict() == {}
+
+
+def test_listed_operators_exist():
+    for table in (modes._LOWER, modes._FLOAT32, modes._WIDEST, modes._REFUSED):
+        for names in table.values():
+            assert names <= set(OPERATORS)

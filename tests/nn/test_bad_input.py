@@ -16,7 +16,6 @@ import torch.nn.utils.prune
 
 import jaxnn
 
-
 # PyTorch accepts what its kernels then read past the end of; raw arrays are welcome here, as in Flax.
 OTHERWISE = {
     "rnn.pack_padded_sequence(x(5, 2, 4), [7, 5])": (None, RuntimeError),
@@ -171,7 +170,7 @@ def backward_twice(torch):
 def test_first_mistake(program):
     seen = []
     for module in (torch, jaxnn):
-        with pytest.raises(Exception) as caught:  # noqa: PT011, B017  (compared below)
+        with pytest.raises(Exception) as caught:
             program(module)
         own = [frame for frame in traceback.extract_tb(caught.value.__traceback__) if frame.filename == __file__]
         seen.append((caught.type, str(caught.value), own[-1].lineno))

@@ -345,3 +345,18 @@ def test_a_cifar_recipe():
         images = [Image.fromarray(source.integers(0, 256, (32, 32, 3), dtype=np.uint8)) for _ in range(10)]
         results.append([transform(img) for img in images])
     same(*results)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_half_precision(kind):
+    for text in (
+        "F.normalize(x, 0.5, 0.25)", "F.resize(x, [5, 6])", "F.hflip(x)", "F.pad(x, 2, fill=0.5)", "F.gaussian_blur(x, 3)",
+        "F.adjust_contrast(x, 0.5)", "F.adjust_hue(x, 0.2)", "F.rgb_to_grayscale(x)", "F.adjust_sharpness(x, 2)",
+        "F.convert_image_dtype(x, T.uint8)", "F.convert_image_dtype(x, T.float32)", "F.adjust_gamma(x, 0.7)",
+    ):  # fmt: skip
+        left, right = (
+            eval(text, {"F": namespace.functional, "T": module, "x": image("float", module).to(getattr(module, kind))})
+            for module, namespace in ((jaxnn, ours), (torch, theirs))
+        )
+        assert str(left.dtype) == str(right.dtype)
+        torch.testing.assert_close(torch.from_numpy(left.float().numpy()).to(right.dtype), right)

@@ -61,7 +61,7 @@ def _check_types(input: Array, weight: Array, bias: Array | None, transposed: bo
     if w != x:
         if (integer or x == jnp.float64) and (transposed or bias is None or bias.dtype == x):
             raise RuntimeError(f"expected scalar type {scalar_name(input)} but found {scalar_name(weight)}")
-        if integer or x == jnp.float64:
+        if bias is not None and (integer or x == jnp.float64):
             raise RuntimeError(f"Input type ({c_name(input)}) and bias type ({c_name(bias)}) should be the same")
         mkldnn = "" if jnp.issubdtype(x, jnp.complexfloating) else _MKLDNN.format("weight")
         raise RuntimeError(

@@ -28,11 +28,18 @@ def _wide(x: Array) -> Array:
     return x if np.dtype(x.dtype).kind not in "iub" else x.astype(np.float32)
 
 
+def _times(factor: float, x: Array) -> Array:
+    """A number times floats; 16-bit ones are multiplied in float32, the number unrounded."""
+    kind = np.dtype(x.dtype)
+    if kind.itemsize == 2:
+        return (np.float32(factor) * x.astype(np.float32)).astype(kind)
+    return kind.type(factor) * x
+
+
 def _blend(x: Array, other: Array, ratio: float) -> Array:
     """ratio * x + (1 - ratio) * other, kept in the range of the type."""
     first, second = _wide(x), _wide(other)
-    kind = np.dtype(first.dtype).type
-    mixed = kind(ratio) * first + kind(1.0 - ratio) * second
+    mixed = _times(ratio, first) + _times(1.0 - ratio, second)
     return array_module(x).clip(mixed, 0, largest(x.dtype)).astype(x.dtype)
 
 
@@ -41,9 +48,8 @@ def gray(x: Array, channels: int = 1) -> Array:
     if x.shape[-3] == 1:
         return x
     wide = _wide(x)
-    kind = np.dtype(wide.dtype).type
     red, green, blue = wide[..., 0, :, :], wide[..., 1, :, :], wide[..., 2, :, :]
-    luma = (kind(0.2989) * red + kind(0.587) * green + kind(0.114) * blue).astype(x.dtype)[..., None, :, :]
+    luma = (_times(0.2989, red) + _times(0.587, green) + _times(0.114, blue)).astype(x.dtype)[..., None, :, :]
     if channels == 1:
         return luma
     return array_module(x).broadcast_to(luma, (*luma.shape[:-3], 3, *luma.shape[-2:]))
@@ -56,8 +62,10 @@ def brightness(x: Array, factor: float) -> Array:
 
 def contrast(x: Array, factor: float) -> Array:
     """Towards the mean gray (0) or away from it."""
-    mean = _wide(gray(x)).mean(axis=(-3, -2, -1), keepdims=True)
-    return _blend(x, mean, factor)
+    luma = _wide(gray(x))
+    precision = np.float64 if luma.dtype == np.float64 else np.float32
+    mean = luma.mean(axis=(-3, -2, -1), keepdims=True, dtype=precision)
+    return _blend(x, mean.astype(luma.dtype), factor)
 
 
 def saturation(x: Array, factor: float) -> Array:
@@ -157,7 +165,9 @@ def _equalized(channel: np.ndarray) -> np.ndarray:
 
 
 def _weighted(x: Array, kernel: np.ndarray) -> Array:
-    """Correlation of each channel with a small kernel, inside of the image."""
+    """Correlation of each channel with a small kernel, inside of the image; sums in float32 at least."""
+    kind = np.promote_types(kernel.dtype, np.float32) if kernel.dtype != np.float64 else kernel.dtype
+    x, kernel = x.astype(kind), kernel.astype(kind)
     rows, columns = kernel.shape
     h, w = x.shape[-2] - rows + 1, x.shape[-1] - columns + 1
     parts = (kernel[i, j] * x[..., i : i + h, j : j + w] for i in range(rows) for j in range(columns) if kernel[i, j])
