@@ -75,7 +75,22 @@ for _name in (
     _function(getattr(nn.functional, _name), name=_name, method=False)
 _bind_methods()
 _name_the_missing(
-    [nn, nn.functional, nn.init, nn.utils, optim, optim.lr_scheduler, autograd, cuda, fft, func, linalg, signal, special, utils]
+    [
+        nn,
+        nn.functional,
+        nn.init,
+        nn.utils,
+        optim,
+        optim.lr_scheduler,
+        autograd,
+        cuda,
+        fft,
+        func,
+        linalg,
+        signal,
+        special,
+        utils,
+    ]
 )
 globals().update({t.name: t for t in _ALL} | _ALIASES)
 globals().update(_FUNCTIONS)
@@ -105,7 +120,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Generator", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "cuda", "device", "dtype",
+    "Generator", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "cpu", "cuda", "device", "dtype",
     "enable_grad", "engine_statistics", "fft", "finish", "func", "get_default_device", "get_default_dtype",
     "get_float32_matmul_precision", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
     "is_grad_enabled", "is_inference_mode_enabled", "layer_functions", "layout", "linalg", "load", "nn", "no_grad",

@@ -28,7 +28,7 @@ def set_autocast_enabled(device_type: Any, enabled: Any = None) -> None:
     """Switch autocast on or off; with one argument for "cuda"."""
     if enabled is None:
         device_type, enabled = "cuda", device_type
-    modes.set_enabled(device_type, enabled)
+    modes.set_enabled(device_type, bool(enabled))
 
 
 def set_autocast_dtype(device_type: str, dtype: Any) -> None:

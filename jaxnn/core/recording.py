@@ -331,9 +331,10 @@ def node_name(node: Node) -> str:
 
 def place_name(node: Node, place: int) -> str:
     """What ``grad_fn`` prints for a result of the recording that ends at ``node``."""
-    while node.start > place or not node.avals:
-        node = node.parent  # type: ignore[assignment]
-    return node_name(node)
+    maker: Any = node
+    while maker.start > place or not maker.avals:
+        maker = maker.parent
+    return node_name(maker)
 
 
 #: Whether a file is one of this package.

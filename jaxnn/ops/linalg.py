@@ -322,7 +322,9 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
             if isinstance(value, float):
                 raise RuntimeError(f"For integral input tensors, argument {which} must not be a floating point number.")
     kind = input.dtype
-    x, a, b = (t.astype(jnp.promote_types(t.dtype, jnp.float32)) if kind.itemsize == 2 else t for t in (input, vec1, vec2))
+    x, a, b = (
+        t.astype(jnp.promote_types(t.dtype, jnp.float32)) if kind.itemsize == 2 else t for t in (input, vec1, vec2)
+    )
     return _combined(x, a[:, None] * b[None], beta, alpha).astype(kind)
 
 

@@ -60,9 +60,7 @@ def _check_linear(input: Array, weight: Array, bias: Array | None) -> None:
         return
     for names, mine, its in (("self and mat2", bias, weight), ("mat1 and mat2", input, weight)):
         if mine.dtype != its.dtype:
-            raise RuntimeError(
-                f"{names} must have the same dtype, but got {scalar_name(mine)} and {scalar_name(its)}"
-            )
+            raise RuntimeError(f"{names} must have the same dtype, but got {scalar_name(mine)} and {scalar_name(its)}")
     # PyTorch adds a vector to the flattened product in one call, anything else to the result.
     target = (rows, weight.shape[0]) if bias.ndim < 2 or input.ndim == 2 else (*input.shape[:-1], weight.shape[0])
     try:
