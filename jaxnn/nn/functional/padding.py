@@ -123,10 +123,13 @@ def _checked_pad(pad: Any) -> tuple[int, ...]:
         raise TypeError(f"pad(): argument 'pad' (position 2) must be tuple of ints, not {type(pad).__name__}")
     for i, n in enumerate(pad):
         if not hasattr(n, "__index__"):
-            raise TypeError(
-                f"pad(): argument 'pad' (position 2) must be tuple of ints, but found element of type "
-                f"{type(n).__name__} at pos {i}"
+            kind_of = type(n).__name__
+            found = (
+                f'failed to unpack the object at pos {i + 1} with error "type must be tuple of ints,but got {kind_of}"'
             )
+            if i == 0:
+                found = f"(position 2) must be tuple of ints, but found element of type {kind_of} at pos 0"
+            raise TypeError(f"pad(): argument 'pad' {found}")
     return tuple(n.__index__() for n in pad)
 
 

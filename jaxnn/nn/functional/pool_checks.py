@@ -228,10 +228,11 @@ def adaptive_sizes(kind: str, dims: int, input: Array, output_size: Any) -> tupl
         try:
             return (operator.index(output_size),) * dims
         except TypeError:
-            kind_of = type(output_size).__name__
-            raise TypeError(
-                f"{name}(): argument 'output_size' (position 2) must be tuple of ints, not {kind_of}"
-            ) from None
+            if isinstance(output_size, str):
+                raise TypeError(
+                    f"{name}(): argument 'output_size' (position 2) must be tuple of ints, not str"
+                ) from None
+            raise TypeError(f"object of type '{type(output_size).__name__}' has no len()") from None
     if len(output_size) >= input.ndim:
         raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     if len(output_size) != dims:
