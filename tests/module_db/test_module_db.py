@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import re
 import warnings
 
 import numpy as np
@@ -94,7 +95,8 @@ def check(info, dtype, training, limit):
     for number, (constructor, call) in enumerate(samples(info, dtype, training, limit)):
         ours = build(jaxnn, info, to_ours(constructor))
         theirs = build(torch, info, constructor)
-        if "TransformerEncoder" not in info.name:  # its sample's layer has been drawn already
+        # The layer in a sample of TransformerEncoder has been drawn already; a lazy one draws at its first call.
+        if "TransformerEncoder" not in info.name and "Lazy" not in info.name:
             close(
                 list(ours.state_dict().values()),
                 list(theirs.state_dict().values()),
@@ -104,7 +106,13 @@ def check(info, dtype, training, limit):
         ours.train(training)
         theirs.train(training)
         assert repr(ours) == repr(theirs)
-        us, them = run(jaxnn, ours, to_ours(call)), run(torch, theirs, call)
+        try:
+            them = run(torch, theirs, call)
+        except RuntimeError as refused:  # a sample that its own row gives in another type
+            with pytest.raises(RuntimeError, match=re.escape(str(refused))):
+                run(jaxnn, ours, to_ours(call))
+            continue
+        us = run(jaxnn, ours, to_ours(call))
         assert list(ours.state_dict()) == list(theirs.state_dict())
         for part, what in enumerate(("result", "gradient", "state")):
             exact = None
@@ -117,7 +125,8 @@ def check(info, dtype, training, limit):
 def test_first_samples(name):
     info = ROWS[name]
     for training in (True, False) if info.train_and_eval_differ else (True,):
-        check(info, torch.float32, training, FIRST)
+        # The samples of fractional pooling hold random numbers in float64 whatever the type of the input.
+        check(info, torch.float64 if "Fractional" in name else torch.float32, training, FIRST)
 
 
 @pytest.mark.long
