@@ -103,8 +103,8 @@ def check(info, dtype, training, limit):
                 dtype,
                 f"weights of sample {number}",
             )
-        ours.train(training)
-        theirs.train(training)
+        ours.to(to_ours(dtype)).train(training)
+        theirs.to(dtype).train(training)
         assert repr(ours) == repr(theirs)
         try:
             them = run(torch, theirs, call)

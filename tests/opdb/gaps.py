@@ -26,7 +26,6 @@ GAPS: dict[str, str] = {
     "linalg.ldl_factor": "not written: LAPACK's sytrf is not in JAX",
     "linalg.ldl_factor_ex": "not written: LAPACK's sytrf is not in JAX",
     "linalg.ldl_solve": "not written: LAPACK's sytrf is not in JAX",
-    "nn.functional.batch_norm": "an empty tensor without a dimension of channels, which PyTorch accepts",
     "slice": "torch.ops.aten.slice: Python's brackets do it",
     "to_sparse": "sparse layouts are out of scope",
     "chalf": "complex32 is no type of XLA's",

@@ -193,6 +193,8 @@ def batch_norm(
     Raises ValueError when a channel has a single value in training, RuntimeError for sizes and dtypes that do not fit.
     Source: https://arxiv.org/abs/1502.03167
     """
+    if tuple(input.shape) == (0,):
+        return input * 1  # PyTorch takes an empty tensor without channels
     if len(input.shape) < 2:
         normal_dim(1, len(input.shape))
     if eps < 0 or (training and eps == 0):
