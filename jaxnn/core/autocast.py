@@ -10,6 +10,7 @@ from typing import Any
 from . import dtypes
 from .config import state
 from .device import device_of
+from .engine import tensors_in
 from .handle import TensorBase, aval
 
 __all__ = ["DEFAULTS", "SUPPORTED", "cast_arguments", "is_enabled", "set_dtype", "set_enabled", "type_of"]
@@ -89,23 +90,13 @@ def set_enabled(device_type: str, enabled: bool) -> None:
     state.autocast = frozenset(on) or None
 
 
-def _tensors(args: tuple[Any, ...]) -> list[Any]:
-    found = []
-    for a in args:
-        if isinstance(a, TensorBase):
-            found.append(a)
-        elif type(a) in (tuple, list):
-            found += _tensors(tuple(a))
-    return found
-
-
 def cast_arguments(op: Any, args: tuple[Any, ...], cast: Any) -> tuple[Any, ...]:
     """An operator's arguments as autocast wants them; ``cast(tensor, dtype)`` makes a copy of another type.
 
     Raises:
         RuntimeError: for an operator that autocast refuses because its results would overflow.
     """
-    tensors = _tensors(args)
+    tensors = list(tensors_in(args))
     if not tensors:
         return args
     kind = device_of(aval(tensors[0]).placement).type

@@ -54,9 +54,8 @@ class _Pass:
         self.held: dict[Any, Any] = {}
         self.found: dict[Any, Any] = {}
         self.moved: dict[Any, Any] = {}
-        self.suspects: list[
-            tuple[str, str, int, Any]
-        ] = []  # operator, its line, which gradient, whether it holds a NaN
+        # Under anomaly detection: operator, its line, which gradient, whether it holds a NaN.
+        self.suspects: list[tuple[str, str, int, Any]] = []
         self.called: set[int] = set()  # places of the recording being walked whose hooks have run
 
     def add(self, key: Any, ct: Any) -> None:
@@ -209,7 +208,7 @@ def _hooked(hooks: Any, ct: Any) -> Any:
 # --- the public functions ------------------------------------------------------------------------------------------------
 
 
-def _roots(tensors: Sequence[Any], grads: Any, what: str) -> list[tuple[Any, Any]]:
+def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
     if grads is None:
         grads = [None] * len(tensors)
     elif isinstance(grads, TensorBase):
@@ -242,10 +241,10 @@ def _roots(tensors: Sequence[Any], grads: Any, what: str) -> list[tuple[Any, Any
     return pairs
 
 
-def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, wanted: set[Any] | None, what: str) -> _Pass:
+def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, wanted: set[Any] | None) -> _Pass:
     with _Mode(create):
         done = _Pass(retain, create, wanted)
-        for t, g in _roots(tensors, grads, what):
+        for t, g in _roots(tensors, grads):
             if t._view is not None:
                 done.add(_view_key(t), g)
             else:
@@ -283,7 +282,7 @@ def backward(
             raise RuntimeError("'inputs' argument to backward cannot be empty.")
         wanted = {_key(t._cell) for t in inputs}
     retain = create_graph if retain_graph is None else retain_graph
-    done = _start(tensors, grad_tensors, retain, create_graph, wanted, "backward")
+    done = _start(tensors, grad_tensors, retain, create_graph, wanted)
     with _Mode(create_graph):
         for key, ct in done.found.items():
             if wanted is not None and key not in wanted:
@@ -336,7 +335,7 @@ def grad(
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     keys = [_view_key(t) if t._view is not None else _key(t._cell) for t in inputs]
     retain = create_graph if retain_graph is None else retain_graph
-    done = _start(outputs, grad_outputs, retain, create_graph, set(keys), "grad")
+    done = _start(outputs, grad_outputs, retain, create_graph, set(keys))
     found = []
     for k, (t, key) in enumerate(zip(inputs, keys, strict=True)):
         ct = done.found.get(done.moved.get(key, key))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -100,12 +100,12 @@ def _read_views(args: tuple[Any, ...]) -> None:
             return
 
 
-def tensors_in(args: tuple[Any, ...]) -> Iterator[TensorBase]:
+def tensors_in(args: Iterable[Any]) -> Iterator[TensorBase]:
     """The tensors among an operator's arguments, in order, those in lists included."""
     for a in args:
         if isinstance(a, TensorBase):
             yield a
-        elif type(a) is tuple:
+        elif type(a) is tuple or type(a) is list:
             yield from tensors_in(a)
 
 

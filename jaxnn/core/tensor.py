@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import weakref
+from collections import OrderedDict
 from typing import Any
 
 import jax
@@ -15,14 +15,13 @@ from .config import in_transformation, x64
 from .device import device_of
 from .engine import LOCK, escaped_value, materialised, value_of
 from .handle import Buffer, Cell, Freed, Leaf, Storage, TensorBase, View, alias, aval, aval_of, is_direct, wrap
+from .hook_handle import RemovableHandle
 from .immediate import tensor_of
 from .recording import Recording, operator_name, place_name
 from .registry import METHODS
 from .size import strided
 
 __all__ = ["GradFn", "bind_methods", "from_parts"]
-
-_hook_ids = itertools.count()
 
 
 class GradFn:
@@ -41,27 +40,8 @@ class GradFn:
         return f"<{self._name} object at {id(self):#x}>"
 
 
-class HookHandle:
-    """Removes a hook: ``handle.remove()``, or leaving it as a context."""
-
-    def __init__(self, hooks: Any, key: Any) -> None:
-        self._hooks, self.id = weakref.ref(hooks) if hasattr(hooks, "__weakref__") else (lambda: hooks), key
-
-    def remove(self) -> None:
-        """Remove the hook; a second call does nothing."""
-        hooks = self._hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> HookHandle:
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self.remove()
-
-
-class _Hooks(dict):
-    __slots__ = ("__weakref__",)
+class _Hooks(OrderedDict):
+    """The hooks of one gradient source: a walk over them meets the hooks, not their numbers."""
 
     def __iter__(self) -> Any:
         return iter(list(self.values()))
@@ -242,16 +222,16 @@ class _Methods:
         self._cell = Cell()
         return self
 
-    def register_hook(self, hook: Any) -> HookHandle:
+    def register_hook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(grad)`` whenever this tensor's gradient is computed; what it returns replaces the gradient."""
         source = self._cell.source
         if source is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        key = next(_hook_ids)
+        hooks: OrderedDict[int, Any]
         if self.is_leaf:
             if self._extra is None:
                 self._extra = {}
-            hooks = self._extra.setdefault("hooks", {})
+            hooks = self._extra.setdefault("hooks", OrderedDict())
         else:
             if self._view is not None and not is_direct(self):
                 with LOCK:
@@ -260,19 +240,20 @@ class _Methods:
                 source = self._cell.source
             table = source.hooked if type(source) is Recording else _node_hooks(source)
             hooks = table.setdefault(self._cell.source_idx, _Hooks())
-        hooks[key] = hook
-        return HookHandle(hooks, key)
+        handle = RemovableHandle(hooks)
+        hooks[handle.id] = hook
+        return handle
 
-    def register_post_accumulate_grad_hook(self, hook: Any) -> HookHandle:
+    def register_post_accumulate_grad_hook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(tensor)`` after a backward has added to this leaf's ``grad``."""
         if not self.is_leaf or self._cell.source is None:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         if self._extra is None:
             self._extra = {}
-        hooks = self._extra.setdefault("after", {})
-        key = next(_hook_ids)
-        hooks[key] = hook
-        return HookHandle(hooks, key)
+        hooks = self._extra.setdefault("after", OrderedDict())
+        handle = RemovableHandle(hooks)
+        hooks[handle.id] = hook
+        return handle
 
     def retain_grad(self) -> None:
         """Keep this non-leaf tensor's gradient in ``grad``."""

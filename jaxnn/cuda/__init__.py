@@ -167,7 +167,7 @@ def ipc_collect() -> None:
 
 
 class Event:
-    """A moment in the work of a device, for timing: recording one finishes all work before it.
+    """A moment in the work of a device, for timing: recording one finishes all work before it. ``blocking`` is a hint.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html
     """

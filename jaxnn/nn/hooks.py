@@ -5,7 +5,6 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html
 
 from __future__ import annotations
 
-import itertools
 import warnings
 import weakref
 from collections import OrderedDict
@@ -14,38 +13,15 @@ from typing import Any
 
 from jaxnn.core.config import state
 from jaxnn.core.handle import TensorBase
+from jaxnn.core.hook_handle import RemovableHandle
 from jaxnn.core.registry import Op, call
 
 __all__ = [
-    "GLOBAL", "HookMethods", "HookTables", "RemovableHandle", "register_module_backward_hook",
+    "GLOBAL", "HookMethods", "HookTables", "register_module_backward_hook",
     "register_module_buffer_registration_hook", "register_module_forward_hook", "register_module_forward_pre_hook",
     "register_module_full_backward_hook", "register_module_full_backward_pre_hook",
     "register_module_module_registration_hook", "register_module_parameter_registration_hook",
 ]  # fmt: skip
-
-_numbers = itertools.count()
-
-
-class RemovableHandle:
-    """Removes a hook: by ``remove()``, or at the end of a ``with`` block."""
-
-    def __init__(self, tables: HookTables, *names: str) -> None:
-        self.id = next(_numbers)
-        self._tables = weakref.ref(tables)
-        self._names = names
-
-    def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
-        tables = self._tables()
-        if tables is not None:
-            for name in self._names:
-                getattr(tables, name).pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self.remove()
 
 
 class HookTables:
@@ -71,12 +47,12 @@ class HookTables:
 
     def add(self, kind: str, hook: Any, prepend: bool = False, also: tuple[str, ...] = ()) -> RemovableHandle:
         """Register a hook, and its number in the tables of flags ``also``."""
-        handle = RemovableHandle(self, kind, *also)
-        table = getattr(self, kind)
+        table, flags = getattr(self, kind), [getattr(self, flag) for flag in also]
+        handle = RemovableHandle(table, *flags)
         table[handle.id] = hook
         self.active = True
-        for flag in also:
-            getattr(self, flag)[handle.id] = True
+        for flag in flags:
+            flag[handle.id] = True
         if prepend:
             table.move_to_end(handle.id, last=False)
         return handle

@@ -277,12 +277,14 @@ def _steps(start: Any, end: Any, steps: int, wanted: dtypes.dtype) -> np.ndarray
         start, end = int(start), int(end)
     a, b = kind.type(start), kind.type(end)
     step = (b - a) / kind.type(steps - 1) if steps > 1 else kind.type(0)
-    if wanted._category == 1:
-        step = kind.type(np.float32(end - start) / np.float32(steps - 1)) if steps > 1 else step
+    if steps == 1:
+        return np.array([a])
     i = np.arange(steps, dtype=np.float64)
     # from both ends, so that the last element is the end itself; one rounding an element
+    if wanted._category == 1:  # fused: what is cut off to an integer must not be rounded before
+        return np.where(i < steps // 2, fma64(i, step, a), fma64(steps - 1 - i, -step, b))
     found = np.where(i < steps // 2, float_or(a) + float_or(step) * i, float_or(b) - float_or(step) * (steps - 1 - i))
-    return found if steps != 1 else np.array([a])
+    return found
 
 
 def float_or(x: Any) -> Any:

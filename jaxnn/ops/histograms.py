@@ -36,7 +36,7 @@ def _edges(values: np.ndarray, bins: Any, limits: Any, kind: Any) -> np.ndarray:
     elif values.size:
         low, high = float(values.min()), float(values.max())
     else:
-        low, high = 0.0, 0.0
+        low, high = 0.0, 1.0
     if not (np.isfinite(low) and np.isfinite(high)):
         raise RuntimeError(f"torch.histogramdd: dimension 0's range [{low}, {high}] is not finite")
     if low > high:

@@ -26,7 +26,7 @@ from .arguments import operator_of
 from .arguments import shape as shape_of
 from .slicing import FULL, PLACE, SLICE, put_slice
 
-__all__ = ["check_range", "first_outside", "getitem", "index_tensor", "nonzero_places", "setitem"]
+__all__ = ["check_range", "combine", "first_outside", "getitem", "index_tensor", "nonzero_places", "setitem"]
 
 _FIRST = (PLACE,)
 
@@ -65,9 +65,16 @@ def _fitted(value: Any, shape: tuple[int, ...], kind: Any) -> Any:
     return jnp.broadcast_to(cast(value, dtypes.of(np.dtype(kind))), shape)
 
 
+def combine(x: Any, places: Any, value: Any, how: str) -> Any:
+    """``x.at[places].how(value)``; the sum of bools is "or" and their product "and", as in PyTorch."""
+    if x.dtype == bool:
+        how = {"add": "max", "multiply": "min"}.get(how, how)
+    return getattr(x.at[places], how)(value)
+
+
 def _put(x: Any, value: Any, dims: tuple[int, ...], accumulate: bool, *indices: Any) -> Any:
-    places = x.at[_selection(dims, indices)]
-    want = jax.eval_shape(lambda a: a[_selection(dims, indices)], x).shape
+    places = _selection(dims, indices)
+    want = jax.eval_shape(lambda a: a[places], x).shape
     have = tuple(value.shape)
     try:
         value = _fitted(value, want, x.dtype)
@@ -76,7 +83,7 @@ def _put(x: Any, value: Any, dims: tuple[int, ...], accumulate: bool, *indices: 
             f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape "
             f"{list(want)}"
         ) from None
-    return places.add(value) if accumulate else places.set(value)
+    return combine(x, places, value, "add" if accumulate else "set")
 
 
 def _assign(x: Any, value: Any, spec: tuple[Any, ...], want: tuple[int, ...], *starts: Any) -> Any:

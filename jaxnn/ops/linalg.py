@@ -494,6 +494,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
 def kron(input: Any, other: Any) -> Any:
     """The Kronecker product."""
     kind = dtypes.promote_types(dtypes.of(np.dtype(input.dtype)), dtypes.of(np.dtype(other.dtype))).np
+    if input.dtype == other.dtype == bool:
+        return jnp.kron(input.astype(jnp.uint8), other.astype(jnp.uint8)).astype(bool)
     return jnp.kron(input.astype(kind), other.astype(kind))
 
 

@@ -96,6 +96,8 @@ def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
 def _nonzero_static(input: Any, size: int, fill_value: int) -> Any:
     if input.ndim == 0:
         return jnp.zeros((size, 0), jnp.int64)
+    if input.size == 0:
+        return jnp.full((size, input.ndim), fill_value, jnp.int64)
     found = jnp.nonzero(input, size=size, fill_value=fill_value)
     return jnp.stack(found, 1).astype(jnp.int64)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import jax.numpy as jnp
@@ -32,6 +33,8 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     dim = wrap_dim(dim, len(shape(input)))
+    if n == 0:  # PyTorch leaves the ends out
+        return input.clone()
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(min(n, shape(x)[dim])):
@@ -107,8 +110,21 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         )
     if not jnp.issubdtype(input.dtype, jnp.inexact):
         input = input.astype(dtypes.get_default_dtype().np)
-    kind = input.dtype if aweights is None else jnp.promote_types(input.dtype, aweights.dtype)
-    return jnp.cov(input, ddof=correction, fweights=fweights, aweights=aweights).astype(kind)
+    x = jnp.atleast_2d(input)
+    given = [w for w in (fweights, aweights) if w is not None]
+    # The weights are summed in their own type.
+    weight = given[0] * given[-1] if len(given) == 2 else given[0] if given else None
+    total = x.shape[1] if weight is None else weight.sum()
+    lost = correction if aweights is None else correction * ((weight * aweights).sum() / total)
+    if weight is None and total <= lost:
+        warnings.warn(
+            "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.",
+            stacklevel=2,
+        )
+    heavy = x if weight is None else x * weight
+    x = x - (heavy.sum(1) / total)[:, None]
+    made = ((x if weight is None else x * weight) @ x.T.conj()) / jnp.maximum(total - lost, 0)
+    return made.reshape(() if made.size == 1 else made.shape)
 
 
 @op(grad_name="ClampBackward1")

@@ -17,7 +17,7 @@ from jaxnn.core.inplace import cast
 from jaxnn.core.registry import METHODS, Operand, function, op, write_back
 
 from .arguments import numel, shape, wrap_dim
-from .index import check_range, first_outside, nonzero_places
+from .index import check_range, combine, first_outside, nonzero_places
 
 __all__ = ["gather", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add", "take"]
 
@@ -151,8 +151,7 @@ def _prepared(name: str, input: Array, dim: int, index: Array, src: Array) -> tu
 
 def _scatter_kernel(input: Any, dim: int, index: Any, src: Any, how: str) -> Any:
     x, dim, index, src = _prepared("scatter", input, dim, index, src)
-    places = x.at[_grid(index, dim)]
-    return jnp.reshape(getattr(places, how)(jnp.reshape(src, index.shape)), input.shape)
+    return jnp.reshape(combine(x, _grid(index, dim), jnp.reshape(src, index.shape), how), input.shape)
 
 
 def _fill_kernel(input: Any, dim: int, index: Any, value: Operand, how: str) -> Any:
@@ -190,7 +189,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
     x, dim, index, src = _prepared("scatter", input, dim, index, src)
-    return jnp.reshape(x.at[_grid(index, dim)].add(jnp.reshape(src, index.shape)), input.shape)
+    return jnp.reshape(combine(x, _grid(index, dim), jnp.reshape(src, index.shape), "add"), input.shape)
 
 
 @jax.custom_jvp
@@ -211,6 +210,8 @@ def _extreme(x: Array, places: Any, src: Array, largest: bool, include_self: boo
     touched = jnp.zeros(x.shape, bool).at[places].set(True)
     if jnp.issubdtype(x.dtype, jnp.inexact):
         worst = jnp.asarray(-jnp.inf if largest else jnp.inf, x.dtype)
+    elif x.dtype == bool:
+        worst = jnp.asarray(not largest)
     else:
         worst = jnp.asarray(jnp.iinfo(x.dtype).min if largest else jnp.iinfo(x.dtype).max, x.dtype)
     start = stop(x) if include_self else jnp.where(touched, worst, stop(x))
@@ -230,7 +231,7 @@ def _extreme(x: Array, places: Any, src: Array, largest: bool, include_self: boo
 def _product(x: Array, places: Any, src: Array) -> Array:
     """The product at each place; where one factor is zero only that one has a gradient, where more are none has."""
     stop = jax.lax.stop_gradient
-    found = stop(x).at[places].multiply(stop(src))
+    found = combine(stop(x), places, stop(src), "multiply")
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return found
     none, no = x == 0, src == 0
@@ -261,7 +262,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
         x = x.at[places].set(neutral)
     if reduce == "prod":
         return jnp.reshape(_product(x, places, src), input.shape)
-    made = x.at[places].add(src)
+    made = combine(x, places, src, "add")
     if reduce == "mean":
         count = jnp.full(x.shape, int(include_self), x.dtype).at[places].add(jnp.ones_like(src))
         count = jnp.maximum(count, 1)
@@ -308,8 +309,8 @@ def _rows(name: str, input: Array, dim: int, index: Array) -> tuple[Array, int, 
     return jnp.atleast_1d(input), dim, jnp.atleast_1d(index)
 
 
-def _at_rows(x: Array, dim: int, index: Array) -> Any:
-    return x.at[(slice(None),) * dim + (index,)]
+def _at(dim: int, index: Array) -> Any:
+    return (slice(None),) * dim + (index,)
 
 
 @op(check=_check_rows("index_select"))
@@ -319,7 +320,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.index_select.html
     """
     x, dim, index = _rows("index_select", input, dim, index)
-    made = _at_rows(x, dim, index).get(mode="fill")
+    made = x.at[_at(dim, index)].get(mode="fill")
     return made if input.ndim else jnp.reshape(made, ())
 
 
@@ -352,7 +353,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Operand =
     """
     x, dim, index = _rows("index_add", input, dim, index)
     source = _source("index_add_", x, dim, index, source, RuntimeError)
-    return jnp.reshape(_at_rows(x, dim, index).add(source * jnp.asarray(alpha).astype(x.dtype)), input.shape)
+    return jnp.reshape(combine(x, _at(dim, index), source * jnp.asarray(alpha).astype(x.dtype), "add"), input.shape)
 
 
 @op(inplace=True, check=_check_rows("index_copy"))
@@ -363,7 +364,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """
     x, dim, index = _rows("index_copy", input, dim, index)
     source = _source("index_copy_", x, dim, index, source, IndexError)
-    return jnp.reshape(_at_rows(x, dim, index).set(source), input.shape)
+    return jnp.reshape(x.at[_at(dim, index)].set(source), input.shape)
 
 
 def _check_fill(input: Any, dim: int, index: Any, value: Any) -> None:
@@ -385,7 +386,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Operand) -> Any:
         )
     x, dim, index = _rows("index_fill", input, dim, index)
     value = cast(jnp.asarray(value), dtypes.of(np.dtype(x.dtype)))
-    return jnp.reshape(_at_rows(x, dim, index).set(value), input.shape)
+    return jnp.reshape(x.at[_at(dim, index)].set(value), input.shape)
 
 
 # --- by place in all elements
@@ -421,8 +422,8 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
             f"{source.size}, "
             f"index.numel() = {index.size}"
         )
-    places = jnp.ravel(input).at[jnp.ravel(index)]
-    return jnp.reshape(places.add(jnp.ravel(source)) if accumulate else places.set(jnp.ravel(source)), input.shape)
+    made = combine(jnp.ravel(input), jnp.ravel(index), jnp.ravel(source), "add" if accumulate else "set")
+    return jnp.reshape(made, input.shape)
 
 
 # --- by masks

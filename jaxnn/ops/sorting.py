@@ -260,7 +260,9 @@ def _search(sequence: Array, values: Array, right: bool, narrow: bool) -> Array:
     def one(s: Array, v: Array) -> Array:
         return jnp.searchsorted(s, v, side=side)
 
-    if sequence.ndim > 1:
+    if values.size == 0:
+        found = jnp.zeros(values.shape, int)
+    elif sequence.ndim > 1:
         flat = jax.vmap(one)(sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1]))
         found = flat.reshape(values.shape)
     else:

@@ -64,8 +64,6 @@ def _direction(gradient: Any, differences: Any, changes: Any, inverses: Any, sca
 
 _FLAT = Op("lbfgs_flat", _flat, lists=True)
 _MOVED = Op("lbfgs_moved", _moved, lists=True)
-# Another operator: a program may reuse the memory of the parameters that it moves, but not that of the origin.
-_MOVED_FROM = Op("lbfgs_moved_from", _moved, lists=True)
 _PAIR = Op("lbfgs_pair", _pair)
 _DIRECTION = Op("lbfgs_direction", _direction, lists=True)
 _NORMS = Op("lbfgs_norms", lambda v: jnp.stack([jnp.max(jnp.abs(v)), jnp.sum(jnp.abs(v))]))
@@ -131,7 +129,7 @@ class LBFGS(Optimizer):
     def _move(self, origin: Any, direction: Any, step: Any) -> None:
         params = self.param_groups[0]["params"]
         args = (tuple(origin), direction, Number(float(step)))
-        replace(_MOVED if origin is params else _MOVED_FROM, args, params, aval(params[0]).placement)
+        replace(_MOVED, args, params, aval(params[0]).placement)
 
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Several iterations.

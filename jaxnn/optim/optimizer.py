@@ -19,8 +19,8 @@ import optax
 from jaxnn.core.engine import cut
 from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import Aval, TensorBase, aval, host_array
+from jaxnn.core.hook_handle import RemovableHandle
 from jaxnn.core.immediate import tensor_of
-from jaxnn.nn.hooks import RemovableHandle
 
 from .labels import Labels
 from .step import Bucket, Rule, update
@@ -48,8 +48,8 @@ required = _Required()
 
 
 def _add(owner: Any, kind: str, hook: Any, first: bool = False) -> RemovableHandle:
-    handle = RemovableHandle(owner, kind)
     hooks = getattr(owner, kind)
+    handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
     if first:
         hooks.move_to_end(handle.id, last=False)

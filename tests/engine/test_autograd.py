@@ -412,20 +412,26 @@ def test_program(name):
     same(PROGRAMS[name])
 
 
+def doubling(t):
+    """A user's operator: twice its input."""
+
+    class Double(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    return Double.apply
+
+
 def test_a_view_of_a_functions_result_sends_a_gradient_of_its_shape():
     for t in (torch, jaxnn):
-
-        class Double(t.autograd.Function):
-            @staticmethod
-            def forward(ctx, x):
-                return x * 2
-
-            @staticmethod
-            def backward(ctx, g):
-                return g * 2
-
+        double = doubling(t)
         x = t.ones(2, 3, requires_grad=True)
-        Double.apply(x).reshape(6).sum().backward()
+        double(x).reshape(6).sum().backward()
         assert x.grad.tolist() == [[2.0] * 3] * 2
 
 
@@ -457,16 +463,7 @@ def test_anomaly_names_the_operator():
 
 def test_a_function_of_a_view():
     for t in (torch, jaxnn):
-
-        class Double(t.autograd.Function):
-            @staticmethod
-            def forward(ctx, x):
-                return x * 2
-
-            @staticmethod
-            def backward(ctx, g):
-                return g * 2
-
+        double = doubling(t)
         x = t.ones(2, 3, requires_grad=True)
-        (Double.apply(x[0]) + Double.apply((x * 3).reshape(-1))[:3]).sum().backward()
+        (double(x[0]) + double((x * 3).reshape(-1))[:3]).sum().backward()
         assert x.grad.tolist() == [[8.0] * 3, [0.0] * 3]

@@ -44,7 +44,7 @@ def close(ours, theirs, dtype, what, exact=None):
         atol_here = atol * np.abs(b[np.isfinite(b)]).max(initial=1.0)
         if exact is not None and not np.allclose(a, b, rtol, atol_here, equal_nan=True):
             right = values(exact()[k])
-            assert np.abs(a - right).max() <= 1.5 * np.abs(b - right).max(), f"{what} {k} is further from float64's"
+            assert np.abs(a - right).max() <= np.abs(b - right).max(), f"{what} {k} is further from float64's"
             continue
         np.testing.assert_allclose(a, b, rtol=rtol, atol=atol_here, err_msg=f"{what} {k}")
 
@@ -92,6 +92,7 @@ def doubled(module, call):
 
 
 def check(info, dtype, training, limit):
+    compared = 0
     for number, (constructor, call) in enumerate(samples(info, dtype, training, limit)):
         ours = build(jaxnn, info, to_ours(constructor))
         theirs = build(torch, info, constructor)
@@ -119,6 +120,8 @@ def check(info, dtype, training, limit):
             if dtype == torch.float32:
                 exact = functools.cache(lambda part=part: run(torch, *doubled(theirs, call))[part])
             close(us[part], them[part], dtype, f"sample {number}{' training' if training else ''}: {what}", exact)
+        compared += 1
+    assert compared, "PyTorch refuses every sample in this type"
 
 
 @pytest.mark.parametrize("name", ROWS)

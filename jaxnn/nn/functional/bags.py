@@ -10,10 +10,10 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.core import dtypes
-from jaxnn.core.registry import op, write_back
+from jaxnn.core.registry import op
 from jaxnn.core.size import Size
 from jaxnn.nn.functional.common import known, widen, within
-from jaxnn.nn.functional.sparse import _renormalized, _rows
+from jaxnn.nn.functional.sparse import _rows, limited_rows
 from jaxnn.nn.functional.spatial import tensor_type
 
 
@@ -221,11 +221,7 @@ def embedding_bag(
         _check_offsets(input, offsets, include_last_offset)
         bags = offsets.shape[0] - bool(include_last_offset)
     if max_norm is not None:
-        scaled = _renormalized(weight, input, max_norm=float(max_norm), norm_type=float(norm_type))
-        if hasattr(weight, "detach"):
-            write_back(weight.detach(), scaled)
-        else:
-            weight = scaled
+        weight = limited_rows(weight, input, float(max_norm), float(norm_type))
     return _embedding_bag(
         input, weight, offsets, per_sample_weights, mode=mode, bags=bags,
         padding_idx=-1 if padding_idx is None else padding_idx, scale_grad_by_freq=bool(scale_grad_by_freq),

@@ -80,6 +80,8 @@ def _fractional(
     """Maxima, and their places in the flattened input of a channel."""
     _check(input, samples, kernel, size, dims)
     sizes, lead = input.shape[-dims:], input.shape[:-dims]
+    if 0 in lead:
+        return jnp.zeros((*lead, *size), input.dtype), jnp.zeros((*lead, *size), int)
     samples = lax.stop_gradient(samples)[: lead[0] if len(lead) == 2 else 1].reshape(*lead, dims)
     flat: Any = jnp.zeros((*lead, *(1,) * (2 * dims)), jnp.int32)
     for d in range(dims):

@@ -59,6 +59,15 @@ def _renormalized(weight: Array, indices: Array, max_norm: float, norm_type: flo
     return value_of(lax.stop_gradient(weight.at[indices].set(scaled.astype(weight.dtype))), weight)
 
 
+def limited_rows(weight: Any, input: Any, max_norm: float, norm_type: float) -> Any:
+    """The table with the rows in use scaled to at most a norm: in place for a tensor, a new table for a raw array."""
+    scaled = _renormalized(weight, input, max_norm=max_norm, norm_type=norm_type)
+    if not hasattr(weight, "detach"):
+        return scaled
+    write_back(weight.detach(), scaled)
+    return weight
+
+
 def embedding(
     input: Any,
     weight: Any,
@@ -85,11 +94,7 @@ def embedding(
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= rows
     if max_norm is not None:
-        scaled = _renormalized(weight, input, max_norm=float(max_norm), norm_type=float(norm_type))
-        if hasattr(weight, "detach"):
-            write_back(weight.detach(), scaled)
-        else:
-            weight = scaled
+        weight = limited_rows(weight, input, float(max_norm), float(norm_type))
     return _embedding(
         input,
         weight,

@@ -60,9 +60,9 @@ class Archive:
 
     def view(self, name: str) -> np.ndarray:
         """A record's bytes as they lie in the file; read when they are used, so their checksum is not looked at."""
-        start, entry = self._place(name)
         if self._mapped is None:
             return self.read(name)
+        start, entry = self._place(name)
         return self._mapped[start : start + entry.file_size]
 
     def read(self, name: str) -> np.ndarray:
