@@ -1,10 +1,11 @@
 """PyTorch's database of operators (`op_db`), run on jaxnn: the same samples on both sides, values and gradients compared.
 
-Our side records all samples of a row and one backward, which make one program: compiling per sample would take 10 times as long.
+Our side records many samples of a row and one backward, which make one program: compiling per sample would take 10 times as long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import types
@@ -24,6 +25,8 @@ import jaxnn
 
 ROWS: dict[str, Any] = {f"{op.name}-{op.variant_test_name}" if op.variant_test_name else op.name: op for op in op_db}
 
+#: So many samples are compiled together.
+TOGETHER = 100
 #: Operators that return memory as it is: only shape and type are told.
 UNFILLED = {
     "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided", "resize_", "resize_as_",
@@ -380,26 +383,35 @@ def tolerances(op: Any, dtype: torch.dtype) -> dict[str, float]:
 
 def check(op: Any, dtype: torch.dtype = torch.float32, limit: int | None = None) -> int:
     """Compare a row; returns how many samples were compared."""
-    f = ours(op)
-    todo = list(cases(op, dtype, limit))
-    tolerance = tolerances(op, dtype)
+    todo, tolerance = cases(op, dtype, limit), tolerances(op, dtype)
+    count = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        total = None
-        for case in todo:
-            try:
-                run_ours(f, case)
-            except Exception as error:
-                error.add_note(str(case))
-                raise
-            if case.loss is not None:
-                total = case.loss if total is None else total + case.loss.to(total.dtype)
-        if total is not None:
-            total.backward()
-        for case in todo:
-            try:
-                compare(op, case, tolerance)
-            except Exception as error:
-                error.add_note(str(case))
-                raise
-    return len(todo)
+        while part := list(islice(todo, TOGETHER)):
+            check_together(op, part, tolerance)
+            count += len(part)
+    return count
+
+
+def check_together(op: Any, todo: list[Case], tolerance: dict[str, float]) -> None:
+    """Compare cases that share one recording and one backward."""
+    f, total = ours(op), None
+    for case in todo:
+        with named_in_errors(case):
+            run_ours(f, case)
+        if case.loss is not None:
+            total = case.loss if total is None else total + case.loss.to(total.dtype)
+    if total is not None:
+        total.backward()
+    for case in todo:
+        with named_in_errors(case):
+            compare(op, case, tolerance)
+
+
+@contextlib.contextmanager
+def named_in_errors(case: Case) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        error.add_note(str(case))
+        raise

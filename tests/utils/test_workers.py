@@ -1,6 +1,6 @@
 """Worker processes: the same batches, seeds and errors as PyTorch's, and no process left behind.
 
-Most tests take 'forkserver', which starts workers in milliseconds once it runs; one spawns.
+Most tests take the default, whose server starts workers in milliseconds once it runs; one spawns.
 """
 
 import multiprocessing
@@ -96,12 +96,6 @@ def plain(value):
     return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-def loader(library, dataset, **options):
-    if library is ours:
-        options.setdefault("multiprocessing_context", "forkserver")
-    return library.DataLoader(dataset, **options)
-
-
 def both(program, seed=0):
     """A program (library, package) on PyTorch's and on ours, and the generators after it."""
     torch.manual_seed(seed)
@@ -117,8 +111,7 @@ def both(program, seed=0):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_for_ten_seeds(workers, shuffle):
     def program(library, package):
-        made = loader(library, Samples(package.tensor), batch_size=5, shuffle=shuffle, num_workers=workers,
-                      **({} if workers else {"multiprocessing_context": None}))  # fmt: skip
+        made = library.DataLoader(Samples(package.tensor), batch_size=5, shuffle=shuffle, num_workers=workers)
         found = []
         for seed in range(10):
             package.manual_seed(seed)
@@ -156,7 +149,7 @@ def test_spawned_workers_give_the_same():
 def test_options(options):
     def program(library, package):
         own = {} if "batch_sampler" in options or "sampler" in options else {"shuffle": True}
-        made = loader(library, Samples(package.tensor), **{"num_workers": 2} | own | options)
+        made = library.DataLoader(Samples(package.tensor), **{"num_workers": 2} | own | options)
         return [list(made), list(made)]
 
     both(program)
@@ -166,14 +159,14 @@ def test_a_generator_of_its_own():
     def program(library, package):
         g = package.Generator()
         g.manual_seed(5)
-        made = loader(library, Samples(package.tensor), batch_size=9, shuffle=True, num_workers=2, generator=g)
+        made = library.DataLoader(Samples(package.tensor), batch_size=9, shuffle=True, num_workers=2, generator=g)
         return [list(made), list(made), int(g.initial_seed())]
 
     both(program)
 
 
 def test_seeds_of_workers():
-    both(lambda library, package: list(loader(library, Drawn(library, package), batch_size=None, num_workers=2)))
+    both(lambda library, package: list(library.DataLoader(Drawn(library, package), batch_size=None, num_workers=2)))
 
 
 def test_worker_init_fn():
@@ -181,7 +174,7 @@ def test_worker_init_fn():
         def init(number):
             random.seed(number + 10)
 
-        made = loader(library, Raises(lambda k: random.random()), num_workers=2, worker_init_fn=init)
+        made = library.DataLoader(Raises(lambda k: random.random()), num_workers=2, worker_init_fn=init)
         return list(made)
 
     both(program)
@@ -191,7 +184,7 @@ def test_worker_init_fn():
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_streams_are_split_by_the_dataset(options):
     def program(library, package):
-        made = loader(library, counting(library), batch_size=2, num_workers=3, **options)
+        made = library.DataLoader(counting(library), batch_size=2, num_workers=3, **options)
         return [list(made), list(made)]
 
     both(program)
@@ -199,7 +192,7 @@ def test_streams_are_split_by_the_dataset(options):
 
 def test_an_epoch_left_in_the_middle():
     def program(library, package):
-        made = loader(library, Samples(package.tensor), batch_size=2, num_workers=2, persistent_workers=True)
+        made = library.DataLoader(Samples(package.tensor), batch_size=2, num_workers=2, persistent_workers=True)
         first = next(iter(made))
         return [first, list(made)]
 
@@ -208,7 +201,7 @@ def test_an_epoch_left_in_the_middle():
 
 def test_batches_in_any_order():
     action = lambda k: time.sleep(1.5 * (k == 0)) or k
-    made = loader(ours, Raises(action), batch_size=None, num_workers=2, in_order=False)
+    made = ours.DataLoader(Raises(action), batch_size=None, num_workers=2, in_order=False)
     found = list(made)
     assert sorted(found) == [0, 1, 2, 3] and found[0] != 0
 
@@ -218,7 +211,7 @@ def test_errors_come_with_their_traceback(error):
     messages = []
     for library in (theirs, ours):
         with pytest.raises(Exception) as found:
-            list(loader(library, raising(error), num_workers=1))
+            list(library.DataLoader(raising(error), num_workers=1))
         messages.append((found.type, str(found.value).splitlines()[0]))
         assert "in action" in str(found.value) and "raise error" in str(found.value)
     assert messages[0] == messages[1]
@@ -230,7 +223,7 @@ def test_an_error_in_worker_init_fn():
 
     for library in (theirs, ours):
         with pytest.raises(ValueError, match="Caught ValueError in DataLoader worker process 0"):
-            list(loader(library, Samples(float), num_workers=1, worker_init_fn=init))
+            list(library.DataLoader(Samples(float), num_workers=1, worker_init_fn=init))
 
 
 def test_iteration_goes_on_after_an_error():
@@ -240,7 +233,7 @@ def test_iteration_goes_on_after_an_error():
         return k
 
     for library in (theirs, ours):
-        batches = iter(loader(library, Raises(action), batch_size=None, num_workers=2))
+        batches = iter(library.DataLoader(Raises(action), batch_size=None, num_workers=2))
         assert next(batches) == 0
         with pytest.raises(ValueError):
             next(batches)
@@ -250,18 +243,18 @@ def test_iteration_goes_on_after_an_error():
 def test_a_worker_that_dies():
     for library in (theirs, ours):
         with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly"):
-            list(loader(library, Raises(lambda k: os._exit(3)), num_workers=1))
+            list(library.DataLoader(Raises(lambda k: os._exit(3)), num_workers=1))
 
 
 def test_timeout():
     for library in (theirs, ours):
         with pytest.raises(RuntimeError, match="DataLoader timed out after 1 seconds"):
-            list(loader(library, Raises(lambda k: time.sleep(60)), num_workers=1, timeout=1))
+            list(library.DataLoader(Raises(lambda k: time.sleep(60)), num_workers=1, timeout=1))
 
 
 def test_results_that_cannot_be_pickled():
     with pytest.raises(RuntimeError, match="Caught RuntimeError in DataLoader worker process 0(.|\n)*cannot pickle"):
-        list(loader(ours, Raises(lambda k: threading.Lock()), batch_size=None, num_workers=1))
+        list(ours.DataLoader(Raises(lambda k: threading.Lock()), batch_size=None, num_workers=1))
 
 
 def test_forking_is_refused():
@@ -272,8 +265,7 @@ def test_forking_is_refused():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_dataset_of_pytorch(workers):
     made = theirs.TensorDataset(torch.from_numpy(X), torch.arange(len(X)), torch.from_numpy(X).bfloat16())
-    context = {"multiprocessing_context": "forkserver"} if workers else {}
-    found = list(ours.DataLoader(made, 6, num_workers=workers, **context))
+    found = list(ours.DataLoader(made, 6, num_workers=workers))
     for batch, expected in zip(found, theirs.DataLoader(made, 6), strict=True):
         assert all(type(part) is jaxnn.Tensor for part in batch)
         assert plain(batch) == plain(expected)
@@ -281,21 +273,21 @@ def test_a_dataset_of_pytorch(workers):
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_a_stream_of_pytorch_knows_its_worker():
-    found = list(loader(ours, counting(theirs), batch_size=2, num_workers=3))
+    found = list(ours.DataLoader(counting(theirs), batch_size=2, num_workers=3))
     assert plain(found) == plain(list(theirs.DataLoader(counting(theirs), 2, num_workers=3)))
 
 
 def test_no_process_stays():
     before = set(multiprocessing.active_children())
-    finished = loader(ours, Samples(lambda a: a), num_workers=2)
+    finished = ours.DataLoader(Samples(lambda a: a), num_workers=2)
     list(finished)
     assert set(multiprocessing.active_children()) == before
-    batches = iter(loader(ours, Samples(lambda a: a), num_workers=2))
+    batches = iter(ours.DataLoader(Samples(lambda a: a), num_workers=2))
     next(batches)
     assert len(set(multiprocessing.active_children()) - before) == 2
     del batches
     assert set(multiprocessing.active_children()) == before
-    kept = loader(ours, Samples(lambda a: a), num_workers=2, persistent_workers=True)
+    kept = ours.DataLoader(Samples(lambda a: a), num_workers=2, persistent_workers=True)
     list(kept)
     assert len(set(multiprocessing.active_children()) - before) == 2
     del kept
@@ -318,12 +310,18 @@ print(next(batches).item(), next(batches).item(), flush=True)
 """
 
 
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def alive_in(group):
+    """The processes of a process group."""
+    found = set()
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                state, _, of = file.read().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(of) == group and state != "Z":
+            found.add(pid)
+    return found
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads /proc")
@@ -339,13 +337,14 @@ def test_the_end_of_a_program_ends_its_workers(end, tmp_path):
     pids = [int(p) for p in program.stdout.readline().split()]
     assert len(set(pids)) == 2, program.communicate()[1]
     if end == "input()":
+        assert alive_in(program.pid) >= set(pids)
         os.killpg(program.pid, signal.SIGINT)  # as a terminal sends it: to all
     _, errors = program.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors if end == "input()" else "Traceback" not in errors
     until = time.monotonic() + 20
-    while any(alive(p) for p in pids) and time.monotonic() < until:
+    while alive_in(program.pid) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not any(alive(p) for p in pids)
+    assert not alive_in(program.pid)
 
 
 def test_prefetching_to_a_device():

@@ -64,14 +64,14 @@ class DataLoader:
 
     Args:
         shuffle: a new random order in every iteration.
-        num_workers: processes that make the batches. They are spawned: starting them takes seconds, and
-            ``persistent_workers=True`` keeps them for the next epochs. Dataset, collate_fn and worker_init_fn travel
+        num_workers: processes that make the batches, forked by a server of their own: the first loader takes seconds to
+            start it. ``persistent_workers=True`` keeps the workers for the next epochs. Dataset, collate_fn and worker_init_fn travel
             there by pickle, and their classes by value when the main script defines them, so that a script needs no
             ``if __name__ == "__main__"``.
         worker_init_fn: called in each worker with its number, after seeding with base seed + number.
         prefetch_factor: batches made ahead by each worker, 2 by default.
         timeout: seconds to wait for a batch of a worker; 0 waits for ever.
-        multiprocessing_context: 'spawn' (the default), 'forkserver' or a context of these.
+        multiprocessing_context: 'forkserver' (the default where there is one), 'spawn' or a context of these.
         in_order: False gives the batches of the workers as they come.
         pin_memory, pin_memory_device: hints without effect, JAX moves host arrays itself (without a GPU a warning says
             so); `prefetch_to_device` copies ahead.
