@@ -14,30 +14,15 @@ from . import autograd, dtypes, printing
 from .config import in_transformation, x64
 from .device import device_of
 from .engine import LOCK, escaped_value, materialised, value_of
-from .handle import Buffer, Cell, Freed, Leaf, Storage, TensorBase, View, alias, aval, aval_of, is_direct, wrap
+from .grad_fn import GradFn, grad_fn_of
+from .handle import Buffer, Cell, Leaf, Storage, TensorBase, View, alias, aval, aval_of, is_direct, wrap
 from .hook_handle import RemovableHandle
 from .immediate import tensor_of
-from .recording import Recording, operator_name, place_name
+from .recording import Recording
 from .registry import METHODS
 from .size import strided
 
-__all__ = ["GradFn", "bind_methods", "from_parts"]
-
-
-class GradFn:
-    """The operator that made a tensor, as ``tensor.grad_fn`` shows it."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def name(self) -> str:
-        """PyTorch's name of the node, such as ``AddmmBackward0``."""
-        return self._name
-
-    def __repr__(self) -> str:
-        return f"<{self._name} object at {id(self):#x}>"
+__all__ = ["bind_methods", "from_parts"]
 
 
 class _Hooks(OrderedDict):
@@ -174,20 +159,7 @@ class _Methods:
     @property
     def grad_fn(self) -> GradFn | None:
         """The operator that made this tensor, if gradients flow through it."""
-        source = self._cell.source
-        if source is None or self.is_leaf:
-            return None
-        if self._view is not None:
-            if self._view.created != self._storage.version:
-                return GradFn("AsStridedBackward0")
-            op, statics = self._view.steps[-1]
-            return GradFn(operator_name(op, [None], list(statics)))
-        if type(source) is Recording:
-            return GradFn(place_name(source.node, self._cell.source_idx))
-        if type(source) is Freed:
-            return GradFn(place_name(source.node, self._cell.source_idx))
-        op = getattr(source, "op", None)
-        return GradFn(source.name if op is None else operator_name(op, [aval(t) for t in source.inputs], []))
+        return grad_fn_of(self)
 
     def backward(
         self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None

@@ -282,7 +282,8 @@ def _steps(start: Any, end: Any, steps: int, wanted: dtypes.dtype) -> np.ndarray
     i = np.arange(steps, dtype=np.float64)
     # from both ends, so that the last element is the end itself; one rounding an element
     if wanted._category == 1:  # fused: what is cut off to an integer must not be rounded before
-        return np.where(i < steps // 2, fma64(i, step, a), fma64(steps - 1 - i, -step, b))
+        ends = float(start), float(end)
+        return np.where(i < steps // 2, fma64(i, float(step), ends[0]), fma64(steps - 1 - i, -float(step), ends[1]))
     found = np.where(i < steps // 2, float_or(a) + float_or(step) * i, float_or(b) - float_or(step) * (steps - 1 - i))
     return found
 

@@ -1,12 +1,12 @@
 """Layers that resample, fold, shuffle, unpool and look up bags, beside PyTorch's. One row a layer."""
 
-import warnings
 
 import numpy as np
 import pytest
 import torch
 
 import jaxnn
+from tests.nn.beside import TOLERANCE, check_error, check_layer
 
 # (layer as source, shapes of the inputs; a pair (shape, n) is integers below n)
 ROWS = [
@@ -34,50 +34,11 @@ ROWS = [
     ("CrossMapLRN2d(3, alpha=0.5)", [(2, 6, 3, 2)]),
     ("CrossMapLRN2d(4, 0.5, 0.6, 2)", [(1, 9, 2, 2)]),
 ]
-TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}
-
-
-def built(face, source):
-    face.manual_seed(7)
-    return eval("nn." + source, {"nn": face.nn, "torch": face})
-
-
-def drawn(shapes):
-    rng = np.random.default_rng(3)
-    return [
-        rng.integers(0, s[1], s[0]) if isinstance(s[0], tuple) else rng.standard_normal(s).astype(np.float32)
-        for s in shapes
-    ]
-
-
-def ran(face, layer, inputs):
-    """Output, gradients and state after one call on copies of the inputs."""
-    tensors = [face.from_numpy(a.copy()) for a in inputs]
-    floating = [t.requires_grad_() for t in tensors if t.is_floating_point()]
-    face.manual_seed(11)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        out = layer(*tensors)
-    weights = face.arange(out.numel(), dtype=face.float32).reshape(out.shape) / out.numel() + 0.5
-    (out * weights).sum().backward()
-    return out, [t.grad for t in floating] + [p.grad for p in layer.parameters()], layer.state_dict()
 
 
 @pytest.mark.parametrize(("source", "shapes"), ROWS, ids=[r[0] for r in ROWS])
 def test_layer(source, shapes):
-    theirs, ours = built(torch, source), built(jaxnn, source)
-    assert repr(theirs) == repr(ours)
-    assert list(theirs.state_dict()) == list(ours.state_dict())
-    for (name, a), b in zip(theirs.state_dict().items(), ours.state_dict().values(), strict=True):
-        np.testing.assert_array_equal(b.numpy(), a.numpy(), err_msg=name)
-    inputs = drawn(shapes)
-    (out, grads, state), (our_out, our_grads, our_state) = ran(torch, theirs, inputs), ran(jaxnn, ours, inputs)
-    np.testing.assert_allclose(our_out.detach().numpy(), out.detach().numpy(), **TOLERANCE)
-    assert our_out.grad_fn.name() == out.grad_fn.name()
-    for a, b in zip(grads, our_grads, strict=True):
-        np.testing.assert_allclose(b.numpy(), a.numpy(), **TOLERANCE)
-    for name, a in state.items():
-        np.testing.assert_allclose(our_state[name].numpy(), a.numpy(), err_msg=name, **TOLERANCE)
+    check_layer(source, shapes)
 
 
 @pytest.mark.parametrize("dims, shape", [(1, (2, 3, 8)), (2, (2, 3, 7, 6)), (3, (1, 2, 4, 5, 4))])
@@ -143,9 +104,4 @@ ERRORS = [
 
 @pytest.mark.parametrize("source", ERRORS)
 def test_error(source):
-    found = []
-    for face in (torch, jaxnn):
-        with pytest.raises(Exception) as raised:
-            built(face, source)
-        found.append((raised.type, str(raised.value)))
-    assert found[0] == found[1]
+    check_error(source)
