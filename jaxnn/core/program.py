@@ -17,6 +17,7 @@ import numpy as np
 
 from .config import get_setting, x64
 from .device import put
+from .half_sums import float32_sums
 from .handle import Aval, aval_of
 from .recording import Entry, Node, evaluate
 
@@ -156,7 +157,8 @@ def pull(vjp: Any, avals: tuple[Aval, ...], container: Any, cotangents: list[Any
         zero_cotangent(a) if ct is None or not (a.dtype.is_floating_point or a.dtype.is_complex) else ct
         for a, ct in zip(avals, cotangents, strict=True)
     ]
-    return vjp(full if container is not None else full[0])
+    with float32_sums():
+        return vjp(full if container is not None else full[0])
 
 
 def conj(x: Any) -> Any:

@@ -27,6 +27,11 @@ def _index_type(index: Array, message: str, kind: type[Exception] = RuntimeError
         raise kind(message)
 
 
+def _widened(x: Array) -> Array:
+    """Half precision as float32: PyTorch's `scatter_add`, and so the gradient of `gather`, sums in it."""
+    return x.astype(jnp.float32) if x.dtype in (jnp.bfloat16, jnp.float16) else x
+
+
 def _in_range(index: Any, size: int, message: str, kind: type[Exception], low: int = 0) -> None:
     """Refuse indices known to be out of range; ``message`` takes the offender and the size."""
     found = first_outside(index, low, size)
@@ -77,7 +82,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
                 f"{list(input.shape)} apart from dimension {dim}"
             )
     part = _cut(input, tuple(input.shape[d] if d == dim else n for d, n in enumerate(index.shape)))
-    return jnp.take_along_axis(part, index, axis=dim, mode="fill")
+    return jnp.take_along_axis(_widened(part), index, axis=dim, mode="fill").astype(input.dtype)
 
 
 @op(
@@ -189,7 +194,8 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
     x, dim, index, src = _prepared("scatter", input, dim, index, src)
-    return jnp.reshape(combine(x, _grid(index, dim), jnp.reshape(src, index.shape), "add"), input.shape)
+    made = combine(_widened(x), _grid(index, dim), jnp.reshape(_widened(src), index.shape), "add")
+    return jnp.reshape(made, input.shape).astype(input.dtype)
 
 
 @jax.custom_jvp

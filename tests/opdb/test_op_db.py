@@ -24,8 +24,8 @@ def supported(op, dtypes):
     return [d for d in dtypes if op.supports_dtype(d, "cpu")]
 
 
-def run(name, dtype, limit, known):
-    """Compare a row; one that is listed as a gap must still differ."""
+def run(name, dtype, limit, known, strict=True):
+    """Compare a row; one that is listed as a gap must still differ, unless it is a matter of the machine's rounding."""
     op = harness.ROWS[name]
     if known is None:
         if not harness.check(op, dtype, limit):
@@ -35,8 +35,9 @@ def run(name, dtype, limit, known):
         compared = harness.check(op, dtype, limit)
     except (AssertionError, AttributeError, TypeError, ValueError, RuntimeError, IndexError, KeyError) as error:
         pytest.xfail(f"{known} ({type(error).__name__})")
-    assert not compared, f"{name} agrees with PyTorch now: take it off the list in gaps.py"
-    pytest.skip("PyTorch has no sample for the CPU in this type")
+    assert not (compared and strict), f"{name} agrees with PyTorch now: take it off the list in gaps.py"
+    if not compared:
+        pytest.skip("PyTorch has no sample for the CPU in this type")
 
 
 @pytest.mark.parametrize("name", harness.ROWS)
@@ -55,7 +56,8 @@ def test_row_in_all_types(name):
     for dtype in supported(harness.ROWS[name], (torch.float32, *OTHERS)):
         short = str(dtype).removeprefix("torch.")
         try:
-            run(name, dtype, None, gaps.reason(name) or gaps.TYPES.get((name, short)))
+            rounding = gaps.TYPES.get((name, short))
+            run(name, dtype, None, gaps.reason(name) or rounding, strict=rounding is None)
         except (pytest.skip.Exception, pytest.xfail.Exception):
             continue
         except Exception as error:
