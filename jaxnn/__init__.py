@@ -29,9 +29,9 @@ from . import (
     utils,
     version,
 )
-from .amp import autocast
+from .amp import GradScaler, autocast
 from .amp.switches import *  # noqa: F403
-from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
+from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
 from .core.config import get_setting as _get_setting
 from .core.config import set_setting as _set_setting
 from .core.device import device, get_default_device, set_default_device
@@ -120,11 +120,11 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Generator", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "cpu", "cuda", "device", "dtype",
+    "Generator", "GradScaler", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "cpu", "cuda", "device", "dtype",
     "enable_grad", "engine_statistics", "fft", "finish", "func", "get_default_device", "get_default_dtype",
     "get_float32_matmul_precision", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
     "is_grad_enabled", "is_inference_mode_enabled", "layer_functions", "layout", "linalg", "load", "nn", "no_grad",
-    "ops", "optim", "reset_engine_statistics", "save", "set_default_device", "set_default_dtype",
+    "ops", "optim", "reset_engine_statistics", "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype",
     "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing",
     "utils", "version", "vmap",
 ]  # fmt: skip

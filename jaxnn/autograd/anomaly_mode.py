@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxnn.core.config import state
 
-__all__ = ["detect_anomaly", "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "set_detect_anomaly"]
+__all__ = ["detect_anomaly", "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "set_anomaly_enabled", "set_detect_anomaly"]
 
 
 def is_anomaly_enabled() -> bool:
@@ -23,7 +23,8 @@ def is_anomaly_check_nan_enabled() -> bool:
     return bool(getattr(state, "anomaly_check_nan", True))
 
 
-def _set(mode: bool, check_nan: bool) -> None:
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Turn anomaly detection on or off; `set_detect_anomaly` also works as a block."""
     state.anomaly = bool(mode)  # type: ignore[attr-defined]
     state.anomaly_check_nan = bool(check_nan)  # type: ignore[attr-defined]
 
@@ -41,13 +42,13 @@ class set_detect_anomaly:
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self._before = (is_anomaly_enabled(), is_anomaly_check_nan_enabled())
-        _set(mode, check_nan)
+        set_anomaly_enabled(mode, check_nan)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *exception: Any) -> None:
-        _set(*self._before)
+        set_anomaly_enabled(*self._before)
 
 
 class detect_anomaly:
@@ -66,7 +67,7 @@ class detect_anomaly:
 
     def __enter__(self) -> None:
         self._before = (is_anomaly_enabled(), is_anomaly_check_nan_enabled())
-        _set(True, self._check_nan)
+        set_anomaly_enabled(True, self._check_nan)
 
     def __exit__(self, *exception: Any) -> None:
-        _set(*self._before)
+        set_anomaly_enabled(*self._before)

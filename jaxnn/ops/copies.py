@@ -15,6 +15,7 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
 from .arguments import integers, shape
 from .cast import clone
+from .complex_views import view_as_complex, view_as_real
 from .memory_views import as_strided, unfold
 from .placement import check_layout, dtype_of, like_device, made
 from .reduce import sum as total
@@ -55,6 +56,8 @@ def _slice(input: Any, dim: int = 0, start: int | None = None, end: int | None =
 for _name in ("detach", "diagonal", "select", "split", "squeeze", "t", "transpose", "unbind", "unsqueeze"):
     _copying(_name, (lambda x: x.detach()) if _name == "detach" else _method(_name))
 _copying("alias", lambda x: x)
+_copying("view_as_complex", view_as_complex)
+_copying("view_as_real", view_as_real)
 _copying("as_strided", as_strided)
 _copying("expand", lambda x, size, *, implicit=False: METHODS["expand"](x, tuple(size)))
 _copying("permute", lambda x, dims: METHODS["permute"](x, tuple(dims)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -38,6 +39,9 @@ def to_ours(x: Any) -> Any:
         return jaxnn.device(str(x))
     if isinstance(x, torch.nn.utils.rnn.PackedSequence):
         return jaxnn.nn.utils.rnn.PackedSequence(*(to_ours(part) for part in x))
+    if dataclasses.is_dataclass(x):  # a layer's options
+        named = {f.name: to_ours(getattr(x, f.name)) for f in dataclasses.fields(x)}
+        return getattr(jaxnn.nn, type(x).__name__)(**named)
     if isinstance(x, (tuple, list)):
         return type(x)(to_ours(y) for y in x)
     if isinstance(x, dict):
