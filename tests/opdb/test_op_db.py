@@ -10,14 +10,6 @@ from tests.opdb import gaps, harness
 #: The type of the normal run: the first that a row supports.
 FIRST = (torch.float32, torch.int64, torch.complex64, torch.bool)
 OTHERS = (torch.int64, torch.bool, torch.float64, torch.bfloat16, torch.complex64)
-#: Rows that take long to compile: fewer samples in the normal run.
-HEAVY = (
-    "linalg.lu", "linalg.lu_factor", "linalg.lu_factor_ex", "linalg.solve", "linalg.solve_ex", "linalg.cholesky", "linalg.eig",
-    "linalg.inv", "lu", "svd_lowrank", "pca_lowrank", "nn.functional.conv_transpose1d", "nn.functional.conv_transpose2d",
-    "nn.functional.conv_transpose3d", "nn.functional.conv2d", "nn.functional.adaptive_avg_pool3d", "nn.functional.grid_sample",
-    "nn.functional.ctc_loss", "nn.functional.fractional_max_pool3d", "nn.functional.interpolate-trilinear", "hypot", "xlogy",
-    "igamma", "igammac", "polar", "digamma",
-)  # fmt: skip
 
 
 def supported(op, dtypes):
@@ -45,7 +37,7 @@ def test_row(name):
     dtypes = supported(harness.ROWS[name], FIRST)
     if not dtypes:
         pytest.skip("no type of the normal run")
-    run(name, dtypes[0], 4 if name in HEAVY else 12, gaps.reason(name))
+    run(name, dtypes[0], 12, gaps.reason(name))
 
 
 @pytest.mark.long

@@ -340,7 +340,7 @@ def test_the_end_of_a_program_ends_its_workers(end, tmp_path):
         assert alive_in(program.pid) >= set(pids)
         os.killpg(program.pid, signal.SIGINT)  # as a terminal sends it: to all
     _, errors = program.communicate(timeout=60)
-    assert "KeyboardInterrupt" in errors if end == "input()" else "Traceback" not in errors
+    assert ("KeyboardInterrupt" in errors) if end == "input()" else ("Traceback" not in errors), errors
     until = time.monotonic() + 20
     while alive_in(program.pid) and time.monotonic() < until:
         time.sleep(0.1)
