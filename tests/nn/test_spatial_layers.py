@@ -1,6 +1,5 @@
 """Layers that resample, fold, shuffle, unpool and look up bags, beside PyTorch's. One row a layer."""
 
-
 import numpy as np
 import pytest
 import torch
