@@ -298,6 +298,8 @@ SCRIPT = """
 import os, signal, sys, time
 from jaxnn.utils.data import DataLoader, Dataset
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
 class Here(Dataset):  # of the main script, which has no `if __name__ == "__main__"`
     def __len__(self):
         return 100
