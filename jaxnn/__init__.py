@@ -8,6 +8,7 @@ from jaxnn import compat       # PyTorch's files and live objects
 from __future__ import annotations
 
 import math as _math
+from importlib import import_module as _import_module
 from typing import Any
 
 from . import (
@@ -63,7 +64,7 @@ from .serialization import load, save
 from .settings import *  # noqa: F403  (threads, deterministic algorithms, compile)
 
 for _name in ("softmax", "log_softmax"):
-    _function(getattr(special, _name), name=_name)
+    _function(getattr(special, _name), name=_name, out=True)
 for _name in ("prelu", "hardshrink"):
     _function(getattr(nn.functional, _name), name=_name)
 for _name in (
@@ -116,6 +117,8 @@ def get_float32_matmul_precision() -> str:
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("compat", "vision"):  # imported at first use: few programs need them
+        return _import_module(f"jaxnn.{name}")
     raise AttributeError(f"module 'jaxnn' has no attribute '{name}': jaxnn lacks torch.{name}")
 
 

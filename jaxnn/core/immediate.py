@@ -8,12 +8,13 @@ import jax
 import numpy as np
 from jax._src.lax.lax import _convert_element_type
 
+from . import mistyped
 from .config import get_setting, state, x64
 from .device import default_placement
 from .engine import Number, tensors_in, value_of
 from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, wrap
 from .program import strong
-from .recording import Entry, Recording, mistyped, translated
+from .recording import Recording, translated
 
 __all__ = ["EagerNode", "run", "tensor_of"]
 
@@ -80,13 +81,14 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
             return tuple(read(v) for v in value)
         return value
 
+    given = [mistyped.FITS if isinstance(a, (TensorBase, Number)) else a for a in args]
+    mistyped.need_tensors(op, given)
     with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
         try:
             values = [read(a) for a in args]
             result = op.kernel(*values)
         except Exception as error:
-            given = [Entry("tensor", None) if isinstance(a, (TensorBase, Number)) else a for a in args]
-            raise mistyped(op, given) or translated(error, op, [aval(t) for t in tensors]) from None
+            raise mistyped.diagnosed(op, given, error) or translated(error, op, [aval(t) for t in tensors]) from None
         container = type(result) if isinstance(result, (tuple, list)) else None
         results = strong(result, container)
     outs = list(results) if container is not None else [results]

@@ -12,19 +12,19 @@ Gradient sources have the same form: the result of that number, or ``~slot`` of 
 from __future__ import annotations
 
 import dis
-import inspect
 import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax._src.lax.lax import _convert_element_type
 
+from . import mistyped
 from .config import configuration, x64
-from .handle import Aval, Freed, Leaf, TensorBase, aval_of
+from .handle import Aval, Freed, Leaf, aval_of
 
 __all__ = ["FREED", "Entry", "Node", "Recording", "evaluate", "infer", "root_for", "user_line"]
 
@@ -246,6 +246,9 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
     if found is not None:
         return found
 
+    given = _given(recipe)
+    mistyped.need_tensors(op, given)
+
     def zeroed(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         return tuple(
             e._replace(value=0) if e.kind == "number" else e._replace(value=zeroed(e.value)) if e.kind == "list" else e
@@ -262,8 +265,7 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
         try:
             result = jax.eval_shape(abstract, [a.struct() for a in avals])
         except Exception as error:
-            given = [e.value if e.kind == "static" else e for e in recipe]
-            raise mistyped(op, given) or translated(error, op, avals) from None
+            raise mistyped.diagnosed(op, given, error) or translated(error, op, avals) from None
     if isinstance(result, (tuple, list)):
         container: Any = type(result)
         leaves = tuple(result)
@@ -276,28 +278,11 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
     return found
 
 
-def mistyped(op: Any, given: list[Any]) -> TypeError | None:
-    """PyTorch's TypeError for the first of an operator's arguments that is no tensor, or no number, where it must be.
-
-    ``given`` holds the arguments; tensors and numbers are entries of the recipe.
-    """
-    annotations = op.kernel.__annotations__
-    for k, (name, value) in enumerate(zip(inspect.signature(op.kernel).parameters, given, strict=False)):
-        if isinstance(value, Entry):
-            continue
-        kind = annotations.get(name)
-        text = kind if isinstance(kind, str) else getattr(kind, "__name__", None) or str(kind)
-        text = text.removeprefix("jax.")
-        is_tensor = text == "Array" or (k == 0 and name == "input" and not op.lists)
-        if is_tensor or (text == "Array | None" and value is not None):
-            wanted = "Tensor"
-        elif (text in ("Operand", "float") or TensorBase in get_args(kind)) and isinstance(value, (str, tuple, dict)):
-            wanted = "Number"
-        else:
-            continue
-        got = "list or tuple" if type(value) is tuple else type(value).__name__
-        return TypeError(f"{op.name}(): argument '{name}' (position {k + 1}) must be {wanted}, not {got}")
-    return None
+def _given(entries: tuple[Entry, ...]) -> list[Any]:
+    """Arguments as the caller gave them, where they are no inputs of the program."""
+    return [
+        e.value if e.kind == "static" else _given(e.value) if e.kind == "list" else mistyped.FITS for e in entries
+    ]  # fmt: skip
 
 
 def translated(error: Exception, op: Any, avals: list[Aval]) -> Exception:

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import immediate
+from . import immediate, mistyped
 from .autocast import cast_arguments
 from .bounds import require
 from .config import in_transformation, state
@@ -103,7 +103,7 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
     first = args[0] if args else None
     if isinstance(first, TensorBase) or (type(first) is tuple and first and isinstance(first[0], TensorBase)):
         if op.check is not None:
-            op.check(*args)
+            _check(op, args)
         if in_transformation():
             return immediate.run(op, args)
         try:
@@ -112,6 +112,13 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
             if "unhashable" not in str(error):
                 raise
     return _call_any(op, args)
+
+
+def _check(op: Op, args: tuple[Any, ...]) -> None:
+    try:
+        op.check(*args)
+    except AttributeError as error:
+        raise mistyped.diagnosed(op, args, error) or error from None
 
 
 def _cast(t: TensorBase, dtype: Any) -> Any:
@@ -138,7 +145,7 @@ def _call_any(op: Op, args: tuple[Any, ...]) -> Any:
             raise TypeError(f"{op.name}(): argument '{first}' (position 1) must be Tensor, not {kind.__name__}")
     args = tuple(_normal(a, op.lists) for a in args)
     if op.check is not None:
-        op.check(*args)
+        _check(op, args)
     return immediate.run(op, args) if in_transformation() else record(op, args)
 
 
@@ -275,7 +282,7 @@ def _into(out: Any, made: Any) -> Any:
             with LOCK:
                 resize(target, aval(result).shape)
         write_back(target, result)
-    return out
+    return type(made)(*targets) if hasattr(made, "_fields") else out
 
 
 def resize(t: Any, shape: Any) -> None:
@@ -297,14 +304,20 @@ def _inplace(wrapper: Any, public: str) -> Callable[..., Any]:
 
 
 def function(
-    f: Callable[..., Any] | None = None, *, name: str | None = None, method: bool | str = True, function: bool = True
-) -> Any:
-    """Register a function on tensors that is no operator itself (it calls some): ``jaxnn.NAME`` and ``Tensor.NAME``."""
+    f: Callable[..., Any] | None = None, *, name: str | None = None, method: bool | str = True, function: bool = True,
+    out: bool = False,
+) -> Any:  # fmt: skip
+    """Register a function on tensors that is no operator itself (it calls some): ``jaxnn.NAME`` and ``Tensor.NAME``.
+
+    Args:
+        out: ``jaxnn.NAME`` takes ``out=`` though the function does not.
+    """
     if f is None:
-        return functools.partial(globals()["function"], name=name, method=method, function=function)
+        return functools.partial(globals()["function"], name=name, method=method, function=function, out=out)
     public = name or f.__name__
     if function:
-        FUNCTIONS[public] = f
+        into = _into if out else None
+        FUNCTIONS[public] = f if hasattr(f, "op") and not out else mistyped.with_type_errors(public, f, into)
     if method:
         METHODS[method if isinstance(method, str) else public] = f
     return f

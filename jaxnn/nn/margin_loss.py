@@ -208,7 +208,10 @@ class CTCLoss(_Loss):
 
 
 class LinearCrossEntropyLoss(_WeightedLoss):
-    """`CrossEntropyLoss` of a linear layer of its own. Shape: (N, in_features), (N, *out_features) of class numbers."""
+    """`CrossEntropyLoss` of a linear layer of its own. Shape: (N, in_features), (N, *out_features) of class numbers.
+
+    Raises RuntimeError for a weight that is not one for each class, and a label smoothing outside [0, 1].
+    """
 
     def __init__(
         self, in_features: int, num_classes: int, *, out_features: tuple[int, ...] = (), bias: bool = False,
@@ -216,6 +219,10 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         ignore_index: int | None = None, label_smoothing: float = 0.0,
         options: LinearCrossEntropyOptions | None = None,
     ) -> None:  # fmt: skip
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise RuntimeError(f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}")
+        if not 0 <= label_smoothing <= 1:
+            raise RuntimeError(f"expected label_smoothing to be in range [0, 1], got {label_smoothing}")
         super().__init__(weight, reduction=reduction)
         self.num_classes = num_classes
         self.out_features = out_features

@@ -17,14 +17,14 @@ from jaxnn.core.registry import OPERATORS, Op
 __all__ = ["infer_size", "integers", "need_tensor", "number", "numel", "operator_of", "shape", "wrap_dim", "wrap_dims"]
 
 
-def need_tensor(x: Any, name: str, argument: str = "input") -> None:
+def need_tensor(x: Any, name: str, argument: str = "input", position: int = 1) -> None:
     """Refuse what is neither a tensor nor a raw array.
 
     Raises:
         TypeError: in PyTorch's words.
     """
     if not isinstance(x, (TensorBase, jax.Array, np.ndarray)):
-        raise TypeError(f"{name}(): argument '{argument}' (position 1) must be Tensor, not {type(x).__name__}")
+        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(x).__name__}")
 
 
 def shape(x: Any) -> tuple[int, ...]:

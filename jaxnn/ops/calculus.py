@@ -15,7 +15,7 @@ from jaxnn.core import dtypes
 from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import call, function
 
-from .arguments import operator_of, shape, wrap_dim
+from .arguments import operator_of, shape, wrap_dim, wrap_dims
 
 __all__ = ["cumulative_trapezoid", "gradient"]
 
@@ -96,7 +96,7 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
                 f"list of length {len(given)}"
             )
     else:
-        dims = tuple(wrap_dim(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))
+        dims = wrap_dims((dim,) if isinstance(dim, int) else dim, ndim)
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     steps = list(given) if many else [given] * len(dims)

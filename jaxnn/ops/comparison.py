@@ -17,7 +17,7 @@ from jaxnn.core.engine import value_of
 from jaxnn.core.handle import TensorBase, aval, host_array
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, alias_of, function, op, write_back
 
-from .promotion import cast, common_dtype, is_number, promote, require_broadcast
+from .promotion import cast, common_dtype, promote, require_broadcast
 
 _IN_PLACE_DOC = "The comparison as numbers of the tensor's own type, in place."
 
@@ -79,6 +79,9 @@ def _require_same_dtype(a: Any, b: Any) -> None:
 def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Array:
     """Whether elements differ by at most atol + rtol * |other|. Raises RuntimeError for different types."""
     _require_same_dtype(input, other)
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
     require_broadcast(input.shape, other.shape)
     same = input == other
     floating = dtypes.of(input.dtype)._category > 1
@@ -141,7 +144,7 @@ def logical_not(input: Array) -> Array:
 
 
 def _bits(name: str, f: Callable[..., Array], doc: str, shift: bool = False) -> Any:
-    def kernel(input: Array, other: Operand) -> Array:
+    def kernel(input: Operand, other: Operand) -> Array:
         a, b = promote(input, other)
         if dtypes.of(a.dtype)._category > 1 or shift and a.dtype == bool:
             label = {"bitwise_left_shift": "lshift_cpu", "bitwise_right_shift": "rshift_cpu"}.get(name, name + "_cpu")
@@ -227,7 +230,7 @@ def masked_fill(input: Array, mask: Array, value: Operand) -> Array:
         raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                            f"{np.ndim(value)} dimension(s).")  # fmt: skip
     category = dtypes.of(input.dtype)._category
-    if 0 < category < 3 and is_number(value) and common_dtype(value).is_complex:
+    if 0 < category < 3 and common_dtype(value).is_complex:
         raise RuntimeError(f"value cannot be converted to type {_c_name(input)} without overflow")
     require_broadcast(input.shape, mask.shape)
     return jnp.where(mask, cast(value, input.dtype), input)

@@ -232,24 +232,28 @@ def _signs(t: Any) -> tuple[bool, bool]:
 @function
 def is_conj(input: Any) -> bool:
     """Whether the tensor is a view of the numbers that it conjugates."""
+    need_tensor(input, "is_conj")
     return _signs(input)[0]
 
 
 @function
 def is_neg(input: Any) -> bool:
     """Whether the tensor is a view of the negatives of its numbers: the imaginary part of a conjugate."""
+    need_tensor(input, "is_neg")
     return _signs(input)[1]
 
 
 @function
 def resolve_conj(input: Any) -> Any:
     """A copy of a conjugate that shares no memory with it; any other tensor itself."""
+    need_tensor(input, "resolve_conj")
     return METHODS["clone"](input) if is_conj(input) else input
 
 
 @function
 def resolve_neg(input: Any) -> Any:
     """A copy of a negative view; any other tensor itself."""
+    need_tensor(input, "resolve_neg")
     return METHODS["clone"](input) if is_neg(input) else input
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.core.handle import aval
+from jaxnn.core.mistyped import with_type_errors
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
 from .arguments import integers, shape
@@ -38,7 +39,7 @@ def _copying(name: str, view: Any) -> None:
 
     copy.__name__ = copy.__qualname__ = name + "_copy"
     copy.__doc__ = f"A copy of what `{name}` shows."
-    FUNCTIONS[name + "_copy"] = copy
+    FUNCTIONS[name + "_copy"] = with_type_errors(name + "_copy", copy)
 
 
 def _method(name: str) -> Any:
@@ -67,7 +68,7 @@ _copying("slice", _slice)
 _copying("view", lambda x, given: METHODS["view"](x, given if not isinstance(given, (list, tuple)) else tuple(given)))
 
 
-@function
+@function(out=True)
 def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
     """A copy of what `narrow` shows."""
     return clone(METHODS["narrow"](input, dim, start, length))
@@ -156,9 +157,24 @@ def empty_permuted(
 ) -> Any:  # fmt: skip
     """Zeros whose dimensions lie in memory in the order ``physical_layout``, the outermost first.
 
+    Raises:
+        RuntimeError: for a layout that is no order of the dimensions.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.empty_permuted.html
     """
-    strides = [0] * len(tuple(size))
+    size, order = tuple(size), tuple(physical_layout)
+    if len(size) != len(order):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = "
+            f"{len(size)} is not equal to len(physical_layout) = {len(order)}"
+        )
+    for k, d in enumerate(order):
+        if not 0 <= d < len(size):
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {len(size) - 1}, but got {d} at index {k})"
+            )
+        if d in order[:k]:
+            raise RuntimeError("Duplicate dim not allowed")
+    strides = [0] * len(size)
     inner = contiguous_strides([size[d] for d in physical_layout])
     for d, step in zip(physical_layout, inner, strict=True):
         strides[d] = step

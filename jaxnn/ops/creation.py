@@ -237,6 +237,8 @@ def arange(
         start, end = 0, start
     start, end, step = (_number("arange", x) for x in (start, end, step))
     integers = not any(isinstance(x, float) for x in (start, end, step))
+    if out is not None and dtype is None:
+        dtype = aval(out).dtype
     wanted = dtype_of(dtype, dtypes.int64 if integers else None)
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -247,6 +249,8 @@ def arange(
     if wanted._category == 1:
         if not integers:
             start, end, step = int(start), int(end), int(step)
+            if step == 0:
+                raise ValueError("step must be nonzero")
         count = max(0, -((start - end) // step))
         array = np.arange(count, dtype=np.int64) * step + start
     else:
@@ -288,6 +292,11 @@ def _steps(start: Any, end: Any, steps: int, wanted: dtypes.dtype) -> np.ndarray
     return found
 
 
+def _need_count(name: str, steps: Any) -> None:
+    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
+        raise TypeError(f"{name}(): argument 'steps' (position 3) must be int, not {type(steps).__name__}")
+
+
 def float_or(x: Any) -> Any:
     """A numpy scalar in double precision."""
     return complex(x) if isinstance(x, np.complexfloating) else float(x)
@@ -307,6 +316,7 @@ def linspace(
 ) -> Any:
     """``steps`` numbers from ``start`` to ``end``, evenly spaced. Raises RuntimeError for a negative count."""
     check_layout("linspace", layout)
+    _need_count("linspace", steps)
     wanted = dtype_of(dtype)
     found = made(_steps(start, end, steps, wanted).astype(wanted.np), device, requires_grad)
     return found if out is None else _into(out, found)
@@ -327,6 +337,7 @@ def logspace(
 ) -> Any:
     """``base`` to the power of evenly spaced exponents."""
     check_layout("logspace", layout)
+    _need_count("logspace", steps)
     wanted = dtype_of(dtype)
     exponents = _steps(start, end, steps, wanted)
     found = made(np.power(float(base), exponents).astype(wanted.np), device, requires_grad)

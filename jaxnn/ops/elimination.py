@@ -156,7 +156,8 @@ def lu_linalg(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
         RuntimeError: for vectors, integers and ``pivot=False``, as PyTorch on the CPU.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.lu.html
     """
-    return _without_gradient(_lu(A, pivot, out=out))
+    made = _lu(A, pivot, out=out)
+    return _without_gradient(made) if out is None else made
 
 
 def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
@@ -192,7 +193,8 @@ def lu_unpack(
         RuntimeError: for pivots that are not int32.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.lu_unpack.html
     """
-    return _without_gradient(_unpack(LU_data, LU_pivots, unpack_data, unpack_pivots, out=out))
+    made = _unpack(LU_data, LU_pivots, unpack_data, unpack_pivots, out=out)
+    return _without_gradient(made) if out is None else made
 
 
 FUNCTIONS["lu_unpack"] = lu_unpack

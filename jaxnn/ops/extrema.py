@@ -102,7 +102,10 @@ min = _extreme(
 )
 
 
-def _check_axes(name: str, input: Array, axes: tuple[int, ...]) -> None:
+def _check_axes(name: str, input: Array, axes: tuple[int, ...], of_all: bool = False) -> None:
+    if of_all and input.size == 0:
+        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+                           "dim with the 'dim' argument.")  # fmt: skip
     for k in axes:
         if input.shape[k] == 0:
             raise IndexError(f"{name}(): Expected reduction dim {k} to have non-zero size.")
@@ -112,7 +115,7 @@ def _check_axes(name: str, input: Array, axes: tuple[int, ...]) -> None:
 def amax(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
     """The largest element over ``dim`` (all by default); elements that tie share the gradient."""
     axes = dims_of(dim, input.ndim)
-    _check_axes("amax", input, axes)
+    _check_axes("amax", input, axes, dim == ())
     return jnp.max(input, axis=axes, keepdims=keepdim)
 
 
@@ -120,7 +123,7 @@ def amax(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
 def amin(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
     """The smallest element over ``dim`` (all by default); elements that tie share the gradient."""
     axes = dims_of(dim, input.ndim)
-    _check_axes("amin", input, axes)
+    _check_axes("amin", input, axes, dim == ())
     return jnp.min(input, axis=axes, keepdims=keepdim)
 
 

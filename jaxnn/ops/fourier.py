@@ -16,7 +16,7 @@ from jax import Array
 from jaxnn.core import dtypes
 from jaxnn.core.registry import _into, op
 
-from .arguments import shape, wrap_dim, wrap_dims
+from .arguments import need_tensor, shape, wrap_dim, wrap_dims
 from .factor_checks import scalar_name
 from .join import roll
 from .placement import check_layout, made
@@ -78,6 +78,8 @@ def _several(x: Array, s: Sizes, dim: Sizes, real_result: bool = False) -> tuple
         axes = tuple(range(x.ndim - len(wanted), x.ndim)) if wanted is not None else tuple(range(x.ndim))
     else:
         given = (dim,) if isinstance(dim, int) else tuple(dim)
+        if given and not x.ndim:
+            raise IndexError(f"Dimension specified as {given[0]} but tensor has no dimensions")
         axes = tuple(wrap_dim(d, x.ndim) for d in given)
         if len(set(axes)) != len(axes):
             raise RuntimeError("FFT dims must be unique")
@@ -272,7 +274,8 @@ hfft2, ihfft2 = _plane(hfftn, "hfft2"), _plane(ihfftn, "ihfft2")
 # --- frequencies
 
 
-def _shift(input: Any, dim: Sizes, amount: Any) -> Any:
+def _shift(name: str, input: Any, dim: Sizes, amount: Any) -> Any:
+    need_tensor(input, name)
     sizes = tuple(shape(input))
     dims = tuple(range(len(sizes))) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
     axes = wrap_dims(dims, len(sizes)) if sizes else ()
@@ -284,12 +287,12 @@ def fftshift(input: Any, dim: Sizes = None) -> Any:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.fft.fftshift.html
     """
-    return _shift(input, dim, lambda n: n // 2)
+    return _shift("fft_fftshift", input, dim, lambda n: n // 2)
 
 
 def ifftshift(input: Any, dim: Sizes = None) -> Any:
     """The inverse of `fftshift`."""
-    return _shift(input, dim, lambda n: (n + 1) // 2)
+    return _shift("fft_ifftshift", input, dim, lambda n: (n + 1) // 2)
 
 
 def _frequencies(

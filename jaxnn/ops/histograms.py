@@ -79,7 +79,7 @@ def _checked(name: str, input: TensorBase, weight: Any) -> None:
         )
 
 
-@function
+@function(out=True)
 def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     """How many elements lie in each interval, and the intervals' edges.
 

@@ -260,6 +260,9 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
 @function(method=False)
 def cartesian_prod(*tensors: Any) -> Any:
     """Every combination of the elements of vectors, one a row."""
+    for k, t in enumerate(tensors):
+        if not isinstance(t, TensorBase):
+            raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(t).__name__}")
     if len(tensors) == 1:
         return tensors[0]
     return stack([reshape(g, (numel(shape(g)),)) for g in meshgrid(*tensors, indexing="ij")], 1)
@@ -410,12 +413,16 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
         RuntimeError: for different numbers of shifts and dimensions.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.roll.html
     """
-    shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    shifts = integers((shifts,), "roll", "shifts")
+    if not shifts:
+        raise RuntimeError("`shifts` required")
     dims = () if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
     if not dims and len(shifts) == 1:
         return call(_ROLL, (input, shifts[0], None))
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
+    if dims and not shape(input):
+        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
     return call(_ROLL, (input, shifts, tuple(wrap_dim(d, len(shape(input))) for d in dims)))
 
 
@@ -480,7 +487,7 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
 _DIAG = operator_of("diag", lambda x, k: jnp.diagonal(x, k), grad_name="DiagonalBackward0_copy")
 
 
-@function
+@function(out=True)
 def diag(input: Any, diagonal: int = 0) -> Any:
     """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector.
 
@@ -552,11 +559,12 @@ diagonal_scatter = _written("diagonal_scatter", diagonal, "diagonal")
 select_scatter = _written("select_scatter", select, "slice")
 
 
-@function
+@function(out=True)
 def slice_scatter(
     input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Any:
     """A copy of the tensor with ``src`` as a slice of it."""
+    need_tensor(src, "slice_scatter", "src", 2)
     copy = input.clone()
     copy[(slice(None),) * wrap_dim(dim, len(shape(input))) + (slice(start, end, step),)] = src
     return copy

@@ -502,7 +502,7 @@ def kron(input: Any, other: Any) -> Any:
 _CROSS = operator_of("linalg_cross", lambda a, b, dim: jnp.cross(a, b, axisa=dim, axisb=dim, axisc=dim))
 
 
-@function
+@function(out=True)
 def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     """The cross product of vectors of three elements along a dimension (without ``dim``: the first of that size).
 

@@ -14,7 +14,7 @@ from jax import Array
 
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, op
 
-from .arguments import shape, wrap_dim
+from .arguments import need_tensor, shape, wrap_dim
 from .factor_checks import need_floating, need_square, square_floating
 from .linalg import chain_matmul, cross
 from .memory_views import diagonal
@@ -117,6 +117,7 @@ def matrix_power(A: Any, n: int, *, out: Any = None) -> Any:
         RuntimeError: for what is no square matrix; LinAlgError: for the inverse of a singular one.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.matrix_power.html
     """
+    need_tensor(A, "linalg_matrix_power")
     sizes = shape(A)
     if len(sizes) < 2:
         raise RuntimeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
@@ -211,6 +212,8 @@ def cross_linalg(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
         RuntimeError: when the dimension has another size.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.cross.html
     """
+    need_tensor(input, "linalg_cross")
+    need_tensor(other, "linalg_cross", "other", 2)
     found = cross(input, other, dim)
     return found if out is None else _into(out, found)
 

@@ -6,10 +6,13 @@ import math
 import warnings
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxnn.core import dtypes
+from jaxnn.core.engine import value_of
 from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import call, function, op
 
@@ -20,7 +23,7 @@ from .split import narrow
 __all__ = ["cdist", "corrcoef", "cov", "diff", "trapezoid", "unravel_index", "vander"]
 
 
-@function
+@function(out=True)
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along a dimension, ``n`` times over.
 
@@ -96,7 +99,33 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_eucl
     return call(_CDIST, (x1, x2, float(p)))
 
 
-@op(grad_name="SqueezeBackward0")
+def _check_weights(name: str, weights: Any, observations: int) -> None:
+    if weights is None:
+        return
+    if weights.ndim > 1:
+        raise RuntimeError(
+            f"cov(): expected {name} to have one or fewer dimensions but got {name} with {weights.ndim} dimensions"
+        )
+    category, wanted = (1, "integral") if name == "fweights" else (2, "floating point")
+    if dtypes.of(weights.dtype)._category != category:
+        found = dtypes.SCALAR_NAMES[dtypes.of(weights.dtype)]
+        raise RuntimeError(f"cov(): expected {name} to have {wanted} dtype but got {name} with {found} dtype")
+    if weights.size != observations:
+        raise RuntimeError(
+            f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+            f"{weights.size} != {observations}"
+        )
+
+
+def _no_negative_weight(input: Any, correction: Any, fweights: Any, aweights: Any) -> None:
+    """Refuse negative weights: their values are needed at once, as in PyTorch."""
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        values = None if weights is None else value_of(weights, "cov")
+        if values is not None and not isinstance(values, jax.core.Tracer) and np.any(np.asarray(values) < 0):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
+
+
+@op(grad_name="SqueezeBackward0", check=_no_negative_weight)
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     """The covariances of variables given as rows.
 
@@ -111,6 +140,8 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     if not jnp.issubdtype(input.dtype, jnp.inexact):
         input = input.astype(dtypes.get_default_dtype().np)
     x = jnp.atleast_2d(input)
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        _check_weights(name, weights, x.shape[1])
     given = [w for w in (fweights, aweights) if w is not None]
     # The weights are summed in their own type.
     weight = given[0] * given[-1] if len(given) == 2 else given[0] if given else None

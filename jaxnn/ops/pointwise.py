@@ -49,12 +49,12 @@ def _scaled(f: Any, input: Any, other: Any, alpha: Any) -> Array:
 
 
 @op(name="add", inplace=True, grad_name="AddBackward0")
-def _add(input: Array, other: Operand, *, alpha: Operand = None) -> Array:
+def _add(input: Operand, other: Operand, *, alpha: Operand = None) -> Array:
     return _scaled(lambda a, b: a | b if a.dtype == bool else a + b, input, other, 1 if alpha is None else alpha)
 
 
 @op(name="sub", inplace=True, grad_name="SubBackward0")
-def _sub(input: Array, other: Operand, *, alpha: Operand = None) -> Array:
+def _sub(input: Operand, other: Operand, *, alpha: Operand = None) -> Array:
     _refuse_bool(input, other)
     return _scaled(jnp.subtract, input, other, 1 if alpha is None else alpha)
 
@@ -108,7 +108,7 @@ FUNCTIONS["rsub"] = rsub
 
 
 @op(inplace=True)
-def mul(input: Array, other: Operand) -> Array:
+def mul(input: Operand, other: Operand) -> Array:
     """The product, broadcast. Raises RuntimeError for shapes that do not broadcast."""
     return compute(lambda a, b: a & b if a.dtype == bool else a * b, input, other)
 
@@ -138,7 +138,7 @@ def _div_name(statics: list[Any], avals: list[Any]) -> str:
 
 
 @op(inplace=True, grad_name=_div_name, check=_no_zero)
-def div(input: Array, other: Operand, *, rounding_mode: str | None = None) -> Array:
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Array:
     """The quotient; rounded towards zero with 'trunc', down with 'floor', then of the common type.
 
     Raises RuntimeError for another rounding mode.
@@ -173,7 +173,7 @@ def _floor_div(a: Array, b: Array) -> Array:
 
 
 @op(inplace=True, grad_name="DivBackward0")
-def true_divide(input: Array, other: Operand) -> Array:
+def true_divide(input: Operand, other: Operand) -> Array:
     """The quotient, of a floating type. Raises RuntimeError for shapes that do not broadcast."""
     return compute(jnp.true_divide, input, other, to_floating=True)
 
@@ -285,7 +285,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
 METHODS["pow_"] = lambda self, exponent: write_back(self, pow(self, exponent))
 
 
-@function
+@function(out=True)
 def float_power(input: Any, exponent: Any) -> Any:
     """The power computed in float64 (complex128)."""
     pair = (input, exponent)
@@ -299,13 +299,13 @@ def float_power(input: Any, exponent: Any) -> Any:
 
 
 @op(inplace=False)
-def maximum(input: Array, other: Operand) -> Array:
+def maximum(input: Array, other: Array) -> Array:
     """The larger of two elements, NaN if one is; at ties each gets half of the gradient."""
     return compute(jnp.maximum, input, other)
 
 
 @op(inplace=False)
-def minimum(input: Array, other: Operand) -> Array:
+def minimum(input: Array, other: Array) -> Array:
     """The smaller of two elements, NaN if one is; at ties each gets half of the gradient."""
     return compute(jnp.minimum, input, other)
 
@@ -327,7 +327,12 @@ def _number_or_tensor(name: str, value: Any) -> None:
         raise TypeError(f"clamp(): argument '{name}' must be Tensor or Number, not {type(value).__name__}")
 
 
-@op(inplace=True, grad_name=by_tensors("ClampBackward1", "ClampBackward0"))
+def _bounds_of_one_kind(input: Any, min: Any, max: Any) -> None:
+    if min is not None and max is not None and isinstance(min, TensorBase) != isinstance(max, TensorBase):
+        raise TypeError("clamp(): 'min' and 'max' must both be Tensors or both be Numbers")
+
+
+@op(inplace=True, grad_name=by_tensors("ClampBackward1", "ClampBackward0"), check=_bounds_of_one_kind)
 def clamp(input: Array, min: Operand = None, max: Operand = None) -> Array:
     """The element, or the bound that it is beyond. At a bound the gradient is the element's.
 
@@ -456,7 +461,7 @@ def heaviside(input: Array, values: Array) -> Array:
 
 
 @op(inplace=True, grad_name=lambda statics, avals: "XlogyBackward0" if len(avals) > 1 else "XlogyBackward2")
-def xlogy(input: Array, other: Operand) -> Array:
+def xlogy(input: Operand, other: Operand) -> Array:
     """input * log(other), 0 where input is 0 (and other is not NaN)."""
 
     def product(a: Array, b: Array) -> Array:

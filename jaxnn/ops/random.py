@@ -220,7 +220,11 @@ def randperm(
 
 
 def _array(t: Any) -> Any:
-    return np.asarray(value_of(t, "random parameters")) if isinstance(t, TensorBase) else t
+    if isinstance(t, TensorBase):
+        return np.asarray(value_of(t, "random parameters"))
+    if not isinstance(t, (np.ndarray, np.generic, bool, int, float)):
+        raise TypeError(f"the parameters of random numbers must be Tensors or Numbers, not {type(t).__name__}")
+    return t
 
 
 # A drawn number does not move with its parameters: their gradient is zero.

@@ -89,12 +89,13 @@ def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtype
 @reduction(grad_name=by_dim("Mean"))
 def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
     """The mean over ``dim`` (None: all). Raises RuntimeError for integers and bool, unless a type is given."""
-    if dtype is None and not is_inexact(input):
-        raise RuntimeError(
-            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: "
-            f"{dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}"
-        )
     x = _typed(input, dtype)
+    if not is_inexact(x):
+        which = "Input" if dtype is None else "Optional"
+        raise RuntimeError(
+            f"mean(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: "
+            f"{dtypes.SCALAR_NAMES[dtypes.of(x.dtype)]}"
+        )
     return jnp.mean(x, axis=dims_of(dim, input.ndim), keepdims=keepdim)
 
 

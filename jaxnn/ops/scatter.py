@@ -108,7 +108,7 @@ def _take_along(input: Any, indices: Any, dim: int) -> Any:
     return jnp.take_along_axis(wide, jnp.broadcast_to(indices, sizes), axis=dim, mode="fill")
 
 
-@function
+@function(out=True)
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """`gather` with broadcasting; without ``dim`` from all elements in order.
 
@@ -168,7 +168,7 @@ _SCATTER = op(_scatter_kernel, name="scatter_src", method=False, grad_name="Scat
 _SCATTER_VALUE = op(_fill_kernel, name="scatter_value", method=False, grad_name="ScatterBackward1", check=_check_along)
 
 
-@function
+@function(out=True)
 def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
     """A copy with elements of ``src`` (or one number) written at the places that ``index`` gives along a dimension.
 
@@ -440,7 +440,7 @@ def _take_masked(input: Any, sizes: tuple[int, ...], places: Any) -> Any:
     return jnp.ravel(jnp.broadcast_to(input, sizes))[places]
 
 
-@function
+@function(out=True)
 def masked_select(input: Any, mask: Any) -> Any:
     """The elements where a mask (broadcast) holds, in one dimension. The mask's values are needed at once.
 
@@ -503,7 +503,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     return jnp.where(mask, jnp.reshape(taken, sizes), input)
 
 
-@function
+@function(out=True)
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """Where a tensor is not zero: a row for each element, or with ``as_tuple`` a vector for each dimension.
 

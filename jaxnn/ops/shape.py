@@ -151,12 +151,14 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
 @function(function=False)
 def view_as(self: Any, other: Any) -> Any:
     """This memory under the shape of ``other``."""
+    need_tensor(other, "view_as", "other")
     return view(self, tuple(shape(other)))
 
 
 @function(function=False)
 def reshape_as(self: Any, other: Any) -> Any:
     """These elements under the shape of ``other``."""
+    need_tensor(other, "reshape_as", "other")
     return _reshape_method(self, tuple(shape(other)))
 
 
@@ -534,6 +536,7 @@ rule("expand_same")(lambda before, sizes: before)
 @function(function=False)
 def expand_as(self: Any, other: Any) -> Any:
     """`expand` to the shape of ``other``."""
+    need_tensor(other, "expand_as", "other")
     return expand(self, tuple(shape(other)))
 
 

@@ -17,6 +17,7 @@ from jaxnn.core.config import in_transformation
 from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, op
 
+from .arguments import need_tensor
 from .decompositions import singular
 from .elimination import factor, substitute
 from .factor_checks import (
@@ -196,6 +197,8 @@ def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
         RuntimeError: when A's dimensions do not make a square matrix; LinAlgError: for a singular one.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.tensorsolve.html
     """
+    need_tensor(A, "linalg_tensorsolve")
+    need_tensor(B, "linalg_tensorsolve", "other", 2)
     if dims is not None:
         dims = (dims,) if isinstance(dims, int) else tuple(dims)
         A = movedim(A, dims, tuple(range(A.ndim - len(dims), A.ndim)))
@@ -219,6 +222,7 @@ def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
         RuntimeError: for a bad ``ind`` and sizes that do not make a square matrix; LinAlgError: for a singular one.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.tensorinv.html
     """
+    need_tensor(A, "linalg_tensorinv")
     if ind <= 0:
         raise RuntimeError("Expected a strictly positive integer for 'ind'")
     sizes = tuple(A.shape)
@@ -344,7 +348,7 @@ def _lstsq(A: Array, B: Array, rcond: float) -> Any:
     return x[..., 0] if vector else x, squares, rank.astype(np.int64), values
 
 
-def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
+def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None, out: Any = None) -> Any:
     """The X that makes A X - B smallest; the shortest of them where there are several.
 
     Computed through the pseudoinverse whatever the ``driver``, which only decides what comes beside the solution: the
@@ -357,6 +361,8 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         RuntimeError: for another driver and shapes that do not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.lstsq.html
     """
+    need_tensor(A, "linalg_lstsq")
+    need_tensor(B, "linalg_lstsq", "b", 2)
     if len(A.shape) < 2:
         raise RuntimeError("torch.linalg.lstsq: input must have at least 2 dimensions.")
     driver = "gelsy" if driver is None else driver
@@ -371,7 +377,8 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     if isinstance(values, TensorBase):
         values = values.detach()  # type: ignore[attr-defined]
     rank = _none(rank) if driver == "gels" else rank
-    return _Lstsq(solution, residuals, rank, values if driver in ("gelsd", "gelss") else _none(values))
+    made = _Lstsq(solution, residuals, rank, values if driver in ("gelsd", "gelss") else _none(values))
+    return made if out is None else _into(out, made)
 
 
 def _none(x: Any) -> Any:

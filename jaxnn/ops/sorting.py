@@ -15,6 +15,7 @@ from jaxnn.core.handle import TensorBase, aval, host_array
 from jaxnn.core.registry import call, function, op
 
 from .arguments import need_tensor, operator_of, shape, wrap_dim
+from .promotion import is_number
 from .return_types import return_type
 
 __all__ = ["argsort", "bincount", "bucketize", "histc", "kthvalue", "searchsorted", "sort", "topk", "unique"]
@@ -86,7 +87,7 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool
     return _ordered(input, wrap_dim(dim, input.ndim), bool(descending))[1]
 
 
-@function
+@function(out=True)
 def msort(input: Any) -> Any:
     """Elements in order along the first dimension."""
     return sort(input, 0)[0]
@@ -273,13 +274,15 @@ def _search(sequence: Array, values: Array, right: bool, narrow: bool) -> Array:
 _SEARCH = operator_of("searchsorted", _search, differentiable=False)
 
 
-def _as_tensor(value: Any, like: TensorBase) -> TensorBase:
-    return (
-        value if isinstance(value, TensorBase) else host_array(np.asarray(value, aval(like).np), aval(like).placement)
-    )
+def _as_tensor(value: Any, like: TensorBase, name: str) -> TensorBase:
+    if isinstance(value, TensorBase):
+        return value
+    if not is_number(value):
+        raise TypeError(f"{name}(): expected a Tensor or a Number, not {type(value).__name__}")
+    return host_array(np.asarray(value, aval(like).np), aval(like).placement)
 
 
-@function(method=False)
+@function(method=False, out=True)
 def searchsorted(
     sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None,
     sorter: Any = None,
@@ -296,7 +299,7 @@ def searchsorted(
         raise RuntimeError(
             "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
         )
-    values = _as_tensor(input, sorted_sequence)
+    values = _as_tensor(input, sorted_sequence, "searchsorted")
     first = tuple(shape(sorted_sequence))
     if len(first) > 1 and first[:-1] != tuple(shape(values))[:-1]:
         raise RuntimeError(
@@ -310,7 +313,7 @@ def searchsorted(
     return call(_SEARCH, (sorted_sequence, values, right or side == "right", out_int32))
 
 
-@function(method=False)
+@function(method=False, out=True)
 def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
     """In which interval between sorted boundaries each value lies.
 
@@ -318,17 +321,18 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
     """
     if len(shape(boundaries)) != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({len(shape(boundaries))})")
-    return call(_SEARCH, (boundaries, _as_tensor(input, boundaries), right, out_int32))
+    return call(_SEARCH, (boundaries, _as_tensor(input, boundaries, "bucketize"), right, out_int32))
 
 
 _IS_IN = operator_of("isin", lambda x, tests, invert: jnp.isin(x, tests, invert=invert), differentiable=False)
 
 
-@function(method=False)
+@function(method=False, out=True)
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Any:
     """Whether each element is among ``test_elements``. ``assume_unique`` can only make it faster.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.isin.html
     """
     like = elements if isinstance(elements, TensorBase) else test_elements
-    return call(_IS_IN, (_as_tensor(elements, like), _as_tensor(test_elements, like), bool(invert)))
+    pair = tuple(_as_tensor(x, like, "isin") for x in (elements, test_elements))
+    return call(_IS_IN, (*pair, bool(invert)))

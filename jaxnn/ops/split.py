@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxnn.core.engine import Number
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import METHODS, call, function
 
 from .arguments import integers, need_tensor, shape, wrap_dim
@@ -31,6 +31,8 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     dim = wrap_dim(dim, len(sizes))
+    if isinstance(start, TensorBase) and (shape(start) or aval(start).dtype._category != 1):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     start, n = operator.index(start), sizes[dim]
     if not -n <= start <= n:
         raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
@@ -179,7 +181,8 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
             raise RuntimeError(f"number of sections must be larger than 0, got {indices_or_sections}")
         small, larger = divmod(n, indices_or_sections)
         return _parts(input, dim, [small + (k < larger) for k in range(indices_or_sections)], SLICE)
-    cuts = [0, *(min(max(c + n if c < 0 else c, 0), n) for c in indices_or_sections), n]
+    places = integers((indices_or_sections,), "tensor_split", "indices")
+    cuts = [0, *(min(max(c + n if c < 0 else c, 0), n) for c in places), n]
     return tuple(
         call(SLICE, (input, piece(dim, a, max(b - a, 0)))) for a, b in zip(cuts, cuts[1:], strict=False)
     )  # fmt: skip
@@ -193,10 +196,11 @@ def _numpy_split(name: str, dim: int, least: int) -> None:
                                f"dimension{'s' if least > 1 else ''}, "
                                f"but got a tensor with {count} dimensions!")  # fmt: skip
         along = 0 if count == 1 else dim
-        if isinstance(indices_or_sections, int) and shape(input)[along] % indices_or_sections:
+        sections = indices_or_sections
+        if isinstance(sections, int) and (sections == 0 or shape(input)[along] % sections):
             raise RuntimeError(
                 f"torch.{name} attempted to split along dimension {along}, but the size of the dimension "
-                f"{shape(input)[along]} is not divisible by the split_size {indices_or_sections}!"
+                f"{shape(input)[along]} is not divisible by the split_size {sections}!"
             )
         return tensor_split(input, indices_or_sections, along)
 

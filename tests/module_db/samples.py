@@ -9,6 +9,7 @@ import torch
 from torch.testing._internal.common_modules import module_db
 
 import jaxnn
+import jaxnn.compat
 
 ROWS = {info.name.removeprefix("nn."): info for info in module_db}
 

@@ -24,6 +24,7 @@ from jaxnn.nn.functional.common import (
     require_real_float,
     scalar_name,
 )
+from jaxnn.ops.arguments import need_tensor
 from jaxnn.ops.masks import slopes_where
 from jaxnn.ops.unary import sigmoid as sigmoid
 from jaxnn.ops.unary import tanh as tanh
@@ -421,6 +422,7 @@ def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool
     Raises RuntimeError when lower is above upper or, in training, inside a JAX transformation where nothing provides
     a key. Source: https://arxiv.org/abs/1505.00853
     """
+    need_tensor(input, "rrelu")
     if training and lower <= upper:
         # PyTorch rounds the limits to the type that it computes in, then draws in double precision.
         kind = float if dtypes.of(input.dtype) is dtypes.float64 else np.float32

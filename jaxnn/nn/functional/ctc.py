@@ -15,6 +15,7 @@ from jaxnn.core.immediate import tensor_of
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import is_floating, known, scalar_name, value_of
 from jaxnn.nn.functional.reduction import reduced
+from jaxnn.ops.arguments import need_tensor
 
 _CHECKING = "(while checking arguments for ctc_loss_allocate_outputs)"
 
@@ -168,6 +169,8 @@ def ctc_loss(
     infinite losses and their gradients zero.
     Raises RuntimeError for shapes, lengths and a blank that do not fit, ValueError for an unknown reduction.
     """
+    need_tensor(log_probs, "ctc_loss", "log_probs")
+    need_tensor(targets, "ctc_loss", "targets", 2)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     if (

@@ -28,6 +28,7 @@ from jaxnn.nn.functional.common import (
 )
 from jaxnn.nn.functional.distance import pairwise_distance
 from jaxnn.nn.functional.reduction import checked_reduction, last_operator, reduced
+from jaxnn.ops.arguments import need_tensor
 
 
 def _at_least_zero(x: Array) -> Array:
@@ -266,6 +267,7 @@ def multi_margin_loss(
     Raises ValueError for another p than 1 and 2 and an unknown reduction, RuntimeError for shapes and dtypes that do
     not fit and targets out of range.
     """
+    need_tensor(target, "multi_margin_loss", "target", 2)
     reduction = checked_reduction(reduction, size_average, reduce)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
@@ -319,6 +321,7 @@ def multilabel_margin_loss(
     Raises RuntimeError for shapes and dtypes that do not fit and labels out of range, ValueError for an unknown
     reduction.
     """
+    need_tensor(target, "multilabel_margin_loss", "target", 2)
     reduction = checked_reduction(reduction, size_average, reduce)
     _require_long(target)
     return _multilabel_margin_loss(input, target, reduction=reduction)
@@ -425,6 +428,8 @@ def triplet_margin_loss(
     Raises RuntimeError for ranks that differ, ValueError for a margin that is not positive and an unknown reduction.
     Source: https://bmva-archive.org.uk/bmvc/2016/papers/paper119/index.html
     """
+    for k, (name, x) in enumerate((("anchor", anchor), ("positive", positive), ("negative", negative))):
+        need_tensor(x, "triplet_margin_loss", name, k + 1)
     reduction = checked_reduction(reduction, size_average, reduce)
     _require_positive(margin)
     _require_one_rank(anchor, positive, negative)

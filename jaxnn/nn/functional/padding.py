@@ -7,6 +7,7 @@ from jax import Array, lax
 
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import scalar_name, size_text
+from jaxnn.ops.arguments import need_tensor
 
 _COMBINATIONS = """Supported combinations for non-constant padding:
   - 2D or 3D input: padding size = 2 (pads last dimension)
@@ -142,6 +143,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     Raises RuntimeError for sizes that do not fit, NotImplementedError for an unknown mode or number of dimensions.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
     """
+    need_tensor(input, "pad")
     sizes, ndim = _checked_pad(pad), len(input.shape)
     if len(sizes) % 2:
         raise RuntimeError("Padding length must be divisible by 2")

@@ -8,6 +8,7 @@ from jax import Array, lax
 from jaxnn.core.registry import op, write_back
 from jaxnn.nn.functional.common import holds_jax_integers, is_floating, scalar_name, value_of, widen, within
 from jaxnn.nn.functional.distance import vector_norm
+from jaxnn.ops.arguments import need_tensor
 
 
 def _check_table(indices: Array, weight: Array) -> None:
@@ -88,6 +89,7 @@ def embedding(
     another kind, AssertionError for a `padding_idx` outside the table.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
     """
+    need_tensor(weight, "embedding", "weight")
     rows = weight.shape[0] if len(weight.shape) else 0
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
@@ -130,6 +132,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     Raises RuntimeError for other dtypes and classes out of range.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html
     """
+    need_tensor(tensor, "one_hot")
     kind = tensor.dtype.name
     if kind != "int64" and not (kind == "int32" and holds_jax_integers(tensor)):
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
