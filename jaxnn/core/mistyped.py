@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, get_args
+from types import NoneType
+from typing import Any
 
 import jax
 
@@ -21,6 +22,13 @@ FITS: Any = object()
 
 _ARRAY = (jax.Array, "Array")
 _OPTIONAL = (jax.Array | None, "Array | None")
+#: Annotations of parameters, PyTorch's name of what they take, and the types of values that do not fit.
+_MISFITS: tuple[tuple[tuple[Any, ...], str, tuple[type, ...]], ...] = (
+    ((float, "float", "Operand", TensorBase | int | float | complex | None), "Number", (str, tuple, dict)),
+    ((int, "int"), "int", (str, float, bool, NoneType)),
+    ((int | None, "int | None"), "int", (str, float, bool)),
+    (("Dim", int | tuple[int, ...] | None, "tuple[int, ...]", tuple[int, ...]), "tuple of ints", (str, float, bool)),
+)
 
 
 def need_tensors(op: Any, given: Sequence[Any]) -> None:
@@ -37,14 +45,14 @@ def need_tensors(op: Any, given: Sequence[Any]) -> None:
 
 
 def diagnosed(op: Any, given: Sequence[Any], error: Exception) -> TypeError | None:
-    """PyTorch's TypeError for an operator that failed with ``error``: an argument that is no tensor, or no number; else None."""
+    """PyTorch's TypeError for an operator that failed with ``error``: an argument of a wrong type; else None."""
     found = no_tensor(op.name, [name for name, _ in _parameters(op)], given, error)
     if found is not None:
         return found
     for k, (value, (name, kind)) in enumerate(zip(given, _parameters(op), strict=False)):
-        is_number = kind in (float, "float", "Operand") or TensorBase in get_args(kind)
-        if is_number and isinstance(value, (str, tuple, dict)):
-            return _wrong(op.name, name, k, "Number", value)
+        for kinds, wanted, misfits in _MISFITS:
+            if kind in kinds and isinstance(value, misfits):
+                return _wrong(op.name, name, k, wanted, value)
     return None
 
 
@@ -57,10 +65,15 @@ def no_tensor(name: str, parameters: Iterable[str], given: Sequence[Any], error:
     for k, (parameter, value) in enumerate(zip(parameters, given, strict=False)):
         if value is error.obj:
             return _wrong(name, parameter, k, "Tensor", value)
-        j = next((j for j, element in enumerate(_elements(value)) if element is error.obj), None)
+        j = next((j for j, element in enumerate(_elements(value)) if _is(element, error.obj)), None)
         if j is not None:
             return TypeError(f"expected Tensor as element {j} in argument {k}, but got {type(error.obj).__name__}")
     return None
+
+
+def _is(element: Any, found: Any) -> bool:
+    """Whether an element of a list is the object in question: kernels get tuples for lists."""
+    return element is found or (isinstance(element, list) and isinstance(found, tuple) and tuple(element) == found)
 
 
 def _elements(value: Any) -> list[Any]:
@@ -95,7 +108,10 @@ def with_type_errors(name: str, f: Callable[..., Any], into: Callable[[Any, Any]
             made = f(*args, **kwargs)
         except AttributeError as error:
             bound = inspect.signature(f).bind(*args, **kwargs).arguments
-            raise no_tensor(name, bound, list(bound.values()), error) or error from None
+            found = no_tensor(name, bound, list(bound.values()), error)
+            if found is None:
+                raise
+            raise found from None
         return made if out is None or into is None else into(out, made)
 
     call.__module__, call.__qualname__ = "jaxnn", name  # where pickle finds it

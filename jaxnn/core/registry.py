@@ -118,7 +118,10 @@ def _check(op: Op, args: tuple[Any, ...]) -> None:
     try:
         op.check(*args)
     except AttributeError as error:
-        raise mistyped.diagnosed(op, args, error) or error from None
+        found = mistyped.diagnosed(op, args, error)
+        if found is None:
+            raise
+        raise found from None
 
 
 def _cast(t: TensorBase, dtype: Any) -> Any:
