@@ -11,7 +11,15 @@ from typing import Any
 from .core.registry import function
 from .nn import functional as F
 
-__all__ = ["batch_norm", "constant_pad_nd", "embedding", "feature_alpha_dropout", "feature_dropout", "instance_norm"]
+__all__ = [
+    "adaptive_max_pool1d",
+    "batch_norm",
+    "constant_pad_nd",
+    "embedding",
+    "feature_alpha_dropout",
+    "feature_dropout",
+    "instance_norm",
+]
 
 #: `Reduction` as a number, as PyTorch's own dispatcher passes it.
 _REDUCTIONS = ("none", "mean", "sum")
@@ -76,16 +84,16 @@ for _name in ("celu", "selu", "threshold", "dropout", "alpha_dropout", "rrelu", 
         _in_place(_name, getattr(F, _name))
 
 
-def _loss(name: str, tensors: int, *keywords: str, default: int = 1) -> None:
+def _loss(name: str, tensors: int, *keywords: str) -> None:
     f = getattr(F, name)
 
     def compute(*args: Any, **options: Any) -> Any:
         options.update(zip(keywords, args[tensors:], strict=False))
-        options["reduction"] = _REDUCTIONS[options.get("reduction", default)]
+        options["reduction"] = _REDUCTIONS[options.get("reduction", 0)]
         return f(*args[:tensors], **options)
 
     compute.__name__ = compute.__qualname__ = name
-    compute.__doc__ = f"`nn.functional.{name}` with ``reduction`` as a number: 0 none, 1 mean, 2 sum."
+    compute.__doc__ = f"`nn.functional.{name}` with ``reduction`` as a number: 0 none (also by default), 1 mean, 2 sum."
     function(compute, name=name, method=False)
 
 
@@ -95,8 +103,14 @@ _loss("hinge_embedding_loss", 2, "margin", "reduction")
 _loss("poisson_nll_loss", 2, "log_input", "full", "eps", "reduction")
 _loss("cosine_embedding_loss", 3, "margin", "reduction")
 _loss("margin_ranking_loss", 3, "margin", "reduction")
-_loss("triplet_margin_loss", 3, "margin", "p", "eps", "swap", "reduction", default=0)
+_loss("triplet_margin_loss", 3, "margin", "p", "eps", "swap", "reduction")
 _loss("ctc_loss", 4, "blank", "reduction", "zero_infinity")
 for _name in ("channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "rrelu"):
     if hasattr(F, _name):
         function(getattr(F, _name), name=_name, method=False)
+
+
+@function(method=False)
+def adaptive_max_pool1d(input: Any, output_size: Any) -> Any:
+    """`nn.functional.adaptive_max_pool1d` with the places of the largest elements."""
+    return F.adaptive_max_pool1d(input, output_size, return_indices=True)

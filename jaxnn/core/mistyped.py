@@ -12,19 +12,21 @@ from types import NoneType
 from typing import Any
 
 import jax
+import numpy as np
 
-from .handle import Tensor, TensorBase
+from .handle import Tensor, TensorBase, aval
 
-__all__ = ["FITS", "diagnosed", "need_tensors", "no_tensor", "with_type_errors"]
+__all__ = ["FITS", "diagnosed", "need_tensors", "no_tensor", "places_of_numbers", "with_type_errors"]
 
 #: Stands for an argument that is a tensor, or a number where one may be.
 FITS: Any = object()
 
 _ARRAY = (jax.Array, "Array")
 _OPTIONAL = (jax.Array | None, "Array | None")
+_NUMBER = ("Operand", TensorBase | int | float | complex | None)
 #: Annotations of parameters, PyTorch's name of what they take, and the types of values that do not fit.
 _MISFITS: tuple[tuple[tuple[Any, ...], str, tuple[type, ...]], ...] = (
-    ((float, "float", "Operand", TensorBase | int | float | complex | None), "Number", (str, tuple, dict)),
+    ((float, "float", *_NUMBER), "Number", (str, tuple, dict)),
     ((int, "int"), "int", (str, float, bool, NoneType)),
     ((int | None, "int | None"), "int", (str, float, bool)),
     (("Dim", int | tuple[int, ...] | None, "tuple[int, ...]", tuple[int, ...]), "tuple of ints", (str, float, bool)),
@@ -40,8 +42,19 @@ def need_tensors(op: Any, given: Sequence[Any]) -> None:
     for k, (value, (name, kind)) in enumerate(zip(given, _parameters(op), strict=False)):
         if value is FITS:
             continue
-        if kind in _ARRAY or (k == 0 and name == "input" and not op.lists) or (kind in _OPTIONAL and value is not None):
+        is_first = k == 0 and name == "input" and not op.lists
+        if is_first and kind in _NUMBER and isinstance(value, (bool, np.bool_)):
+            continue  # the one kind of number that is no input of a program
+        if is_first or kind in _ARRAY or (kind in _OPTIONAL and value is not None):
             raise _wrong(op.name, name, k, "Tensor", value)
+
+
+def places_of_numbers(op: Any, given: Sequence[Any]) -> list[int]:
+    """Where an operator was given a tensor without dimensions though it may take a number."""
+    return [
+        k for k, (value, (_, kind)) in enumerate(zip(given, _parameters(op), strict=False))
+        if k > 0 and isinstance(value, TensorBase) and not aval(value).shape and kind not in (*_ARRAY, *_OPTIONAL)
+    ]  # fmt: skip
 
 
 def diagnosed(op: Any, given: Sequence[Any], error: Exception) -> TypeError | None:

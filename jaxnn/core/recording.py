@@ -285,6 +285,10 @@ def _given(entries: tuple[Entry, ...]) -> list[Any]:
     ]  # fmt: skip
 
 
+#: What JAX raises where a kernel asks for the value of an array that is not known.
+_UNKNOWN = (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError)
+
+
 def translated(error: Exception, op: Any, avals: list[Aval]) -> Exception:
     """The error a user sees: a kernel's own as it is, one from inside JAX as PyTorch's RuntimeError with the operands."""
     trace = error.__traceback__
@@ -297,7 +301,9 @@ def translated(error: Exception, op: Any, avals: list[Aval]) -> Exception:
         error.__notes__ = []
         return error.with_traceback(None)
     text = str(error).strip().split("\n--------------------")[0]
-    return RuntimeError(f"{op.name}({', '.join(map(repr, avals))}): {text}")
+    made = RuntimeError(f"{op.name}({', '.join(map(repr, avals))}): {text}")
+    made.wants_number = isinstance(error, _UNKNOWN)  # type: ignore[attr-defined]
+    return made
 
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

@@ -21,7 +21,7 @@ from . import immediate, mistyped
 from .autocast import cast_arguments
 from .bounds import require
 from .config import in_transformation, state
-from .engine import LOCK, Number, overwrite, record
+from .engine import LOCK, Number, overwrite, record, value_of
 from .handle import TensorBase, aval
 from .inplace import write_back
 
@@ -111,6 +111,11 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
         except TypeError as error:
             if "unhashable" not in str(error):
                 raise
+        except RuntimeError as error:
+            places = mistyped.places_of_numbers(op, args) if getattr(error, "wants_number", False) else []
+            if not places:
+                raise
+            return call(op, tuple(value_of(a).item() if k in places else a for k, a in enumerate(args)))
     return _call_any(op, args)
 
 
@@ -133,7 +138,7 @@ def _flat(args: tuple[Any, ...]) -> list[Any]:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, (jax.Array, np.ndarray))
+    return isinstance(value, (jax.Array, np.ndarray, np.generic))  # numpy's own operators make numbers of 0-d arrays
 
 
 def _call_any(op: Op, args: tuple[Any, ...]) -> Any:

@@ -265,6 +265,7 @@ def range_(
     start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Any:
     """Numbers from ``start`` to ``end``, with the end (deprecated in PyTorch: prefer arange)."""
+    start, end, step = (_number("range", x) for x in (start, end, step))
     count = math.floor((end - start) / step) + 1
     array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(dtype).np)
     return made(array, device, requires_grad)

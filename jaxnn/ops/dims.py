@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import jax
 
 __all__ = ["aliased", "dims_of", "one_dim"]
 
@@ -14,6 +17,8 @@ def one_dim(dim: int, ndim: int) -> int:
     Raises:
         IndexError: when it is out of range; a tensor without dimensions has one here.
     """
+    if isinstance(dim, jax.Array):
+        dim = operator.index(dim)
     if not isinstance(dim, int) or isinstance(dim, bool):
         raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
     size = max(ndim, 1)
@@ -31,7 +36,7 @@ def dims_of(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     if dim is None or isinstance(dim, (tuple, list)) and not dim:
         return tuple(range(ndim))
     found = []
-    for d in (dim,) if isinstance(dim, int) else dim:
+    for d in (dim,) if isinstance(dim, (int, jax.Array)) else dim:
         d = one_dim(d, ndim)
         if d in found:
             raise RuntimeError(f"dim {d} appears multiple times in the list of dims")

@@ -80,7 +80,7 @@ def _checked(name: str, input: TensorBase, weight: Any) -> None:
 
 
 @function(out=True)
-def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
+def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     """How many elements lie in each interval, and the intervals' edges.
 
     Args:

@@ -273,6 +273,8 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     """Every choice of ``r`` elements of a vector, one a row."""
     if len(shape(input)) != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(shape(input))}")
+    if r == 0:
+        return input[:0]
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     return call(_PICK, (input, tuple(choose(range(shape(input)[0]), r)), r))
 
@@ -383,7 +385,8 @@ def flip(input: Any, dims: Any) -> Any:
 def _flip(self: Any, *dims: Any) -> Any:
     """The order along dimensions reversed."""
     need_tensor(self, "flip")
-    return call(_FLIP, (self, wrap_dims(integers(dims, "flip", "dims"), len(shape(self)))))
+    given = wrap_dims(integers(dims, "flip", "dims"), len(shape(self)))
+    return call(_FLIP, (self, given if shape(self) else ()))
 
 
 @function

@@ -201,8 +201,7 @@ def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
     """
     a, b = promote(x, y)
     count = max(a.ndim, b.ndim)
-    wrap_dim(dim, count)
-    return jnp.sum(jnp.conj(a) * b, axis=dim, dtype=a.dtype)
+    return jnp.sum(jnp.conj(a) * b, axis=wrap_dim(dim, count) if count else None, dtype=a.dtype)
 
 
 def cross_linalg(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> Any:

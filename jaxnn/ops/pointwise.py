@@ -76,7 +76,9 @@ def _is_bool(x: Any) -> bool:
 def _one_is_default(f: Any, public: str) -> Any:
     """``alpha=1`` is the plain sum: no input of the program."""
 
-    def with_alpha(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+    def with_alpha(input: Any, other: Any, third: Any = None, *, alpha: Any = 1, out: Any = None) -> Any:
+        if third is not None:  # PyTorch's old order: input, alpha, other
+            alpha, other = other, third
         if alpha is not True and type(alpha) is int and alpha == 1:
             alpha = None
         return f(input, other, alpha=alpha, out=out)
@@ -328,7 +330,9 @@ def _number_or_tensor(name: str, value: Any) -> None:
 
 
 def _bounds_of_one_kind(input: Any, min: Any, max: Any) -> None:
-    if min is not None and max is not None and isinstance(min, TensorBase) != isinstance(max, TensorBase):
+    # a tensor without dimensions counts as a number
+    tensors = [isinstance(x, TensorBase) and len(aval(x).shape) > 0 for x in (min, max) if x is not None]
+    if len(set(tensors)) > 1 and Number in (type(min), type(max)):
         raise TypeError("clamp(): 'min' and 'max' must both be Tensors or both be Numbers")
 
 

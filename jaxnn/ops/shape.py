@@ -335,7 +335,7 @@ def _conjugate_transposed(self: Any) -> Any:
 @function(name="adjoint")
 def _adjoint(input: Any) -> Any:
     """The last two dimensions exchanged, complex elements conjugated."""
-    moved = _matrix_transposed(input)
+    moved = _matrix_transposed(input) if len(shape(input)) else input
     return moved.conj() if aval(input).dtype.is_complex else moved
 
 

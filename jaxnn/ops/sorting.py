@@ -15,7 +15,7 @@ from jaxnn.core.handle import TensorBase, aval, host_array
 from jaxnn.core.registry import call, function, op
 
 from .arguments import need_tensor, operator_of, shape, wrap_dim
-from .promotion import is_number
+from .promotion import common_dtype, is_number
 from .return_types import return_type
 
 __all__ = ["argsort", "bincount", "bucketize", "histc", "kthvalue", "searchsorted", "sort", "topk", "unique"]
@@ -279,7 +279,10 @@ def _as_tensor(value: Any, like: TensorBase, name: str) -> TensorBase:
         return value
     if not is_number(value):
         raise TypeError(f"{name}(): expected a Tensor or a Number, not {type(value).__name__}")
-    return host_array(np.asarray(value, aval(like).np), aval(like).placement)
+    kind = aval(like).dtype
+    if common_dtype(value)._category > kind._category:  # a number that the other's type can't hold
+        kind = common_dtype(value)
+    return host_array(np.asarray(value, kind.np), aval(like).placement)
 
 
 @function(method=False, out=True)
