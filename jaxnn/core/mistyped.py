@@ -40,7 +40,7 @@ def need_tensors(op: Any, given: Sequence[Any]) -> None:
         TypeError: in PyTorch's words.
     """
     for k, (value, (name, kind)) in enumerate(zip(given, _parameters(op), strict=False)):
-        if value is FITS:
+        if value is FITS or hasattr(value, "shape"):  # raw arrays are taken where tensors are
             continue
         is_first = k == 0 and name == "input" and not op.lists
         if is_first and kind in _NUMBER and isinstance(value, (bool, np.bool_)):

@@ -261,7 +261,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
 def cartesian_prod(*tensors: Any) -> Any:
     """Every combination of the elements of vectors, one a row."""
     for k, t in enumerate(tensors):
-        if not isinstance(t, TensorBase):
+        if not hasattr(t, "shape"):
             raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(t).__name__}")
     if len(tensors) == 1:
         return tensors[0]

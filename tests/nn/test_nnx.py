@@ -12,6 +12,8 @@ from flax import nnx
 
 import jaxnn
 from jaxnn import nn
+from jaxnn.core.engine import value_of
+from jaxnn.core.immediate import tensor_of
 
 
 class Net(nn.Module):
@@ -54,6 +56,19 @@ def test_types(net):
     assert isinstance(net.first.weight, nnx.Param) and isinstance(net.first.weight, jaxnn.Tensor)
     assert isinstance(net.norm.running_mean, nnx.BatchStat) and not isinstance(net.norm.running_mean, nnx.Param)
     assert type(net.first.weight).__name__ == "Parameter"
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
+def test_raw_arrays_beside_tensors(transform):
+    def mixed(x):
+        t, one = tensor_of(x), jnp.ones(3)
+        parts = [jaxnn.maximum(t, one), jaxnn.nn.functional.linear(t, jnp.ones((3, 3)), one), t + one]
+        return value_of(sum(parts[1:], parts[0]).sum() + jaxnn.cartesian_prod(t, one).sum())
+
+    x = jnp.arange(3.0)
+    assert float(transform(mixed)(x)) == 4 + 12 + 6 + 18
+    with pytest.raises(TypeError, match="must be Tensor, not list"):
+        transform(lambda x: value_of(jaxnn.maximum(tensor_of(x), [1.0])))(x)
 
 
 def test_raw_arrays_in_raw_arrays_out(net):
