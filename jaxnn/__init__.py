@@ -15,10 +15,15 @@ from . import (
     amp,
     autograd,
     backends,
+    compiler,
     cpu,
     cuda,
+    distributed,
     fft,
     func,
+    fx,
+    hub,
+    jit,
     layer_functions,
     linalg,
     nn,
@@ -27,6 +32,7 @@ from . import (
     signal,
     special,
     testing,
+    types,
     utils,
     version,
 )
@@ -84,9 +90,14 @@ _name_the_missing(
         optim,
         optim.lr_scheduler,
         autograd,
+        compiler,
         cuda,
+        distributed,
         fft,
         func,
+        fx,
+        hub,
+        jit,
         linalg,
         signal,
         special,
@@ -116,6 +127,11 @@ def get_float32_matmul_precision() -> str:
     return {"highest": "highest", "high": "high", "default": "medium"}[_get_setting("matmul_precision")]
 
 
+def _assert(condition: Any, message: str) -> None:
+    """``assert`` as a function, which models call as ``torch._assert``. Raises AssertionError."""
+    assert condition, message
+
+
 def __getattr__(name: str) -> Any:
     if name in ("compat", "vision"):  # imported at first use: few programs need them
         return _import_module(f"jaxnn.{name}")
@@ -123,11 +139,12 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Generator", "GradScaler", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "cpu", "cuda", "device", "dtype",
-    "enable_grad", "engine_statistics", "fft", "finish", "func", "get_default_device", "get_default_dtype",
-    "get_float32_matmul_precision", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
-    "is_grad_enabled", "is_inference_mode_enabled", "layer_functions", "layout", "linalg", "load", "nn", "no_grad",
-    "ops", "optim", "reset_engine_statistics", "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype",
-    "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing",
-    "utils", "version", "vmap",
+    "Generator", "GradScaler", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "compiler",
+    "cpu", "cuda", "device", "distributed", "dtype", "enable_grad", "engine_statistics", "fft", "finish", "func",
+    "fx", "get_default_device", "get_default_dtype", "get_float32_matmul_precision", "hub", "inference_mode",
+    "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "jit",
+    "layer_functions", "layout", "linalg", "load", "nn", "no_grad", "ops", "optim", "reset_engine_statistics",
+    "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype", "set_float32_matmul_precision",
+    "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing", "types", "utils", "version",
+    "vmap",
 ]  # fmt: skip

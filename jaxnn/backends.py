@@ -7,6 +7,7 @@ Source: https://docs.pytorch.org/docs/stable/backends.html
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -109,3 +110,6 @@ class _Cuda(_Switches):
 
 
 cuda = _Cuda()
+
+for _name in __all__:  # ``import jaxnn.backends.cudnn as cudnn``, the first line of many programs
+    sys.modules[f"{__name__}.{_name}"] = globals()[_name]

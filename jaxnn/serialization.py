@@ -18,7 +18,7 @@ from .core.immediate import tensor_of
 from .core.size import Size
 from .nn.parameter import Parameter
 from .ops.memory_views import as_strided
-from .ops.strides import storage_offset, stride
+from .ops.strides import UntypedStorage, storage_offset, stride
 from .utils.torch_file import (
     ArrayRecord,
     DeviceRecord,
@@ -91,7 +91,7 @@ class FromRecords:
             shape = tuple(record.size) if whole and plain else (-1,)
             data = storage.data if isinstance(storage.data, np.memmap) else np.array(storage.data)
             array = np.asarray(data).view(dtypes.of(record.dtype).np).reshape(shape)
-            base = tensor_of(array, self._placement(storage.location))
+            base = self._placed(array, storage.location)
             self._bases[id(storage)] = base
             self._kept.append(storage)
         if plain and tuple(record.size) == tuple(aval(base).shape) and aval(base).dtype.name == record.dtype:
@@ -100,15 +100,19 @@ class FromRecords:
             raise NotImplementedError(f"load: one storage seen as {aval(base).dtype.name} and as {record.dtype}")
         return as_strided(base, tuple(record.size), tuple(record.stride), record.offset)
 
-    def _placement(self, location: str) -> Any:
+    def _placed(self, array: np.ndarray, location: str) -> Any:
         target = self.map_location
-        if isinstance(target, dict):
-            target = target.get(location, location)
         if callable(target):
-            raise NotImplementedError("load: map_location as a function of the storage")
+            on_host = tensor_of(array, device("cpu").jax_device())
+            answer = target(UntypedStorage(on_host), location)
+            if answer is not None and not isinstance(answer, UntypedStorage):
+                raise TypeError(f"load: map_location returned {type(answer)}, expected a storage or None")
+            target = None if answer is None else answer.device
+        elif isinstance(target, dict):
+            target = target.get(location, location)
         where = device(location if target is None else target)
         try:
-            return where.jax_device()
+            placement = where.jax_device()
         except RuntimeError:
             if target is not None:
                 raise
@@ -116,6 +120,7 @@ class FromRecords:
                 f"Attempting to deserialize object on a {where.type.upper()} device but JAX has none here. Please use load with "
                 "map_location=jaxnn.device('cpu') to map your storages to the CPU."
             ) from None
+        return tensor_of(array, placement)
 
 
 def _contiguous(shape: Any) -> tuple[int, ...]:
@@ -159,8 +164,9 @@ def load(
 
     Args:
         f: a path, or a seekable binary file.
-        map_location: a device, a string, or a mapping of them; None keeps each tensor where it was saved.
-        weights_only: always so; False raises NotImplementedError.
+        map_location: a device, a string, a mapping of them, or a function of (storage, location) that returns the storage
+            where it shall be, or None; None keeps each tensor where it was saved.
+        weights_only: False reads the same files as True: what asks for more than data is refused either way.
         mmap: leave the numbers in the file until they are used (without looking at their checksums); ``f`` is a path
             then, and the file must not change while its tensors live.
 
@@ -170,10 +176,6 @@ def load(
     """
     if pickle_module is not None:
         raise NotImplementedError("load: pickle_module")
-    if weights_only is False:
-        raise NotImplementedError(
-            "load: weights_only=False would run code that the file names; save a state_dict instead"
-        )
     if mmap and not isinstance(f, (str, os.PathLike)):
         raise ValueError("f must be a file filename in order to use the mmap argument")
     return load_records(f, FromRecords(map_location), mmap=bool(mmap))

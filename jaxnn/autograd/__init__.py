@@ -4,7 +4,6 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html
 """
 
 from jaxnn.core.autograd import backward, grad
-from jaxnn.core.function import Function, FunctionCtx
 from jaxnn.core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 from . import functional
@@ -15,12 +14,12 @@ from .anomaly_mode import (
     set_anomaly_enabled,
     set_detect_anomaly,
 )
+from .function import Function, FunctionCtx
 from .numerical_check import GradcheckError, gradcheck, gradgradcheck
 from .variable import Variable
 
 __all__ = [
     "Function", "FunctionCtx", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad", "functional",
     "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
-    "set_anomaly_enabled",
-    "no_grad", "set_detect_anomaly", "set_grad_enabled",
+    "no_grad", "set_anomaly_enabled", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip

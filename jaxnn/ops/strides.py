@@ -21,7 +21,9 @@ from jaxnn.core.size import strided
 
 from .arguments import number, operator_of, wrap_dim
 
-__all__ = ["Layout", "contiguous_strides", "layout", "memory_format", "memory_order", "rule", "view_strides"]
+__all__ = [
+    "Layout", "UntypedStorage", "contiguous_strides", "layout", "memory_format", "memory_order", "rule", "view_strides",
+]  # fmt: skip
 
 
 class Layout(NamedTuple):
@@ -244,6 +246,21 @@ class UntypedStorage:
     def device(self) -> Any:
         """Where the storage lies."""
         return self._tensor.device
+
+    def _moved(self, numbers: Any) -> Any:
+        return self if numbers.device == self.device else type(self)(numbers)
+
+    def to(self, *, device: Any, non_blocking: bool = False) -> Any:
+        """The storage on another device; itself if it lies there. ``non_blocking`` is a hint."""
+        return self._moved(self._numbers().to(device))
+
+    def cpu(self) -> Any:
+        """The storage in the host's memory; itself if it lies there."""
+        return self._moved(self._numbers().cpu())
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> Any:
+        """The storage on a GPU; itself if it lies there. ``non_blocking`` is a hint."""
+        return self._moved(self._numbers().cuda(device))
 
 
 class TypedStorage(UntypedStorage):

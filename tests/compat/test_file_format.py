@@ -366,3 +366,29 @@ def test_mmap_reads_what_is_used(tmp_path):
     assert jaxnn.load(path)["a"].sum().item() == state["a"].sum().item()  # the file stays as it was
     with pytest.raises(ValueError, match="must be a file filename"), open(path, "rb") as stream:
         jaxnn.load(stream, mmap=True)
+
+
+PLACES = {
+    "as it is": lambda storage, location: storage,
+    "PyTorch's choice": lambda storage, location: None,
+    "the host": lambda storage, location: storage.cpu(),
+    "by name": lambda storage, location: storage.to(device="cpu") if location == "cpu" else None,
+    "measured": lambda storage, location: storage if storage.nbytes() == 24 and len(storage) == 24 else 1 / 0,
+    "no storage": lambda storage, location: 5,
+    "one argument": lambda storage: storage,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_map_location_as_a_function(place, tmp_path):
+    def loaded(library):
+        try:
+            found = library.load(tmp_path / "file.pt", map_location=PLACES[place], weights_only=False)
+        except Exception as error:
+            return type(error)
+        found["row"][0] = -1
+        return {k: (v.tolist(), str(v.device)) for k, v in found.items()}
+
+    base = torch.arange(6.0)
+    torch.save({"base": base, "row": base.view(2, 3)[1]}, tmp_path / "file.pt")
+    assert loaded(jaxnn) == loaded(torch)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import jaxnn
+from jaxnn.utils.download import check_integrity, download_url, extract_tar, md5_of
 from jaxnn.vision import datasets as ours
 from jaxnn.vision import transforms
-from jaxnn.vision.datasets.download import check_integrity, download_url, extract_tar, md5_of
 from jaxnn.vision.datasets.idx_files import read_idx
 from jaxnn.vision.datasets.pickled_batches import read_batch
 from tests.vision.reference import torchvision

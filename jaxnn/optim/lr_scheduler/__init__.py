@@ -12,6 +12,8 @@ from .factors import ConstantLR, ExponentialLR, LinearLR, MultiStepLR, Polynomia
 from .functions import LambdaLR, MultiplicativeLR
 from .plateau import ReduceLROnPlateau
 
+_LRScheduler = LRScheduler  # the name before PyTorch 2.0, which programs still import
+
 __all__ = [
     "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR",
     "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR",

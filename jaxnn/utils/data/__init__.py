@@ -4,6 +4,7 @@ Source: https://docs.pytorch.org/docs/stable/data.html
 """
 
 from .collate import default_collate, default_convert
+from .dataloader import DataLoader
 from .dataset import (
     ChainDataset,
     ConcatDataset,
@@ -14,11 +15,10 @@ from .dataset import (
     TensorDataset,
     random_split,
 )
-from .loader import DataLoader
+from .distributed import DistributedSampler
 from .prefetch import prefetch_to_device
 from .sampler import (
     BatchSampler,
-    DistributedSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,

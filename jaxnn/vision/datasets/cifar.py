@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.utils.download import check_integrity, download_url, extract_tar
 from jaxnn.vision.pillow import image_from_array
 
 from .base import Transform, VisionDataset
-from .download import check_integrity, download_url, extract_tar
 from .pickled_batches import read_batch
 
 __all__ = ["CIFAR10", "CIFAR100"]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from jaxnn.ops.construct import from_numpy
+from jaxnn.utils.download import check_integrity, download_url
 from jaxnn.vision.pillow import image_from_array
 
 from .base import Transform, VisionDataset
-from .download import check_integrity, download_url
 from .idx_files import read_idx
 
 __all__ = ["KMNIST", "MNIST", "FashionMNIST"]

@@ -18,7 +18,7 @@ try:
 except ImportError:  # the bar is a courtesy
     tqdm = None
 
-__all__ = ["check_integrity", "download_url", "extract_tar", "md5_of"]
+__all__ = ["check_integrity", "download_url", "extract_tar", "fetch", "md5_of"]
 
 _CHUNK = 1 << 16
 _PARTIAL = 206
@@ -40,8 +40,12 @@ def _bar(name: str, done: int, total: int | None) -> Any:
     return tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=name) if tqdm else None
 
 
-def _fetch(url: str, part: Path, name: str) -> None:
-    """Continue `part` from where it ends; servers that know no ranges send the file from its start."""
+def fetch(url: str, part: Path, name: str, progress: bool = True) -> None:
+    """Continue `part` from where it ends; servers that know no ranges send the file from its start.
+
+    Raises:
+        OSError: `urllib.error.URLError` for what the server says, ConnectionError when it stops early.
+    """
     done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "jaxnn"} | ({"Range": f"bytes={done}-"} if done else {})
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
@@ -49,7 +53,7 @@ def _fetch(url: str, part: Path, name: str) -> None:
             done = 0
         length = answer.headers.get("Content-Length")
         total = None if length is None else int(length) + done
-        bar = _bar(name, done, total)
+        bar = _bar(name, done, total) if progress else None
         try:
             with open(part, "ab" if done else "wb") as file:
                 while chunk := answer.read(_CHUNK):
@@ -87,7 +91,7 @@ def download_url(
         for _ in range(2):
             resumed = part.exists()
             try:
-                _fetch(url, part, path.name)
+                fetch(url, part, path.name)
             except urllib.error.HTTPError as error:
                 if resumed and error.code == _UNSATISFIABLE and not check_integrity(part, md5 or ""):
                     part.unlink()

@@ -1,0 +1,48 @@
+"""The names of ``torch.compiler`` that programs use.
+
+Source: https://docs.pytorch.org/docs/stable/torch.compiler_api.html
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from .core.config import in_transformation
+from .settings import compile
+
+__all__ = [
+    "allow_in_graph", "assume_constant_result", "compile", "disable", "is_compiling", "is_dynamo_compiling",
+    "is_exporting",
+]  # fmt: skip
+
+_T = TypeVar("_T")
+
+
+def is_compiling() -> bool:
+    """Whether a JAX transformation (jit, grad, vmap) is tracing: values can't be read then."""
+    return in_transformation()
+
+
+def is_dynamo_compiling() -> bool:
+    """False: there is no TorchDynamo."""
+    return False
+
+
+def is_exporting() -> bool:
+    """False: there is no torch.export."""
+    return False
+
+
+def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
+    """The function as it is, or a decorator: nothing is compiled from source. All options are hints."""
+    return (lambda f: f) if fn is None else fn
+
+
+def allow_in_graph(fn: _T) -> _T:
+    """The function as it is."""
+    return fn
+
+
+def assume_constant_result(fn: _T) -> _T:
+    """The function as it is."""
+    return fn

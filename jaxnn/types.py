@@ -1,0 +1,21 @@
+"""Types for annotations, which code written for PyTorch takes from ``torch.types``."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, TypeAlias
+
+from .core.device import device
+from .core.dtypes import dtype
+from .core.handle import Tensor
+from .core.size import Size
+
+__all__ = ["Device", "FileLike", "Number"]
+
+Number: TypeAlias = int | float | bool
+Device: TypeAlias = device | str | int | None
+FileLike: TypeAlias = str | os.PathLike[str] | IO[bytes]
+
+_int, _float, _bool = int, float, bool
+_dtype, _device, _size = dtype, device, Size | list[int] | tuple[int, ...]
+_TensorOrTensors: TypeAlias = Tensor | tuple[Tensor, ...]

@@ -1,0 +1,8 @@
+"""Arrays of other libraries, by DLPack.
+
+Source: https://docs.pytorch.org/docs/stable/dlpack.html
+"""
+
+from jaxnn.ops.construct import from_dlpack
+
+__all__ = ["from_dlpack"]

@@ -1,0 +1,5 @@
+"""What registering a hook returns, under PyTorch's path."""
+
+from jaxnn.core.hook_handle import RemovableHandle
+
+__all__ = ["RemovableHandle"]
