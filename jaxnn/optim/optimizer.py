@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import optax
 
-from jaxnn.core.engine import cut
+from jaxnn.core.engine import cut, cut_without_gradients
 from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import Aval, TensorBase, aval, host_array
 from jaxnn.core.hook_handle import RemovableHandle
@@ -118,6 +118,8 @@ class Optimizer:
             cls.step = _hooked(cls.step)  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        with no_grad():  # what a model's construction left pending would make the first step a program of its own
+            cut_without_gradients("an optimizer's construction")
         self.defaults = defaults
         self._pre_hooks: OrderedDict[int, Any] = OrderedDict()
         self._post_hooks: OrderedDict[int, Any] = OrderedDict()

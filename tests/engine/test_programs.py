@@ -66,6 +66,18 @@ def test_plain_loop_is_one_program_a_step(optimizer):
     steady(step)
 
 
+def test_pending_initial_values_are_no_part_of_the_first_step():
+    model = nn.Linear(4, 3)
+    model.scale = nn.Parameter(torch.ones(3) * 0.1)
+    optimizer = optim.Adam(model.parameters())
+    torch.reset_engine_statistics()
+    for x, y in batches(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x) * model.scale, y).backward()
+        optimizer.step()
+    assert torch.engine_statistics()["compiled"] == 1
+
+
 def test_learning_rate_that_changes_each_step():
     model, opt, loss_fn = make(lambda p: optim.Adam(p, lr=0.01))
 
