@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 import os
 import warnings
 from typing import Any
@@ -21,6 +22,9 @@ __all__ = [
 
 #: Compiled programs kept.
 PROGRAM_LIMIT = 512
+#: Memory mappings above which older programs are dropped. XLA maps every kernel on the CPU by itself, some thousands for a
+#: large model, and a compilation that passes Linux's limit ends the process.
+MAPPING_LIMIT = 40_000
 #: Compilations at one line, for shapes seen there before, after which that line runs operator by operator.
 UNSTABLE_LIMIT = 12
 #: Compilations at one line after which a warning says so.
@@ -80,11 +84,25 @@ def unstable(line: str, signature: Any) -> bool:
 
 
 def retain(node: Any, key: Any) -> None:
-    """Keep a program until many others have come after it."""
+    """Keep a program until many others have come after it, or large ones."""
     _programs[node, key] = None
-    while len(_programs) > PROGRAM_LIMIT:
+    crowded = _mappings() > MAPPING_LIMIT
+    keep = len(_programs) // 2 if crowded else PROGRAM_LIMIT
+    while len(_programs) > keep:
         (old, old_key), _ = _programs.popitem(last=False)
-        old.programs.pop(old_key, None)
+        dropped = old.programs.get(old_key)
+        for same in [k for k, known in old.programs.items() if known is dropped]:  # programs that return more serve less
+            del old.programs[same]
+    if crowded:
+        gc.collect()  # JAX's own references to a program are circles
+
+
+def _mappings() -> int:
+    try:
+        with open("/proc/self/maps", "rb") as file:
+            return file.read().count(b"\n")
+    except OSError:  # no Linux: no such limit
+        return 0
 
 
 def forget_programs() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import jaxnn as torch
 from jaxnn import nn, optim
+from jaxnn.core import statistics
 
 COMPILED = [0]
 
@@ -212,6 +213,19 @@ def test_python_numbers_never_recompile():
             before = COMPILED[0]
         (x * (k + 0.5) + k).tolist()
     assert COMPILED[0] == before
+
+
+def test_older_programs_go_when_memory_mappings_run_out(monkeypatch):
+    statistics.forget_programs()
+    for width in range(1, 9):
+        torch.ones(width).sin().sum().item()
+    assert len(statistics._programs) == 8
+    monkeypatch.setattr(statistics, "MAPPING_LIMIT", 0)
+    assert torch.ones(9).sin().sum().item() == pytest.approx(9 * np.sin(1.0))
+    assert len(statistics._programs) == 4
+    monkeypatch.undo()
+    for width in range(1, 10):  # what was dropped compiles again
+        assert torch.ones(width).sin().sum().item() == pytest.approx(width * np.sin(1.0))
 
 
 def test_a_long_chain_is_cut_by_itself():
