@@ -8,6 +8,8 @@ from jaxnn import compat       # PyTorch's files and live objects
 from __future__ import annotations
 
 import math as _math
+import sys as _sys
+import types as _types
 from importlib import import_module as _import_module
 from typing import Any
 
@@ -56,6 +58,7 @@ from .core.grad_mode import (
     set_grad_enabled,
 )  # fmt: skip
 from .core.handle import Tensor
+from .core.keyword_names import with_other_names as _with_other_names
 from .core.printing import set_printoptions
 from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.registry import function as _function
@@ -105,7 +108,22 @@ _name_the_missing(
     ]
 )
 globals().update({t.name: t for t in _ALL} | _ALIASES)
-globals().update(_FUNCTIONS)
+globals().update({_name: _with_other_names(_name, _value) for _name, _value in _FUNCTIONS.items()})
+for _module in (linalg, fft, special):
+    for _name in _module.__all__:
+        setattr(_module, _name, _with_other_names(_name, getattr(_module, _name), first=("input", "x")))
+
+for _module in (
+    nn.functional,
+    linalg,
+    fft,
+    special,
+    _sys.modules[__name__],
+):  # pickle finds functions by these two names
+    for _name, _value in vars(_module).items():
+        if isinstance(_value, _types.FunctionType) and not _name.startswith("__"):
+            if getattr(_sys.modules[_value.__module__], _value.__qualname__, None) is not _value:
+                _value.__module__, _value.__qualname__ = _module.__name__, _name
 
 __version__ = "0.1.0"
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e

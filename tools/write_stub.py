@@ -32,7 +32,8 @@ _RETURNS = {
 
 def _parameters(f: Any) -> str:
     parts, keyword = [], False
-    for k, p in enumerate(inspect.signature(f).parameters.values()):
+    given = inspect.signature(f).parameters.values()
+    for k, p in enumerate(p for p in given if p.name != "out"):  # PyTorch's methods have none
         name = "self" if k == 0 else p.name
         if p.kind is p.VAR_POSITIONAL:
             parts.append(f"*{name}: Any")

@@ -304,10 +304,13 @@ def _inplace(wrapper: Any, public: str) -> Callable[..., Any]:
     """``Tensor.NAME_``: the operator, its result written back."""
 
     def inplace(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs:
+            raise TypeError(f"{public}_() got an unexpected keyword argument 'out'")
         return write_back(self, wrapper(self, *args, **kwargs))
 
     inplace.__name__ = inplace.__qualname__ = public + "_"
     inplace.__doc__ = f"In-place version of `{public}`."
+    inplace.__wrapped__ = wrapper  # type: ignore[attr-defined]  # its signature
     return inplace
 
 

@@ -91,7 +91,9 @@ def retain(node: Any, key: Any) -> None:
     while len(_programs) > keep:
         (old, old_key), _ = _programs.popitem(last=False)
         dropped = old.programs.get(old_key)
-        for same in [k for k, known in old.programs.items() if known is dropped]:  # programs that return more serve less
+        for same in [
+            k for k, known in old.programs.items() if known is dropped
+        ]:  # programs that return more serve less
             del old.programs[same]
     if crowded:
         gc.collect()  # JAX's own references to a program are circles

@@ -18,6 +18,7 @@ from .grad_fn import GradFn, grad_fn_of
 from .handle import Buffer, Cell, Leaf, Storage, TensorBase, View, alias, aval, aval_of, is_direct, wrap
 from .hook_handle import RemovableHandle
 from .immediate import tensor_of
+from .keyword_names import with_other_names
 from .recording import Recording
 from .registry import METHODS
 from .size import strided
@@ -438,4 +439,4 @@ def bind_methods() -> None:
     Storage.__reduce__ = _reduce_storage  # type: ignore[method-assign]
     for name, value in METHODS.items():
         if not hasattr(TensorBase, name) or name.startswith("__"):
-            setattr(TensorBase, name, value)
+            setattr(TensorBase, name, with_other_names(name, value))

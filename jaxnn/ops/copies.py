@@ -43,7 +43,7 @@ def _copying(name: str, view: Any) -> None:
 
 
 def _method(name: str) -> Any:
-    return lambda x, *args, **options: METHODS[name](x, *args, **options)
+    return lambda input, *args, **options: METHODS[name](input, *args, **options)
 
 
 def _sized(name: str) -> Any:
@@ -55,17 +55,22 @@ def _slice(input: Any, dim: int = 0, start: int | None = None, end: int | None =
 
 
 for _name in ("detach", "diagonal", "select", "split", "squeeze", "t", "transpose", "unbind", "unsqueeze"):
-    _copying(_name, (lambda x: x.detach()) if _name == "detach" else _method(_name))
-_copying("alias", lambda x: x)
+    _copying(_name, (lambda input: input.detach()) if _name == "detach" else _method(_name))
+_copying("alias", lambda input: input)
 _copying("view_as_complex", view_as_complex)
 _copying("view_as_real", view_as_real)
 _copying("as_strided", as_strided)
-_copying("expand", lambda x, size, *, implicit=False: METHODS["expand"](x, tuple(size)))
-_copying("permute", lambda x, dims: METHODS["permute"](x, tuple(dims)))
+_copying("expand", lambda input, size, *, implicit=False: METHODS["expand"](input, tuple(size)))
+_copying("permute", lambda input, dims: METHODS["permute"](input, tuple(dims)))
 _copying("split_with_sizes", split_with_sizes)
-_copying("unfold", lambda x, dimension, size, step: unfold(x, dimension, size, step))
+_copying("unfold", lambda input, dimension, size, step: unfold(input, dimension, size, step))
 _copying("slice", _slice)
-_copying("view", lambda x, given: METHODS["view"](x, given if not isinstance(given, (list, tuple)) else tuple(given)))
+_copying(
+    "view",
+    lambda input, size=None, dtype=None: METHODS["view"](
+        input, tuple(size) if isinstance(size, (list, tuple)) else size or dtype
+    ),
+)
 
 
 @function(out=True)
@@ -76,7 +81,7 @@ def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
 
 # What PyTorch calls unsafe is that its results may be written to without the gradient noticing: here they are views.
 unsafe_chunk = function(lambda input, chunks, dim=0: chunk(input, chunks, dim), name="unsafe_chunk")
-unsafe_split = function(lambda tensor, split_size, dim=0: split(tensor, split_size, dim), name="unsafe_split")
+unsafe_split = function(lambda input, split_size, dim=0: split(input, split_size, dim), name="unsafe_split")
 unsafe_split_with_sizes = function(
     lambda input, split_sizes, dim=0: split_with_sizes(input, split_sizes, dim), name="unsafe_split_with_sizes"
 )

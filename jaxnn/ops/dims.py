@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-__all__ = ["aliased", "dims_of", "one_dim"]
+__all__ = ["takes_lists", "dims_of", "one_dim"]
 
 
 def one_dim(dim: int, ndim: int) -> int:
@@ -44,14 +44,10 @@ def dims_of(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(d for d in found if ndim))
 
 
-def aliased(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Accept numpy's keywords ``axis`` and ``keepdims`` for ``dim`` and ``keepdim``; lists become tuples."""
+def takes_lists(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Lists become tuples, which recordings can keep."""
 
     def wrapper(*args: Any, **options: Any) -> Any:
-        if "axis" in options:
-            options["dim"] = options.pop("axis")
-        if "keepdims" in options:
-            options["keepdim"] = options.pop("keepdims")
         if isinstance(options.get("dim"), list):
             options["dim"] = tuple(options["dim"])
         return f(*(tuple(a) if type(a) is list else a for a in args), **options)

@@ -15,7 +15,7 @@ from jax import Array, lax
 from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 
-from .dims import aliased, dims_of, one_dim
+from .dims import dims_of, one_dim, takes_lists
 from .pointwise import maximum, minimum
 from .reduce import Dim, is_inexact, reduction
 from .return_types import return_type
@@ -80,7 +80,7 @@ def _extreme(
         return of_all(input, out=out) if dim is None else of_dim(input, dim, keepdim, out=out)
 
     extreme.__name__, extreme.__doc__ = name, doc
-    public = aliased(extreme)
+    public = takes_lists(extreme)
     return function(public, name=name)
 
 
@@ -216,7 +216,7 @@ def _median(name: str, title: str, skip_nan: bool, doc: str) -> Any:
         return of_all(input, out=out) if dim is None else of_dim(input, dim, keepdim, out=out)
 
     median.__name__, median.__doc__ = name, doc
-    return function(aliased(median), name=name)
+    return function(takes_lists(median), name=name)
 
 
 median = _median("median", "Median", False, "The lower median; with ``dim`` values and indices.")
@@ -313,7 +313,7 @@ for _name, _f, _doc in (
     ("quantile", _quantile_all, "The q-quantiles along ``dim`` (None: of all elements); q's dimension comes first."),
     ("nanquantile", _nanquantile, "The q-quantiles of what is not NaN."),
 ):
-    _public = aliased(_f)
+    _public = takes_lists(_f)
     _public.__doc__ = _doc
     FUNCTIONS[_name] = METHODS[_name] = globals()[_name] = _public
 

@@ -68,14 +68,14 @@ _CAT = op(_cat, name="cat", method=False)
 
 
 @function(method=False)
-def cat(tensors: Sequence[Any], dim: int = 0, *, out: Any = None, axis: int | None = None) -> Any:
+def cat(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
     """Tensors one behind the other along a dimension that exists.
 
     Raises:
         RuntimeError: when another dimension differs; ValueError: for an empty list.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cat.html
     """
-    return _CAT(tensors, dim if axis is None else axis, out=out)
+    return _CAT(tensors, dim, out=out)
 
 
 alias_of("cat", "concat", "concatenate")
@@ -98,14 +98,14 @@ _STACK = op(_stack, name="stack", method=False)
 
 
 @function(method=False)
-def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None, axis: int | None = None) -> Any:
+def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
     """Tensors of one shape along a new dimension.
 
     Raises:
         RuntimeError: when shapes differ, or for an empty list.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.stack.html
     """
-    return _STACK(tensors, dim if axis is None else axis, out=out)
+    return _STACK(tensors, dim, out=out)
 
 
 def _at_least(tensors: Sequence[Any], count: int) -> list[Any]:

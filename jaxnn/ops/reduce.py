@@ -18,7 +18,7 @@ from jax import Array
 from jaxnn.core import dtypes
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
-from .dims import aliased, dims_of, one_dim
+from .dims import dims_of, one_dim, takes_lists
 from .promotion import cast, compute, promote, to_float, widened
 from .unary import _modulus
 
@@ -32,12 +32,12 @@ def reduction(
     grad_name: Any = None,
     differentiable: bool = True,
 ) -> Any:
-    """An operator that reduces dimensions: `op`, with numpy's keywords accepted too."""
+    """An operator that reduces dimensions: `op`, which takes lists for ``dim``."""
     if kernel is None:
         return lambda f: reduction(f, name=name, grad_name=grad_name, differentiable=differentiable)
     public = name or kernel.__name__.strip("_")
     made = op(kernel, name=public, method=False, grad_name=grad_name, differentiable=differentiable)
-    wrapper = aliased(made)
+    wrapper = takes_lists(made)
     wrapper.raw = kernel  # type: ignore[attr-defined]
     return function(wrapper, name=public)
 
@@ -189,25 +189,23 @@ def _std_mean(input: Array, dim: Dim, correction: float, keepdim: bool) -> tuple
 def _spread_function(name: str, kernel: Callable[..., Any], doc: str) -> Any:
     made = op(kernel, name=name, method=False)
 
-    def call(input: Any, *args: Any, **options: Any) -> Any:
-        names = ["dim", "unbiased", "keepdim"]
-        if args and isinstance(args[0], bool):
-            names = ["unbiased"]
+    def call(
+        input: Any, *args: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False,
+        correction: float | None = None, out: Any = None,
+    ) -> Any:  # fmt: skip
+        names = ["unbiased"] if args and isinstance(args[0], bool) else ["dim", "unbiased", "keepdim"]
         if len(args) > len(names):
             raise TypeError(f"{name}() takes at most {len(names) + 1} positional arguments")
-        options |= dict(zip(names, args, strict=False))
-        unbiased, correction = options.pop("unbiased", None), options.pop("correction", None)
+        given = dict(zip(names, args, strict=False))
+        dim, unbiased, keepdim = given.get("dim", dim), given.get("unbiased", unbiased), given.get("keepdim", keepdim)
         if unbiased is not None and correction is not None:
             raise TypeError(f"{name}() received an invalid combination of arguments: unbiased and correction")
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
-        dim, keepdim, out = options.pop("dim", None), options.pop("keepdim", False), options.pop("out", None)
-        if options:
-            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(options))}'")
         return made(input, dim, correction, keepdim, out=out)
 
     call.__name__, call.__doc__ = name, doc
-    public = aliased(call)
+    public = takes_lists(call)
     public.__doc__ = doc
     return function(public, name=name)
 

@@ -439,6 +439,7 @@ def _in_place(view_function: Any, name: str) -> None:
 
     inplace.__name__ = inplace.__qualname__ = name
     inplace.__doc__ = f"`{name[:-1]}`, of this tensor itself."
+    inplace.__wrapped__ = view_function  # type: ignore[attr-defined]  # its signature
     METHODS[name] = inplace
 
 

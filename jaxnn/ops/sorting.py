@@ -53,14 +53,8 @@ _SORT = operator_of("sort", _sort_kernel, grad_name=lambda statics, avals: f"Sor
 
 @function
 def sort(
-    input: Any,
-    dim: int = -1,
-    descending: bool = False,
-    stable: bool | None = None,
-    *,
-    out: Any = None,
-    axis: int | None = None,
-) -> Any:
+    input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None, *, out: Any = None
+) -> Any:  # fmt: skip
     """Elements in order along a dimension, and where each was. Equal elements always keep their order; NaN comes last.
 
     Raises:
@@ -70,7 +64,7 @@ def sort(
     need_tensor(input, "sort")
     if isinstance(dim, bool):  # sort(x, stable, dim) has no such form; sort(x, descending=...) needs the keyword
         raise TypeError("sort(): argument 'dim' must be int, not bool")
-    made = call(_SORT, (input, dim if axis is None else axis, bool(descending), 0 if stable is None else 1))
+    made = call(_SORT, (input, dim, bool(descending), 0 if stable is None else 1))
     if out is not None:
         for target, result in zip(out, made, strict=True):
             target.copy_(result)

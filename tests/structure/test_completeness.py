@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import types
 
 import pytest
@@ -84,3 +85,11 @@ def test_namespaces_import_by_name():
     for namespace in NAMESPACES:
         if namespace != "torch.Tensor":
             importlib.import_module("jaxnn" + namespace.removeprefix("torch"))
+
+
+@pytest.mark.parametrize("namespace", ["", ".nn.functional", ".linalg", ".fft", ".special"])
+def test_functions_can_be_pickled(namespace):
+    module = importlib.import_module("jaxnn" + namespace)
+    for name, value in vars(module).items():
+        if isinstance(value, types.FunctionType) and not name.startswith("__"):
+            assert pickle.loads(pickle.dumps(value)) is value, name

@@ -124,7 +124,7 @@ def _largest(input: Array) -> Array:
     return jnp.max(input)
 
 
-def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+def one_hot(input: Any, num_classes: int = -1) -> Any:
     """1 at the class that each element names, 0 elsewhere; without `num_classes` one more than the largest of them.
 
     Shapes: `(*)` of int64 to `(*, num_classes)`. Without `num_classes` the values are needed at once, so that it cannot
@@ -132,13 +132,13 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     Raises RuntimeError for other dtypes and classes out of range.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html
     """
-    need_tensor(tensor, "one_hot")
-    kind = tensor.dtype.name
-    if kind != "int64" and not (kind == "int32" and holds_jax_integers(tensor)):
+    need_tensor(input, "one_hot")
+    kind = input.dtype.name
+    if kind != "int64" and not (kind == "int32" and holds_jax_integers(input)):
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    empty = 0 in tuple(tensor.shape)
+    empty = 0 in tuple(input.shape)
     if empty and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
     if num_classes == -1:
-        num_classes = max(int(_largest(tensor)) + 1, 0)
-    return _one_hot(tensor, num_classes=num_classes)
+        num_classes = max(int(_largest(input)) + 1, 0)
+    return _one_hot(input, num_classes=num_classes)
