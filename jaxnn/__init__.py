@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math as _math
 import sys as _sys
-import types as _types
 from importlib import import_module as _import_module
 from typing import Any
 
@@ -66,7 +65,8 @@ from .core.size import Size, layout, strided
 from .core.statistics import engine_statistics, reset_engine_statistics
 from .core.tensor import bind_methods as _bind_methods
 from .func import vmap
-from .missing import name_the_missing as _name_the_missing
+from .namespaces import name_for_pickle as _name_for_pickle
+from .namespaces import name_the_missing as _name_the_missing
 from .nn import *  # noqa: F403  (jaxnn.Linear is jaxnn.nn.Linear)
 from .nn import Trainable
 from .serialization import load, save
@@ -113,17 +113,7 @@ for _module in (linalg, fft, special):
     for _name in _module.__all__:
         setattr(_module, _name, _with_other_names(_name, getattr(_module, _name), first=("input", "x")))
 
-for _module in (
-    nn.functional,
-    linalg,
-    fft,
-    special,
-    _sys.modules[__name__],
-):  # pickle finds functions by these two names
-    for _name, _value in vars(_module).items():
-        if isinstance(_value, _types.FunctionType) and not _name.startswith("__"):
-            if getattr(_sys.modules[_value.__module__], _value.__qualname__, None) is not _value:
-                _value.__module__, _value.__qualname__ = _module.__name__, _name
+_name_for_pickle([nn.functional, linalg, fft, special, _sys.modules[__name__]])
 
 __version__ = "0.1.0"
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
@@ -147,7 +137,8 @@ def get_float32_matmul_precision() -> str:
 
 def _assert(condition: Any, message: str) -> None:
     """``assert`` as a function, which models call as ``torch._assert``. Raises AssertionError."""
-    assert condition, message
+    if not condition:
+        raise AssertionError(message)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,15 @@
-"""The error for names that PyTorch may have and jaxnn has not."""
+"""Public names: where pickle finds functions, and the error for names that PyTorch may have and jaxnn has not."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from .core.handle import TensorBase
 
-__all__ = ["lacking", "name_the_missing"]
+__all__ = ["lacking", "name_for_pickle", "name_the_missing"]
 
 
 def lacking(module: ModuleType) -> Callable[[str], Any]:
@@ -33,3 +34,12 @@ def name_the_missing(modules: Iterable[ModuleType]) -> None:
         if "__getattr__" not in vars(module):
             setattr(module, "__getattr__", lacking(module))  # noqa: B010  (mypy takes it for a method)
     setattr(TensorBase, "__getattr__", _no_method)  # noqa: B010
+
+
+def name_for_pickle(modules: Iterable[ModuleType]) -> None:
+    """Give functions that were made under another name the one that they are public under: pickle looks there."""
+    for module in modules:
+        for name, value in vars(module).items():
+            if isinstance(value, FunctionType) and not name.startswith("__"):
+                if getattr(sys.modules[value.__module__], value.__qualname__, None) is not value:
+                    value.__module__, value.__qualname__ = module.__name__, name
