@@ -18,6 +18,8 @@ _BEHIND = "*"
 _SECTIONS = dict.fromkeys(("indices", "sections", "tensor_indices_or_sections"), "indices_or_sections")
 #: Function or method -> other name -> the parameter's name here.
 _OTHER: dict[str, dict[str, str]] = {
+    "cholesky_inverse": {"input": "L"},
+    "cholesky_solve": {"input": "B", "input2": "L"},
     "copy_": {"other": "src"},
     "dot": {"tensor": "other"},
     "dsplit": _SECTIONS,
@@ -27,6 +29,7 @@ _OTHER: dict[str, dict[str, str]] = {
     "lstsq": {"b": "B"},
     "lu_solve": {"input": "b"},
     "matrix_exp": {"input": "A"},
+    "matrix_power": {"input": "A"},
     "ormqr": {"input2": "tau", "input3": "other"},
     "permute": {"dims": _BEHIND},
     "repeat": {"repeats": _BEHIND},
@@ -36,6 +39,7 @@ _OTHER: dict[str, dict[str, str]] = {
     "split": {"split_size": "split_size_or_sections"},
     "sum_to_size": {"size": _BEHIND},
     "swapaxes": {"axis0": "dim0", "axis1": "dim1"},
+    "swapaxes_": {"axis0": "dim0", "axis1": "dim1"},
     "tensor_split": _SECTIONS,
     "tensorsolve": {"other": "B"},
     "tile": {"dims": _BEHIND},

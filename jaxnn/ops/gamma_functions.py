@@ -15,7 +15,7 @@ import jax.scipy.special as jsp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.registry import METHODS, Operand, op
+from jaxnn.core.registry import METHODS, Operand, op, write_back
 
 from .factor_checks import without_derivative
 from .promotion import compute
@@ -106,7 +106,7 @@ def polygamma(n: int, input: Array) -> Array:
 
 
 METHODS["polygamma"] = lambda self, n: polygamma(n, self)
-METHODS["polygamma_"] = lambda self, n: METHODS["copy_"](self, polygamma(n, self))
+METHODS["polygamma_"] = lambda self, n: write_back(self, polygamma(n, self))
 
 # --- several dimensions
 

@@ -28,7 +28,7 @@ def _written(name: str) -> None:
     METHODS.setdefault(name + "_", in_place)
 
 
-for _name in ("float_power", "gcd", "lcm", "i0", "conj_physical"):
+for _name in ("gcd", "lcm", "i0", "conj_physical"):
     if _name in METHODS:
         _written(_name)
 

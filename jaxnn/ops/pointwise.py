@@ -297,6 +297,18 @@ def float_power(input: Any, exponent: Any) -> Any:
     return pow(a, b)
 
 
+@function(function=False)
+def float_power_(self: Any, exponent: Any) -> Any:
+    """In-place version of `float_power`. Raises RuntimeError for other types than float64 and complex128."""
+    made = float_power(self, exponent)
+    have, need = (dtypes.SCALAR_NAMES[aval(t).dtype] for t in (self, made))
+    if have != need:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {have} but the operation's result requires dtype {need}"
+        )
+    return write_back(self, made)
+
+
 # --- larger, smaller, between
 
 

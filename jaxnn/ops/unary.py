@@ -14,7 +14,8 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.core import dtypes
-from jaxnn.core.registry import FUNCTIONS, Operand, alias_of, function, op
+from jaxnn.core.handle import aval
+from jaxnn.core.registry import FUNCTIONS, Operand, alias_of, function, op, write_back
 
 from .promotion import compute
 
@@ -133,12 +134,20 @@ def _modulus_jvp(primals: Any, tangents: Any) -> Any:
     return size, jnp.real(unit) * jnp.real(dx) + jnp.imag(unit) * jnp.imag(dx)
 
 
-@op(inplace=True)
+@op
 def abs(input: Array) -> Array:
     """The absolute value; its derivative at 0 is 0. Raises NotImplementedError for bool."""
     if _kind(input) == "b":
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
     return _modulus(input) if dtypes.of(input.dtype)._category > 1 else jnp.abs(input)
+
+
+@function(function=False)
+def abs_(self: Any) -> Any:
+    """In-place version of `abs`. Raises RuntimeError for complex tensors."""
+    if aval(self).dtype.is_complex:
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return write_back(self, abs(self))
 
 
 alias_of("abs", "absolute")
