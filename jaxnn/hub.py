@@ -5,7 +5,6 @@ Source: https://docs.pytorch.org/docs/stable/hub.html
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import uuid
@@ -14,7 +13,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from .serialization import load as _read
-from .utils.download import fetch
+from .utils.download import digest_of, fetch
 
 __all__ = ["download_url_to_file", "get_dir", "load_state_dict_from_url", "set_dir"]
 
@@ -51,8 +50,7 @@ def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, pro
     try:
         fetch(url, part, path.name, progress)
         if hash_prefix is not None:
-            with open(part, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = digest_of(part, "sha256")
             if not found.startswith(hash_prefix):
                 raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "{found}")')
         part.replace(path)

@@ -72,7 +72,7 @@ def with_other_names(name: str, f: Callable[..., Any], first: tuple[str, ...] = 
     own = _parameters(f)
     known = {other: ours for other, ours in _NUMPY.items() if ours in own} | _OTHER.get(name, {})
     if own:
-        known |= {other: own[0] for other in first if other not in own}
+        known |= dict.fromkeys(first, own[0])
     known = {other: ours for other, ours in known.items() if other not in own}
     if not known:
         return f
@@ -80,9 +80,12 @@ def with_other_names(name: str, f: Callable[..., Any], first: tuple[str, ...] = 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs and not known.keys().isdisjoint(kwargs):
-            behind = tuple(v for k, v in kwargs.items() if known.get(k) == _BEHIND)
-            kwargs = {known.get(k, k): v for k, v in kwargs.items() if known.get(k) != _BEHIND}
-            args = (*args, *behind)
+            args = (*args, *(v for k, v in kwargs.items() if known.get(k) == _BEHIND))
+            given = [known.get(k, k) for k in kwargs]
+            twice = next((k for n, k in enumerate(given) if k != _BEHIND and k in given[:n]), None)
+            if twice is not None:
+                raise TypeError(f"{name}() got multiple values for argument '{twice}'")
+            kwargs = {k: v for k, v in zip(given, kwargs.values(), strict=True) if k != _BEHIND}
         return f(*args, **kwargs)
 
     return call

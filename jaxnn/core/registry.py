@@ -34,6 +34,7 @@ __all__ = [
     "alias_of",
     "call",
     "function",
+    "inplace_form",
     "op",
     "require",
     "write_back",
@@ -208,7 +209,7 @@ def op(
         if method:
             METHODS[method if isinstance(method, str) else public] = wrapper
     if inplace:
-        METHODS[public + "_"] = _inplace(wrapper, public)
+        METHODS[public + "_"] = inplace_form(wrapper, public)
     return wrapper
 
 
@@ -300,7 +301,7 @@ def resize(t: Any, shape: Any) -> None:
     t._storage, t._cell, t._view = fresh._storage, fresh._cell, None
 
 
-def _inplace(wrapper: Any, public: str) -> Callable[..., Any]:
+def inplace_form(wrapper: Any, public: str) -> Callable[..., Any]:
     """``Tensor.NAME_``: the operator, its result written back."""
 
     def inplace(self: Any, *args: Any, **kwargs: Any) -> Any:

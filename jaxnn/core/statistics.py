@@ -25,6 +25,8 @@ PROGRAM_LIMIT = 512
 #: Memory mappings above which older programs are dropped. XLA maps every kernel on the CPU by itself, some thousands for a
 #: large model, and a compilation that passes Linux's limit ends the process.
 MAPPING_LIMIT = 40_000
+#: Programs kept even so: those of a loop that trains and evaluates would else be compiled at every pass.
+LEAST_PROGRAMS = 4
 #: Compilations at one line, for shapes seen there before, after which that line runs operator by operator.
 UNSTABLE_LIMIT = 12
 #: Compilations at one line after which a warning says so.
@@ -87,14 +89,12 @@ def retain(node: Any, key: Any) -> None:
     """Keep a program until many others have come after it, or large ones."""
     _programs[node, key] = None
     crowded = _mappings() > MAPPING_LIMIT
-    keep = len(_programs) // 2 if crowded else PROGRAM_LIMIT
+    keep = max(len(_programs) // 2, LEAST_PROGRAMS) if crowded else PROGRAM_LIMIT
     while len(_programs) > keep:
         (old, old_key), _ = _programs.popitem(last=False)
         dropped = old.programs.get(old_key)
-        for same in [
-            k for k, known in old.programs.items() if known is dropped
-        ]:  # programs that return more serve less
-            del old.programs[same]
+        # One program stands under several keys: what returns more serves those who want less.
+        old.programs = {k: known for k, known in old.programs.items() if known is not dropped}
     if crowded:
         gc.collect()  # JAX's own references to a program are circles
 

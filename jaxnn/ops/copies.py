@@ -46,10 +46,6 @@ def _method(name: str) -> Any:
     return lambda input, *args, **options: METHODS[name](input, *args, **options)
 
 
-def _sized(name: str) -> Any:
-    return lambda x, size, **options: METHODS[name](x, tuple(size), **options)
-
-
 def _slice(input: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:
     return input[(slice(None),) * (dim % max(len(shape(input)), 1)) + (slice(start, end, step),)]
 
@@ -68,7 +64,7 @@ _copying("slice", _slice)
 _copying(
     "view",
     lambda input, size=None, dtype=None: METHODS["view"](
-        input, tuple(size) if isinstance(size, (list, tuple)) else size or dtype
+        input, dtype if size is None else tuple(size) if isinstance(size, (list, tuple)) else size
     ),
 )
 

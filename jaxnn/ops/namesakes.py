@@ -9,28 +9,15 @@ from typing import Any
 
 from jaxnn.core.device import device_of
 from jaxnn.core.handle import aval
-from jaxnn.core.registry import FUNCTIONS, METHODS, function, write_back
+from jaxnn.core.registry import FUNCTIONS, METHODS, function, inplace_form
 
 from .memory_views import as_strided
 
 __all__ = ["is_signed"]
 
 
-def _written(name: str) -> None:
-    """``Tensor.NAME_`` of a method that has no in-place form of its own."""
-    plain = METHODS[name]
-
-    def in_place(self: Any, *args: Any, **options: Any) -> Any:
-        return write_back(self, plain(self, *args, **options))
-
-    in_place.__name__ = in_place.__qualname__ = name + "_"
-    in_place.__doc__ = f"In-place version of `{name}`."
-    METHODS.setdefault(name + "_", in_place)
-
-
 for _name in ("gcd", "lcm", "i0", "conj_physical"):
-    if _name in METHODS:
-        _written(_name)
+    METHODS.setdefault(_name + "_", inplace_form(METHODS[_name], _name))
 
 
 @function(function=False)

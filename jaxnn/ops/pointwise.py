@@ -78,6 +78,8 @@ def _one_is_default(f: Any, public: str) -> Any:
 
     def with_alpha(input: Any, other: Any, third: Any = None, *, alpha: Any = 1, out: Any = None) -> Any:
         if third is not None:  # PyTorch's old order: input, alpha, other
+            if type(alpha) is not int or alpha != 1:
+                raise TypeError(f"{public}() received an invalid combination of arguments: alpha twice")
             alpha, other = other, third
         if alpha is not True and type(alpha) is int and alpha == 1:
             alpha = None

@@ -196,7 +196,10 @@ def _spread_function(name: str, kernel: Callable[..., Any], doc: str) -> Any:
         names = ["unbiased"] if args and isinstance(args[0], bool) else ["dim", "unbiased", "keepdim"]
         if len(args) > len(names):
             raise TypeError(f"{name}() takes at most {len(names) + 1} positional arguments")
+        by_name = {"dim": dim is not None, "unbiased": unbiased is not None, "keepdim": keepdim is not False}
         given = dict(zip(names, args, strict=False))
+        if given.keys() & {n for n, named in by_name.items() if named}:
+            raise TypeError(f"{name}() received an invalid combination of arguments: one by position and by name")
         dim, unbiased, keepdim = given.get("dim", dim), given.get("unbiased", unbiased), given.get("keepdim", keepdim)
         if unbiased is not None and correction is not None:
             raise TypeError(f"{name}() received an invalid combination of arguments: unbiased and correction")

@@ -18,17 +18,22 @@ try:
 except ImportError:  # the bar is a courtesy
     tqdm = None
 
-__all__ = ["check_integrity", "download_url", "extract_tar", "fetch", "md5_of"]
+__all__ = ["check_integrity", "digest_of", "download_url", "extract_tar", "fetch", "md5_of"]
 
 _CHUNK = 1 << 16
 _PARTIAL = 206
 _UNSATISFIABLE = 416
 
 
+def digest_of(path: str | os.PathLike[str], algorithm: str) -> str:
+    """A file's sum by one of `hashlib`'s algorithms, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
 def md5_of(path: str | os.PathLike[str]) -> str:
     """The MD5 sum of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return digest_of(path, "md5")
 
 
 def check_integrity(path: str | os.PathLike[str], md5: str | None = None) -> bool:

@@ -228,6 +228,21 @@ def test_older_programs_go_when_memory_mappings_run_out(monkeypatch):
         assert torch.ones(width).sin().sum().item() == pytest.approx(width * np.sin(1.0))
 
 
+def test_a_loop_keeps_its_programs_when_memory_mappings_run_out(monkeypatch):
+    statistics.forget_programs()
+    monkeypatch.setattr(statistics, "MAPPING_LIMIT", 0)
+    model, opt, loss_fn = make()
+
+    def step(x, y, k):
+        opt.zero_grad()
+        loss_fn(model(x), y).backward()
+        opt.step()
+        with torch.no_grad():
+            model(x)
+
+    steady(step, per_step=2)
+
+
 def test_a_long_chain_is_cut_by_itself():
     x = torch.ones(2)
     for _ in range(4500):
