@@ -28,6 +28,7 @@ from jaxnn.core.immediate import tensor_of
 from .conversion import ConversionMethods
 from .graph_protocol import GraphProtocol
 from .hooks import GLOBAL, HookMethods
+from .module_class import ModuleMeta
 from .parameter import Buffer, Parameter
 from .registered import put, take, view_property
 from .state_dict import StateDictMethods
@@ -62,7 +63,7 @@ def _own_children(module: Any, kind: str) -> list[tuple[str, Any]]:
     return [(name, own[name]) for name, found in own["_registered"].items() if found == kind]
 
 
-class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nnx.Module, pytree=False):
+class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nnx.Module, metaclass=ModuleMeta, pytree=False):
     """The base class of all networks. Subclasses register children by assigning them and define ``forward``.
 
     A call with jax or numpy arrays gives jax arrays; a call with tensors gives tensors. Inside ``forward`` there are
@@ -140,7 +141,7 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
             # Nothing to cut where a network without gradients (a teacher) works inside a step that has some.
             if (
                 rec is not None and not rec.closed and not rec.grads and not in_transformation()
-                and next(self.parameters(), None) is not None
+                and next(iter(self.parameters()), None) is not None
             ):  # fmt: skip
                 cut("end of a module's call without gradients")
         return result

@@ -7,6 +7,7 @@ PyTorch. Flax reads and writes it through ``_raw_value``.
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ from jaxnn.core.inplace import put_through
 from jaxnn.core.tensor import _copied
 
 from .factory import empty
+from .module_class import signature_of
 from .trainable import Trainable
 
 __all__ = [
@@ -65,7 +67,17 @@ def _operand(data: Any, kind: str) -> TensorBase:
     raise AttributeError(f"{kind}: data must be a Tensor, not {type(data).__name__}, which has no attribute 'detach'")
 
 
-class _TensorVariable(TensorBase, nnx.Variable):
+class _VariableMeta(type(nnx.Variable)):  # type: ignore[misc]
+    """Python's usual rules for classes: ``__new__`` makes the tensor, and a subclass may have an ``__init__`` of its own."""
+
+    __call__: Any = type.__call__
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        return signature_of(cls, type.__call__)
+
+
+class _TensorVariable(TensorBase, nnx.Variable, metaclass=_VariableMeta):
     """A tensor that is an `nnx.Variable`."""
 
     __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_other", "_storage", "_view")
@@ -75,6 +87,9 @@ class _TensorVariable(TensorBase, nnx.Variable):
     # step.
     __setattr__: Any = object.__setattr__
     __delattr__ = object.__delattr__
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing is left to do, as in PyTorch."""
 
     def _adopt(self, data: TensorBase, cell: Any) -> None:
         """Share the memory of ``data``."""
@@ -233,13 +248,12 @@ class Parameter(_TensorVariable, nnx.Param):
 
     _is_parameter = True
 
-    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         data = _operand(data, "Parameter")
         described = aval(data).dtype
         if requires_grad and not (described.is_floating_point or described.is_complex):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-        self._adopt(data, Cell())
-        self.requires_grad_(requires_grad)
+        return cls._sharing(data, Cell()).requires_grad_(requires_grad)
 
     def _leaf(self) -> None:
         described = aval(self).dtype
@@ -274,10 +288,11 @@ class Buffer(_TensorVariable):
 
     persistent = True
 
-    def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
-        self._adopt(_operand(data, "Buffer"), Cell())
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
+        made = cls._sharing(_operand(data, "Buffer"), Cell())
         if not persistent:
-            self.persistent = False
+            made.persistent = False
+        return made
 
 
 class BatchStat(Buffer, nnx.BatchStat):
@@ -421,8 +436,10 @@ class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc, o
     cls_to_become = Parameter
     _shown = "UninitializedParameter"
 
-    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
-        self._begin(requires_grad, empty((0,), device, dtype))
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+        made = object.__new__(cls)
+        made._begin(requires_grad, empty((0,), device, dtype))
+        return made
 
 
 class UninitializedBuffer(_Uninitialized, Buffer):  # type: ignore[misc, override]
@@ -436,12 +453,14 @@ class UninitializedBuffer(_Uninitialized, Buffer):  # type: ignore[misc, overrid
     cls_to_become = Buffer
     _shown = "UninitializedBuffer"
 
-    def __init__(
-        self, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
-    ) -> None:
-        self._begin(requires_grad, empty((0,), device, dtype))
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+    ) -> Any:
+        made = object.__new__(cls)
+        made._begin(requires_grad, empty((0,), device, dtype))
         if not persistent:
-            self.persistent = False
+            made.persistent = False
+        return made
 
 
 class UninitializedStat(UninitializedBuffer):

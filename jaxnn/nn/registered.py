@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from copy import deepcopy
 from typing import Any
 
 from jaxnn.core.handle import TensorBase
@@ -33,8 +34,11 @@ def take(module: Any, name: str) -> Any:
     return own.pop(name)
 
 
-class RegisteredView(MutableMapping[str, Any]):
-    """What ``module._parameters``, ``_buffers`` and ``_modules`` are: writing to it changes the module."""
+class RegisteredView(MutableMapping[str, Any], dict[str, Any]):  # type: ignore[misc]
+    """What ``module._parameters``, ``_buffers`` and ``_modules`` are: a dict, but writing to it changes the module.
+
+    The dict underneath stays empty: everything is read from the module.
+    """
 
     __slots__ = ("_kind", "_module")
 
@@ -65,6 +69,34 @@ class RegisteredView(MutableMapping[str, Any]):
             raise KeyError(name)
         take(self._module, name)
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other if isinstance(other, dict) else NotImplemented
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy() if isinstance(other, dict) else NotImplemented
+
+    def __ior__(self, other: Any) -> Any:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def __reduce__(self) -> Any:
+        return dict, (self.copy(),)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last child."""
+        name = next(reversed(self), None)
+        if name is None:
+            raise KeyError("popitem(): dictionary is empty")
+        return name, self.pop(name)
+
     def move_to_end(self, name: str, last: bool = True) -> None:
         """Move a child to an end, as `collections.OrderedDict` does."""
         if name not in self:
@@ -83,6 +115,11 @@ class RegisteredView(MutableMapping[str, Any]):
         """A dictionary of the children."""
         return dict(self.items())
 
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return deepcopy(self.copy(), memo)
+
     def __repr__(self) -> str:
         return repr(dict(self.items()))
 
@@ -96,7 +133,7 @@ def view_property(kind: str) -> property:
         return RegisteredView(self, kind)
 
     def replace(self: Any, children: Any) -> None:
-        children = dict(children)
+        children = dict(children)  # before anything is taken: `module._parameters |= ...` gives the view itself
         for name in RegisteredView(self, kind):
             take(self, name)
         for name, child in children.items():

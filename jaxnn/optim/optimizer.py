@@ -73,6 +73,10 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
     def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self._stepping:
             return step(self, *args, **kwargs)
+        if "_pre_hooks" not in self.__dict__:  # a wrapper around another optimizer that never called `__init__`
+            made = step(self, *args, **kwargs)
+            cut("optimizer.step()")
+            return made
         self._stepping = True
         try:
             args = (self, *args)
