@@ -19,6 +19,8 @@ __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 class _Once(Function):
     """The value of the first argument, which depends on the others in a way that has no derivative."""
 
+    _transparent = True
+
     @staticmethod
     def forward(ctx: Any, value: Any, *depends_on: Any) -> Any:
         return value.clone()

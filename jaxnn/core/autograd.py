@@ -7,17 +7,20 @@ again. `walks` has all three.
 
 from __future__ import annotations
 
+import functools
 import warnings
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 from .config import in_transformation, state
-from .engine import open_recording, value_of
+from .engine import open_recording, value_of, walkable_readings
 from .grad_mode import _Mode, enable_grad
-from .handle import Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
+from .handle import NOWHERE, Cell, Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode
-from .inplace import put_through
-from .recording import FREED, Recording, node_name
+from .inplace import CAST, put_through
+from .recording import Recording, node_name
+from .tensor_hooks import Redirect
 from .walks import (
     ADD,
     HAS_NAN,
@@ -28,8 +31,10 @@ from .walks import (
     mark_freed,
     plain,
     plan_of,
+    plan_of_tape,
     pull_eager,
     pull_node,
+    refuse_released,
     replay,
     walk_recording,
     walk_tape,
@@ -56,7 +61,7 @@ class _Pass:
         self.moved: dict[Any, Any] = {}
         # Under anomaly detection: operator, its line, which gradient, whether it holds a NaN.
         self.suspects: list[tuple[str, str, int, Any]] = []
-        self.called: set[int] = set()  # places of the recording being walked whose hooks have run
+        self.called: set[Any] = set()  # (recording, place) whose hooks have run
 
     def add(self, key: Any, ct: Any) -> None:
         key = self.moved.get(key, key)
@@ -125,29 +130,21 @@ class _Pass:
         """Walk an open recording operator by operator."""
         path = rec.node.path()
         plan = plan_of(rec, path, tuple(roots))
-        end = rec.node
-        if plan.places & end.freed or FREED in plan.slots:
-            raise RuntimeError(TWICE)
+        refuse_released(plan, rec.node.freed)
         grads = list(rec.grads)
         held = dict(roots)
+        anchors = [Cell(rec, place) for place in roots]  # a hook may read a value: the cut keeps what is still to be walked
+        rec.cells.extend(map(weakref.ref, anchors))
         for node in plan.nodes:
-            cts: list[Any] = []
-            found = {k for k in range(node.stop - node.start) if node.start + k in held}
-            for k, place in enumerate(range(node.start, node.stop)):
-                ct = held.pop(place, None)
-                if ct is not None and place not in self.called:
-                    ct = _hooked(rec.hooked.get(place, ()), ct)
-                    self.called.add(place)
-                    if rec.closed:  # the hook looked at a value: go on from the tape that the cut has left
-                        rest = {**held, place: ct, **{node.start + j: c for j, c in enumerate(cts) if j in found}}
-                        self.again(rec, rest)
-                        return
-                    if self.wanted is not None and (rec, place) in self.wanted:
-                        self.found[rec, place] = ct
-                cts.append(ct if ct is not None else zeros(node.avals[k], rec.placement))
-            if not any(node.tracked):
+            places = range(node.start, node.stop)
+            cts = {place: held.pop(place) for place in places if place in held}
+            if not self.hooks(rec, node, cts):
+                self.again(rec, {**held, **cts})  # a hook looked at a value: go on from the tape that the cut has left
+                return
+            if not cts or not any(node.tracked):
                 continue
-            targets, results = pull_node(rec, node, cts)
+            full = [cts[p] if p in cts else zeros(a, rec.placement) for p, a in zip(places, node.avals, strict=True)]
+            targets, results = pull_node(rec, node, full)
             self.suspect(node_name(node), node.location, results)
             for target, ct in zip(targets, results, strict=True):
                 if target < 0:
@@ -157,30 +154,60 @@ class _Pass:
         if not self.retain and not rec.closed:
             mark_freed(rec, plan)
 
+    def hooks(self, rec: Recording, node: Any, cts: dict[int, Any]) -> bool:
+        """Call what stands at the results of an operator, then at the operator; whether the recording is still open."""
+        for place in list(cts):
+            if (rec, place) in self.called:
+                continue
+            self.called.add((rec, place))
+            for hook in list(rec.hooked.get(place, ())):
+                if type(hook) is Redirect:
+                    self.add(_key(hook.cell), cts.pop(place))
+                    break
+                changed = hook(cts[place])
+                cts[place] = cts[place] if changed is None else fitted_gradient(changed, node.avals[place - node.start])
+            if place in cts and self.wanted is not None and (rec, place) in self.wanted:
+                self.found[rec, place] = cts[place]
+        at = (node.start,)
+        if at in rec.hooked and cts and (rec, at) not in self.called:
+            self.called.add((rec, at))
+            for hook in list(rec.hooked[at]):
+                given = [cts.get(place) for place in range(node.start, node.stop)]
+                for k, ct in enumerate(hook(given)):
+                    if ct is not None:
+                        cts[node.start + k] = ct
+        return not rec.closed
+
     def again(self, rec: Recording, roots: dict[int, Any]) -> None:
         """Record a recording that was cut once more, for a backward that needs more than its tape."""
-        if rec.tape is None:
-            raise RuntimeError(TWICE)
+        if not roots:
+            return
+        plan = plan_of_tape(rec, tuple(roots))
         made = replay(rec, tuple(roots))
-        called, self.called = self.called, set()
         for place, t in made.items():
-            if place in called and type(t._cell.source) is Recording:
-                self.called.add(t._cell.source_idx)
-            elif place in rec.hooked and type(t._cell.source) is Recording:
-                t._cell.source.hooked.setdefault(t._cell.source_idx, []).extend(rec.hooked[place])
-            if self.wanted is not None and (rec, place) in self.wanted:
+            source, now = t._cell.source, t._cell.source_idx
+            if type(source) is not Recording:
+                continue
+            for old, new in ((place, now), ((place,), (now,))):
+                if (rec, old) in self.called:
+                    self.called.add((source, new))
+                elif old in rec.hooked:
+                    source.hooked.setdefault(new, []).extend(rec.hooked[old])
+            if self.wanted is not None and (rec, place) in self.wanted and (rec, place) not in self.found:
                 self.wanted.add(_key(t._cell))
                 self.moved[rec, place] = _key(t._cell)
         for place, ct in roots.items():
             self.add(_key(made[place]._cell), ct)
         if not self.retain:
-            free_tape(rec, frozenset(roots))
+            free_tape(rec, plan.places)
 
     def eager(self, node: Any) -> None:
         """One operator that ran at once, or a user's `Function`."""
         cts = self.take(node)
         for place in cts:
-            cts[place] = _hooked(getattr(node, "hooks", {}).get(place, ()), cts[place])
+            for hook in list(node.hooks.get(place, ())):
+                changed = hook(cts[place])
+                cts[place] = cts[place] if changed is None else fitted_gradient(changed, node.outputs[place])
             if self.wanted is not None and (node, place) in self.wanted:
                 self.found[node, place] = cts[place]
         if isinstance(node, EagerNode):
@@ -195,6 +222,14 @@ class _Pass:
 
 def _order(source: Any) -> Any:
     return (source.order, 0) if type(source) is Recording else source.order
+
+
+def fitted_gradient(ct: Any, described: Any) -> Any:
+    """A gradient in the type of what it is the gradient of."""
+    have = aval(ct).dtype
+    if have is described.dtype:
+        return ct
+    return call(CAST, (ct, described.dtype))
 
 
 def _hooked(hooks: Any, ct: Any) -> Any:
@@ -237,6 +272,8 @@ def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
                 f"Mismatch in shape: grad_output[{k}] has a shape of {aval(g).shape} and output[{k}] has a shape of "
                 f"{described.shape}."
             )
+        else:
+            g = fitted_gradient(g, described)
         pairs.append((t, g))
     return pairs
 
@@ -261,6 +298,23 @@ def _view_key(t: TensorBase) -> Any:
         return _key(plain(t)._cell)
 
 
+def _keys(t: TensorBase) -> list[Any]:
+    """Where gradients of a tensor may arrive: at each reading of a view's value, else at one place."""
+    if t._cell.source is NOWHERE:
+        return []
+    if t._view is None or is_direct(t):
+        return [_key(t._cell)]
+    with enable_grad():
+        plain(t)
+    return [(rec(), place) for rec, place in walkable_readings(t)]
+
+
+def _total(done: _Pass, keys: list[Any]) -> Any:
+    """The gradient that has arrived at some places, or None."""
+    found = [ct for ct in (done.found.get(done.moved.get(key, key)) for key in keys) if ct is not None]
+    return functools.reduce(lambda a, b: call(ADD, (a, b)), found) if found else None
+
+
 def backward(
     tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
     grad_variables: Any = None, inputs: Any = None,
@@ -280,15 +334,17 @@ def backward(
         inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
         if not inputs:
             raise RuntimeError("'inputs' argument to backward cannot be empty.")
-        wanted = {_key(t._cell) for t in inputs}
+        places = [_keys(t) for t in inputs]
+        wanted = {key for keys in places for key in keys}
     retain = create_graph if retain_graph is None else retain_graph
     done = _start(tensors, grad_tensors, retain, create_graph, wanted)
     with _Mode(create_graph):
-        for key, ct in done.found.items():
-            if wanted is not None and key not in wanted:
-                continue
-            target = key.tensor() if type(key) is Leaf else next((t for t in inputs if _key(t._cell) == key), None)
-            if target is not None:
+        if wanted is not None:
+            arrived = [(t, _total(done, keys)) for t, keys in zip(inputs, places, strict=True)]
+        else:
+            arrived = [(key.tensor(), ct) for key, ct in done.found.items() if type(key) is Leaf]
+        for target, ct in arrived:
+            if target is not None and ct is not None:
                 _accumulate(target, ct)
     rec = state.recording
     if rec is not None and not create_graph:
@@ -328,17 +384,22 @@ def grad(
         raise NotImplementedError("autograd.grad: only_inputs=False")
     outputs = [outputs] if isinstance(outputs, TensorBase) else list(outputs)
     inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+    if allow_unused is False and materialize_grads:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     if allow_unused is None:
         allow_unused = materialize_grads
     for t in inputs:
         if t._cell.source is None:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-    keys = [_view_key(t) if t._view is not None else _key(t._cell) for t in inputs]
+    places = [_keys(t) for t in inputs]
     retain = create_graph if retain_graph is None else retain_graph
-    done = _start(outputs, grad_outputs, retain, create_graph, set(keys))
+    done = _start(outputs, grad_outputs, retain, create_graph, {key for keys in places for key in keys})
     found = []
-    for k, (t, key) in enumerate(zip(inputs, keys, strict=True)):
-        ct = done.found.get(done.moved.get(key, key))
+    for k, (t, keys) in enumerate(zip(inputs, places, strict=True)):
+        with _Mode(create_graph):
+            ct = _total(done, keys)
         if ct is None:
             if not allow_unused:
                 raise RuntimeError(

@@ -33,14 +33,29 @@ from .program import (
     producers,
 )  # fmt: skip
 from .recording import FREED, Recording, user_line
+from .saved import intact
 
 __all__ = [
-    "LOCK", "BoundTape", "cut", "cut_without_gradients", "flush", "flush_all", "immediate_mode", "open_recording", "seal",
+    "LOCK", "BoundTape", "cut", "cut_without_gradients", "flush", "flush_all", "holders_of", "immediate_mode",
+    "open_recording", "seal",
 ]  # fmt: skip
 
 #: One lock for all recordings: another thread may need a value that this one has recorded.
 LOCK = threading.RLock()
 _recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+
+def holders_of(rec: Recording) -> Iterator[int]:
+    """The places of a closed recording from which somebody may still ask for gradients: tensors, and later recordings."""
+    for reference in rec.tape.holders:
+        cell = reference()
+        if cell is not None and cell.source is rec:
+            yield cell.source_idx
+    for other in list(_recordings):
+        grads = other.grads if not other.closed else () if other.tape is None else other.tape.grads
+        for key in grads:
+            if type(key) is tuple and key[0] is rec:
+                yield key[1]
 
 
 def open_recording(placement: Any = None) -> Recording:
@@ -133,11 +148,11 @@ def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
         s = reference()
         if s is not None and s.idx == place and s.rec is rec:
             wanted.append(place)
-            if s.source is rec and s.source_idx not in freed:
+            if s.source is rec:
                 roots.append(s.source_idx)
     for reference in rec.cells:
         cell = reference()
-        if cell is not None and cell.source is rec and cell.source_idx not in freed:
+        if cell is not None and cell.source is rec:
             roots.append(cell.source_idx)
     wanted.sort()
     if not roots:
@@ -150,16 +165,11 @@ def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
         makers = producers(path)
         edges = node_edges(described)
         found = frozenset(
-            n.start for root in roots
-            for n in _unfreed(plan_backward(makers, (root,), edges), freed)
+            n.start for root in roots if intact(root, makers, freed, edges, FREED)
+            for n in plan_backward(makers, (root,), edges).nodes
         )  # fmt: skip
         rec.node.programs[key] = found
     return tuple(wanted), found
-
-
-def _unfreed(plan: Any, freed: frozenset[int]) -> tuple[Any, ...]:
-    """A graph that was freed in part can't be walked: nothing of it is kept."""
-    return () if plan.places & freed or FREED in plan.slots else plan.nodes
 
 
 def _program(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int]) -> Program:
@@ -309,7 +319,7 @@ def _bound_tape(rec: Recording, tape: Any, extra: list[Any]) -> Any:
 class BoundTape:
     """A program's tape with the arrays of one run."""
 
-    __slots__ = ("buffers", "freed", "grads", "leaves", "scalars", "tape")
+    __slots__ = ("buffers", "freed", "grads", "holders", "leaves", "scalars", "tape")
 
     def __init__(self, tape: Any, buffers: list[Any], leaves: list[Any], scalars: Any, grads: list[Any]) -> None:
         self.tape = tape
@@ -318,6 +328,11 @@ class BoundTape:
         self.scalars = scalars
         self.grads = grads
         self.freed: frozenset[int] = frozenset()
+        self.holders: list[Any] = []  # weak references to the cells whose gradients it can tell
+
+    def makes(self, place: int) -> bool:
+        """Whether the tape holds the operator that made a result."""
+        return any(n.start <= place < n.stop for n in self.tape.nodes.values())
 
 
 def _close(rec: Recording, tape: Any) -> None:
@@ -328,8 +343,11 @@ def _close(rec: Recording, tape: Any) -> None:
     freed = Freed(rec.node)
     for reference in (*rec.live.values(), *rec.cells):
         cell = reference()
-        if cell is not None and cell.source is rec and cell.source_idx not in kept:
-            cell.source = freed
+        if cell is not None and cell.source is rec:
+            if cell.source_idx not in kept:
+                cell.source = freed
+            else:
+                tape.holders.append(reference)
     rec.leaves = []
     rec.leaf_slots = {}
     rec.overwritten = []

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .config import OPERATOR_LIMIT, state, x64
+from .config import OPERATOR_LIMIT, in_transformation, state, x64
 from .cutting import (
     LOCK,
     BoundTape,
@@ -22,13 +22,31 @@ from .cutting import (
     seal,
 )  # fmt: skip
 from .device import device_of, put
-from .handle import Aval, Buffer, Cell, Failure, Storage, Tensor, TensorBase, View, aval_of, is_direct, wrap
+from .guards import NO_GRAD, Guard, check_reading
+from .handle import (
+    NOWHERE,
+    Aval,
+    Buffer,
+    Cell,
+    Failure,
+    Leaf,
+    Pin,
+    Storage,
+    Tensor,
+    TensorBase,
+    View,
+    aval_of,
+    is_direct,
+    wrap,
+)  # fmt: skip
 from .recording import FREED, Entry, Node, Recording, count_growth, infer, user_line
 from .size import Size
+from .tensor_hooks import Redirect, retained
 
 __all__ = [
     "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
-    "materialised", "open_recording", "overwrite", "record", "record_into", "seal", "shape_of", "tensors_in", "value_of",
+    "materialised", "open_recording", "overwrite", "pin", "record", "record_into", "seal", "shape_of", "tensors_in", "value_of",
+    "walkable_readings",
 ]  # fmt: skip
 
 _ref = weakref.ref
@@ -86,7 +104,51 @@ def _read_view(t: TensorBase) -> None:
         rec, child = _advance(op, (current, *statics))
         # The next step reads this one's result as a plain value, not through the storage.
         current = _at(rec, child.start, child.avals[0], child.tracked[0])
+    if not is_direct(t):
+        view.earlier = walkable_readings(t)
     view.rec, view.idx, view.version, view.tracked = rec, child.start, s.version, child.tracked[0]
+    if retained(t) and view.tracked and not is_direct(t):
+        _pin(t)
+        t._extra["retains"].stand(t._cell)
+
+
+def walkable_readings(t: TensorBase) -> tuple[Any, ...]:
+    """The readings (weak recording, place) of the value that a view shows now, by which a backward may pass."""
+    view = t._view
+    if view.version != t._storage.version:
+        return ()
+    last = ((_ref(view.rec), view.idx),) if view.rec is not None and view.tracked else ()
+    return tuple((r, place) for r, place in (*view.earlier, *last) if _is_walkable(r(), place))
+
+
+def _is_walkable(rec: Recording | None, place: int) -> bool:
+    return rec is not None and (not rec.closed or (rec.tape is not None and rec.tape.makes(place)))
+
+
+def _pin(t: TensorBase) -> None:
+    """Send all gradients of a view that has been read to its first reading; the later ones send theirs on."""
+    view = t._view
+    first, *others = walkable_readings(t)
+    cell = Pin(first[0](), first[1], t._cell, t._storage.known_version)
+    if not cell.source.closed:
+        cell.source.cells.append(_ref(cell))
+    for rec, place in others:
+        rec().hooked[place] = [Redirect(cell)]
+    view.earlier = ()
+    t._cell = cell
+
+
+def pin(t: TensorBase) -> None:
+    """Give a view a place in the graph of its own, so that hooks on it meet all of its gradient."""
+    if t._view is None or is_direct(t) or in_transformation():
+        return
+    before, state.grad_enabled = state.grad_enabled, True
+    try:
+        with LOCK:
+            materialised(t)
+            _pin(t)
+    finally:
+        state.grad_enabled = before
 
 
 def _read_views(args: tuple[Any, ...]) -> None:
@@ -113,6 +175,8 @@ def _view_source(rec: Recording, t: TensorBase) -> int | None:
     """The gradient source of a view that has just been read."""
     if t._cell.source is None:
         return None
+    if t._view.guard is not None:
+        check_reading(t)
     if is_direct(t):
         return _source(rec, t._cell)
     return t._view.idx if t._view.tracked else None
@@ -381,14 +445,21 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
     """The result of a view operator: a handle on its input's storage, its value already recorded."""
     base = args[0]
     steps = () if base._view is None else base._view.steps
-    view = View((*steps, (op, args[1:])), child.avals[0], base._storage.version)
+    view = View((*steps, (op, args[1:])), child.avals[0], base._storage.known_version)
     view.rec, view.idx, view.version, view.tracked = rec, child.start, base._storage.version, child.tracked[0]
+    if base._view is not None:
+        view.guard = base._view.guard
+    if view.guard is None and not state.grad_enabled:
+        view.guard = Guard(NO_GRAD, len(view.steps), made_without=True)
     cell = base._cell
     if view.tracked and is_direct(base):
-        cell = Cell(rec, child.start, direct=True)
+        if type(cell) is Pin:
+            cell = Pin(rec, child.start, cell.base, cell.version)
+        else:
+            cell = Cell(rec, child.start, direct=True, leaf=cell.leaf or type(cell.source) is Leaf)
         rec.cells.append(_ref(cell))
     elif cell.source is not None and not view.tracked:
-        cell = Cell()
+        cell = Cell(NOWHERE) if op.differentiable else Cell()
     made = _new(Tensor)
     made._storage = base._storage
     made._cell = cell

@@ -62,12 +62,13 @@ class _Collector(GradFn):
 
 def grad_fn_of(t: Any) -> GradFn | None:
     """The node that made a tensor; None for a leaf and for a tensor without gradients."""
-    cell, view = t._cell, t._view
-    if cell.source is None or t.is_leaf:
+    view = t._view
+    if t._cell.source is None or t.is_leaf:
         return None
     if view is None or is_direct(t):
-        return _of_cell(cell)
-    if view.created != t._storage.version:
+        return _of_cell(t._cell)
+    cell = t._cell
+    if view.created != t._storage.known_version:
         return GradFn("AsStridedBackward0", (id(t._storage), view.created), lambda: [_of_cell(cell)])
     return _of_view(view.steps, cell, id(t._storage))
 

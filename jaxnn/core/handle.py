@@ -19,7 +19,10 @@ import numpy as np
 from . import dtypes
 from .size import Size
 
-__all__ = ["Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Storage", "Tensor", "TensorBase", "View", "aval_of"]
+__all__ = [
+    "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "Storage", "Tensor",
+    "TensorBase", "View", "aval_of",
+]  # fmt: skip
 
 
 class Aval:
@@ -82,22 +85,42 @@ class Cell:
 
     ``source`` is None (nowhere), a `Leaf`, a recording (with ``source_idx`` the place in it), an eager node, or a `Freed`.
     It belongs to the whole storage's value; for a tensor that is a view and has a source of its own, ``direct`` is set.
+    ``leaf`` says of such a view that the tensor it was taken of is a leaf, so that it may not be written to; ``apart`` that
+    writes through the tensor (``x.data``) are none that the graph knows of.
     """
 
-    __slots__ = ("__weakref__", "direct", "source", "source_idx")
+    __slots__ = ("__weakref__", "apart", "direct", "leaf", "source", "source_idx")
 
-    def __init__(self, source: Any = None, source_idx: int = 0, direct: bool = False) -> None:
+    def __init__(
+        self, source: Any = None, source_idx: int = 0, direct: bool = False, leaf: bool = False, apart: bool = False
+    ) -> None:
         self.source = source
         self.source_idx = source_idx
         self.direct = direct
+        self.leaf = leaf
+        self.apart = apart
+
+
+class Pin(Cell):
+    """The place of one reading of a view, for a view whose gradient somebody wants to see: every use of it goes there.
+
+    It stands until the storage is written to (``version``); from then on the view is read anew from ``base``.
+    """
+
+    __slots__ = ("base", "version")
+
+    def __init__(self, source: Any, source_idx: int, base: Any, version: int) -> None:
+        super().__init__(source, source_idx, direct=True)
+        self.base = base
+        self.version = version
 
 
 class Storage:
     """The memory that tensors share: a concrete buffer, or place ``idx`` of the recording ``rec``."""
 
-    direct = False  # as a gradient cell: see `Cell`
+    direct = leaf = apart = False  # as a gradient cell: see `Cell`
 
-    __slots__ = ("__weakref__", "aval", "buf", "idx", "rec", "source", "source_idx", "version")
+    __slots__ = ("__weakref__", "aval", "buf", "idx", "quiet", "rec", "source", "source_idx", "version")
 
     def __init__(self, rec: Any, idx: int, aval: Aval, source: Any) -> None:
         self.rec = rec
@@ -106,7 +129,13 @@ class Storage:
         self.source = source
         self.source_idx = idx
         self.buf: Any = None
-        self.version = 0
+        self.version = 0  # the number of writes
+        self.quiet = 0  # of those the graph knows nothing of
+
+    @property
+    def known_version(self) -> int:
+        """The number of writes that PyTorch counts."""
+        return self.version - self.quiet
 
     @classmethod
     def concrete(cls, array: Any, aval: Aval, owned: bool) -> Storage:
@@ -123,6 +152,16 @@ class Leaf:
 
     def __init__(self, tensor: TensorBase) -> None:
         self.tensor = weakref.ref(tensor)
+
+
+class _Gone:
+    """Stands for a tensor that is gone."""
+
+    __slots__ = ("__weakref__",)
+
+
+#: The source of views that were made without gradients of tensors that have some: they require gradients, which go nowhere.
+NOWHERE = Leaf(_Gone())  # type: ignore[arg-type]
 
 
 class Freed:
@@ -143,10 +182,12 @@ class Unwalkable(Freed):
 class View:
     """How a tensor looks at its storage: steps of (operator, static arguments), and where the last reading is recorded."""
 
-    __slots__ = ("aval", "created", "idx", "rec", "steps", "tracked", "version")
+    __slots__ = ("aval", "created", "earlier", "guard", "idx", "rec", "steps", "tracked", "version")
 
-    def __init__(self, steps: tuple[Any, ...], aval: Aval, created: int = 0) -> None:
-        self.created = created  # the storage's version then
+    def __init__(self, steps: tuple[Any, ...], aval: Aval, created: int = 0, guard: Any = None) -> None:
+        self.created = created  # the storage's version then, as PyTorch counts
+        self.guard = guard  # why it may not be written to where gradients are recorded: see `guards`
+        self.earlier: tuple[Any, ...] = ()  # (weak recording, place) of readings of the same value before cuts
         self.steps = steps
         self.aval = aval
         self.rec: Any = None
@@ -227,10 +268,22 @@ def alias(like: TensorBase, cell: Any) -> Tensor:
     return made
 
 
+def unguarded(t: Any) -> Any:
+    """A tensor that is no view to the graph (a detached one, a parameter): it may be written to whatever it was made of."""
+    view = t._view
+    if view is not None and view.guard is not None:
+        t._view = View(view.steps, view.aval, view.created)
+    return t
+
+
 def is_direct(t: TensorBase) -> bool:
     """Whether the gradient source of a view belongs to the view itself, not to its storage's whole value."""
+    if t._view is None:
+        return False
     cell = t._cell
-    return t._view is not None and (cell.direct or (type(cell.source) is Leaf and cell.source.tensor() is t))
+    if type(cell) is Pin and cell.version != t._storage.known_version:
+        t._cell = cell = cell.base
+    return cell.direct or (type(cell.source) is Leaf and cell.source.tensor() is t)
 
 
 def aval(t: TensorBase) -> Aval:

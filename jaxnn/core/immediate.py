@@ -22,7 +22,7 @@ __all__ = ["EagerNode", "run", "tensor_of"]
 class EagerNode:
     """An operator that ran at once, for a backward: what was called, on which values, where its gradients go."""
 
-    __slots__ = ("args", "container", "inputs", "op", "order", "outputs")
+    __slots__ = ("args", "container", "hooks", "inputs", "op", "order", "outputs")
 
     def __init__(self, op: Any, args: tuple[Any, ...], outputs: tuple[Any, ...], container: Any = None) -> None:
         self.op = op
@@ -31,6 +31,7 @@ class EagerNode:
         self.outputs = outputs
         self.container = container  # of the results: None for a single one
         self.order = (next(Recording._orders), 0)
+        self.hooks: dict[int, Any] = {}
 
 
 def tensor_of(array: Any, placement: Any = None) -> Tensor:
@@ -131,5 +132,6 @@ def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:
         cell = Cell()
     made = alias(base, cell)
     steps = () if base._view is None else base._view.steps
-    made._view = View((*steps, (op, args[1:])), described, base._storage.version)
+    made._view = View((*steps, (op, args[1:])), described, base._storage.known_version)
+    made._view.guard = None if base._view is None else base._view.guard
     return made

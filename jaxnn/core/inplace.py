@@ -11,26 +11,28 @@ import numpy as np
 from . import dtypes, immediate
 from .config import in_transformation, state
 from .engine import LOCK, overwrite, record, value_of
-from .handle import Buffer, Cell, Leaf, TensorBase, Unwalkable, aval, is_direct, wrap
+from .guards import check_inplace
+from .handle import Buffer, Cell, Pin, TensorBase, Unwalkable, View, alias, aval, is_direct, wrap
+from .tensor_hooks import follow
 
-__all__ = ["check_writable", "put_through", "write_back"]
+__all__ = ["ALIAS", "CAST", "check_writable", "put_through", "write_back", "written_operand"]
 
 
 class _Kernel:
     """An operator of the engine's own."""
 
     check = None
-    view = None
 
-    def __init__(self, name: str, kernel: Any, grad_name: str, lists: bool = False) -> None:
+    def __init__(self, name: str, kernel: Any, grad_name: str, lists: bool = False, view: Any = None) -> None:
         self.name = name
         self.kernel = kernel
         self.grad_name = grad_name
         self.lists = lists
+        self.view = view
         self.differentiable = True
 
 
-_CAST = _Kernel("copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else cast(x, dtype), "CopyBackwards")
+CAST = _Kernel("copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else cast(x, dtype), "CopyBackwards")
 
 
 def cast(x: Any, dtype: dtypes.dtype) -> Any:
@@ -50,20 +52,27 @@ def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
     return new
 
 
+#: All of a tensor, as a view of it.
+ALIAS = _Kernel("alias", lambda x: x, "ViewBackward0", view=lambda base, new: new)
 #: Its last argument is (operator, arguments) pairs; numbers among them (an index in a loop) are inputs of the program.
 _PUT = _Kernel("copy_slices", _put, "CopySlices", lists=True)
 
 
-def check_writable(t: TensorBase, what: str = "used in an in-place operation") -> None:
-    """Refuse to write to a leaf that collects gradients.
+def check_writable(target: TensorBase, written: Any = None) -> None:
+    """Refuse to write (a tensor, or values without gradients) where PyTorch's autograd does: see `guards`."""
+    tracked = target._cell.source is not None or (isinstance(written, TensorBase) and written._cell.source is not None)
+    check_inplace(target, tracked)
 
-    Raises:
-        RuntimeError: as PyTorch, unless gradients are off.
+
+def written_operand(t: Any) -> Any:
+    """A tensor as an operand of an in-place operator on it: past the hooks of a view, as in PyTorch, where the write is the
+    base's.
     """
-    if not state.grad_enabled or type(t._cell.source) is not Leaf:
-        return
-    kind = "a leaf Variable" if t._view is None else "a view of a leaf Variable"
-    raise RuntimeError(f"{kind} that requires grad is being {what}.")
+    if not isinstance(t, TensorBase) or type(t._cell) is not Pin or not state.grad_enabled:
+        return t
+    made = alias(t, t._cell.base)
+    made._view = View(t._view.steps, t._view.aval, t._view.created, t._view.guard)  # type: ignore[union-attr]
+    return made
 
 
 def write_back(target: Any, result: Any) -> Any:
@@ -76,7 +85,7 @@ def write_back(target: Any, result: Any) -> Any:
     """
     if not isinstance(target, TensorBase):
         return result
-    check_writable(target)
+    check_writable(target, result)
     want, have = aval(target), aval(result)
     if want.shape != have.shape:
         raise RuntimeError(f"output with shape {list(want.shape)} doesn't match the broadcast shape {list(have.shape)}")
@@ -94,10 +103,12 @@ def put_through(target: TensorBase, result: TensorBase) -> None:
     """Make ``target`` (of any type) hold ``result`` (of the same shape)."""
     call = immediate.run if in_transformation() else record
     with LOCK:
+        if type(target._cell) is Pin:  # what is written is another value than the one whose gradient is looked at
+            target._cell = target._cell.base
         s, cell = target._storage, target._cell
         fresh = aval(result).dtype is aval(target).dtype and result._view is None and result._storage.rec is not None
         if not fresh and (target._view is None or aval(result).dtype is not aval(target).dtype):
-            result = call(_CAST, (result, aval(target).dtype))
+            result = call(CAST, (result, aval(target).dtype))
         if target._view is not None:
             base = wrap(s)
             base._cell = Cell() if is_direct(target) else cell
@@ -113,6 +124,8 @@ def put_through(target: TensorBase, result: TensorBase) -> None:
             s.version += 1
         else:
             overwrite(s, made.rec, made.idx, made.aval)
+        if cell.apart:
+            s.quiet += 1
         if state.grad_enabled and target._view is not None and in_transformation() and is_direct(target):
             reason = "backward() through an in-place write to a view, inside a JAX transformation: take the gradient with nnx.grad"
             cell.source, s.source = Unwalkable(reason), Unwalkable(reason)
@@ -122,3 +135,4 @@ def put_through(target: TensorBase, result: TensorBase) -> None:
                 cell.direct = False
             if cell is not s and made.rec is not None and made.source is made.rec:
                 made.rec.cells.append(weakref.ref(cell))
+            follow(cell)

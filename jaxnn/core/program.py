@@ -52,6 +52,7 @@ class TapeNode(NamedTuple):
     inputs: tuple[tuple[int, Aval], ...]  # gradient source and description of each differentiable argument
     treedef: Any
     residuals: tuple[int, ...]  # numbers of the tape's residuals
+    maker: Node  # the recorded operator
 
 
 class Tape(NamedTuple):
@@ -312,6 +313,7 @@ def make_tape(
             tuple((g, described[v]) for v, g in inputs),
             (treedef, node.container),
             tuple(mine),
+            node,
         )
     return Tape(nodes, tuple(residuals), path[-1]), extra
 

@@ -26,7 +26,10 @@ from . import mistyped
 from .config import configuration, x64
 from .handle import Aval, Freed, Leaf, aval_of
 
-__all__ = ["FREED", "Entry", "Node", "Recording", "evaluate", "infer", "root_for", "user_line"]
+__all__ = [
+    "FREED", "ONE_NUMBER", "Entry", "Node", "Recording", "evaluate", "infer", "root_for", "signature", "user_line",
+    "with_first_numbers",
+]  # fmt: skip
 
 #: How a Python number reaches a program: all of a kind packed into one array, so that a new value never recompiles.
 NUMBER_KINDS: dict[type, Any] = {float: np.float64, int: np.int64, complex: np.complex128}
@@ -212,27 +215,28 @@ def evaluate(recipe: tuple[Entry, ...], read: Callable[[int], Any], scalars: tup
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _inferred: dict[Any, Any] = {}
-_ONE_NUMBER = (np.zeros(1, np.float64), np.zeros(1, np.int64), np.zeros(1, np.complex128))
+ONE_NUMBER = (np.zeros(1, np.float64), np.zeros(1, np.int64), np.zeros(1, np.complex128))
 
 
-def _signature(recipe: tuple[Entry, ...], avals: list[Aval]) -> tuple[Any, ...]:
-    signature: list[Any] = []
+def signature(recipe: tuple[Entry, ...], avals: list[Aval]) -> tuple[Any, ...]:
+    """What an operator's result depends on besides values, numbers and references: hashable."""
+    found: list[Any] = []
     position = iter(avals)
 
     def walk(entries: tuple[Entry, ...]) -> None:
         for kind, value, grad in entries:
             if kind == "tensor":
-                signature.append(next(position))
+                found.append(next(position))
             elif kind == "static":
-                signature.append((type(value), value))
+                found.append((type(value), value))
             elif kind == "number":
-                signature.append(grad)
+                found.append(grad)
             else:
-                signature.append(len(value))
+                found.append(len(value))
                 walk(value)
 
     walk(recipe)
-    return tuple(signature)
+    return tuple(found)
 
 
 def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any) -> tuple[tuple[Aval, ...], Any]:
@@ -241,7 +245,7 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
     Raises:
         the kernel's own error for bad arguments; RuntimeError for one that JAX found.
     """
-    key = (op, placement, configuration(), _signature(recipe, avals))
+    key = (op, placement, configuration(), signature(recipe, avals))
     found = _inferred.get(key)
     if found is not None:
         return found
@@ -249,17 +253,11 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
     given = _given(recipe)
     mistyped.need_tensors(op, given)
 
-    def zeroed(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-        return tuple(
-            e._replace(value=0) if e.kind == "number" else e._replace(value=zeroed(e.value)) if e.kind == "list" else e
-            for e in entries
-        )
-
-    single = zeroed(recipe)
+    single = with_first_numbers(recipe)
 
     def abstract(values: list[Any]) -> Any:
         position = iter(values)
-        return op.kernel(*evaluate(single, lambda _: next(position), _ONE_NUMBER))
+        return op.kernel(*evaluate(single, lambda _: next(position), ONE_NUMBER))
 
     with x64(True):
         try:
@@ -276,6 +274,15 @@ def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any)
         _inferred.clear()
     _inferred[key] = found
     return found
+
+
+def with_first_numbers(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """A recipe whose numbers all stand in the first place, as `ONE_NUMBER` holds them."""
+    return tuple(
+        e._replace(value=0) if e.kind == "number"
+        else e._replace(value=with_first_numbers(e.value)) if e.kind == "list" else e
+        for e in entries
+    )  # fmt: skip
 
 
 def _given(entries: tuple[Entry, ...]) -> list[Any]:

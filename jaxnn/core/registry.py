@@ -23,7 +23,7 @@ from .bounds import require
 from .config import in_transformation, state
 from .engine import LOCK, Number, overwrite, record, value_of
 from .handle import TensorBase, aval
-from .inplace import write_back
+from .inplace import write_back, written_operand
 
 __all__ = [
     "FUNCTIONS",
@@ -307,7 +307,7 @@ def inplace_form(wrapper: Any, public: str) -> Callable[..., Any]:
     def inplace(self: Any, *args: Any, **kwargs: Any) -> Any:
         if "out" in kwargs:
             raise TypeError(f"{public}_() got an unexpected keyword argument 'out'")
-        return write_back(self, wrapper(self, *args, **kwargs))
+        return write_back(self, wrapper(written_operand(self), *args, **kwargs))
 
     inplace.__name__ = inplace.__qualname__ = public + "_"
     inplace.__doc__ = f"In-place version of `{public}`."

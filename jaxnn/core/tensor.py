@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import weakref
 from collections import OrderedDict
 from typing import Any
 
@@ -11,38 +10,20 @@ import jax
 import numpy as np
 
 from . import autograd, dtypes, printing
-from .config import in_transformation, state, x64
+from .config import in_transformation, x64
 from .device import device_of
-from .engine import LOCK, escaped_value, materialised, value_of
+from .engine import LOCK, escaped_value, pin, value_of
 from .grad_fn import GradFn, grad_fn_of
-from .handle import Buffer, Cell, Leaf, Storage, TensorBase, View, alias, aval, aval_of, is_direct, wrap
+from .guards import check_reading
+from .handle import NOWHERE, Buffer, Cell, Leaf, Storage, TensorBase, View, alias, aval, aval_of, unguarded, wrap
 from .hook_handle import RemovableHandle
 from .immediate import tensor_of
 from .keyword_names import with_other_names
-from .recording import Recording
 from .registry import METHODS
 from .size import strided
+from .tensor_hooks import hooks_at, retain, retained
 
 __all__ = ["bind_methods", "from_parts"]
-
-_NO_ARRAY = np.empty(0)
-
-
-def refuse_to_end_gradient(t: TensorBase) -> None:
-    """Refuse to hand the array of a tensor that requires gradients to a function of JAX's."""
-    if t._cell.source is not None and state.grad_enabled and not in_transformation():
-        raise RuntimeError(
-            "a function of JAX's was given a tensor that requires gradients: its result would carry none, and backward() "
-            "would leave this path out. Make it an operator, jaxnn.jax_function(f)(tensor), or say that no gradient is "
-            "wanted: tensor.detach(), or no_grad()"
-        )
-
-
-class _Hooks(OrderedDict):
-    """The hooks of one gradient source: a walk over them meets the hooks, not their numbers."""
-
-    def __iter__(self) -> Any:
-        return iter(list(self.values()))
 
 
 class _Methods:
@@ -59,9 +40,9 @@ class _Methods:
     is_sparse = is_quantized = is_meta = is_mps = is_nested = is_mkldnn = property(lambda self: False)
     layout = property(lambda self: strided, doc="How the elements are stored: always strided.")
     names = property(lambda self: (None,) * len(aval(self).shape))
-    _version = property(lambda self: self._storage.version)
+    _version = property(lambda self: self._storage.known_version)
     output_nr = property(lambda self: 0)
-    retains_grad = property(lambda self: bool(self._extra and self._extra.get("retains")))
+    retains_grad = property(lambda self: retained(self))
 
     def size(self, dim: int | None = None) -> Any:
         """All sizes, or one."""
@@ -143,6 +124,8 @@ class _Methods:
     def is_leaf(self) -> bool:
         """Whether no recorded operator made this tensor."""
         source = self._cell.source
+        if source is NOWHERE:  # a view that was made without gradients, or a view of one
+            return len(self._view.steps) == self._view.guard.index
         return source is None or (type(source) is Leaf and source.tensor() is self)
 
     def _get_grad(self) -> Any:
@@ -154,12 +137,19 @@ class _Methods:
                 raise TypeError(
                     f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
                 )
-            if aval(value).shape != aval(self).shape:
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            mine, given = aval(self), aval(value)
+            if given.dtype is not mine.dtype:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected {list(aval(self).shape)}, got {list(aval(value).shape)}"
+                    f"attempting to assign a gradient with dtype '{dtypes.SCALAR_NAMES[given.dtype].lower()}' to a tensor "
+                    f"with grad_dtype '{dtypes.SCALAR_NAMES[mine.dtype]}'. The gradient must match the tensor's grad_dtype"
                 )
-            if aval(value).dtype is not aval(self).dtype:
-                raise RuntimeError("assigned grad has data of a different type")
+            if given.shape != mine.shape:
+                raise RuntimeError(
+                    f"attempting to assign a gradient of size '{list(given.shape)}' to a tensor of size "
+                    f"'{list(mine.shape)}'. Please ensure that the gradient and the tensor are the same size"
+                )
             if aval(value).placement != aval(self).placement:
                 raise RuntimeError("assigned grad has data located on a different device")
         self._grad = value
@@ -172,6 +162,8 @@ class _Methods:
     @property
     def grad_fn(self) -> GradFn | None:
         """The operator that made this tensor, if gradients flow through it."""
+        if self._view is not None and self._view.guard is not None and self._cell.source is not None:
+            check_reading(self)
         return grad_fn_of(self)
 
     def backward(
@@ -184,7 +176,7 @@ class _Methods:
         autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def _get_data(self) -> Any:
-        return alias(self, Cell())
+        return unguarded(alias(self, Cell(apart=True)))
 
     def _set_data(self, value: Any) -> None:
         if not isinstance(value, TensorBase):
@@ -198,7 +190,7 @@ class _Methods:
 
     def detach(self) -> Any:
         """The same memory without gradients."""
-        return alias(self, Cell())
+        return unguarded(alias(self, Cell()))
 
     def detach_(self) -> Any:
         """Forget how this tensor was computed."""
@@ -209,8 +201,7 @@ class _Methods:
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(grad)`` whenever this tensor's gradient is computed; what it returns replaces the gradient."""
-        source = self._cell.source
-        if source is None:
+        if self._cell.source is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         hooks: OrderedDict[int, Any]
         if self.is_leaf:
@@ -218,13 +209,8 @@ class _Methods:
                 self._extra = {}
             hooks = self._extra.setdefault("hooks", OrderedDict())
         else:
-            if self._view is not None and not is_direct(self):
-                with LOCK:
-                    plain = materialised(self)
-                self._storage, self._cell, self._view = plain._storage, plain._cell, None
-                source = self._cell.source
-            table = source.hooked if type(source) is Recording else _node_hooks(source)
-            hooks = table.setdefault(self._cell.source_idx, _Hooks())
+            pin(self)
+            hooks = hooks_at(self._cell.source, self._cell.source_idx)
         handle = RemovableHandle(hooks)
         hooks[handle.id] = hook
         return handle
@@ -244,19 +230,9 @@ class _Methods:
         """Keep this non-leaf tensor's gradient in ``grad``."""
         if self._cell.source is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self.is_leaf or (self._extra and self._extra.get("retains")):
-            return
-        me = weakref.ref(self)
-
-        def keep(ct: Any) -> None:
-            t = me()
-            if t is not None:
-                t._grad = ct if t._grad is None else t._grad + ct
-
-        self.register_hook(keep)
-        if self._extra is None:
-            self._extra = {}
-        self._extra["retains"] = True
+        if not self.is_leaf and not retained(self):
+            pin(self)
+            retain(self)
 
     # --- values
 
@@ -286,22 +262,9 @@ class _Methods:
         found = self.numpy()
         return found if dtype is None else found.astype(dtype, copy=False)
 
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """numpy's functions treat a tensor as they would without this, but for its type, which they could not read."""
-        if func is np.result_type:
-            args = tuple(aval(a).np if isinstance(a, TensorBase) else a for a in args)
-        return np.ndarray.__array_function__(_NO_ARRAY, func, (), args, kwargs)
-
     __array_priority__ = 1000
 
     def __jax_array__(self) -> Any:
-        """The array that JAX's functions take a tensor for.
-
-        Raises:
-            RuntimeError: where the gradient would end without a word; not under ``no_grad``, nor in a JAX transformation,
-                whose gradients are JAX's.
-        """
-        refuse_to_end_gradient(self)
         return escaped_value(self)
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -343,11 +306,6 @@ class _Methods:
         if not aval(self).shape:
             raise TypeError("len() of a 0-d tensor")
         return aval(self).shape[0]
-
-    def __iter__(self) -> Any:
-        if not aval(self).shape:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter([self[k] for k in range(aval(self).shape[0])])
 
     def __contains__(self, element: Any) -> bool:
         return bool((self == element).any())
@@ -415,12 +373,6 @@ def _traced(self: Any) -> Any:
     if isinstance(value, jax.core.Tracer):
         return value.item()
     return np.asarray(value).reshape(()).item()
-
-
-def _node_hooks(node: Any) -> Any:
-    if not hasattr(node, "hooks"):
-        node.hooks = {}
-    return node.hooks
 
 
 def _copied(s: Storage, memo: dict[int, Any]) -> Storage:

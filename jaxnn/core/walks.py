@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from . import immediate
 from .config import in_transformation
+from .cutting import holders_of
 from .engine import LOCK, Number, _at, materialised, open_recording, record
 from .grad_mode import enable_grad, no_grad
 from .handle import Aval, Buffer, Cell, Leaf, Storage, Tensor, TensorBase, alias, aval_of, wrap
@@ -30,6 +31,7 @@ from .program import (
     walk,
 )  # fmt: skip
 from .recording import FREED, Entry, Node, Recording
+from .saved import intact, released
 
 TWICE = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
@@ -62,6 +64,12 @@ def plan_of(rec: Recording, path: list[Node], roots: tuple[int, ...]) -> Plan:
     return plan_backward(producers(path), roots, node_edges(described))
 
 
+def refuse_released(plan: Plan, freed: frozenset[int]) -> None:
+    """Refuse a backward through what an earlier one has freed."""
+    if FREED in plan.slots or released(plan.nodes, freed):
+        raise RuntimeError(TWICE)
+
+
 def walk_recording(rec: Recording, roots: dict[int, Any], retain: bool) -> list[tuple[int, Any]]:
     """The recorded backward of an open recording: one node, whose plan the trie remembers."""
     with LOCK:
@@ -75,8 +83,7 @@ def walk_recording(rec: Recording, roots: dict[int, Any], retain: bool) -> list[
         child = rec.node.children.get(edge)
         if child is None:
             plan = plan_of(rec, rec.node.path(), places)
-            if plan.places & rec.node.freed or FREED in plan.slots:
-                raise RuntimeError(TWICE)
+            refuse_released(plan, rec.node.freed)
             recipe = (Entry("static", places), Entry("list", tuple(Entry("tensor", r) for r in refs)))
             child = Node(rec.node, BACKWARD, recipe, plan.avals)
             child.plan = plan
@@ -218,7 +225,7 @@ def walk_tape(rec: Recording, roots: dict[int, Any], retain: bool) -> list[tuple
     """The backward of a recording that was cut: an operator on what its tape holds."""
     bound = rec.tape
     op, plan = _tape_op(bound.tape, tuple(roots))
-    if plan.places & bound.freed:
+    if released((n.maker for n in plan.nodes), bound.freed):
         raise RuntimeError(TWICE)
     numbers = sorted({r for n in plan.nodes for r in n.residuals})
     held = tuple(_over(bound.buffers[k], rec.placement) for k in numbers)
@@ -237,11 +244,36 @@ def _over(buffer: Buffer, placement: Any) -> Tensor:
 
 
 def free_tape(rec: Recording, places: frozenset[int]) -> None:
-    """Release part of a tape; all of it when nothing is left to walk."""
+    """Release part of a tape; all of it when nobody can ask for gradients that it still tells."""
     bound = rec.tape
     bound.freed |= places
-    if all(bound.freed & set(range(n.start, n.stop)) for n in bound.tape.nodes.values()):
+    makers = tape_makers(bound.tape)
+    if not any(intact(p, makers, bound.freed, lambda n: n.inputs, FREED) for p in set(holders_of(rec)) if p in makers):
         rec.tape = None
+        return
+    kept = {k for n in bound.tape.nodes.values() if not released((n.maker,), bound.freed) for k in n.residuals}
+    bound.buffers = [buffer if k in kept else None for k, buffer in enumerate(bound.buffers)]
+
+
+def tape_makers(tape: Any) -> dict[int, Any]:
+    """The linearised operator of each place."""
+    return {p: n for n in tape.nodes.values() for p in range(n.start, n.stop)}
+
+
+def plan_of_tape(rec: Recording, roots: tuple[int, ...]) -> Plan:
+    """The plan of a backward through a recording that was cut.
+
+    Raises:
+        RuntimeError: when an earlier backward has freed something on the way.
+    """
+    bound = rec.tape
+    makers = {} if bound is None else tape_makers(bound.tape)
+    if any(r not in makers for r in roots):
+        raise RuntimeError(TWICE)
+    plan = plan_backward(makers, roots, lambda n: n.inputs)
+    if FREED in plan.slots or released((n.maker for n in plan.nodes), bound.freed):
+        raise RuntimeError(TWICE)
+    return plan
 
 
 _tape_ops: dict[Any, Any] = {}
@@ -252,7 +284,7 @@ def _tape_op(tape: Any, roots: tuple[int, ...]) -> Any:
     found = _tape_ops.get(key)
     if found is not None and found[2] is tape:
         return found[0], found[1]
-    makers = {p: n for n in tape.nodes.values() for p in range(n.start, n.stop)}
+    makers = tape_makers(tape)
     if any(r not in makers for r in roots):
         raise RuntimeError(TWICE)
     plan = plan_backward(makers, roots, lambda n: n.inputs)

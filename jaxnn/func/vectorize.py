@@ -104,6 +104,8 @@ class _Mapping:
 class _Vmapped(Function):
     """The node of a result of `vmap`; its backward is `vmap` of the vector-Jacobian product."""
 
+    _transparent = True
+
     @staticmethod
     def forward(ctx: Any, mapping: _Mapping, arrays: list[Any], count: int, *tensors: Any) -> Any:
         """Take the results that are computed already."""

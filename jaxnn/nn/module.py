@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
@@ -26,8 +26,6 @@ from jaxnn.core.handle import Tensor, TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 
 from .conversion import ConversionMethods
-from .flax_modes import FlaxModes, asked_by_flax
-from .foreign import adopted, below, is_foreign_module, is_foreign_variable, set_mode, tensors_below
 from .graph_protocol import GraphProtocol
 from .hooks import GLOBAL, HookMethods
 from .module_class import ModuleMeta
@@ -59,19 +57,13 @@ def _is_raw(value: Any) -> bool:
     return isinstance(value, (jax.Array, np.ndarray))
 
 
-def _own_children(module: Any, kind: str) -> Iterator[tuple[str, Any]]:
-    """The names and tensors of one kind, without those of submodules of ours."""
-    if not isinstance(module, Module):  # one of Flax's
-        yield from ((path, t) for path, t in tensors_below(module) if isinstance(t, Parameter) == (kind == "parameter"))
-        return
+def _own_children(module: Any, kind: str) -> list[tuple[str, Any]]:
+    """The names and children of one kind, without those of submodules."""
     own = module.__dict__
-    yield from [(name, own[name]) for name, found in own["_registered"].items() if found == kind]
+    return [(name, own[name]) for name, found in own["_registered"].items() if found == kind]
 
 
-class Module(
-    GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, FlaxModes, nnx.Module,
-    metaclass=ModuleMeta, pytree=True,
-):  # fmt: skip
+class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nnx.Module, metaclass=ModuleMeta, pytree=False):
     """The base class of all networks. Subclasses register children by assigning them and define ``forward``.
 
     A call with jax or numpy arrays gives jax arrays; a call with tensors gives tensors. Inside ``forward`` there are
@@ -84,12 +76,19 @@ class Module(
     training: bool
     _registered: dict[str, str]
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Registered children, for type checkers."""
+
     _parameters = view_property("parameter")
     _buffers = view_property("buffer")
     _modules = view_property("module")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        kwargs.setdefault("pytree", True)  # flax does not inherit it
+        kwargs.setdefault(
+            "pytree", False
+        )  # flax does not inherit it, and would refuse lists of parameters as attributes
         super().__init_subclass__(**kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -232,8 +231,8 @@ class Module(
         put(self, "parameter", name, self._hooked("parameter", name, param) if param is not None else None)
 
     def add_module(self, name: str, module: Any) -> None:
-        """Add a submodule, which may be one of Flax's."""
-        if not isinstance(module, nnx.Module) and module is not None:
+        """Add a submodule."""
+        if not isinstance(module, Module) and module is not None:
             raise TypeError(f"{typename(module)} is not a Module subclass")
         self._check_name("module", name)
         put(self, "module", name, self._hooked("module", name, module))
@@ -248,11 +247,9 @@ class Module(
         own = self.__dict__
         registered = own.get("_registered")
         kind = None if registered is None else registered.get(name)
-        if kind is None and (type(value) is Tensor or not isinstance(value, (TensorBase, nnx.Module, nnx.Variable))):
+        if kind is None and (type(value) is Tensor or not isinstance(value, (TensorBase, Module))):
             self._set_plain(name, value)
             return
-        if is_foreign_variable(value):  # Flax's own: the tensor that takes its place
-            value = adopted(value)
         if isinstance(value, Parameter):
             self._require_init(registered, "parameters")
             if kind != "parameter":
@@ -261,7 +258,7 @@ class Module(
         elif kind == "parameter":
             self._require_none(value, "parameter", name, "torch.nn.Parameter or None")
             self.register_parameter(name, value)
-        elif isinstance(value, nnx.Module):
+        elif isinstance(value, Module):
             self._require_init(registered, "module")
             if kind != "module":
                 self._forget(name)
@@ -284,9 +281,6 @@ class Module(
             self._set_plain(name, value)
 
     def _set_plain(self, name: str, value: Any) -> None:
-        if name == self._flax_mode and name not in self.__dict__ and asked_by_flax(2):
-            self.training = not value
-            return
         if isinstance(value, dataclasses.Field):  # nnx.data(...) and nnx.static(...)
             super().__setattr__(name, value)
             return
@@ -373,12 +367,8 @@ class Module(
         self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
         """This module and all below it with their paths; a shared one once."""
-        for path, module in self._walk(set() if memo is None else memo, prefix, remove_duplicate):
-            if isinstance(module, Module):
-                yield path, module
-
-    def _walk(self, memo: set[Any], prefix: str, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
-        """`named_modules`, and modules of Flax's among them."""
+        if memo is None:
+            memo = set()
         if self in memo:
             return
         if remove_duplicate:
@@ -387,16 +377,8 @@ class Module(
         own = self.__dict__
         for name in [k for k, kind in own["_registered"].items() if kind == "module"]:
             child = own[name]
-            path = f"{prefix}.{name}" if prefix else name
-            if isinstance(child, Module):
-                yield from child._walk(memo, path, remove_duplicate)
-            elif child is not None and child not in memo:
-                if remove_duplicate:
-                    memo.add(child)
-                yield path, child
-                for inner, _, found in below(child, path):
-                    if isinstance(found, Module):
-                        yield from found._walk(memo, inner, remove_duplicate)
+            if child is not None:
+                yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all below it."""
@@ -404,10 +386,10 @@ class Module(
             yield module
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The direct submodules with their names; a shared one once. Modules of Flax's are not among them."""
+        """The direct submodules with their names; a shared one once."""
         seen = set()
         for name, child in self._modules.items():
-            if isinstance(child, Module) and child not in seen:
+            if child is not None and child not in seen:
                 seen.add(child)
                 yield name, child
 
@@ -424,7 +406,7 @@ class Module(
         remove_duplicate: bool = True,
     ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        walk = self._walk(set(), prefix, remove_duplicate) if recurse else [(prefix, self)]
+        walk = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
         for path, module in walk:
             for name, member in get_members_fn(module):
                 if member is None or id(member) in seen:
@@ -469,11 +451,8 @@ class Module(
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         self.training = mode
-        for child in self._modules.values():
-            if is_foreign_module(child):
-                set_mode(child, mode)
-            elif child is not None:
-                child.train(mode)
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self: _Self) -> _Self:  # type: ignore[override]

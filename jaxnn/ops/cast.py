@@ -47,6 +47,8 @@ def clone(input: Array, *, memory_format: Any = None) -> Array:
 class _Transfer(Function):
     """A copy on another device. A program runs on one device, so the graph has a seam here."""
 
+    _transparent = True
+
     @staticmethod
     def forward(ctx: Any, input: Any, where: Any) -> Any:
         ctx.source = aval(input).placement
@@ -220,7 +222,7 @@ def _copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """
     if not isinstance(src, TensorBase):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-    check_writable(self)
+    check_writable(self, src)
     described = aval(self)
     if aval(src).placement != described.placement:
         src = on_device(src, described.placement)

@@ -19,7 +19,7 @@ from jaxnn.core.config import in_transformation, state
 from jaxnn.core.engine import Number, value_of
 from jaxnn.core.handle import Leaf, TensorBase, aval, host_array
 from jaxnn.core.immediate import tensor_of
-from jaxnn.core.inplace import cast, check_writable
+from jaxnn.core.inplace import cast, check_writable, written_operand
 from jaxnn.core.registry import METHODS, call, function, write_back
 
 from .arguments import operator_of
@@ -409,14 +409,14 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
     if not tensors:
         if _same_view(self, value, spec, starts):
             return
-        if state.grad_enabled and type(self._cell.source) is Leaf and self._view is None:
+        if state.grad_enabled and type(self._cell.source) is Leaf:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-        check_writable(self)
+        check_writable(self, value)
         made = _selected(shape_of(self), spec)
-        write_back(self, call(_ASSIGN, (self, _operand(value, self), spec, made, *starts)))
+        write_back(self, call(_ASSIGN, (written_operand(self), _operand(value, self), spec, made, *starts)))
         return
     part = self if _is_plain(spec) else call(SLICE, (self, spec, *starts))
-    check_writable(part)
+    check_writable(part, value)
     masks = [(d, e) for d, e in tensors if aval(e).dtype is dtypes.bool and shape_of(e)]
     written = _operand(value, self)
     if len(masks) == len(tensors) == 1:

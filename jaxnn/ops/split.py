@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxnn.core.engine import Number
+from jaxnn.core.guards import outputs_of_one
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import METHODS, call, function
 
@@ -77,9 +78,9 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim(dim, len(sizes))
     if input._cell.source is not None:
-        return tuple(call(UNBIND, (input, (FULL,) * dim + (k,))) for k in range(sizes[dim]))
+        return outputs_of_one(call(UNBIND, (input, (FULL,) * dim + (k,))) for k in range(sizes[dim]))
     # Data that a loop runs over: one program for all places.
-    return tuple(call(UNBIND, (input, (FULL,) * dim + (PLACE,), Number(k))) for k in range(sizes[dim]))
+    return outputs_of_one(call(UNBIND, (input, (FULL,) * dim + (PLACE,), Number(k))) for k in range(sizes[dim]))
 
 
 def _iterate(self: Any) -> Any:
@@ -97,7 +98,7 @@ def _parts(x: Any, dim: int, sizes: Sequence[int], op: Any) -> tuple[Any, ...]:
     for n in sizes:
         made.append(call(op, (x, piece(dim, start, n))))
         start += n
-    return tuple(made)
+    return outputs_of_one(made)
 
 
 def _need_dims(x: Any, name: str) -> None:

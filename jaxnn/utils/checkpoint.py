@@ -97,6 +97,8 @@ def _described(value: Any) -> Any:
 class CheckpointFunction(Function):
     """The node of a checkpointed function: its backward runs it again and goes back through that."""
 
+    _transparent = True
+
     @staticmethod
     def forward(ctx: Any, segment: _Segment, places: list[int], outputs: list[Any], *tensors: Any) -> Any:
         """Take the outputs that are computed already; the tensors are the inputs, then leaves used from outside."""

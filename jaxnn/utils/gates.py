@@ -23,6 +23,8 @@ __all__ = ["captured", "closed", "gated"]
 class _Gated(Function):
     """The identity; its backward asks the gate."""
 
+    _transparent = True
+
     @staticmethod
     def forward(ctx: Any, gate: Gate, x: Any) -> Any:
         """A copy."""

@@ -22,6 +22,14 @@ def plain(value: Any) -> Any:
     return value
 
 
+def attempt(f: Callable[[], Any]) -> Any:
+    """What a part of a program returns, or the text of its error."""
+    try:
+        return f()
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
 def outcome(program: Callable[[Any], Any], library: Any) -> Any:
     """What a program returns, or the type of its error."""
     try:
