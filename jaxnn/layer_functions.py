@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/torch.html
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,6 +77,10 @@ def _in_place(name: str, f: Callable[..., Any]) -> None:
 
     write.__name__ = write.__qualname__ = name + "_"
     write.__doc__ = f"In-place version of `nn.functional.{name}`."
+    own = inspect.signature(f)
+    write.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[p for p in own.parameters.values() if p.name not in ("inplace", "out")]
+    )
     function(write, name=name + "_", method=False)
 
 
@@ -93,6 +98,11 @@ def _loss(name: str, tensors: int, *keywords: str) -> None:
         return f(*args[:tensors], **options)
 
     compute.__name__ = compute.__qualname__ = name
+    own = inspect.signature(f).parameters
+    shown = [*list(own.values())[:tensors], *(own[k] for k in keywords)]
+    compute.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [p.replace(default=0) if p.name == "reduction" else p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in shown]
+    )
     compute.__doc__ = f"`nn.functional.{name}` with ``reduction`` as a number: 0 none (also by default), 1 mean, 2 sum."
     function(compute, name=name, method=False)
 

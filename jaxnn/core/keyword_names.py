@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["with_other_names"]
+__all__ = ["other_names", "with_other_names"]
 
 _NUMPY = {"axis": "dim", "keepdims": "keepdim"}
 #: The value is given by position, after the others.
@@ -62,6 +62,15 @@ def _parameters(f: Any) -> list[str]:
     return names
 
 
+def other_names(name: str, f: Callable[..., Any], first: tuple[str, ...] = ()) -> dict[str, str]:
+    """Other name -> the parameter's name here, for a public function: see `with_other_names`."""
+    own = _parameters(f)
+    known = {other: ours for other, ours in _NUMPY.items() if ours in own} | _OTHER.get(name, {})
+    if own:
+        known |= dict.fromkeys(first, own[0])
+    return {other: ours for other, ours in known.items() if other not in own}
+
+
 def with_other_names(name: str, f: Callable[..., Any], first: tuple[str, ...] = ()) -> Callable[..., Any]:
     """A public function that takes the other names of its keyword arguments, too; the function itself if there are none.
 
@@ -69,11 +78,7 @@ def with_other_names(name: str, f: Callable[..., Any], first: tuple[str, ...] = 
         name: the function's, or the method's.
         first: other names of the first argument.
     """
-    own = _parameters(f)
-    known = {other: ours for other, ours in _NUMPY.items() if ours in own} | _OTHER.get(name, {})
-    if own:
-        known |= dict.fromkeys(first, own[0])
-    known = {other: ours for other, ours in known.items() if other not in own}
+    known = other_names(name, f, first)
     if not known:
         return f
 

@@ -264,6 +264,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
 
 @op(name="complex", method=False, grad_name="ComplexBackward0")
 def _complex(real: jax.Array, imag: jax.Array) -> jax.Array:
+    """A complex tensor of its parts. Raises RuntimeError for parts of two types."""
     if real.dtype != imag.dtype:
         names = [dtypes.SCALAR_NAMES[dtypes.of(x.dtype)] for x in (real, imag)]
         raise RuntimeError(

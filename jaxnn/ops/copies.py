@@ -39,6 +39,7 @@ def _copying(name: str, view: Any) -> None:
 
     copy.__name__ = copy.__qualname__ = name + "_copy"
     copy.__doc__ = f"A copy of what `{name}` shows."
+    copy.__wrapped__ = METHODS.get(name, view)  # type: ignore[attr-defined]  # its signature
     FUNCTIONS[name + "_copy"] = with_type_errors(name + "_copy", copy)
 
 
@@ -76,11 +77,22 @@ def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
 
 
 # What PyTorch calls unsafe is that its results may be written to without the gradient noticing: here they are views.
-unsafe_chunk = function(lambda input, chunks, dim=0: chunk(input, chunks, dim), name="unsafe_chunk")
-unsafe_split = function(lambda input, split_size, dim=0: split(input, split_size, dim), name="unsafe_split")
-unsafe_split_with_sizes = function(
-    lambda input, split_sizes, dim=0: split_with_sizes(input, split_sizes, dim), name="unsafe_split_with_sizes"
-)
+@function
+def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> Any:
+    """`chunk`."""
+    return chunk(input, chunks, dim)
+
+
+@function
+def unsafe_split(input: Any, split_size: int, dim: int = 0) -> Any:
+    """`split` into parts of one size."""
+    return split(input, split_size, dim)
+
+
+@function
+def unsafe_split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> Any:
+    """`split_with_sizes`."""
+    return split_with_sizes(input, split_sizes, dim)
 
 
 @function

@@ -17,14 +17,16 @@ from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.random_math import fma64
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
-from .placement import check_layout, dtype_of, like_device, made, sizes
+from .placement import check_layout, dtype_of, like_device, made
+from .placement import sizes as sizes_of
 
 
 def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc: str) -> None:
     """``NAME``, ``NAME_like`` and ``Tensor.new_NAME``."""
 
     def create(
-        *size: Any,
+        *sizes: Any,
+        size: Any = None,
         out: Any = None,
         dtype: Any = None,
         layout: Any = None,
@@ -33,12 +35,10 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
         requires_grad: bool = False,
         memory_format: Any = None,
         names: Any = None,
-        **keywords: Any,
     ) -> Any:
-        named = keywords.pop("size", None)
-        _no_more(name, keywords, names)
+        _unnamed(name, names)
         check_layout(name, layout, pin_memory, memory_format)
-        found = made(fill(sizes(name, size, named), dtype_of(dtype).np), device, requires_grad)
+        found = made(fill(sizes_of(name, sizes, size), dtype_of(dtype).np), device, requires_grad)
         return found if out is None else _into(out, found)
 
     def create_like(
@@ -58,19 +58,17 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
 
     def new(
         self: Any,
-        *size: Any,
+        *sizes: Any,
+        size: Any = None,
         dtype: Any = None,
         device: Any = None,
         requires_grad: bool = False,
         layout: Any = None,
         pin_memory: bool = False,
-        **keywords: Any,
     ) -> Any:
-        named = keywords.pop("size", None)
-        _no_more("new_" + name, keywords, None)
         check_layout("new_" + name, layout, pin_memory)
         described = aval(self)
-        array = fill(sizes("new_" + name, size, named), dtype_of(dtype, described.dtype).np)
+        array = fill(sizes_of("new_" + name, sizes, size), dtype_of(dtype, described.dtype).np)
         return made(array, like_device(self, device), requires_grad)
 
     for f, public in ((create, name), (create_like, name + "_like"), (new, "new_" + name)):
@@ -81,9 +79,7 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
     METHODS["new_" + name] = new
 
 
-def _no_more(name: str, keywords: dict[str, Any], names: Any) -> None:
-    if keywords:
-        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
+def _unnamed(name: str, names: Any) -> None:
     if names is not None:
         raise NotImplementedError(f"{name}(): named tensors are not supported")
 
@@ -160,7 +156,7 @@ def full(
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     value = _number("full", fill_value)
-    found = made(filled(sizes("full", (size,)), value, dtype_of(dtype, _fill_dtype(value))), device, requires_grad)
+    found = made(filled(sizes_of("full", (size,)), value, dtype_of(dtype, _fill_dtype(value))), device, requires_grad)
     return found if out is None else _into(out, found)
 
 
@@ -196,7 +192,7 @@ def _new_full(
 ) -> Any:
     """One value everywhere, in this tensor's type and on its device."""
     check_layout("new_full", layout, pin_memory)
-    array = filled(sizes("new_full", (size,)), _number("new_full", fill_value), dtype_of(dtype, aval(self).dtype))
+    array = filled(sizes_of("new_full", (size,)), _number("new_full", fill_value), dtype_of(dtype, aval(self).dtype))
     return made(array, like_device(self, device), requires_grad)
 
 
@@ -262,9 +258,11 @@ def arange(
 
 @function(method=False, name="range")
 def range_(
-    start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Any:
+    start: Any, end: Any, step: Any = 1, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Any:  # fmt: skip
     """Numbers from ``start`` to ``end``, with the end (deprecated in PyTorch: prefer arange)."""
+    check_layout("range", layout)
     start, end, step = (_number("range", x) for x in (start, end, step))
     count = math.floor((end - start) / step) + 1
     array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(dtype).np)

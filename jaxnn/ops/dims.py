@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,12 +48,11 @@ def dims_of(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
 def takes_lists(f: Callable[..., Any]) -> Callable[..., Any]:
     """Lists become tuples, which recordings can keep."""
 
+    @functools.wraps(f, updated=())  # not the operator that `f` may stand for
     def wrapper(*args: Any, **options: Any) -> Any:
         if isinstance(options.get("dim"), list):
             options["dim"] = tuple(options["dim"])
         return f(*(tuple(a) if type(a) is list else a for a in args), **options)
 
-    wrapper.__name__ = wrapper.__qualname__ = f.__name__
-    wrapper.__doc__ = f.__doc__
     wrapper.raw = f  # type: ignore[attr-defined]
     return wrapper

@@ -15,7 +15,7 @@ import jax.scipy.special as jsp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.registry import METHODS, Operand, op, write_back
+from jaxnn.core.registry import METHODS, Operand, inplace_form, op
 
 from .factor_checks import without_derivative
 from .promotion import compute
@@ -105,8 +105,13 @@ def polygamma(n: int, input: Array) -> Array:
     return compute(_digamma if n == 0 else lambda x: _derivative(n, x), input, to_floating=True)
 
 
-METHODS["polygamma"] = lambda self, n: polygamma(n, self)
-METHODS["polygamma_"] = lambda self, n: write_back(self, polygamma(n, self))
+def _polygamma(self: Any, n: int) -> Any:
+    """The n-th derivative of digamma. Raises RuntimeError for a negative n."""
+    return polygamma(n, self)
+
+
+METHODS["polygamma"] = _polygamma
+METHODS["polygamma_"] = inplace_form(_polygamma, "polygamma")
 
 # --- several dimensions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import operator
 import warnings
@@ -555,6 +556,9 @@ def _written(name: str, view_of: Any, doc: str) -> Any:
 
     scatter.__name__ = scatter.__qualname__ = name
     scatter.__doc__ = f"A copy of the tensor with ``src`` as its {doc}."
+    own = list(inspect.signature(scatter).parameters.values())[:2]
+    where = list(inspect.signature(view_of).parameters.values())[1:]
+    scatter.__signature__ = inspect.Signature([*own, *where])  # type: ignore[attr-defined]
     return function(scatter)
 
 

@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/torch.html#pointwise-ops
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import jax
@@ -73,7 +74,11 @@ def _is_bool(x: Any) -> bool:
     return hasattr(x, "dtype") and _kind(x) == "b"
 
 
-def _one_is_default(f: Any, public: str) -> Any:
+def _shown(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+    """The signature without PyTorch's old order."""
+
+
+def _one_is_default(f: Any, public: str, doc: str) -> Any:
     """``alpha=1`` is the plain sum: no input of the program."""
 
     def with_alpha(input: Any, other: Any, third: Any = None, *, alpha: Any = 1, out: Any = None) -> Any:
@@ -89,15 +94,19 @@ def _one_is_default(f: Any, public: str) -> Any:
         return write_back(self, with_alpha(self, other, alpha=alpha))
 
     with_alpha.__name__ = with_alpha.__qualname__ = public
+    with_alpha.__doc__, in_place.__doc__ = doc, f"In-place version of `{public}`."
+    with_alpha.__signature__ = inspect.signature(_shown)  # type: ignore[attr-defined]
     in_place.__name__ = in_place.__qualname__ = public + "_"
     METHODS[public + "_"] = in_place
     return function(with_alpha, name=public)
 
 
-add = _one_is_default(_add, "add")
-add.__doc__ = "input + alpha * other, broadcast. Raises RuntimeError for shapes that do not broadcast."
-sub = _one_is_default(_sub, "sub")
-sub.__doc__ = "input - alpha * other, broadcast. Raises RuntimeError for bool tensors and shapes that do not broadcast."
+add = _one_is_default(
+    _add, "add", "input + alpha * other, broadcast. Raises RuntimeError for shapes that do not broadcast."
+)
+sub = _one_is_default(
+    _sub, "sub", "input - alpha * other, broadcast. Raises RuntimeError for bool tensors and shapes that do not broadcast."
+)
 alias_of("sub", "subtract")
 
 
@@ -286,7 +295,12 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     return made if out is None else _into(out, made)
 
 
-METHODS["pow_"] = lambda self, exponent: write_back(self, pow(self, exponent))
+def _pow_in_place(self: Any, exponent: Any) -> Any:
+    """In-place version of `pow`."""
+    return write_back(self, pow(self, exponent))
+
+
+METHODS["pow_"] = _pow_in_place
 
 
 @function(out=True)

@@ -7,6 +7,7 @@ Source: https://docs.pytorch.org/docs/stable/torch.html#random-sampling
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +24,8 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function, op
 
 from .creation import described_as
 from .masks import bernoulli_mask, traced_key_provider, traced_keys
-from .placement import check_layout, dtype_of, like_device, made, sizes
+from .placement import check_layout, dtype_of, like_device, made
+from .placement import sizes as sizes_of
 
 
 def stream(generator: Any, name: str) -> Generator:
@@ -64,7 +66,8 @@ def _drawn(
 
 def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.ndarray], doc: str) -> None:
     def create(
-        *size: Any,
+        *sizes: Any,
+        size: Any = None,
         generator: Any = None,
         out: Any = None,
         dtype: Any = None,
@@ -72,13 +75,9 @@ def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.nda
         device: Any = None,
         requires_grad: bool = False,
         pin_memory: bool = False,
-        **keywords: Any,
     ) -> Any:
-        named = keywords.pop("size", None)
-        if keywords:
-            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
         check_layout(name, layout, pin_memory)
-        return _drawn(name, draw, sizes(name, size, named), generator, dtype_of(dtype), device, requires_grad, out)
+        return _drawn(name, draw, sizes_of(name, sizes, size), generator, dtype_of(dtype), device, requires_grad, out)
 
     def create_like(
         input: Any,
@@ -158,7 +157,7 @@ def randint(
     return _drawn(
         "randint",
         lambda g, shape, t: g.randint(low, high, shape, t),
-        sizes("randint", (tuple(size),)),
+        sizes_of("randint", (tuple(size),)),
         generator,
         dtype_of(dtype, dtypes.int64),
         device,
@@ -255,7 +254,7 @@ def normal(
         return _drawn(
             "normal",
             lambda g, shape, t: g.normal(shape, mean, std, t),
-            sizes("normal", (tuple(size),)),
+            sizes_of("normal", (tuple(size),)),
             generator,
             dtype_of(dtype),
             device,
@@ -308,6 +307,11 @@ def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
 
     in_place.__name__ = in_place.__qualname__ = name
     in_place.__doc__ = doc
+    own = list(inspect.signature(draw).parameters.values())[3:]  # behind the generator, the shape and the type
+    keywords = list(inspect.signature(in_place).parameters.values())
+    in_place.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [keywords[0], *(p for p in own if p.kind is not p.VAR_KEYWORD), keywords[2]]
+    )
     METHODS[name] = in_place
 
 

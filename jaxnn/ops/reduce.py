@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/torch.html#reduction-ops
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -186,6 +187,16 @@ def _std_mean(input: Array, dim: Dim, correction: float, keepdim: bool) -> tuple
     return safe_sqrt(variance).astype(_real(input)), middle.astype(input.dtype)
 
 
+def _spread_arguments(
+    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None,
+    out: Any = None,
+) -> Any:  # fmt: skip
+    """What `var` and its kin take; ``unbiased`` may also stand where ``dim`` does."""
+
+
+_SPREAD = inspect.signature(_spread_arguments)
+
+
 def _spread_function(name: str, kernel: Callable[..., Any], doc: str) -> Any:
     made = op(kernel, name=name, method=False)
 
@@ -207,10 +218,10 @@ def _spread_function(name: str, kernel: Callable[..., Any], doc: str) -> Any:
             correction = 1 if unbiased is None else int(unbiased)
         return made(input, dim, correction, keepdim, out=out)
 
-    call.__name__, call.__doc__ = name, doc
-    public = takes_lists(call)
-    public.__doc__ = doc
-    return function(public, name=name)
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    call.__signature__ = _SPREAD  # type: ignore[attr-defined]
+    return function(takes_lists(call), name=name)
 
 
 _BY = " with divisor N - correction (1, or 0 for unbiased=False) over ``dim`` (None: all)."
@@ -310,6 +321,7 @@ def _cumulative(name: str, f: Callable[..., Array], doc: str) -> Any:
         from_dtype = self.dtype if dtype is None else dtype
         return METHODS["copy_"](self, public(self, dim, dtype=from_dtype))
 
+    in_place.__doc__ = f"In-place version of `{name}`."
     METHODS[name + "_"] = in_place
     return public
 

@@ -281,6 +281,7 @@ def _inplace_scatter(self: Any, *args: Any, **options: Any) -> Any:
     return write_back(self, scatter(self, *args, **options))
 
 
+_inplace_scatter.__wrapped__ = scatter  # type: ignore[attr-defined]  # its signature
 METHODS["scatter_"] = _inplace_scatter
 
 # --- index_...

@@ -18,13 +18,11 @@ __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window"
 
 
 def _made(
-    name: str, length: int, periodic: bool, f: Callable[[np.ndarray, int], np.ndarray], options: dict[str, Any]
+    name: str, length: int, periodic: bool, f: Callable[[np.ndarray, int], np.ndarray], options: tuple[Any, ...]
 ) -> Any:
     """A window whose last element is left off when it is to be repeated."""
-    dtype, device, grad = options.pop("dtype", None), options.pop("device", None), options.pop("requires_grad", False)
-    check_layout(name, options.pop("layout", None), options.pop("pin_memory", False))
-    if options:
-        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(options))}'")
+    dtype, layout, device, pin_memory, grad = options
+    check_layout(name, layout, pin_memory)
     kind = dtype_of(dtype)
     if not (kind.is_floating_point or kind.is_complex):
         raise RuntimeError(f"{name} expects floating point dtypes, got: {kind}")
@@ -41,36 +39,54 @@ def _cosines(weights: tuple[float, ...]) -> Callable[[np.ndarray, int], np.ndarr
 
 
 @function(method=False)
-def hann_window(window_length: int, periodic: bool = True, **options: Any) -> Any:
+def hann_window(
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+) -> Any:  # fmt: skip
     """0.5 - 0.5 cos(2 pi k / n). Raises RuntimeError for a negative length and integer types."""
+    options = (dtype, layout, device, pin_memory, requires_grad)
     return _made("hann_window", window_length, periodic, _cosines((0.5, 0.5)), options)
 
 
 @function(method=False)
 def hamming_window(
-    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, **options: Any
-) -> Any:
+    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+) -> Any:  # fmt: skip
     """alpha - beta cos(2 pi k / n). Raises RuntimeError for a negative length and integer types."""
+    options = (dtype, layout, device, pin_memory, requires_grad)
     return _made("hamming_window", window_length, periodic, _cosines((alpha, beta)), options)
 
 
 @function(method=False)
-def blackman_window(window_length: int, periodic: bool = True, **options: Any) -> Any:
+def blackman_window(
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+) -> Any:  # fmt: skip
     """0.42 - 0.5 cos(2 pi k / n) + 0.08 cos(4 pi k / n). Raises RuntimeError for a negative length and integer types."""
+    options = (dtype, layout, device, pin_memory, requires_grad)
     return _made("blackman_window", window_length, periodic, _cosines((0.42, 0.5, 0.08)), options)
 
 
 @function(method=False)
-def bartlett_window(window_length: int, periodic: bool = True, **options: Any) -> Any:
+def bartlett_window(
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+) -> Any:  # fmt: skip
     """A triangle. Raises RuntimeError for a negative length and integer types."""
+    options = (dtype, layout, device, pin_memory, requires_grad)
     return _made("bartlett_window", window_length, periodic, lambda k, n: 1 - np.abs(2 * k / n - 1), options)
 
 
 @function(method=False)
-def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, **options: Any) -> Any:
+def kaiser_window(
+    window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None, layout: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+) -> Any:  # fmt: skip
     """I0(beta sqrt(1 - (2 k / n - 1)^2)) / I0(beta). Raises RuntimeError for a negative length and integer types."""
 
     def shape(k: np.ndarray, n: int) -> np.ndarray:
         return np.i0(beta * np.sqrt(np.maximum(1 - (2 * k / n - 1) ** 2, 0))) / np.i0(beta)
 
+    options = (dtype, layout, device, pin_memory, requires_grad)
     return _made("kaiser_window", window_length, periodic, shape, options)
