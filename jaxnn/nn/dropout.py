@@ -36,7 +36,7 @@ class DrawsMasks(Module):
         return True
 
     def _graph_node_flatten(self) -> Any:
-        if self._draws() and "rngs" not in self.__dict__ and not in_transformation():
+        if self.training and self._draws() and "rngs" not in self.__dict__ and not in_transformation():
             # A seed of its own, that draws nothing from PyTorch's stream.
             key = jax.random.fold_in(jax.random.key(random.default_generator.initial_seed() % 2**32), next(_streams))
             self.__dict__["rngs"] = nnx.RngStream(key, tag="dropout")
@@ -68,6 +68,9 @@ class _DropoutNd(DrawsMasks):
         self.inplace = inplace
         if rngs is not None:
             self.rngs = rngs.dropout.fork() if isinstance(rngs, nnx.Rngs) else rngs
+
+    def _draws(self) -> bool:
+        return self.p > 0
 
     def forward(self, input: Any) -> Any:
         """The input, in training with some elements zero and the others scaled."""

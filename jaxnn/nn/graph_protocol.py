@@ -100,9 +100,35 @@ class StaticBox:
 
 
 class GraphProtocol:
-    """The overrides of `nnx.Module`'s graph protocol."""
+    """The overrides of `nnx.Module`'s graph protocol, and of its protocol for JAX's trees."""
 
     _pytree__nodes: Any
+
+    # --- JAX's trees: the same children, the box as what does not vary. Flax registers every subclass with these.
+
+    def _pytree__flatten(self) -> tuple[tuple[Any, ...], Any]:
+        data, _ = self._graph_node_flatten()
+        box = next(value.value for name, value in data if name == _BOX)
+        data = [item for item in data if item[0] != _BOX]
+        return tuple(value for _, value in data), (tuple(name for name, _ in data), box)
+
+    def _pytree__flatten_with_paths(self) -> tuple[tuple[Any, ...], Any]:
+        children, (names, box) = self._pytree__flatten()
+        return tuple(
+            (jax.tree_util.GetAttrKey(name), child) for name, child in zip(names, children, strict=True)
+        ), (names, box)  # fmt: skip
+
+    @classmethod
+    def _pytree__unflatten(cls, static: Any, children: Any) -> Any:
+        names, box = static
+        made = object.__new__(cls)
+        made._graph_node_init([*zip(names, children, strict=True), (_BOX, box)])
+        return made
+
+    def _check_value(self, key: str, value: Any, new_status: Any) -> None:
+        """Flax would refuse arrays and modules in lists and dictionaries, which PyTorch's programs put there."""
+
+    # --- nnx's graphs
 
     def _graph_node_flatten(self) -> tuple[list[tuple[str, Any]], Any]:
         data: list[tuple[str, Any]] = []

@@ -63,7 +63,7 @@ def _own_children(module: Any, kind: str) -> list[tuple[str, Any]]:
     return [(name, own[name]) for name, found in own["_registered"].items() if found == kind]
 
 
-class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nnx.Module, metaclass=ModuleMeta, pytree=False):
+class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nnx.Module, metaclass=ModuleMeta, pytree=True):
     """The base class of all networks. Subclasses register children by assigning them and define ``forward``.
 
     A call with jax or numpy arrays gives jax arrays; a call with tensors gives tensors. Inside ``forward`` there are
@@ -86,9 +86,7 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
     _modules = view_property("module")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        kwargs.setdefault(
-            "pytree", False
-        )  # flax does not inherit it, and would refuse lists of parameters as attributes
+        kwargs.setdefault("pytree", True)  # flax does not inherit it
         super().__init_subclass__(**kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
