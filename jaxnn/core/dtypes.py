@@ -16,7 +16,11 @@ __all__ = ["dtype", "promote_types", "can_cast", "get_default_dtype", "set_defau
 
 
 class dtype:
-    """A tensor's element type, such as ``jaxnn.float32``. One object for each type; compare with ``is`` or ``==``."""
+    """A tensor's element type, such as ``jaxnn.float32``. One object for each type; compare with ``is`` or ``==``.
+
+    numpy and JAX read it through its ``dtype``: ``x.astype(p.dtype)``, ``jnp.finfo(p.dtype)``. It equals numpy's type and JAX's
+    (``p.dtype == jnp.float32``), but no name and no Python type, as in PyTorch.
+    """
 
     __slots__ = ("_category", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "np")
 
@@ -28,6 +32,26 @@ class dtype:
         self.is_floating_point = category == 2
         self.is_complex = category == 3
         self.is_signed = not (category == 0 or name.startswith("uint"))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """numpy's type; what numpy and JAX ask for where they take a type."""
+        return self.np
+
+    def __eq__(self, other: object) -> Any:
+        if self is other:
+            return True
+        if isinstance(other, np.dtype):
+            return self.np == other
+        if isinstance(other, type):  # np.float32 or jnp.float32
+            if issubclass(other, np.generic):
+                return self.np.type is other
+            described = getattr(other, "dtype", None)
+            return isinstance(described, np.dtype) and self.np == described
+        return False if isinstance(other, dtype) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.np)
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"

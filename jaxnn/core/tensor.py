@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from . import autograd, dtypes, printing
-from .config import in_transformation, x64
+from .config import in_transformation, state, x64
 from .device import device_of
 from .engine import LOCK, escaped_value, pin, value_of
 from .grad_fn import GradFn, grad_fn_of
@@ -24,6 +24,18 @@ from .size import strided
 from .tensor_hooks import hooks_at, retain, retained
 
 __all__ = ["bind_methods", "from_parts"]
+
+_NO_ARRAY = np.empty(0)
+
+
+def refuse_to_end_gradient(t: TensorBase) -> None:
+    """Refuse to hand the array of a tensor that requires gradients to a function of JAX's."""
+    if t._cell.source is not None and state.grad_enabled and not in_transformation():
+        raise RuntimeError(
+            "a function of JAX's was given a tensor that requires gradients: its result would carry none, and backward() "
+            "would leave this path out. Make it an operator, jaxnn.jax_function(f)(tensor), or say that no gradient is "
+            "wanted: tensor.detach(), or no_grad()"
+        )
 
 
 class _Methods:
@@ -262,9 +274,22 @@ class _Methods:
         found = self.numpy()
         return found if dtype is None else found.astype(dtype, copy=False)
 
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """numpy's functions treat a tensor as they would without this, but for its type, which they could not read."""
+        if func is np.result_type:
+            args = tuple(aval(a).np if isinstance(a, TensorBase) else a for a in args)
+        return np.ndarray.__array_function__(_NO_ARRAY, func, (), args, kwargs)
+
     __array_priority__ = 1000
 
     def __jax_array__(self) -> Any:
+        """The array that JAX's functions take a tensor for.
+
+        Raises:
+            RuntimeError: where the gradient would end without a word; not under ``no_grad``, nor in a JAX transformation,
+                whose gradients are JAX's.
+        """
+        refuse_to_end_gradient(self)
         return escaped_value(self)
 
     def __dlpack__(self, **options: Any) -> Any:

@@ -12,8 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from flax import nnx
+
 from jaxnn.core.handle import TensorBase
 
+from .jax_function import jax_function
 from .module import Module, typename
 from .parameter import Parameter
 
@@ -91,7 +94,8 @@ class Sequential(_Numbered):
         own = self.__dict__
         for name, kind in list(own["_registered"].items()):
             if kind == "module":
-                input = own[name](input)
+                child = own[name]
+                input = child(input) if isinstance(child, Module) else jax_function(child)(input)
         return input
 
     def __getitem__(self, index: Any) -> Any:
@@ -117,7 +121,7 @@ class Sequential(_Numbered):
 
     def insert(self, index: int, module: Any) -> Sequential:
         """Add a submodule before the one at a position."""
-        if not isinstance(module, Module):
+        if not isinstance(module, nnx.Module):
             raise AssertionError(f"module should be of type: {Module}")
         if not -len(self) <= index <= len(self):
             raise IndexError(f"Index out of range: {index}")

@@ -11,6 +11,7 @@ from jaxnn.core.device import device as device_type
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import TensorBase
 
+from .foreign import is_foreign_module, tensors_below
 from .parameter import as_buffer
 
 __all__ = ["ConversionMethods"]
@@ -38,14 +39,15 @@ class ConversionMethods:
 
     _parameters: Any
     _buffers: Any
-    children: Any
+    _modules: Any
+    _modules_of_ours: Any
 
     def _apply(self: _Self, fn: Callable[[Any], Any], recurse: bool = True) -> _Self:
         """Replace every tensor by ``fn`` of it: parameters stay the same objects, buffers only where nothing
         changed.
         """
         if recurse:
-            for child in self.children():
+            for child in self._modules_of_ours().values():
                 child._apply(fn)
         with no_grad():
             for p in self._parameters.values():
@@ -60,6 +62,10 @@ class ConversionMethods:
                     made = fn(b)
                     if made is not b:
                         self.__dict__[name] = as_buffer(made, b)
+            for child in self._modules.values():
+                if is_foreign_module(child):
+                    for _, t in tensors_below(child):
+                        t.data = fn(t.data)
         return self
 
     def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:

@@ -20,6 +20,7 @@ from jaxnn.core.config import in_transformation
 from jaxnn.core.engine import escaped_value
 from jaxnn.core.handle import Tensor, TensorBase
 from jaxnn.core.immediate import tensor_of
+from jaxnn.core.tensor import refuse_to_end_gradient
 
 __all__ = ["GraphProtocol", "StaticBox"]
 
@@ -213,6 +214,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _tensor_leaves(t: Any) -> tuple[tuple[Any, ...], None]:
+    refuse_to_end_gradient(t)
     return (escaped_value(t),), None
 
 

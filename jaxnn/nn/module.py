@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -26,6 +26,8 @@ from jaxnn.core.handle import Tensor, TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 
 from .conversion import ConversionMethods
+from .flax_modes import FlaxModes, asked_by_flax
+from .foreign import adopted, below, is_foreign_module, is_foreign_variable, set_mode, tensors_below
 from .graph_protocol import GraphProtocol
 from .hooks import GLOBAL, HookMethods
 from .module_class import ModuleMeta
@@ -57,13 +59,19 @@ def _is_raw(value: Any) -> bool:
     return isinstance(value, (jax.Array, np.ndarray))
 
 
-def _own_children(module: Any, kind: str) -> list[tuple[str, Any]]:
-    """The names and children of one kind, without those of submodules."""
+def _own_children(module: Any, kind: str) -> Iterator[tuple[str, Any]]:
+    """The names and tensors of one kind, without those of submodules of ours."""
+    if not isinstance(module, Module):  # one of Flax's
+        yield from ((path, t) for path, t in tensors_below(module) if isinstance(t, Parameter) == (kind == "parameter"))
+        return
     own = module.__dict__
-    return [(name, own[name]) for name, found in own["_registered"].items() if found == kind]
+    yield from [(name, own[name]) for name, found in own["_registered"].items() if found == kind]
 
 
-class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nnx.Module, metaclass=ModuleMeta, pytree=True):
+class Module(
+    GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, FlaxModes, nnx.Module,
+    metaclass=ModuleMeta, pytree=True,
+):  # fmt: skip
     """The base class of all networks. Subclasses register children by assigning them and define ``forward``.
 
     A call with jax or numpy arrays gives jax arrays; a call with tensors gives tensors. Inside ``forward`` there are
@@ -75,11 +83,6 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
     call_super_init: bool = False
     training: bool
     _registered: dict[str, str]
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Registered children, for type checkers."""
 
     _parameters = view_property("parameter")
     _buffers = view_property("buffer")
@@ -229,8 +232,8 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         put(self, "parameter", name, self._hooked("parameter", name, param) if param is not None else None)
 
     def add_module(self, name: str, module: Any) -> None:
-        """Add a submodule."""
-        if not isinstance(module, Module) and module is not None:
+        """Add a submodule, which may be one of Flax's."""
+        if not isinstance(module, nnx.Module) and module is not None:
             raise TypeError(f"{typename(module)} is not a Module subclass")
         self._check_name("module", name)
         put(self, "module", name, self._hooked("module", name, module))
@@ -245,9 +248,11 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         own = self.__dict__
         registered = own.get("_registered")
         kind = None if registered is None else registered.get(name)
-        if kind is None and (type(value) is Tensor or not isinstance(value, (TensorBase, Module))):
+        if kind is None and (type(value) is Tensor or not isinstance(value, (TensorBase, nnx.Module, nnx.Variable))):
             self._set_plain(name, value)
             return
+        if is_foreign_variable(value):  # Flax's own: the tensor that takes its place
+            value = adopted(value)
         if isinstance(value, Parameter):
             self._require_init(registered, "parameters")
             if kind != "parameter":
@@ -256,7 +261,7 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         elif kind == "parameter":
             self._require_none(value, "parameter", name, "torch.nn.Parameter or None")
             self.register_parameter(name, value)
-        elif isinstance(value, Module):
+        elif isinstance(value, nnx.Module):
             self._require_init(registered, "module")
             if kind != "module":
                 self._forget(name)
@@ -279,6 +284,9 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
             self._set_plain(name, value)
 
     def _set_plain(self, name: str, value: Any) -> None:
+        if name == self._flax_mode and name not in self.__dict__ and asked_by_flax(2):
+            self.training = not value
+            return
         if isinstance(value, dataclasses.Field):  # nnx.data(...) and nnx.static(...)
             super().__setattr__(name, value)
             return
@@ -365,8 +373,12 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
         """This module and all below it with their paths; a shared one once."""
-        if memo is None:
-            memo = set()
+        for path, module in self._walk(set() if memo is None else memo, prefix, remove_duplicate):
+            if isinstance(module, Module):
+                yield path, module
+
+    def _walk(self, memo: set[Any], prefix: str, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+        """`named_modules`, and modules of Flax's among them."""
         if self in memo:
             return
         if remove_duplicate:
@@ -375,8 +387,16 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         own = self.__dict__
         for name in [k for k, kind in own["_registered"].items() if kind == "module"]:
             child = own[name]
-            if child is not None:
-                yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+            path = f"{prefix}.{name}" if prefix else name
+            if isinstance(child, Module):
+                yield from child._walk(memo, path, remove_duplicate)
+            elif child is not None and child not in memo:
+                if remove_duplicate:
+                    memo.add(child)
+                yield path, child
+                for inner, _, found in below(child, path):
+                    if isinstance(found, Module):
+                        yield from found._walk(memo, inner, remove_duplicate)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all below it."""
@@ -384,10 +404,10 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
             yield module
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The direct submodules with their names; a shared one once."""
+        """The direct submodules with their names; a shared one once. Modules of Flax's are not among them."""
         seen = set()
         for name, child in self._modules.items():
-            if child is not None and child not in seen:
+            if isinstance(child, Module) and child not in seen:
                 seen.add(child)
                 yield name, child
 
@@ -404,7 +424,7 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         remove_duplicate: bool = True,
     ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        walk = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        walk = self._walk(set(), prefix, remove_duplicate) if recurse else [(prefix, self)]
         for path, module in walk:
             for name, member in get_members_fn(module):
                 if member is None or id(member) in seen:
@@ -449,8 +469,11 @@ class Module(GraphProtocol, HookMethods, StateDictMethods, ConversionMethods, nn
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         self.training = mode
-        for child in self.children():
-            child.train(mode)
+        for child in self._modules.values():
+            if is_foreign_module(child):
+                set_mode(child, mode)
+            elif child is not None:
+                child.train(mode)
         return self
 
     def eval(self: _Self) -> _Self:  # type: ignore[override]

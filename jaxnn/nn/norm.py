@@ -43,6 +43,7 @@ class _NormBase(_Affine):
     """Normalization by channel with running statistics."""
 
     _version = 2
+    _flax_mode = "use_running_average"
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,

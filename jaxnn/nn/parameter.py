@@ -11,6 +11,7 @@ import inspect
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from flax.nnx.tracers import TraceState
@@ -25,6 +26,7 @@ from jaxnn.core.inplace import put_through
 from jaxnn.core.tensor import _copied
 
 from .factory import empty
+from .flax_access import FlaxAccess, metadata_of
 from .module_class import signature_of
 from .trainable import Trainable
 
@@ -77,7 +79,7 @@ class _VariableMeta(type(nnx.Variable)):  # type: ignore[misc]
         return signature_of(cls, type.__call__)
 
 
-class _TensorVariable(TensorBase, nnx.Variable, metaclass=_VariableMeta):
+class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableMeta):
     """A tensor that is an `nnx.Variable`."""
 
     __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_other", "_storage", "_view")
@@ -90,6 +92,12 @@ class _TensorVariable(TensorBase, nnx.Variable, metaclass=_VariableMeta):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is left to do, as in PyTorch."""
+
+    def _take_metadata(self, kind: Any, metadata: dict[str, Any]) -> None:
+        """Keep what Flax keeps of a variable's keywords (``out_sharding=``), and place the value where they say."""
+        value, self._var_metadata = metadata_of(escaped_value(self), kind, metadata)
+        if value is not escaped_value(self):
+            self._raw_value = value
 
     def _adopt(self, data: TensorBase, cell: Any) -> None:
         """Share the memory of ``data``."""
@@ -164,7 +172,11 @@ class _TensorVariable(TensorBase, nnx.Variable, metaclass=_VariableMeta):
     def set_value(self, value: Any, **index: Any) -> None:
         """Flax's way to write the value; a Tensor is taken for its array."""
         self._check_can_update()
-        super().set_value(escaped_value(value) if isinstance(value, TensorBase) else value, **index)
+        if isinstance(value, TensorBase):
+            value = escaped_value(value)
+        elif index and not isinstance(value, jax.Array):
+            value = jnp.asarray(value)
+        super().set_value(value, **index)
 
     def update_from_state(self, variable_state: Any) -> None:
         """Take value and metadata of another variable."""
@@ -239,6 +251,11 @@ def _renewed(kind: Any, value: Any, metadata: dict[str, Any]) -> Any:
 class Parameter(_TensorVariable, nnx.Param):
     """A tensor that a module trains: assigned to a module it is registered, and `Module.parameters` yields it.
 
+    Args:
+        data: a tensor; Flax's code gives arrays.
+        requires_grad: whether backward collects its gradient.
+        metadata: what an `nnx.Param` takes (``out_sharding=("model", None)``) and `nnx.Variable.get_metadata` gives back.
+
     Shape: that of ``data``, whose memory it shares.
 
     Raises:
@@ -249,12 +266,15 @@ class Parameter(_TensorVariable, nnx.Param):
 
     _is_parameter = True
 
-    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
+    def __new__(cls, data: Any = None, requires_grad: bool = True, **metadata: Any) -> Any:
         data = _operand(data, "Parameter")
         described = aval(data).dtype
         if requires_grad and not (described.is_floating_point or described.is_complex):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-        return cls._sharing(data, Cell()).requires_grad_(requires_grad)
+        made = cls._sharing(data, Cell())
+        if metadata:
+            made._take_metadata(nnx.Param, metadata)
+        return made.requires_grad_(requires_grad)
 
     def _leaf(self) -> None:
         described = aval(self).dtype
@@ -289,8 +309,10 @@ class Buffer(_TensorVariable):
 
     persistent = True
 
-    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
+    def __new__(cls, data: Any = None, *, persistent: bool = True, **metadata: Any) -> Any:
         made = cls._sharing(_operand(data, "Buffer"), Cell())
+        if metadata:
+            made._take_metadata(nnx.Variable, metadata)
         if not persistent:
             made.persistent = False
         return made

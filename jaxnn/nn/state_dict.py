@@ -21,6 +21,7 @@ from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
 
+from .foreign import below, is_foreign_module, tensors_below
 from .parameter import Parameter
 
 __all__ = ["StateDictMethods"]
@@ -114,6 +115,21 @@ class StateDictMethods:
         found.update((k, b) for k, b in self._buffers.items() if k not in left_out)
         return {k: v for k, v in found.items() if v is not None}
 
+    def _of_flax(self) -> dict[str, Any]:
+        """The tensors of the submodules that are Flax's own, by their paths."""
+        children = self._modules.items()
+        return {k: t for name, child in children if is_foreign_module(child) for k, t in tensors_below(child, name)}
+
+    def _modules_of_ours(self) -> dict[str, Any]:
+        """The submodules by their paths, those inside modules of Flax's too."""
+        found: dict[str, Any] = {}
+        for name, child in self._modules.items():
+            if is_foreign_module(child):
+                found.update((path, v) for path, _, v in below(child, name) if isinstance(v, StateDictMethods))
+            elif child is not None:
+                found[name] = child
+        return found
+
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         for name, t in self._persistent().items():
             destination[prefix + name] = t if keep_vars else t.detach()
@@ -144,8 +160,14 @@ class StateDictMethods:
                 hook(self, prefix, keep_vars)
         self._save_to_state_dict(destination, prefix, keep_vars)
         for name, child in self._modules.items():
-            if child is not None:
-                child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+            if is_foreign_module(child):
+                for path, t in tensors_below(child, prefix + name):
+                    destination[path] = t if keep_vars else t.detach()
+                inner = [(path, found) for path, _, found in below(child, name) if isinstance(found, StateDictMethods)]
+            else:
+                inner = [] if child is None else [(name, child)]
+            for path, found in inner:
+                found.state_dict(destination=destination, prefix=f"{prefix}{path}.", keep_vars=keep_vars)
         if hooks is not None:
             for hook in list(hooks.state_dict.values()):
                 changed = hook(self, destination, prefix, local_metadata)
@@ -164,7 +186,7 @@ class StateDictMethods:
         if self._hooks is not None:
             for hook in list(self._hooks.load_state_dict_pre.values()):
                 hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
-        own = self._persistent()
+        own = self._persistent() | self._of_flax()
         assign = local_metadata.get("assign_to_params_buffers", False)
         for name, target in own.items():
             key = prefix + name
@@ -182,11 +204,11 @@ class StateDictMethods:
             unexpected_keys.append(extra)
         if not strict:
             return
-        children = self._modules
+        children = self._modules_of_ours()
         for key in state_dict:
             if key.startswith(prefix) and key != extra:
-                first, dot, _ = key[len(prefix) :].partition(".")
-                if first not in (children if dot else own):
+                name = key[len(prefix) :]
+                if name not in own and not any(name.startswith(f"{child}.") for child in children):
                     unexpected_keys.append(key)
 
     def _load_one(self, name: str, key: str, target: Any, value: Any, assign: bool, errors: list[str]) -> None:
@@ -211,6 +233,9 @@ class StateDictMethods:
             try:
                 if not assign:
                     _copy_into(target, source)
+                    return
+                if "." in name:  # in a module of Flax's
+                    target.data = source.detach()
                     return
                 if isinstance(target, Parameter):
                     if isinstance(source, Parameter):
@@ -252,10 +277,9 @@ class StateDictMethods:
             if assign:
                 local["assign_to_params_buffers"] = assign
             module._load_from_state_dict(state, prefix, local, True, missing, unexpected, errors)
-            for name, child in module._modules.items():
-                if child is not None:
-                    below = f"{prefix}{name}."
-                    load(child, {k: v for k, v in state.items() if k.startswith(below)}, below)
+            for name, child in module._modules_of_ours().items():
+                inner = f"{prefix}{name}."
+                load(child, {k: v for k, v in state.items() if k.startswith(inner)}, inner)
             if module._hooks is not None:
                 keys = _IncompatibleKeys(missing, unexpected)
                 for hook in list(module._hooks.load_state_dict_post.values()):

@@ -1,0 +1,41 @@
+"""Flax's words for the training mode: ``deterministic`` and ``use_running_average`` are ``training`` seen from Flax's side.
+
+`nnx.Module.train`, ``eval`` and ``set_attributes`` of a model that holds modules of ours ask each module whether it has
+these attributes, and set them. No module of ours has one to anybody else: users' own modules may call something so.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+__all__ = ["FlaxModes", "asked_by_flax"]
+
+
+def asked_by_flax(depth: int) -> bool:
+    """Whether the function ``depth`` frames up is one of nnx's that set modes."""
+    return sys._getframe(depth + 1).f_globals.get("__name__") == "flax.nnx.module"
+
+
+class FlaxModes:
+    """The part of `Module` that answers to Flax's modes."""
+
+    #: Which of Flax's words sets the mode of this module.
+    _flax_mode = "deterministic"
+    training: bool
+
+    def __getattr__(self, name: str) -> Any:
+        if name == type(self)._flax_mode and asked_by_flax(1):
+            return not self.training
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def set_view(self, deterministic: bool | None = None, use_running_average: bool | None = None) -> None:
+        """Class method used by ``nnx.view``.
+
+        Args:
+          deterministic: if True, dropout and whatever else depends on the training mode is in evaluation.
+          use_running_average: if True, batch normalisation uses its statistics instead of the input's.
+        """
+        given = use_running_average if self._flax_mode == "use_running_average" else deterministic
+        if given is not None:
+            self.training = not given
