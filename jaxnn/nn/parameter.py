@@ -76,7 +76,9 @@ class _VariableMeta(type(nnx.Variable)):  # type: ignore[misc]
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        return signature_of(cls, type.__call__)
+        found = signature_of(cls, type.__call__)
+        # PyTorch's: the keywords that only Flax's programs give are not shown.
+        return found.replace(parameters=[p for n, p in found.parameters.items() if n != "metadata"])
 
 
 class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableMeta):
