@@ -503,10 +503,13 @@ class Generator:
                     items[j] = i
         return out
 
-    def multinomial(self, probs: np.ndarray, num_samples: int, replacement: bool = False) -> np.ndarray:
+    def multinomial(
+        self, probs: np.ndarray, num_samples: int, replacement: bool = False, by_columns: bool = False
+    ) -> np.ndarray:
         """Indices drawn with unnormalised probabilities, (m,) or (n, m) -> int64 (num_samples,) or (n, num_samples).
 
         `torch.multinomial`. Without replacement, categories of zero probability come last, in an unspecified order.
+        ``by_columns`` says that in memory the columns follow each other, which is the order of the draws.
         Raises RuntimeError for other shapes, a dtype that is not floating, too many samples, or rows that are no
         distribution.
         """
@@ -531,7 +534,9 @@ class Generator:
         if not bool(probs.any(-1).all()):
             raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         with np.errstate(all="ignore"):
-            keys = probs / self.exponential(probs.shape, 1.0, probs.dtype)
+            shape = probs.shape[::-1] if by_columns else probs.shape
+            drawn = self.exponential(shape, 1.0, probs.dtype)
+            keys = probs / (drawn.T if by_columns else drawn)
         if num_samples == 1:
             return np.argmax(keys, -1, keepdims=True)
         return np.argsort(-keys, -1, kind="stable")[..., :num_samples]

@@ -6,10 +6,10 @@ import weakref
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from . import dtypes, immediate
 from .config import in_transformation, state
+from .conversion import converted
 from .engine import LOCK, overwrite, record, value_of
 from .guards import check_inplace
 from .handle import Buffer, Cell, Pin, TensorBase, Unwalkable, View, alias, aval, is_direct, wrap
@@ -36,14 +36,17 @@ CAST = _Kernel("copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else 
 
 
 def cast(x: Any, dtype: dtypes.dtype) -> Any:
-    """An array in another type, as PyTorch converts: complex to real drops the imaginary part, anything to bool is != 0."""
-    if np.dtype(x.dtype).kind == "c" and not dtype.is_complex and dtype is not dtypes.bool:
-        x = jnp.real(x)
-    return x.astype(dtype.np)
+    """An array in another type, as PyTorch converts."""
+    return converted(x, dtype.np)
 
 
 def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
     """The base with ``new`` at the places that the view steps select."""
+    if any(_repeats(op) for op, _ in steps):  # what is behind such a step has one place for several elements
+        places = jnp.arange(base.size).reshape(base.shape)
+        for op, statics in steps:
+            places = op.kernel(places, *statics)
+        return base.reshape(-1).at[places.reshape(-1)].set(new.reshape(-1)).reshape(base.shape)
     stages = [base]
     for op, statics in steps[:-1]:
         stages.append(op.kernel(stages[-1], *statics))
@@ -54,6 +57,13 @@ def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
 
 #: All of a tensor, as a view of it.
 ALIAS = _Kernel("alias", lambda x: x, "ViewBackward0", view=lambda base, new: new)
+
+
+def _repeats(op: Any) -> bool:
+    """Whether a view operator shows one element several times, so that it can't be written back through."""
+    return getattr(op.view, "repeats", False)
+
+
 #: Its last argument is (operator, arguments) pairs; numbers among them (an index in a loop) are inputs of the program.
 _PUT = _Kernel("copy_slices", _put, "CopySlices", lists=True)
 
@@ -75,7 +85,7 @@ def written_operand(t: Any) -> Any:
     return made
 
 
-def write_back(target: Any, result: Any) -> Any:
+def write_back(target: Any, result: Any, uniform: bool = False) -> Any:
     """Write ``result`` into ``target`` in place, through views to everything that shares its memory.
 
     Raw arrays can't be written to: then the result itself is returned.
@@ -95,12 +105,16 @@ def write_back(target: Any, result: Any) -> Any:
                 f"result type {dtypes.SCALAR_NAMES[have.dtype]} can't be cast to the desired output type "
                 f"{dtypes.SCALAR_NAMES[want.dtype]}"
             )
-    put_through(target, result)
+    put_through(target, result, uniform)
     return target
 
 
-def put_through(target: TensorBase, result: TensorBase) -> None:
-    """Make ``target`` (of any type) hold ``result`` (of the same shape)."""
+def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -> None:
+    """Make ``target`` (of any type) hold ``result`` (of the same shape).
+
+    Raises:
+        RuntimeError: when the target shows one place several times, unless all values are the same (``uniform``).
+    """
     call = immediate.run if in_transformation() else record
     with LOCK:
         if type(target._cell) is Pin:  # what is written is another value than the one whose gradient is looked at
@@ -112,9 +126,11 @@ def put_through(target: TensorBase, result: TensorBase) -> None:
         if target._view is not None:
             base = wrap(s)
             base._cell = Cell() if is_direct(target) else cell
-            for op, _ in target._view.steps:
-                if op.view is not None and getattr(op.view, "refused", None):
-                    raise RuntimeError(op.view.refused)
+            if not uniform:
+                for op, _ in target._view.steps:
+                    refuse = getattr(op.view, "refuse", None)
+                    if refuse is not None:
+                        refuse(target)
             result = call(_PUT, (base, result, target._view.steps))
         made = result._storage
         if made.rec is None:  # ran at once

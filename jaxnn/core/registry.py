@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,10 +34,12 @@ __all__ = [
     "Operand",
     "alias_of",
     "call",
+    "check_out",
     "function",
     "inplace_form",
     "op",
     "require",
+    "resize_out",
     "write_back",
 ]
 
@@ -281,24 +284,42 @@ def _into(out: Any, made: Any) -> Any:
     if len(targets) != len(from_results):
         raise TypeError(f"out= expects {len(from_results)} tensors, got {len(targets)}")
     for target, result in zip(targets, from_results, strict=True):
-        if not isinstance(target, TensorBase):
-            raise TypeError(f"argument 'out' must be Tensor, not {type(target).__name__}")
-        if state.grad_enabled and (result._cell.source is not None or target._cell.source is not None):
-            raise RuntimeError(
-                "out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
-            )
-        if aval(target).shape != aval(result).shape:
-            with LOCK:
-                resize(target, aval(result).shape)
+        check_out(target, result._cell.source is not None)
+        resize_out(target, aval(result).shape)
         write_back(target, result)
     return type(made)(*targets) if hasattr(made, "_fields") else out
 
 
-def resize(t: Any, shape: Any) -> None:
-    """Give a tensor another shape, with zeros as contents; for ``out=`` only."""
-    described = aval(t)
-    fresh = immediate.tensor_of(np.zeros(tuple(shape), described.np))
-    t._storage, t._cell, t._view = fresh._storage, fresh._cell, None
+def check_out(target: Any, requires_grad: bool) -> None:
+    """Refuse what can't be ``out=`` of a result that requires gradients or does not.
+
+    Raises:
+        TypeError: for anything but a tensor; RuntimeError: where gradients would flow.
+    """
+    if not isinstance(target, TensorBase):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(target).__name__}")
+    if state.grad_enabled and (requires_grad or target._cell.source is not None):
+        raise RuntimeError(
+            "out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+        )
+
+
+def resize_out(target: Any, shape: Any) -> None:
+    """Give a tensor that is ``out=`` another shape: in the memory that it shows, as far as that reaches."""
+    have = aval(target).shape
+    if have == shape:
+        return
+    if have.numel():
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape {list(have)}, which does not match the "
+            f"required output shape {list(shape)}. This behavior is deprecated, and in a future PyTorch release outputs "
+            "will not be resized unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, "
+            "inplace, to zero elements with t.resize_(0).",
+            UserWarning,
+            stacklevel=4,
+        )
+    with LOCK:
+        METHODS["resize_"](target, tuple(shape))
 
 
 def inplace_form(wrapper: Any, public: str) -> Callable[..., Any]:

@@ -24,6 +24,7 @@ from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import Buffer, TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
+from jaxnn.ops.strides import in_memory_order
 
 __all__ = [
     "calculate_gain", "constant", "constant_", "dirac", "dirac_", "eye", "eye_", "kaiming_normal", "kaiming_normal_",
@@ -34,13 +35,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _fill(tensor: Any, array: np.ndarray) -> Any:
+def _fill(tensor: Any, array: np.ndarray, uniform: bool = False) -> Any:
     """Write a fresh host array into a tensor, without a program where the tensor is no view."""
     described = aval(tensor)
     array = np.ascontiguousarray(array, described.np).reshape(tuple(described.shape))
     if tensor._view is not None:
         with no_grad():
-            put_through(tensor, tensor_of(array, described.placement))
+            put_through(tensor, tensor_of(array, described.placement), uniform)
         return tensor
     held: Any = array
     if described.placement != default_placement():
@@ -51,6 +52,20 @@ def _fill(tensor: Any, array: np.ndarray) -> Any:
         s.rec, s.buf = None, Buffer(held, False)
         s.version += 1
     return tensor
+
+
+def _drawn(tensor: Any, draw: Callable[..., np.ndarray]) -> np.ndarray:
+    """A host array for a tensor, drawn in the order of its memory by ``draw(shape, numpy type, whether contiguous)``."""
+    _shape(tensor)
+    return in_memory_order(tensor, lambda shape: draw(shape, aval(tensor).np, tensor.is_contiguous()))
+
+
+def _draw(tensor: Any, draw: Callable[..., np.ndarray]) -> Any:
+    return _fill(tensor, _drawn(tensor, draw))
+
+
+def _normal(stream: Any, shape: Any, kind: np.dtype, contiguous: bool, mean: float, std: float) -> np.ndarray:
+    return stream.normal(shape, mean, std, kind, contiguous=contiguous)
 
 
 def _stream(generator: Any) -> Any:
@@ -95,14 +110,14 @@ def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None)
     """Fill with numbers from the uniform distribution on [a, b)."""
     if a > b:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a:g} > to={b:g}")
-    return _fill(tensor, _stream(generator).uniform(_shape(tensor), a, b, aval(tensor).np))
+    return _draw(tensor, lambda shape, kind, _: _stream(generator).uniform(shape, a, b, kind))
 
 
 def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
     """Fill with numbers from a normal distribution."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
-    return _fill(tensor, _stream(generator).normal(_shape(tensor), mean, std, aval(tensor).np))
+    return _draw(tensor, lambda shape, *of: _normal(_stream(generator), shape, *of, mean, std))
 
 
 def trunc_normal_(
@@ -120,18 +135,22 @@ def trunc_normal_(
         )
     low, high = ((1.0 + math.erf((edge - mean) / std / math.sqrt(2.0))) / 2.0 for edge in (a, b))
     draw = _inside if high - low > 0.3 else _by_density
-    return _fill(tensor, draw(_stream(generator), _shape(tensor), aval(tensor).np, mean, std, a, b))
+    return _draw(tensor, lambda shape, *of: draw(_stream(generator), shape, *of, mean, std, a, b))
 
 
-def _inside(stream: Any, shape: Any, kind: np.dtype, mean: float, std: float, a: float, b: float) -> np.ndarray:
+def _inside(
+    stream: Any, shape: Any, kind: np.dtype, even: bool, mean: float, std: float, a: float, b: float
+) -> np.ndarray:
     low, high = kind.type(a), kind.type(b)
-    drawn = stream.normal(shape, mean, std, kind)
+    drawn = _normal(stream, shape, kind, even, mean, std)
     while (outside := (drawn < low) | (drawn > high)).any():
-        drawn = np.where(outside, stream.normal(shape, mean, std, kind), drawn)
+        drawn = np.where(outside, _normal(stream, shape, kind, even, mean, std), drawn)
     return drawn
 
 
-def _by_density(stream: Any, shape: Any, kind: np.dtype, mean: float, std: float, a: float, b: float) -> np.ndarray:
+def _by_density(
+    stream: Any, shape: Any, kind: np.dtype, even: bool, mean: float, std: float, a: float, b: float
+) -> np.ndarray:
     peak = kind.type(-0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2)
     drawn = np.zeros(shape, kind)
     pending = np.ones(shape, bool)
@@ -148,7 +167,7 @@ def constant_(tensor: Any, val: float) -> Any:
     """Fill with one number."""
     if isinstance(val, str):
         raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(val).__name__}")
-    return _fill(tensor, np.full(_shape(tensor), val, aval(tensor).np))
+    return _fill(tensor, np.full(_shape(tensor), val, aval(tensor).np), uniform=True)
 
 
 def ones_(tensor: Any) -> Any:
@@ -263,7 +282,7 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, columns = _shape(tensor)
     stream = _stream(generator)
-    array = stream.normal((rows, columns), 0.0, std, aval(tensor).np)
+    array = _drawn(tensor, lambda shape, *of: _normal(stream, shape, *of, 0.0, std))
     # PyTorch draws the places from the default generator, whatever generator the values come from.
     for column in range(columns):
         array[random.default_generator.randperm(rows)[: math.ceil(sparsity * rows)], column] = 0

@@ -243,7 +243,7 @@ def _fill(input: Array, value: Operand) -> Array:
 
 def _fill_(self: Any, value: Any) -> Any:
     """Write one value everywhere."""
-    return write_back(self, _fill(self, value))
+    return write_back(self, _fill(self, value), uniform=not isinstance(value, TensorBase))
 
 
 @op(name="zero", method=False, grad_name="ZeroBackward0")
@@ -253,7 +253,7 @@ def _zero(input: Array) -> Array:
 
 def _zero_(self: Any) -> Any:
     """Write zeros."""
-    return write_back(self, _zero(self))
+    return write_back(self, _zero(self), uniform=True)
 
 
 METHODS["copy_"], METHODS["fill_"], METHODS["zero_"] = _copy_, _fill_, _zero_

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxnn.core import dtypes
 from jaxnn.core.config import in_transformation, x64
+from jaxnn.core.conversion import converted
 from jaxnn.core.device import placement_of
 from jaxnn.core.engine import value_of
 from jaxnn.core.handle import Cell, Tensor, TensorBase, alias, aval
@@ -61,7 +62,11 @@ def _flat(data: Any, shape: tuple[int, ...], depth: int, into: list[Any]) -> Non
         return
     if depth == len(shape):
         if isinstance(data, (Sequence, np.ndarray)) and not isinstance(data, str):
-            raise TypeError(f"must be real number, not {type(data).__name__}")
+            whole = all(isinstance(x, int) for x in into)
+            name = type(data).__name__
+            raise TypeError(
+                f"'{name}' object cannot be interpreted as an integer" if whole else f"must be real number, not {name}"
+            )
         into.append(data)
         return
     if not isinstance(data, (Sequence, range)) or isinstance(data, str):
@@ -88,7 +93,7 @@ def _element_dtype(x: Any) -> dtypes.dtype:
     raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")
 
 
-def _array(data: Any, wanted: dtypes.dtype | None) -> np.ndarray:
+def array_of(data: Any, wanted: dtypes.dtype | None) -> np.ndarray:
     """A fresh host array of data that is no tensor."""
     if isinstance(data, (np.ndarray, np.generic, jax.Array)):
         return _numpy_array(np.asarray(data), wanted)
@@ -102,11 +107,7 @@ def _array(data: Any, wanted: dtypes.dtype | None) -> np.ndarray:
     flat: list[Any] = []
     _flat(data, shape, 0, flat)
     if wanted is None:
-        found = None
-        for kind in {type(x): x for x in flat}.values():
-            d = _element_dtype(kind)
-            found = d if found is None else dtypes.promote_types(found, d)
-        wanted = found or dtypes.get_default_dtype()
+        wanted = _common_dtype(flat) or dtypes.get_default_dtype()
     if wanted._category == 1:
         flat = [_integer(x, wanted) for x in flat]
     try:
@@ -118,6 +119,31 @@ def _array(data: Any, wanted: dtypes.dtype | None) -> np.ndarray:
     except OverflowError:
         raise ValueError("Overflow when unpacking long long") from None
     return array.reshape(shape)
+
+
+def _common_dtype(flat: list[Any]) -> dtypes.dtype | None:
+    found = None
+    for x in {type(x): x for x in flat}.values():
+        d = _element_dtype(x)
+        found = d if found is None else dtypes.promote_types(found, d)
+    return found
+
+
+def element_dtype(data: Any) -> dtypes.dtype | None:
+    """The type that a tensor of nested sequences would have, whatever their lengths; None for one without elements."""
+    if isinstance(data, TensorBase):
+        return aval(data).dtype
+    if isinstance(data, (np.ndarray, np.generic, jax.Array)):
+        return dtypes.of(data.dtype)
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if not isinstance(data, Sequence):
+        return _element_dtype(data)
+    found = None
+    for inner in data:
+        d = element_dtype(inner)
+        found = d if found is None or d is None else dtypes.promote_types(found, d)
+    return found
 
 
 def _first(data: Any) -> Any:
@@ -144,7 +170,9 @@ def _numpy_array(array: np.ndarray, wanted: dtypes.dtype | None) -> np.ndarray:
             f"can't convert np.ndarray of type {_numpy_name(array)}. The only supported types are: float64, float32, "
             "float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
         ) from None
-    return np.array(array, dtype=(found if wanted is None else wanted).np, order="C")
+    if wanted is not None and wanted is not found:
+        array = converted(array, wanted.np)
+    return np.array(array, dtype=(wanted or found).np, order="C")
 
 
 def _numpy_name(array: np.ndarray) -> str:
@@ -166,11 +194,11 @@ def tensor(
         warnings.warn(_RECOMMENDED, UserWarning, stacklevel=2)
         found = _copied(data, wanted, like_device(data, device))
     elif isinstance(data, jax.core.Tracer):
-        found = tensor_of(data if wanted is None else data.astype(wanted.np))
+        found = tensor_of(data if wanted is None else converted(data, wanted.np))
     elif in_transformation() and isinstance(_first(data), TensorBase):
         found = _stacked(data, wanted)
     else:
-        found = made(_array(data, wanted), device)
+        found = made(array_of(data, wanted), device)
     if requires_grad:
         _require_inexact(found)
         found.requires_grad_()
@@ -182,7 +210,7 @@ def _stacked(data: Any, wanted: dtypes.dtype | None) -> Tensor:
     values = [value_of(x) if isinstance(x, TensorBase) else x for x in data]
     with x64(True):
         found = jax.numpy.stack(values)
-        return tensor_of(found if wanted is None else found.astype(wanted.np))
+        return tensor_of(found if wanted is None else converted(found, wanted.np))
 
 
 def _require_inexact(t: Any) -> None:
@@ -203,7 +231,7 @@ def _copied(t: TensorBase, wanted: dtypes.dtype | None, device: Any) -> Tensor:
 
 @op(name="clone", method=False, grad_name="CloneBackward0")
 def _copy(input: Any, dtype: dtypes.dtype) -> Any:
-    return input.astype(dtype.np) if input.dtype != dtype.np else jax.numpy.copy(input)
+    return converted(input, dtype.np) if input.dtype != dtype.np else jax.numpy.copy(input)
 
 
 @function(method=False)
@@ -301,7 +329,7 @@ def _legacy(wanted: dtypes.dtype, args: tuple[Any, ...], device: Any) -> Any:
         raise TypeError(f"new(): data must be a sequence (got {type(first).__name__})")
     if type(first).__name__ == "Size":
         return made(np.zeros(tuple(first), wanted.np), device)
-    return made(_array(first, wanted), device)
+    return made(array_of(first, wanted), device)
 
 
 def _construct(cls: Any, *args: Any, device: Any = None) -> Any:

@@ -19,6 +19,7 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
 from .placement import check_layout, dtype_of, like_device, made
 from .placement import sizes as sizes_of
+from .strides import with_order_of
 
 
 def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc: str) -> None:
@@ -54,7 +55,7 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
         check_layout(name + "_like", layout, pin_memory, memory_format)
         described = described_as(input, name + "_like")
         array = fill(tuple(described.shape), dtype_of(dtype, described.dtype).np)
-        return made(array, like_device(input, device), requires_grad)
+        return made_like(input, array, like_device(input, device), requires_grad, memory_format)
 
     def new(
         self: Any,
@@ -77,6 +78,16 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
     FUNCTIONS[name] = globals()[name] = create
     FUNCTIONS[name + "_like"] = globals()[name + "_like"] = create_like
     METHODS["new_" + name] = new
+
+
+def made_like(
+    input: TensorBase, array: np.ndarray, device: Any, requires_grad: bool = False, memory_format: Any = None
+) -> Any:
+    """A tensor over a host array, its dimensions in memory in the order of those of ``input``."""
+    if str(memory_format) == "torch.contiguous_format":
+        return made(array, device, requires_grad)
+    found = with_order_of(input, array, lambda ordered: made(np.asarray(ordered, order="C"), device))
+    return found.requires_grad_() if requires_grad else found
 
 
 def _unnamed(name: str, names: Any) -> None:
@@ -176,7 +187,7 @@ def full_like(
     check_layout("full_like", layout, pin_memory, memory_format)
     described = described_as(input, "full_like")
     array = filled(tuple(described.shape), _number("full_like", fill_value), dtype_of(dtype, described.dtype))
-    return made(array, like_device(input, device), requires_grad)
+    return made_like(input, array, like_device(input, device), requires_grad, memory_format)
 
 
 def _new_full(

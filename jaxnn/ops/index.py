@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ from jaxnn.core.registry import METHODS, call, function, write_back
 
 from .arguments import operator_of
 from .arguments import shape as shape_of
+from .construct import array_of, element_dtype
 from .slicing import FULL, PLACE, SLICE, put_slice
 
 __all__ = ["check_range", "combine", "first_outside", "getitem", "index_tensor", "nonzero_places", "setitem"]
@@ -74,7 +76,10 @@ def combine(x: Any, places: Any, value: Any, how: str) -> Any:
 
 def _put(x: Any, value: Any, dims: tuple[int, ...], accumulate: bool, *indices: Any) -> Any:
     places = _selection(dims, indices)
-    want = jax.eval_shape(lambda a: a[places], x).shape
+    try:
+        want = jax.eval_shape(lambda a: a[places], x).shape
+    except (ValueError, TypeError) as error:
+        raise _mismatch(indices, error) from None
     have = tuple(value.shape)
     try:
         value = _fitted(value, want, x.dtype)
@@ -141,11 +146,11 @@ def index_tensor(value: Any, like: TensorBase) -> TensorBase:
         return value
     if isinstance(value, jax.Array):
         return tensor_of(value)
-    if isinstance(value, (list, tuple)):
-        value = _nested(value)
-    array = np.array(value)
-    if array.size == 0 and array.dtype == np.float64:
-        array = array.astype(np.int64)
+    if isinstance(value, (list, tuple, range, str)):
+        found = element_dtype(value)
+        array = array_of(value, found if found in (dtypes.bool, dtypes.uint8) else dtypes.int64)
+    else:
+        array = np.array(value)
     if array.dtype.kind not in "biu":
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return host_array(
@@ -153,10 +158,14 @@ def index_tensor(value: Any, like: TensorBase) -> TensorBase:
     )
 
 
-def _nested(values: Any) -> Any:
-    return [
-        _nested(v) if isinstance(v, (list, tuple)) else v.tolist() if isinstance(v, TensorBase) else v for v in values
-    ]
+def _several(key: Any) -> bool:
+    """Whether a list stands for a tuple of indices: a short one with anything but numbers in it, as numpy once had it."""
+    if type(key) is tuple or not isinstance(key, (list, tuple, range)) or len(key) >= 32:
+        return type(key) is tuple
+    return any(
+        e is None or e is Ellipsis or isinstance(e, (slice, TensorBase, Sequence)) or hasattr(e, "__array__") and np.ndim(e)
+        for e in key
+    )
 
 
 def nonzero_places(mask: TensorBase) -> tuple[np.ndarray, ...]:
@@ -217,7 +226,7 @@ def _slice_entry(key: slice, n: int, starts: list[Number]) -> Any:
 def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list[tuple[int, Any]]]:
     """Brackets as (specification of a view, its numbers, index tensors by the dimension of that view)."""
     sizes = shape_of(x)
-    entries = key if type(key) is tuple else (key,)
+    entries = tuple(key) if _several(key) else (key,)
     prepared: list[Any] = []
     used = 0
     for e in entries:
@@ -228,8 +237,8 @@ def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list
         elif isinstance(e, np.integer) or (isinstance(e, (np.ndarray, jax.Array)) and e.ndim == 0 and _is_known_int(e)):
             e = int(e)
             used += 1
-        elif isinstance(e, (TensorBase, list, tuple, np.ndarray, jax.Array, range)):
-            e = index_tensor(list(e) if isinstance(e, range) else e, x)
+        elif isinstance(e, (TensorBase, list, tuple, np.ndarray, jax.Array, range, str)):
+            e = index_tensor(e, x)
             kind = aval(e).dtype
             if kind._category > 1:
                 raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
@@ -412,6 +421,10 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
         if state.grad_enabled and type(self._cell.source) is Leaf:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
         check_writable(self, value)
+        if self._view is not None and any(getattr(step.view, "refuse", None) for step, _ in self._view.steps):
+            # a part may show each place once where the whole does not
+            self = call(SLICE, (self, spec, *starts))
+            spec, starts = (FULL,) * len(shape_of(self)), []
         made = _selected(shape_of(self), spec)
         write_back(self, call(_ASSIGN, (written_operand(self), _operand(value, self), spec, made, *starts)))
         return

@@ -11,7 +11,7 @@ from jaxnn.core.handle import aval
 from jaxnn.core.registry import call, function
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
-from .strides import Layout, base_of, layout, rule
+from .strides import Layout, base_of, layout, refuse_repeated, rule
 
 __all__ = ["as_strided", "diagonal", "unfold"]
 
@@ -112,7 +112,9 @@ def _as_strided(x: Any, size: tuple[int, ...], stride: tuple[int, ...], offset: 
     return x.reshape(-1)[positions]
 
 
-_AS_STRIDED = operator_of("as_strided", _as_strided, view=_by_position(_as_strided))
+_as_strided_put = _by_position(_as_strided)
+_as_strided_put.refuse = refuse_repeated
+_AS_STRIDED = operator_of("as_strided", _as_strided, view=_as_strided_put)
 rule("as_strided")(lambda before, size, stride, offset: Layout(size, stride, offset))
 
 

@@ -15,7 +15,8 @@ from jax import Array, lax
 
 from jaxnn.core import dtypes
 from jaxnn.core.bounds import bounds_of
-from jaxnn.core.engine import Number
+from jaxnn.core.config import in_transformation
+from jaxnn.core.engine import Number, shape_of, value_of
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op, write_back
 
@@ -130,16 +131,40 @@ alias_of("mul", "multiply")
 
 
 def _no_zero(input: Any, other: Any, *rest: Any) -> None:
-    """PyTorch's error for an integer divided by a zero that is known already."""
-    found = other.value if type(other) is Number else None
-    if isinstance(found, float) or isinstance(input, TensorBase) and _category(input) > 1:
+    """PyTorch's error for integers divided by zero; a divisor that is not computed yet is computed for it.
+
+    Raises:
+        RuntimeError: as PyTorch's kernels do. Inside a JAX transformation the values are not known.
+    """
+    if rest and rest[0] is None or isinstance(input, TensorBase) and (_category(input) > 1 or not shape_of(input).numel()):
         return
-    if isinstance(other, TensorBase):
-        if _category(other) > 1 or bounds_of(other) != (0, 0):
-            return
-        found = 0
-    if found == 0 and found is not None and (not rest or rest[0] is not None):
+    if isinstance(input, TensorBase) and _category(input) == 0 and _is_bool_operand(other):
+        return  # refused by the kernel
+    if not isinstance(other, TensorBase):
+        found = other.value if type(other) is Number else other
+        if isinstance(found, (bool, int)) and found == 0:
+            raise RuntimeError("ZeroDivisionError")
+        return
+    limits = bounds_of(other) if _category(other) < 2 and not isinstance(getattr(input, "value", 0), float) else (1, 1)
+    if limits is not None and not limits[0] <= 0 <= limits[1] or in_transformation():
+        return
+    if not np.asarray(value_of(other, "integer divisor")).all():
         raise RuntimeError("ZeroDivisionError")
+
+
+def _is_bool_operand(x: Any) -> bool:
+    return _category(x) == 0 if isinstance(x, TensorBase) else isinstance(x, bool)
+
+
+def _no_bool(kernel: str, *operands: Any) -> None:
+    if common_dtype(*operands) is dtypes.bool:
+        raise NotImplementedError(f"\"{kernel}_cpu\" not implemented for 'Bool'")
+
+
+def _need_integers(kernel: str, *operands: Any) -> None:
+    found = common_dtype(*operands)
+    if found._category != 1:
+        raise NotImplementedError(f"\"{kernel}_cpu\" not implemented for '{dtypes.SCALAR_NAMES[found]}'")
 
 
 def _category(t: TensorBase) -> int:
@@ -162,7 +187,9 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                            f"'{rounding_mode}'")  # fmt: skip
     if rounding_mode == "floor":
+        _no_bool("div_floor", input, other)
         return compute(_floor_div, input, other)
+    _no_bool("div_trunc", input, other)
     found = compute(_trunc_div, input, other)  # the quotient is rounded to the type first: 2.999 is 3 in bfloat16
     return jnp.trunc(found) if jnp.issubdtype(found.dtype, jnp.inexact) else found
 
@@ -197,12 +224,14 @@ alias_of("div", "divide")
 @op(inplace=True, grad_name="NotImplemented", check=_no_zero)
 def floor_divide(input: Operand, other: Operand) -> Array:
     """The quotient rounded down. Raises RuntimeError("ZeroDivisionError") for integers and a known zero."""
+    _no_bool("div_floor", input, other)
     return compute(_floor_div, input, other)
 
 
 @op(inplace=True, grad_name=by_tensors("RemainderBackward0", "RemainderBackward1"), check=_no_zero)
 def remainder(input: Operand, other: Operand) -> Array:
     """The rest of division with the divisor's sign, as Python's ``%``."""
+    _no_bool("remainder", input, other)
     return compute(_remainder, input, other)
 
 
@@ -216,6 +245,7 @@ def _remainder(a: Array, b: Array) -> Array:
 @op(inplace=True, grad_name=by_tensors("FmodBackward0", "FmodBackward1"), check=_no_zero)
 def fmod(input: Array, other: Operand) -> Array:
     """The rest of division with the dividend's sign, as C's ``fmod``."""
+    _no_bool("fmod", input, other)
     return compute(lambda a, b: lax.rem(*jnp.broadcast_arrays(a, b)), input, other)
 
 
@@ -260,9 +290,19 @@ def _pow(input: Array, exponent: Operand) -> Array:
     a, e = promote(input, exponent)
     if a.dtype == bool:
         return a | ~e
-    power = jnp.power(a, jnp.maximum(e, 0))
+    power = _repeated_product(*jnp.broadcast_arrays(a, jnp.maximum(e, 0)))
     inverse = jnp.where(a == 1, 1, jnp.where(a == -1, jnp.where(e % 2 == 0, 1, -1), 0)) if _kind(a) == "i" else power
     return jnp.where(e < 0, inverse, power).astype(a.dtype)
+
+
+def _repeated_product(base: Array, exponent: Array) -> Array:
+    """Integers to powers that are not negative, by squaring; overflow wraps. (jnp.power reads six bits of an exponent.)"""
+
+    def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        found, square, left = state
+        return jnp.where(left & 1 == 1, found * square, found), square * square, left >> 1
+
+    return lax.while_loop(lambda state: jnp.any(state[2] > 0), step, (jnp.ones_like(base), base, exponent))[0]
 
 
 def _float_power(a: Array, e: Array) -> Array:
@@ -543,10 +583,12 @@ def ldexp(input: Array, other: Array) -> Array:
 @op
 def gcd(input: Array, other: Array) -> Array:
     """The greatest common divisor of integers."""
+    _need_integers("gcd", input, other)
     return jnp.gcd(*promote(input, other))
 
 
 @op
 def lcm(input: Array, other: Array) -> Array:
     """The least common multiple of integers."""
+    _need_integers("lcm", input, other)
     return jnp.lcm(*promote(input, other))

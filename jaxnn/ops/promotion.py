@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from jaxnn.core import dtypes
+from jaxnn.core.conversion import converted
 
 __all__ = ["common_dtype", "compute", "is_number", "promote", "require_broadcast", "to_float", "widened"]
 
@@ -45,12 +46,10 @@ def cast(x: Any, wanted: Any) -> Array:
     """An operand as a strongly typed array of a numpy type."""
     if isinstance(x, (bool, int, float, complex)):
         return jnp.asarray(x, wanted)
-    if np.dtype(x.dtype).kind == "c" and np.dtype(wanted).kind not in "cb":
-        x = jnp.real(x)
     if np.dtype(x.dtype) == np.bool_ and np.dtype(wanted).kind in "fc":
         # XLA turns a product with a converted bool into a selection, which loses the sign of -5 * False = -0.
         return jnp.where(x, np.ones((), wanted), np.zeros((), wanted))
-    return jnp.asarray(x).astype(wanted)
+    return converted(jnp.asarray(x), wanted)
 
 
 def require_broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxnn.core import dtypes
@@ -20,12 +21,13 @@ from jaxnn.core.engine import value_of
 from jaxnn.core.generator import Generator
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.inplace import check_writable, put_through
-from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function, op
+from jaxnn.core.registry import FUNCTIONS, METHODS, _into, check_out, function, op, resize_out
 
-from .creation import described_as
+from .creation import described_as, made_like
 from .masks import bernoulli_mask, traced_key_provider, traced_keys
 from .placement import check_layout, dtype_of, like_device, made
 from .placement import sizes as sizes_of
+from .strides import in_memory_order, memory_order
 
 
 def stream(generator: Any, name: str) -> Generator:
@@ -52,19 +54,65 @@ def stream(generator: Any, name: str) -> Generator:
 
 def _drawn(
     name: str,
-    draw: Callable[[Generator, tuple[int, ...], Any], np.ndarray],
+    draw: Callable[..., np.ndarray],
     shape: tuple[int, ...],
     generator: Any,
-    wanted: dtypes.dtype,
+    dtype: Any,
     device: Any,
     requires_grad: bool,
     out: Any = None,
+    default: dtypes.dtype | None = None,
 ) -> Any:
-    found = made(draw(stream(generator, name), shape, wanted.np), device, requires_grad)
-    return found if out is None else _into(out, found)
+    """A tensor of ``draw(generator, place)``, or ``out`` filled so in the order of its memory."""
+    g = stream(generator, name)
+    if out is None:
+        wanted = dtype_of(dtype, default)
+        return made(draw(g, Place(shape, wanted.np, True)), device, requires_grad)
+    have = described_as(out, name, "out").dtype
+    if dtype is not None and dtype_of(dtype) is not have:
+        names = dtypes.SCALAR_NAMES
+        raise RuntimeError(
+            f"dtype {names[dtype_of(dtype)]} does not match dtype of out parameter ({names[have]})"
+        )
+    check_out(out, False)
+    resize_out(out, shape)
+    put_through(out, _drawn_for(out, g, draw))
+    return out
 
 
-def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.ndarray], doc: str) -> None:
+class Place(NamedTuple):
+    """What is to be filled: its shape in the order of its memory, its numpy type, whether it is contiguous."""
+
+    shape: tuple[int, ...]
+    np: Any
+    contiguous: bool
+
+
+def _drawn_for(t: TensorBase, g: Generator, draw: Callable[..., np.ndarray], *beside: Any) -> Any:
+    """A tensor for the places of ``t``, drawn in the order of its memory."""
+    described, contiguous = aval(t), METHODS["is_contiguous"](t)
+    array = in_memory_order(
+        t, lambda shape, *given: draw(g, Place(shape, described.np, contiguous), *given), *beside
+    )
+    return made(array, described.placement if isinstance(described.placement, jax.Device) else None)
+
+
+def _drawn_like(
+    name: str, input: Any, draw: Callable[..., np.ndarray], dtype: Any, device: Any, requires_grad: bool,
+    memory_format: Any = None, generator: Any = None,
+) -> Any:  # fmt: skip
+    """A tensor like another, drawn in the order of its memory, which is that of the other one's."""
+    wanted = dtype_of(dtype, described_as(input, name).dtype)
+    g = stream(generator, name)
+    if str(memory_format) == "torch.contiguous_format":
+        return made(draw(g, Place(tuple(aval(input).shape), wanted.np, True)), like_device(input, device), requires_grad)
+    order = memory_order(input)
+    even = order == tuple(range(len(order)))
+    array = in_memory_order(input, lambda shape: draw(g, Place(shape, wanted.np, even)))
+    return made_like(input, array, like_device(input, device), requires_grad)
+
+
+def _factory(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
     def create(
         *sizes: Any,
         size: Any = None,
@@ -77,7 +125,7 @@ def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.nda
         pin_memory: bool = False,
     ) -> Any:
         check_layout(name, layout, pin_memory)
-        return _drawn(name, draw, sizes_of(name, sizes, size), generator, dtype_of(dtype), device, requires_grad, out)
+        return _drawn(name, draw, sizes_of(name, sizes, size), generator, dtype, device, requires_grad, out)
 
     def create_like(
         input: Any,
@@ -91,16 +139,7 @@ def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.nda
         generator: Any = None,
     ) -> Any:
         check_layout(name + "_like", layout, pin_memory, memory_format)
-        described = described_as(input, name + "_like")
-        return _drawn(
-            name,
-            draw,
-            tuple(described.shape),
-            generator,
-            dtype_of(dtype, described.dtype),
-            like_device(input, device),
-            requires_grad,
-        )
+        return _drawn_like(name + "_like", input, draw, dtype, device, requires_grad, memory_format, generator)
 
     for f, public in ((create, name), (create_like, name + "_like")):
         f.__name__ = f.__qualname__ = public
@@ -108,8 +147,12 @@ def _factory(name: str, draw: Callable[[Generator, tuple[int, ...], Any], np.nda
         FUNCTIONS[public] = globals()[public] = f
 
 
-_factory("rand", lambda g, shape, t: g.rand(shape, t), "Uniform numbers of [0, 1).")
-_factory("randn", lambda g, shape, t: g.normal(shape, 0.0, 1.0, t), "Standard normal numbers.")
+_factory("rand", lambda g, place: g.rand(place.shape, place.np), "Uniform numbers of [0, 1).")
+_factory(
+    "randn",
+    lambda g, place: g.normal(place.shape, 0.0, 1.0, place.np, contiguous=place.contiguous),
+    "Standard normal numbers.",
+)
 
 
 def _range(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, int, Any]:
@@ -140,7 +183,7 @@ def randint(
     *args: Any,
     generator: Any = None,
     out: Any = None,
-    dtype: Any = dtypes.int64,
+    dtype: Any = None,
     layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -156,13 +199,14 @@ def randint(
         raise TypeError('randint() missing 1 required positional arguments: "size"')
     return _drawn(
         "randint",
-        lambda g, shape, t: g.randint(low, high, shape, t),
+        lambda g, place: g.randint(low, high, place.shape, place.np),
         sizes_of("randint", (tuple(size),)),
         generator,
-        dtype_of(dtype, dtypes.int64),
+        dtype,
         device,
         requires_grad,
         out,
+        dtypes.int64,
     )
 
 
@@ -179,17 +223,11 @@ def randint_like(
 ) -> Any:
     """``randint_like(input, low=0, high)``: integers of [low, high) in the shape and type of another tensor."""
     check_layout("randint_like", layout, False, memory_format)
-    described = described_as(input, "randint_like")
     low, high, _ = _range("randint_like", args, options)
-    return _drawn(
-        "randint_like",
-        lambda g, shape, t: g.randint(low, high, shape, t),
-        tuple(described.shape),
-        None,
-        dtype_of(dtype, described.dtype),
-        like_device(input, device),
-        requires_grad,
-    )
+    return _drawn_like(
+        "randint_like", input, lambda g, place: g.randint(low, high, place.shape, place.np), dtype, device,
+        requires_grad, memory_format,
+    )  # fmt: skip
 
 
 @function(method=False)
@@ -198,7 +236,7 @@ def randperm(
     *,
     generator: Any = None,
     out: Any = None,
-    dtype: Any = dtypes.int64,
+    dtype: Any = None,
     layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -207,15 +245,9 @@ def randperm(
     """A permutation of 0 to n - 1."""
     check_layout("randperm", layout, pin_memory)
     return _drawn(
-        "randperm",
-        lambda g, _, t: g.randperm(n, t),
-        (n,),
-        generator,
-        dtype_of(dtype, dtypes.int64),
-        device,
-        requires_grad,
-        out,
-    )
+        "randperm", lambda g, place: g.randperm(n, place.np), (n,), generator, dtype, device, requires_grad, out,
+        dtypes.int64,
+    )  # fmt: skip
 
 
 def _array(t: Any) -> Any:
@@ -253,18 +285,28 @@ def normal(
             raise TypeError("normal() received an invalid combination of arguments: size is missing")
         return _drawn(
             "normal",
-            lambda g, shape, t: g.normal(shape, mean, std, t),
+            lambda g, place: g.normal(place.shape, mean, std, place.np, contiguous=place.contiguous),
             sizes_of("normal", (tuple(size),)),
             generator,
-            dtype_of(dtype),
+            dtype,
             device,
             requires_grad,
             out,
         )
-    found = made(stream(generator, "normal").normal(None, _array(mean), _array(std)), like_device(tensors[0], device))
+    g, of = stream(generator, "normal"), tuple(x if isinstance(x, (int, float)) else _array(x) for x in (mean, std))
+    if out is not None:
+        check_out(out, any(t.requires_grad for t in tensors))
+        resize_out(out, np.broadcast_shapes(*(np.shape(x) for x in of)))
+
+        def draw(g: Generator, place: Place, mean: Any, std: Any) -> np.ndarray:
+            return g.normal(place.shape, mean, std, place.np, contiguous=place.contiguous)
+
+        put_through(out, _drawn_for(out, g, draw, *of))
+        return out
+    found = made(g.normal(None, *of), like_device(tensors[0], device))
     for t in tensors:
         found = _NORMAL(found, t) if t.requires_grad else found
-    return found if out is None else _into(out, found)
+    return found
 
 
 @function
@@ -275,10 +317,14 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
     """
     described = described_as(input, "bernoulli")
     g = stream(generator, "bernoulli")
+    if out is not None:
+        check_out(out, input.requires_grad)
+        resize_out(out, described.shape)
+        put_through(out, _drawn_for(out, g, _bernoulli, _array(input) if p is None else float(p)))
+        return out
     array = g.bernoulli(_array(input)) if p is None else g.bernoulli(float(p), tuple(described.shape), described.np)
     found = made(array, like_device(input, None))
-    found = _BERNOULLI(found, input) if input.requires_grad else found
-    return found if out is None else _into(out, found)
+    return _BERNOULLI(found, input) if input.requires_grad else found
 
 
 @function
@@ -286,9 +332,8 @@ def multinomial(
     input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None
 ) -> Any:
     """Indices drawn with unnormalised probabilities: (m,) or (n, m) to (num_samples,) or (n, num_samples)."""
-    found = made(
-        stream(generator, "multinomial").multinomial(_array(input), num_samples, replacement), like_device(input, None)
-    )
+    g, by_columns = stream(generator, "multinomial"), memory_order(input) == (1, 0)
+    found = made(g.multinomial(_array(input), num_samples, replacement, by_columns), like_device(input, None))
     return found if out is None else _into(out, found)
 
 
@@ -296,18 +341,22 @@ def multinomial(
 
 
 def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
-    """``Tensor.NAME_``: the tensor's elements drawn anew, in the order of its own dimensions."""
+    """``Tensor.NAME_``: the tensor's elements drawn anew, in the order in which they lie in memory."""
 
     def in_place(self: Any, *args: Any, generator: Any = None, **options: Any) -> Any:
         check_writable(self)
-        described = aval(self)
-        array = draw(stream(generator, name), tuple(described.shape), described.np, *args, **options)
-        put_through(self, made(array, described.placement if hasattr(described.placement, "platform") else None))
+        if isinstance(options.get("p"), TensorBase):
+            args = (options.pop("p"),)
+        beside = [_array(a) if isinstance(a, TensorBase) else a for a in args]
+        put_through(
+            self,
+            _drawn_for(self, stream(generator, name), lambda g, place, *given: draw(g, place, *given, **options), *beside),
+        )
         return self
 
     in_place.__name__ = in_place.__qualname__ = name
     in_place.__doc__ = doc
-    own = list(inspect.signature(draw).parameters.values())[3:]  # behind the generator, the shape and the type
+    own = list(inspect.signature(draw).parameters.values())[2:]  # behind the generator and the place
     keywords = list(inspect.signature(in_place).parameters.values())
     in_place.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [keywords[0], *(p for p in own if p.kind is not p.VAR_KEYWORD), keywords[2]]
@@ -315,33 +364,52 @@ def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
     METHODS[name] = in_place
 
 
-def _uniform(g: Generator, shape: Any, t: Any, from_: float = 0.0, to: float = 1.0, **options: Any) -> np.ndarray:
-    return g.uniform(shape, options.pop("from", from_), to, t)
+def _uniform(g: Generator, place: Place, from_: float = 0.0, to: float = 1.0, **options: Any) -> np.ndarray:
+    return g.uniform(place.shape, options.pop("from", from_), to, place.np)
 
 
-def _random(g: Generator, shape: Any, t: Any, from_: Any = None, to: Any = None, **options: Any) -> np.ndarray:
+def _normal(g: Generator, place: Place, mean: Any = 0.0, std: Any = 1.0) -> np.ndarray:
+    return g.normal(place.shape, mean, std, place.np, contiguous=place.contiguous)
+
+
+_UPPER_END = object()
+
+
+def _random(g: Generator, place: Place, from_: Any = None, to: Any = _UPPER_END, **options: Any) -> np.ndarray:
     low = options.pop("from", from_)
-    if to is None and low is not None:
-        low, to = 0, low  # one number is the upper end
-    return g.random(shape, t, low, to)
+    if to is _UPPER_END:  # one number is the upper end; an end that is None is what the type holds
+        low, to = (None, None) if low is None else (0, low)
+    return g.random(place.shape, place.np, low, to)
 
 
-def _bernoulli(g: Generator, shape: Any, t: Any, p: Any = 0.5) -> np.ndarray:
-    return g.bernoulli(_array(p), shape, t)
+def _bernoulli(g: Generator, place: Place, p: Any = 0.5) -> np.ndarray:
+    return g.bernoulli(_array(p), place.shape, place.np)
+
+
+def _exponential(g: Generator, place: Place, lambd: float = 1.0) -> np.ndarray:
+    return g.exponential(place.shape, lambd, place.np)
+
+
+def _geometric(g: Generator, place: Place, p: float) -> np.ndarray:
+    return g.geometric(place.shape, p, place.np)
+
+
+def _cauchy(g: Generator, place: Place, median: float = 0.0, sigma: float = 1.0) -> np.ndarray:
+    return g.cauchy(place.shape, median, sigma, place.np)
+
+
+def _log_normal(g: Generator, place: Place, mean: float = 1.0, std: float = 2.0) -> np.ndarray:
+    return g.log_normal(place.shape, mean, std, place.np)
 
 
 _fill("uniform_", _uniform, "Uniform numbers of [from, to), [0, 1) by default.")
-_fill(
-    "normal_", lambda g, s, t, mean=0.0, std=1.0: g.normal(s, mean, std, t), "Normal numbers of a mean and a deviation."
-)
+_fill("normal_", _normal, "Normal numbers of a mean and a deviation.")
 _fill("random_", _random, "Integers: of [from, to), of [0, to), or of all that the type holds exactly.")
 _fill("bernoulli_", _bernoulli, "Ones with probability p (a number or a tensor), else zeros.")
-_fill("exponential_", lambda g, s, t, lambd=1.0: g.exponential(s, lambd, t), "Exponential numbers of a rate.")
-_fill("geometric_", lambda g, s, t, p: g.geometric(s, p, t), "Trials up to the first success.")
-_fill("cauchy_", lambda g, s, t, median=0.0, sigma=1.0: g.cauchy(s, median, sigma, t), "Cauchy numbers.")
-_fill(
-    "log_normal_", lambda g, s, t, mean=1.0, std=2.0: g.log_normal(s, mean, std, t), "Exponentials of normal numbers."
-)
+_fill("exponential_", _exponential, "Exponential numbers of a rate.")
+_fill("geometric_", _geometric, "Trials up to the first success.")
+_fill("cauchy_", _cauchy, "Cauchy numbers.")
+_fill("log_normal_", _log_normal, "Exponentials of normal numbers.")
 
 # --- seeds and states
 

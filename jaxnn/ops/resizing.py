@@ -20,24 +20,32 @@ from .arguments import integers, numel, shape
 from .construct import TYPED
 from .join import cat
 from .placement import check_layout, like_device, made
-from .strides import layout
+from .strides import base_of, layout
 
 __all__ = ["is_same_size"]
 
 
-def _sized(t: TensorBase, sizes: tuple[int, ...]) -> TensorBase:
-    plain = t.detach().reshape(-1)  # type: ignore[attr-defined]
-    have, want = shape(plain)[0], numel(sizes)
-    if want > have:
-        plain = cat([plain, made(np.zeros(want - have, aval(t).np), like_device(t, None))])
-    return plain[:want].reshape(sizes).clone()  # type: ignore[index]
+def _resized(t: TensorBase, sizes: tuple[int, ...]) -> TensorBase:
+    """The memory that a tensor shows, from its first element on, in row-major order under other sizes.
+
+    Where the storage ends before, a larger one of its own: what it holds, then zeros.
+    """
+    base, found = base_of(t).detach(), layout(t)  # type: ignore[attr-defined]
+    count, have = numel(sizes), numel(shape(base))
+    if found.offset + count > have:
+        held = base.reshape(-1)[found.offset :]
+        more = made(np.zeros(count - have + found.offset, aval(t).np), like_device(t, None))
+        return (cat([held, more]) if have > found.offset else more).reshape(sizes)
+    if count == have:
+        return base if tuple(shape(base)) == sizes else base.view(sizes)
+    return base.view(-1)[found.offset : found.offset + count].view(sizes)
 
 
 @function(function=False)
 def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
-    """Give the tensor another shape in place: its first elements in order, then zeros.
+    """Give the tensor another shape in place: the elements that follow its first one in memory, then zeros.
 
-    The tensor leaves the memory that it shared with others when its number of elements changes.
+    The tensor leaves the memory that it shared with others only when that is too small.
 
     Raises:
         RuntimeError: for a tensor that requires gradients.
@@ -45,14 +53,12 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
     """
     check_layout("resize_", memory_format=memory_format)
     wanted = integers(sizes, "resize_")
-    if wanted == tuple(shape(self)):
-        return self
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     if any(n < 0 for n in wanted):
         raise RuntimeError(f"Trying to create tensor with negative dimension: {list(wanted)}")
-    same = numel(wanted) == numel(shape(self)) and self.is_contiguous()
-    self.data = self.view(wanted) if same else _sized(self, wanted)
+    if wanted != tuple(shape(self)):
+        self.data = _resized(self, wanted)
     return self
 
 

@@ -15,7 +15,7 @@ from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import METHODS, alias_of, call, function
 
 from .arguments import infer_size, integers, need_tensor, numel, operator_of, shape, wrap_dim, wrap_dims
-from .strides import Layout, contiguous_strides, layout, rule, view_strides
+from .strides import Layout, contiguous_strides, layout, refuse_repeated, rule, view_strides
 
 __all__ = ["expand", "flatten", "movedim", "permute", "reshape", "squeeze", "transpose", "unsqueeze", "view"]
 
@@ -207,12 +207,6 @@ def _view_dtype(x: Any, dtype: dtypes.dtype) -> Any:
                 f"{sizes[-1]}"
             )
     return call(_BITCAST, (x, dtype))
-
-
-@rule("view_dtype")
-def _bitcast_layout(before: Layout, dtype: dtypes.dtype) -> Layout:
-    # Strides count elements of the new type; the type before is not part of a layout, so only equal sizes are exact.
-    return before
 
 
 # --- order of dimensions
@@ -470,25 +464,23 @@ atleast_3d = _atleast(3, lambda n: -1 if n == 2 else 0)
 
 # --- expanding
 
-_OVERLAP = (
-    "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
-    "clone() the tensor before performing the operation."
-)
+
+def _expand_put(base: Any, new: Any, *_: Any) -> Any:
+    raise AssertionError("written by place, see put_through")
 
 
-def _refused(base: Any, new: Any, *_: Any) -> Any:
-    raise RuntimeError(_OVERLAP)
-
-
-_refused.refused = _OVERLAP  # type: ignore[attr-defined]
-_EXPAND = operator_of("expand", lambda x, sizes: jnp.broadcast_to(x, sizes), view=_refused)
+_expand_put.repeats, _expand_put.refuse = True, refuse_repeated  # type: ignore[attr-defined]
+_EXPAND = operator_of("expand", lambda x, sizes: jnp.broadcast_to(x, sizes), view=_expand_put)
 
 
 @rule("expand")
 def _expand_layout(before: Layout, sizes: tuple[int, ...]) -> Layout:
     new = len(sizes) - len(before.shape)
-    kept = (s if n == m else 0 for n, s, m in zip(before.shape, before.strides, sizes[new:], strict=True))
-    return Layout(sizes, ((0,) * new + tuple(kept)), before.offset)
+    strides = [s if n == m else 0 for n, s, m in zip(before.shape, before.strides, sizes[new:], strict=True)]
+    inner = before.shape[0] * before.strides[0] if before.shape else 1  # the step over everything behind
+    for n in reversed(sizes[:new]):
+        strides.insert(0, inner if n == 1 else 0)
+    return Layout(sizes, tuple(strides), before.offset)
 
 
 @function(function=False)

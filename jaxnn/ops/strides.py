@@ -12,17 +12,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.core.dtypes import dtype as Dtype
 from jaxnn.core.handle import Cell, TensorBase, alias, aval, wrap
-from jaxnn.core.registry import FUNCTIONS, call, function
+from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
 from jaxnn.core.size import layout as layout_type
 from jaxnn.core.size import strided
 
 from .arguments import number, operator_of, wrap_dim
 
 __all__ = [
-    "Layout", "UntypedStorage", "contiguous_strides", "layout", "memory_format", "memory_order", "rule", "view_strides",
+    "Layout", "UntypedStorage", "contiguous_strides", "in_memory_order", "layout", "memory_format", "memory_order",
+    "refuse_repeated", "rule", "view_strides", "with_order_of",
 ]  # fmt: skip
 
 
@@ -111,27 +113,88 @@ def layout(t: TensorBase) -> Layout:
     found = Layout(tuple(base), contiguous_strides(base), 0)
     if t._view is None:
         return found
+    width = t._storage.aval.dtype.itemsize
     for op, statics in t._view.steps:
+        if op.name == "view_dtype":
+            found, width = _in_type(found, width, statics[0].itemsize), statics[0].itemsize
+            continue
         step = _RULES.get(op.name)
         if step is None:
             sizes = tuple(t._view.aval.shape)
             return Layout(sizes, contiguous_strides(sizes), 0)
         found = step(found, *(number(s) for s in statics))
+        width = int(width * _WIDTHS.get(op.name, 1))
     return found
 
 
-def memory_order(t: TensorBase) -> tuple[int, ...]:
-    """The dimensions from the slowest to the fastest in memory, in which PyTorch fills a tensor made like this one.
+#: What view operators between complex and real numbers do to the width of an element.
+_WIDTHS = {"real": 0.5, "imag": 0.5, "view_as_real": 0.5, "view_as_complex": 2}
 
-    A dimension that repeats the same elements tells nothing of the order: then it is the tensor's own.
+
+def _in_type(found: Layout, width: int, new: int) -> Layout:
+    """A layout counted in elements of another width; the last dimension grows or shrinks."""
+    if width == new:
+        return found
+    *outer, last = found.shape
+    strides = (*(s * width // new for s in found.strides[:-1]), 1)
+    return Layout((*outer, last * width // new), strides, found.offset * width // new)
+
+
+def memory_order(t: TensorBase) -> tuple[int, ...]:
+    """The dimensions from the slowest to the fastest in memory: the order in which PyTorch goes through a tensor.
+
+    Sorted by strides, in place and stable; a dimension that repeats the same elements stays beside the one that follows it.
     """
     dims = tuple(range(len(aval(t).shape)))
     if t._view is None:
         return dims
     shape, strides, _ = layout(t)
-    if any(s <= 0 < n - 1 for n, s in zip(shape, strides, strict=True)):
-        return dims
-    return tuple(sorted(dims, key=lambda d: -strides[d]))
+    found = list(reversed(dims))  # the fastest first
+    for k in range(1, len(found)):
+        moving = k
+        for before in range(k - 1, -1, -1):
+            a, b = found[before], found[moving]
+            if strides[a] == 0 or strides[b] == 0 or (strides[a] == strides[b] and shape[a] <= shape[b]):
+                continue
+            if strides[a] < strides[b]:
+                break
+            found[before], found[moving] = b, a
+            moving = before
+    return tuple(reversed(found))
+
+
+def in_memory_order(t: TensorBase, fill: Callable[..., np.ndarray], *beside: Any) -> np.ndarray:
+    """A host array for ``t`` whose elements ``fill(shape, *beside)`` makes in the order in which they lie in memory.
+
+    ``beside`` are arrays that broadcast to the shape of ``t``, or anything else, which is passed on as it is.
+    """
+    shape, order = tuple(aval(t).shape), memory_order(t)
+    if order == tuple(range(len(shape))):
+        return fill(shape, *beside)
+    turned = (np.broadcast_to(b, shape).transpose(order) if isinstance(b, np.ndarray) else b for b in beside)
+    return fill(tuple(shape[d] for d in order), *turned).transpose(np.argsort(order))
+
+
+def with_order_of(t: TensorBase, array: np.ndarray, make: Callable[[np.ndarray], Any]) -> Any:
+    """``make(array)`` with its dimensions in memory in the order of those of ``t``, as ``NAME_like`` keeps them."""
+    order = memory_order(t)
+    if order == tuple(range(len(order))):
+        return make(array)
+    return METHODS["permute"](make(array.transpose(order)), tuple(int(d) for d in np.argsort(order)))
+
+
+def refuse_repeated(t: TensorBase) -> None:
+    """Refuse to write to a tensor that shows one place several times.
+
+    Raises:
+        RuntimeError: as PyTorch, which sees repetition by strides of zero only.
+    """
+    found = layout(t)
+    if any(s == 0 and n > 1 for n, s in zip(found.shape, found.strides, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
 
 
 def _is_row_major(found: Layout) -> bool:
