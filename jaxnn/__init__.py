@@ -13,6 +13,7 @@ from importlib import import_module as _import_module
 from typing import Any
 
 from . import (
+    _C,
     amp,
     autograd,
     backends,
@@ -30,6 +31,7 @@ from . import (
     nn,
     ops,
     optim,
+    overrides,
     signal,
     special,
     testing,
@@ -58,6 +60,7 @@ from .core.grad_mode import (
 )  # fmt: skip
 from .core.handle import Tensor
 from .core.keyword_names import with_other_names as _with_other_names
+from .core.overrides import disabled as DisableTorchFunctionSubclass
 from .core.printing import set_printoptions
 from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.registry import function as _function
@@ -93,7 +96,9 @@ _name_the_missing(
         nn.utils,
         optim,
         optim.lr_scheduler,
+        _C,
         autograd,
+        autograd.graph,
         compiler,
         cuda,
         distributed,
@@ -103,13 +108,15 @@ _name_the_missing(
         hub,
         jit,
         linalg,
+        overrides,
         signal,
         special,
         utils,
     ]
 )
 globals().update({t.name: t for t in _ALL} | _ALIASES)
-globals().update({_name: _with_other_names(_name, _value) for _name, _value in _FUNCTIONS.items()})
+_FUNCTIONS.update({_name: _with_other_names(_name, _value) for _name, _value in _FUNCTIONS.items()})
+globals().update(_FUNCTIONS)
 for _module in (linalg, fft, special):
     for _name in _module.__all__:
         setattr(_module, _name, _with_other_names(_name, getattr(_module, _name), first=("input", "x")))
@@ -149,12 +156,14 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "DisableTorchFunctionSubclass",
     "Generator", "GradScaler", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "compiler",
     "cpu", "cuda", "device", "distributed", "dtype", "enable_grad", "engine_statistics", "fft", "finish", "func",
     "fx", "get_default_device", "get_default_dtype", "get_float32_matmul_precision", "hub", "inference_mode",
     "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled",
     "jax_function", "jit",
-    "layer_functions", "layout", "linalg", "load", "nn", "no_grad", "ops", "optim", "reset_engine_statistics",
+    "layer_functions", "layout", "linalg", "load", "nn", "no_grad", "ops", "optim", "overrides",
+    "reset_engine_statistics",
     "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype", "set_float32_matmul_precision",
     "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing", "types", "utils", "version",
     "vmap",

@@ -6,7 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html
 from jaxnn.core.autograd import backward, grad
 from jaxnn.core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-from . import functional
+from . import functional, graph
 from .anomaly_mode import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
@@ -20,6 +20,6 @@ from .variable import Variable
 
 __all__ = [
     "Function", "FunctionCtx", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad", "functional",
-    "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
+    "grad", "graph", "gradcheck", "gradgradcheck", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
     "no_grad", "set_anomaly_enabled", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip

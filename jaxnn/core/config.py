@@ -38,6 +38,7 @@ class ThreadState(threading.local):
     anomaly_check_nan: bool = True
     recording: Any = None  # the recording in use last; `recordings` has one for each placement
     module_depth: int = 0
+    plain_operators: bool = False  # subclasses of Tensor are not asked
     autocast: Any = None  # the kinds of devices for which it is on, if any
     autocast_types: Any = None
 

@@ -36,6 +36,7 @@ from .handle import (
     TensorBase,
     View,
     aval_of,
+    base_reference,
     is_direct,
     wrap,
 )  # fmt: skip
@@ -451,6 +452,7 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
         view.guard = base._view.guard
     if view.guard is None and not state.grad_enabled:
         view.guard = Guard(NO_GRAD, len(view.steps), made_without=True)
+    view.base = base_reference(base)
     cell = base._cell
     if view.tracked and is_direct(base):
         if type(cell) is Pin:

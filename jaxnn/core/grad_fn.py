@@ -20,6 +20,13 @@ class GradFn:
 
     __slots__ = ("_key", "_name", "_next")
 
+    def __new__(cls, name: Any, *_: Any) -> GradFn:
+        """A node of the class of its name, as PyTorch has one for every operator."""
+        kind = _kinds.get(name) if cls is GradFn else cls
+        if kind is None:
+            kind = _kinds[name] = type(name, (GradFn,), {"__slots__": (), "__module__": "torch.autograd.graph"})
+        return object.__new__(kind)
+
     def __init__(self, name: str, key: Any, following: Any) -> None:
         self._name = name
         self._key = key
@@ -50,7 +57,11 @@ class GradFn:
         return f"<{self._name} object at {id(self):#x}>"
 
 
-class _Collector(GradFn):
+#: The class of each name.
+_kinds: dict[str, type[GradFn]] = {}
+
+
+class AccumulateGrad(GradFn):
     """Where a leaf collects its gradient."""
 
     __slots__ = ("variable",)
@@ -87,7 +98,7 @@ def _of_cell(cell: Any) -> Any:
 
 def _of_source(source: Any, place: int) -> GradFn:
     if type(source) is Leaf:
-        return _Collector(source)
+        return AccumulateGrad(source)
     if isinstance(source, Freed):
         return _of_place(source.node, place, source, None)
     if type(source) is Recording:
@@ -119,7 +130,7 @@ def _of_entry(node: Node, entry: Entry, source: Any, grads: Any) -> Any:
     if grads is None or entry.grad == FREED:
         raise RuntimeError(_RELEASED)
     key = grads[~entry.grad]
-    return _of_source(*key) if type(key) is tuple else _Collector(key)
+    return _of_source(*key) if type(key) is tuple else AccumulateGrad(key)
 
 
 def _arranged(op: Any, name: str, nodes: list[Any]) -> list[Any]:

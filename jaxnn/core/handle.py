@@ -21,7 +21,7 @@ from .size import Size
 
 __all__ = [
     "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "Storage", "Tensor",
-    "TensorBase", "View", "aval_of",
+    "TensorBase", "View", "aval_of", "base_reference",
 ]  # fmt: skip
 
 
@@ -182,7 +182,7 @@ class Unwalkable(Freed):
 class View:
     """How a tensor looks at its storage: steps of (operator, static arguments), and where the last reading is recorded."""
 
-    __slots__ = ("aval", "created", "earlier", "guard", "idx", "rec", "steps", "tracked", "version")
+    __slots__ = ("aval", "base", "created", "earlier", "guard", "idx", "rec", "steps", "tracked", "version")
 
     def __init__(self, steps: tuple[Any, ...], aval: Aval, created: int = 0, guard: Any = None) -> None:
         self.created = created  # the storage's version then, as PyTorch counts
@@ -194,6 +194,7 @@ class View:
         self.idx = 0
         self.version = -1
         self.tracked = False
+        self.base: Any = None  # a weak reference to the tensor that this is a view of, where that is known
 
 
 class TensorBase:
@@ -206,10 +207,17 @@ class TensorBase:
     _view: View | None
     _grad: Any
     _extra: Any
+    #: Whether operators give their results the class of this operand: see `overrides`.
+    _keeps_class = False
 
     if TYPE_CHECKING:  # the operators' methods are bound at import
 
         def __getattr__(self, name: str) -> Any: ...
+
+
+def _disabled(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """As a class's ``__torch_function__``: results are plain tensors."""
+    return NotImplemented
 
 
 class _TensorMeta(type):
@@ -229,7 +237,7 @@ class Tensor(TensorBase, metaclass=_TensorMeta):
     Source: https://docs.pytorch.org/docs/stable/tensors.html
     """
 
-    __slots__ = ("__weakref__", "_cell", "_extra", "_grad", "_storage", "_view")
+    __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_storage", "_view")
 
     #: Set by the operators, which this file knows nothing of.
     _construct: Any = None
@@ -240,11 +248,20 @@ class Tensor(TensorBase, metaclass=_TensorMeta):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
+    #: Called with every new subclass: `overrides` waits for them.
+    _subclassed: list[Any] = []
+
     def __init_subclass__(cls, **options: Any) -> None:
-        raise NotImplementedError(
-            f"class {cls.__name__}(Tensor): subclasses of Tensor (__torch_function__, __torch_dispatch__) are not "
-            "supported, operators would not keep the class: hold a tensor instead"
-        )
+        super().__init_subclass__(**options)
+        if getattr(cls, "__torch_dispatch__", None) is not None:
+            raise NotImplementedError(
+                f"class {cls.__name__}(Tensor): __torch_dispatch__ is not supported, operators are compiled together; "
+                "__torch_function__ is"
+            )
+        asked: Any = cls.__torch_function__  # type: ignore[attr-defined]
+        cls._keeps_class = getattr(asked, "__func__", asked) is not _disabled
+        for told in cls._subclassed:
+            told(cls)
 
 
 _new = object.__new__
@@ -274,6 +291,11 @@ def unguarded(t: Any) -> Any:
     if view is not None and view.guard is not None:
         t._view = View(view.steps, view.aval, view.created)
     return t
+
+
+def base_reference(base: TensorBase) -> Any:
+    """What a view of ``base`` keeps: never a reference that would hold it, or its own storage, alive."""
+    return weakref.ref(base) if base._view is None else base._view.base
 
 
 def is_direct(t: TensorBase) -> bool:

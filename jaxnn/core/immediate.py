@@ -12,7 +12,7 @@ from . import mistyped
 from .config import get_setting, state, x64
 from .device import default_placement
 from .engine import Number, tensors_in, value_of
-from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, wrap
+from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, base_reference, wrap
 from .program import strong
 from .recording import Recording, translated
 
@@ -134,4 +134,5 @@ def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:
     steps = () if base._view is None else base._view.steps
     made._view = View((*steps, (op, args[1:])), described, base._storage.known_version)
     made._view.guard = None if base._view is None else base._view.guard
+    made._view.base = base_reference(base)
     return made

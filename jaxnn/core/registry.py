@@ -25,6 +25,7 @@ from .config import in_transformation, state
 from .engine import LOCK, Number, overwrite, record, value_of
 from .handle import TensorBase, aval
 from .inplace import write_back, written_operand
+from .overrides import CLASSES, SPACES, dispatch, handlers, note
 
 __all__ = [
     "FUNCTIONS",
@@ -57,7 +58,7 @@ METHODS: dict[str, Callable[..., Any]] = {}
 class Op:
     """A kernel and what the engine must know of it."""
 
-    __slots__ = ("__name__", "check", "differentiable", "grad_name", "kernel", "lists", "name", "view")
+    __slots__ = ("__name__", "check", "differentiable", "grad_name", "home", "kernel", "lists", "name", "view")
 
     def __init__(
         self, name: str, kernel: Callable[..., Any], *, view: Any = None, grad_name: Any = None, lists: bool = False,
@@ -69,6 +70,7 @@ class Op:
         self.lists = lists
         self.differentiable = differentiable
         self.check = check
+        self.home = getattr(kernel, "__module__", "")
         self.grad_name = grad_name or camel_case(name) + "Backward0"
 
     def __repr__(self) -> str:
@@ -97,11 +99,17 @@ def _operand(value: Any) -> Any:
         return Number(value)
     if isinstance(value, np.generic) and not isinstance(value, np.bool_):
         return Number(value.item())
+    if hasattr(kind, "__torch_function__"):
+        note(kind)
     return value
 
 
 def call(op: Op, args: tuple[Any, ...]) -> Any:
     """Run an operator: recorded, at once on tracers, or on raw arrays."""
+    if CLASSES:
+        found = handlers(args)
+        if found:
+            return _dispatch(op, args, found)
     if state.autocast is not None:
         args = cast_arguments(op, args, _cast)
     first = args[0] if args else None
@@ -114,13 +122,28 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
             return record(op, args)
         except TypeError as error:
             if "unhashable" not in str(error):
-                raise
+                return _for_strangers(op, args, error)
         except RuntimeError as error:
             places = mistyped.places_of_numbers(op, args) if getattr(error, "wants_number", False) else []
             if not places:
                 raise
             return call(op, tuple(value_of(a).item() if k in places else a for k, a in enumerate(args)))
     return _call_any(op, args)
+
+
+def _dispatch(op: Op, args: tuple[Any, ...], found: list[Any]) -> Any:
+    names = next((names for start, names in SPACES.items() if op.home.startswith(start)), FUNCTIONS)
+    return dispatch(op, names.get(op.name) or METHODS.get(op.name), args, found, call)
+
+
+def _for_strangers(op: Op, args: tuple[Any, ...], error: Exception) -> Any:
+    """The result for arguments that are no tensors and have a ``__torch_function__``; without any, the error."""
+    found = handlers(args)
+    if not found:
+        raise error
+    for v in found:
+        note(type(v))
+    return _dispatch(op, args, found)
 
 
 def _check(op: Op, args: tuple[Any, ...]) -> None:
@@ -151,6 +174,8 @@ def _call_any(op: Op, args: tuple[Any, ...]) -> Any:
     if not any(isinstance(x, TensorBase) for x in flat):
         if any(_is_array(x) for x in flat):
             return op.kernel(*(a.value if type(a) is Number else a for a in args))
+        if handlers(args):
+            return _for_strangers(op, args, TypeError())
         first = next(iter(inspect.signature(op.kernel).parameters))
         kind = type(args[0].value) if type(args[0]) is Number else type(args[0])
         if not (op.lists and isinstance(args[0], (tuple, list))):

@@ -15,10 +15,26 @@ from .device import device_of
 from .engine import LOCK, escaped_value, pin, value_of
 from .grad_fn import GradFn, grad_fn_of
 from .guards import check_reading
-from .handle import NOWHERE, Buffer, Cell, Leaf, Storage, TensorBase, View, alias, aval, aval_of, unguarded, wrap
+from .handle import (
+    NOWHERE,
+    Buffer,
+    Cell,
+    Leaf,
+    Storage,
+    Tensor,
+    TensorBase,
+    View,
+    alias,
+    aval,
+    aval_of,
+    is_direct,
+    unguarded,
+    wrap,
+)  # fmt: skip
 from .hook_handle import RemovableHandle
 from .immediate import tensor_of
 from .keyword_names import with_other_names
+from .overrides import as_class
 from .registry import METHODS
 from .size import strided
 from .tensor_hooks import hooks_at, retain, retained
@@ -49,11 +65,15 @@ class _Methods:
     nbytes = property(lambda self: aval(self).shape.numel() * aval(self).dtype.itemsize, doc="Bytes of all elements.")
     is_cuda = property(lambda self: device_of(aval(self).placement).type == "cuda")
     is_cpu = property(lambda self: device_of(aval(self).placement).type == "cpu")
-    is_sparse = is_quantized = is_meta = is_mps = is_nested = is_mkldnn = property(lambda self: False)
+    is_meta = property(lambda self: device_of(aval(self).placement).type == "meta")
+    is_xla = property(lambda self: device_of(aval(self).placement).type == "xla")
+    is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = property(lambda self: False)
+    is_mps = is_xpu = is_ipu = is_mtia = is_maia = is_vulkan = property(lambda self: False)
     layout = property(lambda self: strided, doc="How the elements are stored: always strided.")
     names = property(lambda self: (None,) * len(aval(self).shape))
     _version = property(lambda self: self._storage.known_version)
     output_nr = property(lambda self: 0)
+    name = property(lambda self: None)
     retains_grad = property(lambda self: retained(self))
 
     def size(self, dim: int | None = None) -> Any:
@@ -99,6 +119,68 @@ class _Methods:
         """The number of the GPU, -1 on the CPU."""
         found = device_of(aval(self).placement)
         return -1 if found.type == "cpu" else found.index or 0
+
+    # --- views and classes
+
+    def _is_view(self) -> bool:
+        """Whether this tensor shows the memory of another one."""
+        return self._base is not None
+
+    @property
+    def _base(self) -> Any:
+        """The tensor whose view this is; None for a tensor with memory of its own."""
+        if self._view is None or self._view.base is None:
+            return None
+        found = self._view.base()
+        if found is self:
+            return None
+        if found is None or found._storage is not self._storage:  # nobody holds it any more
+            found = wrap(self._storage)
+            found._cell = self._cell if not is_direct(self) else Cell()
+        return found
+
+    def as_subclass(self, cls: type) -> Any:
+        """The same tensor as an instance of a subclass of Tensor.
+
+        Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.as_subclass.html
+        """
+        if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+            raise TypeError(
+                "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your "
+                "class inherits from Tensor."
+            )
+        return as_class(self, cls)
+
+    @staticmethod
+    def _make_subclass(cls: Any, data: Any, require_grad: bool = False, **options: Any) -> Any:
+        """A leaf of a subclass of Tensor, or of Parameter, that shares memory with ``data``."""
+        if any(options.values()):
+            raise NotImplementedError(f"Tensor._make_subclass: {next(k for k, v in options.items() if v)}")
+        if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+            raise TypeError(
+                "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your "
+                "class inherits from Tensor."
+            )
+        return _of_class(alias(data, Cell()), cls, require_grad)
+
+    @staticmethod
+    def _make_wrapper_subclass(*args: Any, **options: Any) -> Any:
+        """Not here."""
+        raise NotImplementedError(
+            "Tensor._make_wrapper_subclass: tensors without memory need __torch_dispatch__, which is not supported"
+        )
+
+    def is_distributed(self) -> bool:
+        """Whether the tensor is one of PyTorch's old distributed ones: no."""
+        return False
+
+    def is_inference(self) -> bool:
+        """Whether the tensor was made in `inference_mode`: those are plain tensors here."""
+        return False
+
+    def is_coalesced(self) -> bool:
+        """Only for sparse tensors, of which there are none."""
+        raise RuntimeError("is_coalesced expected sparse coordinate tensor layout but got Strided")
 
     # --- gradients
 
@@ -188,7 +270,7 @@ class _Methods:
         autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def _get_data(self) -> Any:
-        return unguarded(alias(self, Cell(apart=True)))
+        return _kept(self, alias(self, Cell(apart=True)))
 
     def _set_data(self, value: Any) -> None:
         if not isinstance(value, TensorBase):
@@ -202,7 +284,7 @@ class _Methods:
 
     def detach(self) -> Any:
         """The same memory without gradients."""
-        return unguarded(alias(self, Cell()))
+        return _kept(self, alias(self, Cell()))
 
     def detach_(self) -> Any:
         """Forget how this tensor was computed."""
@@ -350,6 +432,7 @@ class _Methods:
             grad_fn=None if made_by is None else made_by.name(),
             device=None if where.type == "cpu" else f"{where.type}:{where.index or 0}",
             is_parameter=getattr(self, "_is_parameter", False),
+            type_name=type(self).__name__ if self._keeps_class else "tensor",
             default_dtype=repr(dtypes.get_default_dtype()),
         )
 
@@ -374,15 +457,15 @@ class _Methods:
         memo[id(self)] = made
         if self._grad is not None:
             made._grad = copy.deepcopy(self._grad, memo)
+        if self.__dict__:
+            made.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return made
 
     def _like(self, storage: Storage) -> Any:
         """A leaf like this one over another storage."""
         made = wrap(storage)
         made._view = None if self._view is None else View(self._view.steps, self._view.aval)
-        if self._cell.source is not None:
-            made.requires_grad_()
-        return made
+        return _of_class(made, type(self), self._cell.source is not None)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if not self.is_leaf:
@@ -390,7 +473,8 @@ class _Methods:
         with LOCK:
             value_of(wrap(self._storage))
         steps = None if self._view is None else (self._view.steps, self._view.aval.shape, self._view.aval.dtype)
-        return from_parts, (type(self), self._storage, steps, self._cell.source is not None)
+        parts = (type(self), self._storage, steps, self._cell.source is not None)
+        return (from_parts, parts, dict(self.__dict__)) if self.__dict__ else (from_parts, parts)
 
 
 def _traced(self: Any) -> Any:
@@ -428,8 +512,20 @@ def from_parts(kind: type, storage: Storage, steps: Any, requires_grad: bool) ->
     made = wrap(storage)
     if steps is not None:
         made._view = View(steps[0], aval_of(tuple(steps[1]), steps[2].np, storage.aval.placement))
+    return _of_class(made, kind, requires_grad)
+
+
+def _kept(like: Any, made: Any) -> Any:
+    """A detached alias of a tensor, with its class."""
+    return as_class(unguarded(made), type(like)) if like._keeps_class else unguarded(made)
+
+
+def _of_class(made: Any, kind: Any, requires_grad: bool) -> Any:
+    """A leaf of a class over the memory of a tensor without gradients."""
     if hasattr(kind, "_from_tensor"):
         return kind._from_tensor(made, requires_grad)
+    if kind is not Tensor:
+        made = as_class(made, kind)
     return made.requires_grad_() if requires_grad else made
 
 

@@ -226,7 +226,7 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
         metadata = dict(self._var_metadata)
         if self._other is not _NOTHING:
             return _renewed, (type(self), self._other, metadata), dict(self.__dict__)
-        return (*super().__reduce_ex__(protocol), {"__metadata__": metadata, **self.__dict__})
+        return (*super().__reduce_ex__(protocol)[:2], {"__metadata__": metadata, **self.__dict__})
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         attributes = dict(attributes)

@@ -19,6 +19,7 @@ from jaxnn.core.device import placement_of
 from jaxnn.core.engine import value_of
 from jaxnn.core.handle import Cell, Tensor, TensorBase, alias, aval
 from jaxnn.core.immediate import tensor_of
+from jaxnn.core.overrides import as_class
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
 from .creation import check_fits
@@ -333,7 +334,8 @@ def _legacy(wanted: dtypes.dtype, args: tuple[Any, ...], device: Any) -> Any:
 
 
 def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
-    return _legacy(dtypes.get_default_dtype(), args, device)
+    found = _legacy(dtypes.get_default_dtype(), args, device)
+    return found if cls is Tensor else as_class(found, cls)
 
 
 Tensor._construct = _construct

@@ -25,7 +25,7 @@ def _binary(name: str, f: Callable[..., Any]) -> None:
             return f(self, other)
         if isinstance(other, np.ndarray):
             return f(self, tensor_of(np.array(other)))
-        return NotImplemented
+        return f(self, other) if hasattr(type(other), "__torch_function__") else NotImplemented
 
     operator.__name__ = operator.__qualname__ = f"__{name}__"
     METHODS[f"__{name}__"] = operator

@@ -3,6 +3,8 @@
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html
 """
 
+from jaxnn.core.overrides import SPACES as _SPACES
+
 from .activation import (
     celu,
     celu_,
@@ -137,3 +139,5 @@ __all__ = [
     "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
     "threshold", "threshold_", "triplet_margin_loss", "triplet_margin_with_distance_loss",
 ]  # fmt: skip
+
+_SPACES["jaxnn.nn."] = globals()
