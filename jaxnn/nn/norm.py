@@ -8,6 +8,8 @@ from __future__ import annotations
 import numbers
 from typing import Any
 
+from flax import nnx
+
 from jaxnn.core import dtypes
 from jaxnn.core.config import in_transformation
 from jaxnn.nn.functional.cross_map import cross_map_lrn2d
@@ -112,7 +114,9 @@ class _BatchNorm(_NormBase):
         """The normalized input; in training the running statistics take part of the batch's."""
         self._check_input_dim(input)
         if in_transformation() and self.training and self.running_mean is not None:
-            self.running_mean._check_can_update()  # as Flax: no tracer goes to a module from outside the transformation
+            for held in (self.running_mean, self.running_var, self.num_batches_tracked):
+                if isinstance(held, nnx.Variable):  # no plain tensor of functional_call
+                    held._check_can_update()  # as Flax: no tracer goes to a module from outside the transformation
         factor = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)

@@ -3,6 +3,8 @@
 import copy
 import warnings
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -216,6 +218,100 @@ def test_norm_hooks_load_each_others_state():
 ])  # fmt: skip
 def test_norm_hooks_refuse(program, message):
     parity(program, message=message)
+
+
+def rebinding(torch):
+    class Counting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 1)
+            self.register_buffer("seen", torch.zeros(1))
+            self.register_buffer("last", None)
+            self.scale = torch.nn.Parameter(torch.ones(1))
+            with torch.no_grad():
+                self.layer.weight.fill_(1)
+                self.layer.bias.fill_(2)
+
+        def forward(self, x, fail=False):
+            self.seen = self.seen + 1
+            self.last = x.sum()
+            if fail:
+                raise ValueError("failed")
+            return self.layer(x) + self.seen
+
+    return Counting()
+
+
+def _failing(t, module, given):
+    try:
+        t.func.functional_call(module, given, t.ones(1, 2), {"fail": True})
+    except ValueError:
+        pass
+
+
+def called(given, how=None):
+    """A call with some tensors replaced: what it gives, what the dictionaries and the module hold afterwards."""
+
+    def program(t):
+        module, replaced = rebinding(t), given(t)
+        call = how or (lambda t, m, g: t.func.functional_call(m, g, t.ones(1, 2)))
+        y = call(t, module, replaced)
+        dicts = replaced if isinstance(replaced, tuple) else (replaced,)
+        held = [(k, d[k]) for d in dicts for k in d]
+        return y, [k for k, _ in held], [v for _, v in held], module.seen, module.last, module.layer.bias
+
+    return program
+
+
+@pytest.mark.parametrize("program", [
+    called(lambda t: {"seen": t.zeros(1) + 10}),
+    called(lambda t: ({"seen": t.zeros(1) + 10}, {"layer.bias": t.zeros(1)})),
+    called(lambda t: {"last": t.ones(3)}),
+    called(lambda t: {"layer.bias": None}),
+    called(lambda t: {"layer.bias": None, "seen": t.ones(1)}),
+    called(lambda t: {"seen": t.zeros(1) + 3}, _failing),
+    called(lambda t: {"seen": t.zeros(1)}, lambda t, m, g: t.nn.utils.stateless.functional_call(m, g, t.ones(1, 2))),
+])  # fmt: skip
+def test_what_a_stateless_call_binds_is_given_back(program):
+    parity(program, names=False, text=False)
+
+
+@pytest.mark.parametrize("given, strict, message", [
+    (lambda t: {"layer.bias": t.ones(1)}, True, "Missing key(s): 'layer.weight', 'scale', 'seen'."),
+    (lambda t: {"zz": t.ones(1), "layer.q": t.ones(1)}, True, "Unexpected key(s): 'layer.q', 'zz'."),
+    (lambda t: {"layer.bias": 3.0}, False, "3.0 is not an instance of torch.Tensor"),
+])  # fmt: skip
+def test_stateless_call_refuses(given, strict, message):
+    parity(
+        lambda t: t.func.functional_call(rebinding(t), given(t), t.ones(1, 2), strict=strict), message=message
+    )
+
+
+def test_stateless_calls_of_jax_arrays():
+    torch.manual_seed(0)
+    theirs, x = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3)), array(5, 2)
+    ours = jaxnn.nn.Sequential(jaxnn.nn.Linear(2, 3), jaxnn.nn.BatchNorm1d(3))
+    weights = {n: jnp.asarray(p.detach().numpy()) for n, p in theirs.named_parameters()}
+    state = {n: jnp.asarray(b.numpy()) for n, b in theirs.named_buffers()}
+
+    @jax.jit
+    def step(weights, state, x):
+        def loss(weights):
+            merged = {**weights, **state}
+            y = jaxnn.func.functional_call(ours, merged, (x,))
+            return (y**2 * jnp.arange(3)).sum(), {n: merged[n] for n in state}
+
+        return jax.value_and_grad(loss, has_aux=True)(weights)
+
+    (value, state), grads = step(weights, state, x)
+    expected = (theirs(torch.from_numpy(x)) ** 2 * torch.arange(3)).sum()
+    expected.backward()
+    np.testing.assert_allclose(value, expected.item(), rtol=1e-5)
+    for n, p in theirs.named_parameters():
+        np.testing.assert_allclose(grads[n], p.grad, rtol=1e-4, atol=1e-5)
+    for n, b in theirs.named_buffers():
+        np.testing.assert_allclose(state[n], b, rtol=1e-5, atol=1e-7)
+    assert float(ours[1].running_mean.sum()) == 0
 
 
 def test_stateless_call():

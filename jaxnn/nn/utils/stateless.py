@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jaxnn.core.handle import TensorBase
+import jax
+
+from jaxnn.core.engine import escaped_value
+from jaxnn.core.handle import TensorBase, alias
+from jaxnn.core.immediate import tensor_of
 from jaxnn.nn.module import Module
+from jaxnn.nn.parameter import Buffer
 
 __all__ = ["functional_call"]
 
@@ -58,7 +63,8 @@ def functional_call(
     """Call a module with some of its parameters and buffers replaced for the time of the call.
 
     Args:
-        parameters_and_buffers: tensors by their paths; gradients flow to them.
+        parameters_and_buffers: tensors, JAX arrays or None by their paths; gradients flow to them. A name that the module
+            binds to another tensor during the call has that one here afterwards, and so has an array that it writes to.
         args: the positional arguments; what is no tuple is the only one.
         tie_weights: a tensor that the module has under several names is replaced under all of them.
         strict: the names must be exactly those of all parameters and buffers.
@@ -72,9 +78,10 @@ def functional_call(
     """
     args = () if args is None else args if isinstance(args, tuple) else (args,)
     places = _places(module)
-    given = dict(parameters_and_buffers)
+    given = {n: tensor_of(v) if isinstance(v, jax.Array) else v for n, v in parameters_and_buffers.items()}
+    raw = any(isinstance(v, jax.Array) for v in parameters_and_buffers.values())
     for name, value in given.items():
-        if not isinstance(value, TensorBase):
+        if not (value is None or isinstance(value, TensorBase)):
             raise TypeError(f"{value} is not an instance of torch.Tensor")
         if name not in places and not strict:
             path, _, last = name.rpartition(".")
@@ -85,18 +92,42 @@ def functional_call(
         missing = [n for n in places if n not in given]
         unexpected = [n for n in given if n not in places]
         if missing or unexpected:
-            parts = [f"Unexpected key(s): {', '.join(unexpected)}."] if unexpected else []
-            parts += [f"Missing key(s): {', '.join(missing)}."] if missing else []
+            parts = [f"Unexpected key(s): {', '.join(map(repr, sorted(unexpected)))}."] if unexpected else []
+            parts += [f"Missing key(s): {', '.join(map(repr, sorted(missing)))}."] if missing else []
             raise RuntimeError(f"Error(s) in reparametrizing for {module._get_name()}:\n\t" + "\n\t".join(parts))
     before = [(places[n][0].__dict__, places[n][1]) for n in given]
     held = [own.get(name, _NOTHING) for own, name in before]
     try:
         for (own, name), value in zip(before, given.values(), strict=True):
             own[name] = value
-        return module(*args, **({} if kwargs is None else kwargs))
+        result = module(*args, **({} if kwargs is None else kwargs))
     finally:
-        for (own, name), value in zip(before, held, strict=True):
+        for (own, name), value, (path, was) in zip(before, held, given.items(), strict=True):
+            bound = own.get(name, _NOTHING)
+            if path not in parameters_and_buffers or bound is _NOTHING:
+                pass
+            elif isinstance(parameters_and_buffers[path], jax.Array):
+                if bound is not was or was._version:
+                    parameters_and_buffers[path] = escaped_value(bound)  # type: ignore[index]
+            elif bound is not was:
+                parameters_and_buffers[path] = _plain(bound)  # type: ignore[index]
             if value is _NOTHING:
-                del own[name]
+                own.pop(name, None)
             else:
                 own[name] = value
+    tensors = jax.tree.leaves((args, kwargs), is_leaf=_is_tensor)
+    return _arrays(result) if raw and not any(_is_tensor(x) for x in tensors) else result
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, TensorBase)
+
+
+def _plain(t: Any) -> Any:
+    """A buffer as the tensor that was assigned to the module; anything else as it is."""
+    return alias(t, t._cell) if isinstance(t, Buffer) else t
+
+
+def _arrays(result: Any) -> Any:
+    """The raw arrays of a result, for a call that was given raw arrays only."""
+    return jax.tree.map(lambda v: escaped_value(v) if _is_tensor(v) else v, result, is_leaf=_is_tensor)
