@@ -17,6 +17,7 @@ from .core.handle import TensorBase, alias, aval, wrap
 from .core.immediate import tensor_of
 from .core.size import Size
 from .nn.parameter import Parameter
+from .ops.complex_views import is_conj, is_neg
 from .ops.memory_views import as_strided
 from .ops.strides import UntypedStorage, storage_offset, stride
 from .utils.torch_file import (
@@ -48,6 +49,7 @@ def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
         return ArrayRecord(
             shared, storage_offset(value), tuple(described.shape), tuple(stride(value)), described.dtype.name,
             requires_grad=value.requires_grad and value.is_leaf, is_parameter=isinstance(value, Parameter),
+            pending=tuple(name for name, asked in (("conj", is_conj), ("neg", is_neg)) if asked(value)),
         )  # fmt: skip
     if isinstance(value, dtypes.dtype):
         return DtypeRecord(value.name)

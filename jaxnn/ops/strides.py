@@ -72,6 +72,9 @@ def rule(name: str) -> Callable[[Callable[..., Layout]], Callable[..., Layout]]:
     return keep
 
 
+rule("alias")(lambda before: before)
+
+
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """The strides of a row-major tensor."""
     strides = []

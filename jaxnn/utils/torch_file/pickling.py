@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pickle import PicklingError
 from typing import Any
 
@@ -160,7 +161,7 @@ class Pickler:
 
     def _save_tensor(self, value: ArrayRecord) -> None:
         if value.is_parameter:
-            plain = ArrayRecord(value.storage, value.offset, value.size, value.stride, value.dtype)
+            plain = replace(value, requires_grad=False, is_parameter=False, attributes={})
             arguments: tuple[Any, ...] = (plain, value.requires_grad, OrderedDict())
             if value.attributes:
                 self._call("torch._utils", "_rebuild_parameter_with_state", *arguments, value.attributes)
@@ -182,6 +183,8 @@ class Pickler:
             self._save(argument)
         if not typed:
             self._global("torch", value.dtype)
+        if value.pending:
+            self._save(dict.fromkeys(value.pending, True))
         self._out += b"t"
         if value.attributes:
             self._save(value.attributes)

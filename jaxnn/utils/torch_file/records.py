@@ -65,6 +65,7 @@ class ArrayRecord:
     requires_grad: bool = False
     is_parameter: bool = False
     attributes: dict[str, Any] = field(default_factory=dict)
+    pending: tuple[str, ...] = ()  # for writing: "conj" and "neg", still to be done with what the storage holds
 
     def __post_init__(self) -> None:
         check_view(self.size, self.stride, self.offset, self.dtype, self.storage.data.nbytes)
