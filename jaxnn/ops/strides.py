@@ -7,14 +7,15 @@ contiguous, and each view operator says here what it does to sizes, strides and 
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.core.dtypes import dtype as Dtype
+from jaxnn.core.engine import escaped_value, value_of
 from jaxnn.core.handle import Cell, TensorBase, alias, aval, wrap
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
 from jaxnn.core.size import layout as layout_type
@@ -253,23 +254,32 @@ def contiguous(self: TensorBase, memory_format: memory_format = FORMATS["contigu
     return call(_copy, (self,))
 
 
-_addresses: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-_free = [1 << 20]
-
-
 def _address(t: TensorBase) -> int:
-    """A number for a storage, for as long as it lives; storages do not overlap."""
-    found = _addresses.get(t._storage)
-    if found is None:
-        found = _addresses[t._storage] = _free[0]
-        described = t._storage.aval
-        _free[0] += (described.shape.numel() * described.dtype.itemsize // 64 + 1) * 64
-    return found
+    """Where a storage's first element lies in the memory of its device.
+
+    Raises:
+        RuntimeError: inside a JAX transformation, and for an array on several devices.
+    """
+    whole = wrap(t._storage)
+    array = value_of(whole, "data_ptr()")
+    if isinstance(array, jax.core.Tracer):
+        raise RuntimeError("data_ptr(): inside a JAX transformation a tensor has no memory")
+    array = escaped_value(whole)  # an array of JAX's, whose memory no program reuses from now on
+    if len(array.devices()) > 1:
+        raise RuntimeError("data_ptr(): the tensor lies on several devices, it has no single address")
+    return array.unsafe_buffer_pointer()
 
 
 @function(function=False)
 def data_ptr(self: TensorBase) -> int:
-    """A number that tensors at the same place in the same storage share; no address that memory could be read from."""
+    """The address of the first element; 0 for a tensor without elements.
+
+    What is there can be read as long as the tensor lives and is not written to: writing to a tensor moves it. Nothing may be
+    written there: use `numpy` to share memory.
+
+    Raises:
+        RuntimeError: inside a JAX transformation, and for a tensor on several devices.
+    """
     if aval(self).shape.numel() == 0:
         return 0
     return _address(self) + layout(self).offset * aval(self).dtype.itemsize
@@ -286,7 +296,7 @@ class UntypedStorage:
         return self._tensor._storage.aval
 
     def data_ptr(self) -> int:
-        """A number that tensors with the same storage share."""
+        """The address of the first byte: see `Tensor.data_ptr`."""
         return _address(self._tensor) if self.nbytes() else 0
 
     def nbytes(self) -> int:

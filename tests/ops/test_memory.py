@@ -1,7 +1,9 @@
 """Where elements lie in memory: random fills draw in its order, `out=` and `resize_` stay in it, `expand` shares it."""
 
+import ctypes
 import warnings
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -263,3 +265,47 @@ def layouts(m):
 
 def test_layouts_count_elements_of_the_own_type():
     assert layouts(jaxnn) == layouts(torch)
+
+
+# --- addresses
+
+
+def bytes_at(t):
+    """A contiguous tensor's bytes, read from its address as C code reads them."""
+    count = t.numel() * t.element_size()
+    return bytes((ctypes.c_ubyte * count).from_address(t.data_ptr())) if count else b""
+
+
+READ = {
+    "host data": lambda m: m.tensor([1.5, 2.5]),
+    "computed": lambda m: m.arange(10.0) * 2,
+    "inner part": lambda m: m.arange(12).view(3, 4)[1:],
+    "bools": lambda m: m.tensor([True, False, True]),
+    "bfloat16": lambda m: m.ones(3, dtype=m.bfloat16),
+    "another type": lambda m: m.arange(8, dtype=m.int32).view(m.int16)[2:],
+    "complex": lambda m: m.view_as_complex(m.arange(6.0).view(3, 2)),
+    "nothing": lambda m: m.zeros(0),
+    "parameter": lambda m: m.nn.Parameter(m.arange(3.0)),
+    "written to": lambda m: m.zeros(4).add_(3),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_data_ptr_is_the_address(name):
+    ours, theirs = READ[name](jaxnn), READ[name](torch)
+    assert bytes_at(ours) == bytes_at(theirs)
+    assert (ours.data_ptr() == 0) == (theirs.data_ptr() == 0)
+
+
+def test_the_address_stays_while_programs_read_the_tensor():
+    layer = jaxnn.nn.Linear(3, 2)
+    address, held = layer.weight.data_ptr(), layer.weight.detach().numpy().tobytes()
+    for _ in range(3):
+        layer(jaxnn.ones(4, 3)).sum().backward()
+    assert layer.weight.data_ptr() == address == layer.weight.view(-1).untyped_storage().data_ptr()
+    assert bytes_at(layer.weight) == held
+
+
+def test_traced_tensors_have_no_address():
+    with pytest.raises(RuntimeError, match="data_ptr"):
+        jax.jit(lambda x: jaxnn.asarray(x).data_ptr())(np.ones(3, np.float32))
