@@ -199,6 +199,13 @@ def _reduce_precision(operands: Sequence[Any], results: Sequence[Any], params: d
     return lambda x: x.astype(through).astype(dtype)
 
 
+def _polygamma(order: Any, x: Any) -> Any:
+    """Of order m, (-1)^(m + 1) m! zeta(m + 1, x); digamma if m is 0."""
+    order_sign = np.where(order % 2 == 0, order.dtype.type(-1), order.dtype.type(1))
+    series = order_sign * scipy.special.gamma(order + 1) * scipy.special.zeta(order + 1, x)
+    return np.where(order == 0, _digamma(x), series)
+
+
 # --- types ---
 
 
@@ -346,6 +353,9 @@ ELEMENTWISE: dict[str, Maker] = {
     "bessel_i1e": _by_kind(float=_bessel_i1e),
     "igamma": _by_kind(float=scipy.special.gammainc),
     "igammac": _by_kind(float=scipy.special.gammaincc),
+    "polygamma": _by_kind(float=_polygamma),
+    "regularized_incomplete_beta": _by_kind(float=scipy.special.betainc),
+    "zeta": _by_kind(float=scipy.special.zeta),
     "convert_element_type": _convert,
     "bitcast_convert_type": _bitcast,
     "real": _direct(np.real, "complex"),

@@ -21,7 +21,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from .config import x64
 from .numpy_elementwise import ELEMENTWISE, kind_of
-from .numpy_rules import RULES
+from .numpy_rules import RULES, reshaped
 
 __all__ = ["host_function"]
 
@@ -212,7 +212,7 @@ class _Writer:
         key = ("held", value.name, shape)
         if key not in self.written:
             described = jax.ShapeDtypeStruct(shape, result.dtype)
-            self.written[key] = self._line("reshape", RULES["reshape"]([], [described], {}), [value.name], [described])
+            self.written[key] = self._line("reshape", reshaped(shape), [value.name], [described])
         return self.written[key][0]
 
     def _called(self, equation: Any, inputs: list[Value], operands: Any, results: Any) -> list[Value]:

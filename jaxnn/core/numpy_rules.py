@@ -17,14 +17,25 @@ import numpy as np
 from .numpy_elementwise import Function, Maker, kind_of
 from .numpy_indexing import INDEXING
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "reshaped"]
 
 
 # --- shapes ---
 
 
+def reshaped(shape: tuple[int, ...]) -> Function:
+    """A function that gives an array a shape."""
+    return operator.methodcaller("reshape", shape)
+
+
 def _reshape(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
-    return operator.methodcaller("reshape", results[0].shape)
+    """With ``dimensions``, those of the operand are put in that order before."""
+    order, shape = params["dimensions"], results[0].shape
+    return reshaped(shape) if order is None else lambda x: x.transpose(order).reshape(shape)
+
+
+def _squeeze(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
+    return reshaped(results[0].shape)
 
 
 def _transpose(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
@@ -269,8 +280,8 @@ def _top_k(operands: Sequence[Any], results: Sequence[Any], params: dict[str, An
 RULES: dict[str, Maker] = {
     **INDEXING,
     "reshape": _reshape,
-    "squeeze": _reshape,
-    "expand_dims": _reshape,
+    "squeeze": _squeeze,
+    "expand_dims": _squeeze,
     "transpose": _transpose,
     "slice": _slice,
     "rev": _rev,

@@ -207,10 +207,21 @@ def test_binary(name):
     elementwise(call, groups, zeros=name not in ("max", "min"))
 
 
-@pytest.mark.parametrize("call", [lax.igamma, lax.igammac])
-def test_incomplete_gamma(call):
-    a, x = draw((20,), "float64", low=0.1), draw((20,), "float64", seed=1, low=0)
-    elementwise(call, [(a, x), (a.astype("float32"), x.astype("float32"))])
+SERIES = {
+    "igamma": (lax.igamma, (0.1, 5), (0, 5)),
+    "igammac": (lax.igammac, (0.1, 5), (0, 5)),
+    "zeta": (lax.zeta, (1.1, 6), (0.1, 6)),
+    "polygamma": (lambda m, x: lax.polygamma(lax.floor(m), x), (0, 5), (0.1, 6)),
+    "betainc": (lambda a, x: lax.betainc(a, a + 1, x), (0.1, 5), (0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_series(name):
+    """Where they converge: XLA loops for each of these types and shapes, so one vector has to do."""
+    call, first, second = SERIES[name]
+    a, b = draw((20,), "float64", low=first[0], high=first[1]), draw((20,), "float64", seed=1, low=second[0], high=second[1])
+    elementwise(call, [(a, b), (a.astype("float32"), b.astype("float32"))])
 
 
 TYPES = [*INTEGERS, *FLOATS, *COMPLEX, "bool"]
@@ -238,8 +249,10 @@ KINDS = ["bool", "int8", "int64", "uint8", "float32", "float64", "bfloat16", "co
 def test_shapes():
     def function(x, y):
         return [
-            jnp.reshape(x, (4, 3)), jnp.ravel(x), x.T, lax.rev(x, (0, 1)), lax.slice(x, (1, 0), (3, 4), (1, 2)), x[1], x[:, None],
-            jnp.squeeze(x[1:2], 0), lax.concatenate([x, y, x], 1), jnp.stack([x, y], 1), jnp.tile(x, (2, 1)), jnp.split(x, 2, 1),
+            jnp.reshape(x, (4, 3)), jnp.ravel(x), lax.reshape(x, (2, 6), (1, 0)),
+            x.T, lax.rev(x, (0, 1)), lax.slice(x, (1, 0), (3, 4), (1, 2)), x[1], x[:, None],
+            jnp.squeeze(x[1:2], 0),
+            lax.concatenate([x, y, x], 1), jnp.stack([x, y], 1), jnp.tile(x, (2, 1)), jnp.split(x, 2, 1),
             lax.broadcast_in_dim(x, (2, 3, 4), (1, 2)), lax.broadcast_in_dim(x[0], (4, 2), (0,)), jnp.flip(x, 1), jnp.roll(x, 1, 0),
             lax.expand_dims(x[0, 0], (0, 1)), lax.copy_p.bind(x), lax.split(x, (1, 3), 1),
         ]  # fmt: skip
