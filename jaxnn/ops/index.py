@@ -416,7 +416,8 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
     """
     spec, starts, tensors = _parse(self, key)
     if not tensors:
-        if _same_view(self, value, spec, starts):
+        if _same_view(self, value, spec, starts):  # `x[i] += 1`: what is written is there already
+            self._storage.version += 1
             return
         if state.grad_enabled and type(self._cell.source) is Leaf:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")

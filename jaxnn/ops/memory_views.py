@@ -63,6 +63,10 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 
 
 def _unfold(x: Any, dim: int, size: int, step: int) -> Any:
+    if x.size == 0:  # which may have a dimension of any length
+        kept = list(x.shape)
+        kept[dim] = (kept[dim] - size) // step + 1
+        return (np if isinstance(x, np.ndarray) else jnp).zeros((*kept, size), x.dtype)
     starts = np.arange((x.shape[dim] - size) // step + 1) * step
     taken = x.take(starts[:, None] + np.arange(size), axis=dim)
     return jnp.moveaxis(taken, dim + 1, -1) if not isinstance(x, np.ndarray) else np.moveaxis(taken, dim + 1, -1)
@@ -106,9 +110,14 @@ def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
 
 
 def _as_strided(x: Any, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
-    positions = np.full(size, offset)
+    here = np if isinstance(x, np.ndarray) else jnp
+    if 0 in size:  # the other dimensions may have any length
+        return here.zeros(size, x.dtype)
+    wide = here.int64 if x.size >= 2**31 else here.int32
+    positions = here.full(size, offset, wide)  # JAX's are no memory: XLA computes each where it is needed
     for d, (n, s) in enumerate(zip(size, stride, strict=True)):
-        positions = positions + (np.arange(n) * s).reshape([-1 if k == d else 1 for k in range(len(size))])
+        along = [-1 if k == d else 1 for k in range(len(size))]
+        positions = positions + (here.arange(n, dtype=wide) * s).reshape(along)
     return x.reshape(-1)[positions]
 
 

@@ -429,6 +429,7 @@ def _in_place(view_function: Any, name: str) -> None:
     def inplace(self: Any, *args: Any, **options: Any) -> Any:
         made = view_function(self, *args, **options)
         self._view, self._cell = made._view, made._cell
+        self._storage.version += 1
         return self
 
     inplace.__name__ = inplace.__qualname__ = name

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
+import lzma
 import os
+import re
 import shutil
 import tarfile
+import tempfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,19 +50,43 @@ def _bar(name: str, done: int, total: int | None) -> Any:
     return tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=name) if tqdm else None
 
 
-def fetch(url: str, part: Path, name: str, progress: bool = True) -> None:
+class _OtherPart(ConnectionError):
+    """The server answered another part of the file than was asked for."""
+
+
+def _begin(answer: Any, asked: int, checked: bool) -> tuple[int, int | None]:
+    """Where in the file an answer begins (what was asked for, or 0), and the whole file's size where the server tells it.
+
+    A server that answers "a part" and not which is believed only where a checksum follows.
+    """
+    if answer.status != _PARTIAL:
+        return 0, None
+    told = answer.headers.get("Content-Range", "")
+    if not told and asked and checked:
+        return asked, None
+    found = re.fullmatch(r"bytes (\d{1,20})-\d{1,20}/(\d{1,20}|\*)", told, re.ASCII)
+    if found is None or int(found[1]) not in (0, asked):
+        raise _OtherPart(f"asked for the bytes from {asked} on, got a part with Content-Range {told[:60]!r}")
+    return int(found[1]), None if found[2] == "*" else int(found[2])
+
+
+def fetch(url: str, part: Path, name: str, progress: bool = True, checked: bool = False) -> None:
     """Continue `part` from where it ends; servers that know no ranges send the file from its start.
 
+    `checked` says that the caller compares the file's checksum.
+
     Raises:
-        OSError: `urllib.error.URLError` for what the server says, ConnectionError when it stops early.
+        OSError: `urllib.error.URLError` for what the server says, ConnectionError when it stops early or answers nonsense.
+        ValueError: for what is no address.
     """
     done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "jaxnn"} | ({"Range": f"bytes={done}-"} if done else {})
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
-        if done and answer.status != _PARTIAL:
-            done = 0
+        done, whole = _begin(answer, done, checked)
         length = answer.headers.get("Content-Length")
-        total = None if length is None else int(length) + done
+        if length is not None and not (length.isascii() and length.isdecimal()):
+            raise ConnectionError(f"{url}: bad Content-Length {length[:40]!r}")
+        total = whole if length is None or whole is not None else int(length) + done
         bar = _bar(name, done, total) if progress else None
         try:
             with open(part, "ab" if done else "wb") as file:
@@ -96,7 +125,7 @@ def download_url(
         for _ in range(2):
             resumed = part.exists()
             try:
-                fetch(url, part, path.name)
+                fetch(url, part, path.name, checked=md5 is not None)
             except urllib.error.HTTPError as error:
                 if resumed and error.code == _UNSATISFIABLE and not check_integrity(part, md5 or ""):
                     part.unlink()
@@ -104,7 +133,13 @@ def download_url(
                 if error.code != _UNSATISFIABLE:
                     failures.append(f"{url}: HTTP status {error.code} {error.reason}")
                     break
-            except (OSError, http.client.HTTPException) as error:
+            except _OtherPart as error:
+                if resumed:
+                    part.unlink()
+                    continue
+                failures.append(f"{url}: {error}")
+                break
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 failures.append(f"{url}: {error}")
                 break
             if check_integrity(part, md5):
@@ -119,25 +154,59 @@ def download_url(
 
 
 def extract_tar(archive: str | os.PathLike[str], folder: str | os.PathLike[str]) -> None:
-    """Unpack plain files and folders.
+    """Unpack plain files and folders; all of them, or none.
 
     Raises:
-        tarfile.TarError: for a member that is neither or would lie outside the folder. Nothing is written then.
+        tarfile.TarError: for a member that is neither (sparse files included), would lie outside the folder, or when the
+            archive is damaged.
+        OSError: when the disk has no room for them.
     """
     root = os.path.realpath(folder)
-    with tarfile.open(archive) as opened:
-        # Checked here, not by `filter="data"`, which Python 3.11 has from its fourth release on.
-        for member in opened.getmembers():
-            target = os.path.realpath(os.path.join(root, member.name))
-            if not (member.isfile() or member.isdir()) or os.path.commonpath([root, target]) != root:
-                raise tarfile.ExtractError(f"{archive}: {member.name!r} is no plain file or folder inside {folder}")
-        for member in opened.getmembers():
+    os.makedirs(root, exist_ok=True)
+    aside = tempfile.mkdtemp(prefix=".unpacking-", dir=root)
+    try:
+        with tarfile.open(archive) as opened:
+            members = _checked_members(opened, archive, root)
+            for member in members:
+                _unpack(opened, member, os.path.join(aside, member.name))
+        for member in members:
             target = os.path.join(root, member.name)
             if member.isdir():
                 os.makedirs(target, exist_ok=True)
-                continue
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            content = opened.extractfile(member)
-            assert content is not None
-            with content, open(target, "wb") as file:
-                shutil.copyfileobj(content, file)
+            elif os.path.lexists(there := os.path.join(aside, member.name)):  # a name may stand twice
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                os.replace(there, target)
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise tarfile.ReadError(f"{archive}: damaged: {error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _checked_members(opened: tarfile.TarFile, archive: Any, root: str) -> list[tarfile.TarInfo]:
+    # Checked here, not by `filter="data"`, which Python 3.11 has from its fourth release on.
+    members: list[tarfile.TarInfo] = []
+    needed = 0
+    room = shutil.disk_usage(root).free
+    for member in opened:
+        target = os.path.realpath(os.path.join(root, member.name))
+        plain = member.isdir() or (member.isfile() and not member.issparse())
+        if not plain or os.path.commonpath([root, target]) != root:
+            raise tarfile.ExtractError(f"{archive}: {member.name!r} is no plain file or folder inside {root}")
+        needed += member.size if member.isfile() else 0
+        if needed > room:  # before a small archive of a huge file is read to its end
+            raise OSError(errno.ENOSPC, f"{archive}: its files take at least {needed} bytes, {room} are free", root)
+        members.append(member)
+    return members
+
+
+def _unpack(opened: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> None:
+    if member.isdir():
+        os.makedirs(target, exist_ok=True)
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    content = opened.extractfile(member)
+    assert content is not None
+    with content, open(target, "wb") as file:
+        shutil.copyfileobj(content, file)
+    if os.path.getsize(target) != member.size:
+        raise tarfile.ReadError(f"unexpected end of data: {member.name!r}")

@@ -10,9 +10,9 @@ import jaxnn
 
 from . import statements as _statements  # noqa: F401  (its rules)
 from . import training as _training  # noqa: F401
-from .comparing import Difference, first_difference
+from .comparing import Difference
 from .drawing import program
-from .known import explained
+from .known import judged
 from .running import Raised, Seen, TooLong, run
 from .shrinking import script, shrunk
 
@@ -35,10 +35,8 @@ def attempt(statements: list[str], way: str) -> Outcome:
     except Exception as error:
         raised = Raised(type(error).__name__, str(error)[:200])
         return Outcome(None, Difference("exception at the end", None, "the program", raised, None), statements)
-    difference = first_difference(ours, theirs)
-    if difference is None:
-        return Outcome(None, None, statements)
-    return Outcome(explained(statements, ours, difference), difference, statements)
+    known, difference = judged(statements, ours, theirs)
+    return Outcome(known, difference, statements)
 
 
 def try_seed(seed: int, way: str) -> Outcome:

@@ -350,7 +350,7 @@ def read(d: Draw) -> str | None:
     return x and "log.append(" + d.one(
         f"{x}.tolist()", f"repr({x})", f"{x}.sum().item()", f"{x}.shape", f"{x}.is_contiguous()", f"{x}.stride()",
         f"{x}.storage_offset()", f"str({x}.dtype)", f"bool(({x} > 0).any())", f"{x}._version", f"{x}.numel()",
-        f"type({x}.grad_fn).__name__", f"{x}._is_view()", f"torch.is_grad_enabled()", f"len({x})", f"{x}.detach().numpy().tolist()",
+        f"type({x}.grad_fn).__name__", f"torch.is_grad_enabled()", f"len({x})", f"{x}.detach().numpy().tolist()",
         f"{x}.is_floating_point()", f"{x}.output_nr", f"torch.equal({x}, {x})", f"{x}.retains_grad", f"{x}.dim()", f"{x}.grad is None",
     ) + ")"  # fmt: skip
 

@@ -23,6 +23,7 @@ from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX.writer import FileWriter
 
 from .graph import model_graph
+from .guarded import guard
 from .media import audio_summary, video_summary
 from .values import as_bytes, as_number, as_numpy
 
@@ -53,7 +54,7 @@ class _Writer(tensorboardX.SummaryWriter):
             if self._suffix is None:
                 self._suffix = self._filename_suffix
             self._filename_suffix = _own_ending(self._suffix)
-        return super()._get_file_writer()
+        return guard(super()._get_file_writer())
 
 
 class SummaryWriter:
@@ -96,17 +97,30 @@ class SummaryWriter:
         return self.log_dir
 
     def flush(self) -> None:
-        """Write what waits to disk."""
+        """Write what waits to disk.
+
+        Raises:
+            OSError: when the disk has failed, for instance is full; so do all later calls.
+        """
         if self._writer.all_writers is not None:
             self._writer.flush()
+            self._check()
+
+    def _check(self) -> None:
+        for writer in (self._writer.all_writers or {}).values():
+            writer.event_writer._ev_writer.check()
 
     def close(self) -> None:
         """Write what waits and close the files; writing again opens new ones."""
         if self._writer.all_writers is not None:
+            files = [writer.event_writer._ev_writer for writer in self._writer.all_writers.values()]
             self._writer.close()
+            for file in files:
+                file.check()
 
     def _add(self, summary: Any, global_step: Any, walltime: float | None) -> None:
         self._writer._get_file_writer().add_summary(summary, _step(global_step), walltime)
+        self._check()
 
     # ---- numbers
 
@@ -136,7 +150,8 @@ class SummaryWriter:
         for tag, value in tag_scalar_dict.items():
             folder = os.path.join(base, f"{main_tag.replace('/', '_')}_{tag}")
             if folder not in writers:
-                writers[folder] = FileWriter(folder, filename_suffix=_own_ending(self.filename_suffix), **self._waits)
+                made = FileWriter(folder, filename_suffix=_own_ending(self.filename_suffix), **self._waits)
+                writers[folder] = guard(made)
             point = Summary(value=[Summary.Value(tag=main_tag, simple_value=as_number(value))])
             writers[folder].add_summary(point, _step(global_step), walltime)
 

@@ -17,9 +17,10 @@ from .dtypes import NUMPY_TYPES, STORAGE_CLASSES
 from .records import ArrayRecord, DeviceRecord, DtypeRecord, SizeRecord, StorageRecord
 from .unpickle import Constructor, TypeName, checked_key
 
-#: Bytes that views repeating their elements (``expand``) and resolved conjugations of one file may take together,
-#: on top of a multiple of the file's own size: a file of 1 kB must not fill the memory.
+#: Bytes that views repeating their elements (``expand``) may take together where somebody uses them, on top of a multiple
+#: of the file's own size: a file of 1 kB must not fill the memory. Resolved conjugations take theirs at once.
 SPARE_BYTES = 1 << 30
+SPARE_RESOLVED = 1 << 26
 
 _REFUSED = {
     "_rebuild_sparse_tensor": "sparse tensors",
@@ -35,7 +36,7 @@ _REFUSED = {
 
 def allowed_names(file_size: int) -> dict[str, Any]:
     """A fresh table for one file of ``file_size`` bytes: 'module.name' -> Constructor, TypeName or DtypeRecord."""
-    tensors = _TensorBuilder(SPARE_BYTES + 16 * file_size)
+    tensors = _TensorBuilder(SPARE_BYTES + 16 * file_size, SPARE_RESOLVED + 16 * file_size)
     table: dict[str, Any] = {
         "collections.OrderedDict": _ordered_dict,
         "collections.Counter": _counter,
@@ -70,12 +71,13 @@ def allowed_names(file_size: int) -> dict[str, Any]:
 class _TensorBuilder:
     """PyTorch's rebuild functions, making records. The arguments come from the file: none is trusted."""
 
-    def __init__(self, spare_bytes: int) -> None:
+    def __init__(self, spare_bytes: int, resolved_bytes: int) -> None:
         self._spare = spare_bytes
+        self._resolved = resolved_bytes
 
     def _spend(self, nbytes: int, size: tuple[int, ...]) -> None:
         self._spare -= nbytes
-        if self._spare < 0:
+        if self._spare < 0 or self._resolved < 0:
             raise RuntimeError(f"a tensor of size {list(size)} expands the file's data beyond what is allowed")
 
     def plain(self, storage: Any, offset: Any, size: Any, stride: Any, dtype: str | None = None) -> ArrayRecord:
@@ -126,6 +128,7 @@ class _TensorBuilder:
         if type(metadata) is not dict or not metadata.keys() <= {"conj", "neg"}:
             raise UnpicklingError("a tensor's metadata holds more than the flags 'conj' and 'neg'")
         array = record.array
+        self._resolved -= array.nbytes
         self._spend(array.nbytes, record.size)
         if _flag(metadata.get("conj", False)):
             array = np.conj(array)

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from .atomic import replacing
 from .pickling import Pickler
 
 ALIGNMENT = 64  # of each record's first byte, so that a file can be mapped into memory
@@ -48,7 +49,7 @@ def save_records(
     records += [(f"data/{key}", storage.data.data) for key, storage in enumerate(pickler.storages)]
     records.append(("version", b"3\n"))
     if isinstance(file, (str, os.PathLike)):
-        with open(file, "wb") as stream:
+        with replacing(file) as stream:
             _write_archive(stream, _archive_name(os.fspath(file)), records)
     else:
         _write_archive(file, "archive", records)
