@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/notes/serialization.html
 from __future__ import annotations
 
 import os
+import pickle
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,24 @@ from .utils.torch_file import (
     ArrayRecord,
     DeviceRecord,
     DtypeRecord,
+    NumpyRecord,
+    ObjectRecord,
     SizeRecord,
     StorageRecord,
+    add_safe_globals,
+    clear_safe_globals,
+    get_safe_globals,
     load_records,
+    names_in_file,
+    safe_globals,
     save_records,
 )  # fmt: skip
+from .utils.torch_file.globals import allowed_names
 
-__all__ = ["FromRecords", "load", "save", "to_record"]
+__all__ = [
+    "FromRecords", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "get_unsafe_globals_in_checkpoint", "load",
+    "safe_globals", "save", "to_record",
+]  # fmt: skip
 
 
 def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
@@ -48,7 +60,7 @@ def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
             )
         return ArrayRecord(
             shared, storage_offset(value), tuple(described.shape), tuple(stride(value)), described.dtype.name,
-            requires_grad=value.requires_grad and value.is_leaf, is_parameter=isinstance(value, Parameter),
+            requires_grad=value.requires_grad, is_parameter=isinstance(value, Parameter),
             pending=tuple(name for name, asked in (("conj", is_conj), ("neg", is_neg)) if asked(value)),
         )  # fmt: skip
     if isinstance(value, dtypes.dtype):
@@ -82,6 +94,10 @@ class FromRecords:
             return Size(record)
         if isinstance(record, StorageRecord):
             raise NotImplementedError("load: a storage that stands by itself, outside a tensor")
+        if isinstance(record, NumpyRecord):
+            return record.value
+        if isinstance(record, ObjectRecord):
+            return record.build()
         return record
 
     def _tensor(self, record: ArrayRecord) -> Any:
@@ -138,20 +154,25 @@ def save(
 ) -> None:
     """Write tensors, state_dicts and containers of them to a file that ``torch.load(weights_only=True)`` reads.
 
+    A path is replaced when the new file is complete and on the disk; until then, and when anything fails, the old file
+    stays as it was.
+
     Args:
+        obj: tensors, numpy arrays and scalars, numbers and text, in plain containers; objects (whole modules, say) of classes
+            that `add_safe_globals` or `safe_globals` allows, as their parts must be.
         f: a path, or a binary file.
+        pickle_module: None or Python's own `pickle`; none is used.
+        _use_new_zipfile_serialization: False writes the format before PyTorch 1.6.
 
     Raises:
-        NotImplementedError: for another pickle module or protocol, or the format before PyTorch 1.6.
+        pickle.PicklingError: for an object that is no data and whose class is not allowed.
+        NotImplementedError: for another pickle module or protocol.
     """
-    if pickle_module is not None:
-        raise NotImplementedError("save: pickle_module")
+    _check_pickle_module(pickle_module, "save")
     if pickle_protocol != 2:
         raise NotImplementedError("save: pickle_protocol other than 2")
-    if not _use_new_zipfile_serialization:
-        raise NotImplementedError("save: _use_new_zipfile_serialization=False")
     storages: dict[int, StorageRecord] = {}
-    save_records(obj, f, lambda value: to_record(value, storages))
+    save_records(obj, f, lambda value: to_record(value, storages), legacy=not _use_new_zipfile_serialization)
 
 
 def load(
@@ -168,7 +189,9 @@ def load(
         f: a path, or a seekable binary file.
         map_location: a device, a string, a mapping of them, or a function of (storage, location) that returns the storage
             where it shall be, or None; None keeps each tensor where it was saved.
-        weights_only: False reads the same files as True: what asks for more than data is refused either way.
+        pickle_module: None or Python's own `pickle`; none is used.
+        weights_only: False reads numpy's arrays and scalars, too. Other objects are built only of classes that
+            `add_safe_globals` or `safe_globals` allows, either way.
         mmap: leave the numbers in the file until they are used (without looking at their checksums); ``f`` is a path
             then, and the file must not change while its tensors live.
 
@@ -176,8 +199,28 @@ def load(
         pickle.UnpicklingError: the file asks for a type that is no data, or its pickle is damaged.
         RuntimeError: the archive is damaged.
     """
-    if pickle_module is not None:
-        raise NotImplementedError("load: pickle_module")
+    if weights_only and pickle_module is not None:
+        raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
+    _check_pickle_module(pickle_module, "load")
     if mmap and not isinstance(f, (str, os.PathLike)):
         raise ValueError("f must be a file filename in order to use the mmap argument")
-    return load_records(f, FromRecords(map_location), mmap=bool(mmap))
+    with_numpy = weights_only is False or pickle_module is not None
+    return load_records(f, FromRecords(map_location), mmap=bool(mmap), with_numpy=with_numpy)
+
+
+def _check_pickle_module(given: Any, function: str) -> None:
+    if given is not None and given is not pickle:
+        shown = getattr(given, "__name__", repr(given))
+        raise NotImplementedError(
+            f"{function}: pickle_module={shown}: files are written and read without running what they name; classes are "
+            "allowed one by one, with jaxnn.serialization.add_safe_globals"
+        )
+
+
+def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:
+    """The full names in a file that `load` would refuse. Nothing of it is built.
+
+    Source: https://docs.pytorch.org/docs/stable/notes/serialization.html#torch.serialization.get_unsafe_globals_in_checkpoint
+    """
+    known = allowed_names(0)
+    return sorted(name for name in names_in_file(f) if name not in known)

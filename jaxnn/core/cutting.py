@@ -21,6 +21,7 @@ import numpy as np
 from . import statistics
 from .config import get_setting, in_transformation, on_change, state, x64
 from .device import default_placement, put
+from .forking import check_process, renewed_in_child
 from .handle import Buffer, Failure, Freed
 from .program import (
     Poison,
@@ -41,7 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: One lock for all recordings: another thread may need a value that this one has recorded.
-LOCK = threading.RLock()
+LOCK = renewed_in_child(threading.RLock())
 _recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
 
 
@@ -122,6 +123,7 @@ def flush(rec: Recording, cause: str) -> None:
             return
         if rec.node.parent is None:
             return
+        check_process()
         statistics.count_cut(cause)
         wanted, keep = _needed(rec)
         if state.immediate:

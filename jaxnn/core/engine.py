@@ -22,6 +22,7 @@ from .cutting import (
     seal,
 )  # fmt: skip
 from .device import device_of, put
+from .forking import check_process
 from .guards import NO_GRAD, Guard, check_reading
 from .handle import (
     NOWHERE,
@@ -578,6 +579,7 @@ def materialised(t: TensorBase) -> Tensor:
 
 def immediate_view(t: TensorBase) -> Any:
     """The value of a view of a storage that has its value."""
+    check_process()
     value = t._storage.buf.array
     with x64(True):
         for op, statics in t._view.steps:

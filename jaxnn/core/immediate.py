@@ -12,6 +12,7 @@ from . import mistyped
 from .config import get_setting, state, x64
 from .device import default_placement
 from .engine import Number, tensors_in, value_of
+from .forking import check_process
 from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, base_reference, wrap
 from .program import strong
 from .recording import Recording, translated
@@ -69,6 +70,7 @@ def frozen(t: TensorBase) -> Tensor:
 
 def run(op: Any, args: tuple[Any, ...]) -> Any:
     """Run an operator on the values that its operands have now."""
+    check_process()
     tensors: list[TensorBase] = []
 
     def read(value: Any) -> Any:

@@ -31,7 +31,7 @@ from .foreign import adopted, below, is_foreign_module, is_foreign_variable, set
 from .graph_protocol import GraphProtocol
 from .hooks import GLOBAL, HookMethods
 from .module_class import ModuleMeta
-from .parameter import Buffer, Parameter
+from .parameter import BatchStat, Buffer, Parameter
 from .registered import put, take, view_property
 from .state_dict import StateDictMethods
 
@@ -79,6 +79,7 @@ class Module(
     tensors.
     """
 
+    _statistics: tuple[str, ...] = ()  # the buffers that are running statistics
     dump_patches: bool = False
     call_super_init: bool = False
     training: bool
@@ -539,6 +540,9 @@ class Module(
         own["_pytree__state"] = PytreeState()
         own["_pytree__nodes"] = type(self)._pytree__nodes
         own.update(attributes)
+        for name, kind in own.get("_registered", {}).items():
+            if kind == "buffer" and type(own[name]) is Tensor:  # as a file holds it
+                own[name] = (BatchStat if name in self._statistics else Buffer)._sharing(own[name], own[name]._cell)
 
     def __deepcopy__(self: _Self, memo: Any = None) -> _Self:
         made = type(self).__new__(type(self))

@@ -46,6 +46,7 @@ class _NormBase(_Affine):
 
     _version = 2
     _flax_mode = "use_running_average"
+    _statistics = ("running_mean", "running_var", "num_batches_tracked")
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,

@@ -15,6 +15,7 @@ Source: https://orbax.readthedocs.io/en/latest/guides/checkpoint/orbax_checkpoin
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,15 +169,42 @@ def _checkpointer() -> Any:
     return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
 
 
+def _previous(path: Path) -> Path:
+    """Where a checkpoint stays while its successor takes its place."""
+    return path.with_name(f".{path.name}.previous")
+
+
 def save(path: Any, state: Any, force: bool = False) -> None:
     """Write a state into a folder and wait for it; ``force`` replaces a checkpoint that is there.
+
+    Until the new checkpoint is complete the one that is there stays, also when the process is killed.
 
     Raises:
         ValueError: when the folder exists.
         TypeError: for a leaf that is no tensor, array, number, text or None.
     """
+    path = Path(path).absolute()
+    arguments = _Taken(state).arguments()
+    _finish(path)
+    replaces = force and path.exists()
+    # Orbax itself removes what is there before it writes.
+    target = path.with_name(f".{path.name}.next") if replaces else path
     with x64(True), _checkpointer() as out:
-        out.save(Path(path).absolute(), args=_Taken(state).arguments(), force=force)
+        out.save(target, args=arguments, force=force)
+    if replaces and jax.process_index() == 0:
+        path.rename(_previous(path))
+        target.rename(path)
+        shutil.rmtree(_previous(path))
+
+
+def _finish(path: Path) -> None:
+    """Put back what a killed `save` had moved aside, or drop what it had replaced."""
+    aside = _previous(path)
+    if jax.process_index() == 0 and aside.exists():
+        if path.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(path)
 
 
 def restore(path: Any, template: Any = None) -> Any:
@@ -190,6 +218,8 @@ def restore(path: Any, template: Any = None) -> Any:
         ValueError: for a template of another form, or tensors of other shapes.
     """
     path = Path(path).absolute()
+    if not path.exists():
+        _finish(path)
     with x64(True), _checkpointer() as source:
         return _restored(lambda **parts: source.restore(path, args=ocp.args.Composite(**parts)), template)
 

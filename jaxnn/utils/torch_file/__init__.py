@@ -4,17 +4,29 @@ A record is a plain description of a tensor (or storage, dtype, device, size). T
 ``from_record`` and ``to_record``, that maps it to and from whatever the caller uses for tensors.
 """
 
-from .read import load_records
-from .records import ArrayRecord, DeviceRecord, DtypeRecord, Record, SizeRecord, StorageRecord
+from .atomic import replacing
+from .numpy_record import NumpyRecord
+from .read import load_records, names_in_file
+from .records import ArrayRecord, DeviceRecord, DtypeRecord, ObjectRecord, Record, SizeRecord, StorageRecord
+from .safe_globals import add_safe_globals, clear_safe_globals, get_safe_globals, named_globals, safe_globals
 from .write import save_records
 
 __all__ = [
     "ArrayRecord",
     "DeviceRecord",
     "DtypeRecord",
+    "NumpyRecord",
+    "ObjectRecord",
     "Record",
     "SizeRecord",
     "StorageRecord",
+    "add_safe_globals",
+    "clear_safe_globals",
+    "get_safe_globals",
     "load_records",
+    "named_globals",
+    "names_in_file",
+    "replacing",
+    "safe_globals",
     "save_records",
 ]

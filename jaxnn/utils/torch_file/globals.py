@@ -6,6 +6,7 @@ quantized, nested and meta tensors), which is refused by name.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pickle import UnpicklingError
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from .dtypes import NUMPY_TYPES, STORAGE_CLASSES
-from .records import ArrayRecord, DeviceRecord, DtypeRecord, SizeRecord, StorageRecord
+from .numpy_pickles import numpy_names
+from .records import ArrayRecord, DeviceRecord, DtypeRecord, ObjectRecord, SizeRecord, StorageRecord
+from .safe_globals import named_globals
 from .unpickle import Constructor, TypeName, checked_key
 
 #: Bytes that views repeating their elements (``expand``) may take together where somebody uses them, on top of a multiple
@@ -34,8 +37,11 @@ _REFUSED = {
 }
 
 
-def allowed_names(file_size: int) -> dict[str, Any]:
-    """A fresh table for one file of ``file_size`` bytes: 'module.name' -> Constructor, TypeName or DtypeRecord."""
+def allowed_names(file_size: int, with_numpy: bool = False) -> dict[str, Any]:
+    """A fresh table for one file of ``file_size`` bytes: 'module.name' -> Constructor, TypeName or DtypeRecord.
+
+    What the program has allowed by `add_safe_globals` is in it; numpy's data too when that is, or ``with_numpy``.
+    """
     tensors = _TensorBuilder(SPARE_BYTES + 16 * file_size, SPARE_RESOLVED + 16 * file_size)
     table: dict[str, Any] = {
         "collections.OrderedDict": _ordered_dict,
@@ -65,7 +71,17 @@ def allowed_names(file_size: int) -> dict[str, Any]:
         names[f"torch.{name}"] = TypeName(name)
     for name in NUMPY_TYPES:
         names[f"torch.{name}"] = DtypeRecord(name)
+    of_numpy = numpy_names()
+    named = named_globals()
+    names.update((name, built) for name, built in of_numpy.items() if with_numpy or name in named)
+    for name, target in named.items():
+        if name not in names:
+            names[name] = Constructor(name, functools.partial(_object, target))
     return names
+
+
+def _object(target: Any, *arguments: Any) -> ObjectRecord:
+    return ObjectRecord(target, arguments)
 
 
 class _TensorBuilder:

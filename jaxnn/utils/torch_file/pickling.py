@@ -12,8 +12,12 @@ from dataclasses import replace
 from pickle import PicklingError
 from typing import Any
 
+import numpy as np
+
 from .dtypes import CLASS_OF_DTYPE, NUMPY_TYPES
+from .numpy_pickles import save_array, save_dtype, save_scalar
 from .records import ArrayRecord, DeviceRecord, DtypeRecord, SizeRecord, StorageRecord
+from .safe_globals import named_globals
 from .tree import MAX_DEPTH, RECORDS
 
 
@@ -23,12 +27,15 @@ class Pickler:
     Args:
         to_record: called with an object that is neither a plain container or scalar nor a record; returns its record,
             or None where it has none.
+        legacy: name storages as the format before PyTorch 1.6 does.
 
     Attributes:
         storages: after ``dump``, the storages that the pickle names, in the order of their keys '0', '1', ...
     """
 
-    def __init__(self, to_record: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, to_record: Callable[[Any], Any] | None = None, legacy: bool = False) -> None:
+        self._legacy = legacy
+        self._allowed = {id(target): name for name, target in named_globals().items()}
         self.storages: list[StorageRecord] = []
         self._to_record = to_record
         self._out = bytearray(b"\x80\x02")
@@ -105,15 +112,47 @@ class Pickler:
         self._depth -= 1
 
     def _handler_of_record(self, value: Any) -> tuple[Callable[[Pickler, Any], None], Any]:
+        if isinstance(value, np.generic):
+            return save_scalar, value
+        if isinstance(value, np.dtype):
+            return save_dtype, value
         record = self._to_record(value) if self._to_record is not None else None
-        if type(record) not in RECORDS:
-            kind = type(value)
-            raise PicklingError(
-                f"cannot save an object of type {kind.__module__}.{kind.__qualname__}: a tensor file holds tensors, "
-                "dicts, lists, tuples, sets, strings and numbers of the built-in types"
-            )
-        self._kept.append(record)
-        return _HANDLERS[type(record)], record
+        if type(record) in RECORDS:
+            self._kept.append(record)
+            return _HANDLERS[type(record)], record
+        if id(type(value)) in self._allowed:
+            return Pickler._save_object, value
+        kind = type(value)
+        raise PicklingError(
+            f"cannot save an object of type {kind.__module__}.{kind.__qualname__}: a tensor file holds tensors, numpy arrays, "
+            "dicts, lists, tuples, sets, strings and numbers of the built-in types. Save a module's or an optimizer's "
+            f"state_dict(), or allow the class by name: jaxnn.serialization.add_safe_globals([{kind.__qualname__}]), or "
+            "with jaxnn.serialization.safe_globals([...]), there and where the file is loaded"
+        )
+
+    def _allowed_global(self, target: Any) -> None:
+        name = self._allowed.get(id(target))
+        if name is None:
+            shown = getattr(target, "__qualname__", repr(target))
+            raise PicklingError(f"cannot save {shown}: allow it with jaxnn.serialization.add_safe_globals([{shown}])")
+        module, _, own = name.rpartition(".")
+        self._global(module, own)
+
+    def _save_object(self, value: Any) -> None:
+        """An object of an allowed class, as its ``__reduce_ex__`` takes it apart."""
+        parts = value.__reduce_ex__(2)
+        if not isinstance(parts, tuple) or any(part is not None for part in parts[3:]):
+            raise PicklingError(f"cannot save an object of type {type(value).__qualname__}, a container of its own kind")
+        function, arguments, state = (*parts, None)[:3]
+        new = getattr(function, "__name__", "") == "__newobj__"
+        self._allowed_global(arguments[0] if new else function)
+        self._save_tuple_of(arguments[1:] if new else arguments)
+        self._out += b"\x81" if new else b"R"
+        self._remember(id(value))
+        if state is not None:
+            self._kept.append(state)
+            self._save(state)
+            self._out += b"b"
 
     def _save_int(self, value: int) -> None:
         if 0 <= value < 1 << 8:
@@ -215,6 +254,8 @@ class Pickler:
             self._global("torch", CLASS_OF_DTYPE[dtype])
         for argument in (key, storage.location, numel):
             self._save(argument)
+        if self._legacy:
+            self._save(None)  # no view of another storage
         self._out += b"tQ"
 
     def _save_dtype(self, value: DtypeRecord) -> None:
@@ -258,6 +299,7 @@ _HANDLERS: dict[type, Callable[[Pickler, Any], None]] = {
     SizeRecord: lambda self, value: self._call("torch", "Size", tuple(value)),
     ArrayRecord: Pickler._save_tensor,
     StorageRecord: Pickler._save_storage,
+    np.ndarray: save_array,
     DtypeRecord: Pickler._save_dtype,
     DeviceRecord: Pickler._save_device,
 }

@@ -18,17 +18,17 @@ import numpy as np
 from .archive import MAX_VERSION, Archive, read_into
 from .dtypes import NUMPY_TYPES, swap_unit
 from .globals import allowed_names, storage_type
-from .records import StorageRecord
+from .records import LEGACY_MAGIC, LEGACY_PROTOCOL, StorageRecord
+from .safe_globals import names_in
 from .tree import convert_records
 from .unpickle import Unpickler
 
 FileLike = str | os.PathLike[str] | BinaryIO
 
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_PROTOCOL = 1001
 
-
-def load_records(file: FileLike, from_record: Callable[[Any], Any] | None = None, mmap: bool = False) -> Any:
+def load_records(
+    file: FileLike, from_record: Callable[[Any], Any] | None = None, mmap: bool = False, with_numpy: bool = False
+) -> Any:
     """The object that ``torch.save`` wrote, in plain Python containers.
 
     Args:
@@ -36,6 +36,7 @@ def load_records(file: FileLike, from_record: Callable[[Any], Any] | None = None
         from_record: called with each record (ArrayRecord for a tensor, StorageRecord, DtypeRecord, DeviceRecord,
             SizeRecord); what it returns takes the record's place. Without it the records stay. Tensors that share a
             storage have the identical ``record.storage``.
+        with_numpy: read numpy's arrays and scalars, too, which PyTorch does with ``weights_only=False`` only.
         mmap: leave the bytes of tensors in the file until they are used; ``file`` is a path then.
 
     Raises:
@@ -50,7 +51,7 @@ def load_records(file: FileLike, from_record: Callable[[Any], Any] | None = None
         if head[:4] == b"PK\x03\x04":
             mapped = np.memmap(stream, np.uint8, "r") if mmap else None  # type: ignore[call-overload]
             whole = stream if start == 0 else io.BytesIO(stream.read())
-            return convert_records(_read_archive(whole, mapped), from_record)
+            return convert_records(_read_archive(whole, mapped, with_numpy), from_record)
         if mmap:
             raise RuntimeError("mmap can only be used with files saved in the zip format of PyTorch 1.6 and later")
         if head[257:] == b"ustar":
@@ -58,7 +59,7 @@ def load_records(file: FileLike, from_record: Callable[[Any], Any] | None = None
                 "files saved in the legacy .tar format cannot be read. Load it once with an old PyTorch and save it "
                 "again."
             )
-        return convert_records(_read_legacy(stream, stream.seek(0, 2) - start, start), from_record)
+        return convert_records(_read_legacy(stream, stream.seek(0, 2) - start, start, with_numpy), from_record)
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def _opened(file: FileLike) -> Iterator[BinaryIO]:
     yield file
 
 
-def _read_archive(stream: BinaryIO, mapped: np.ndarray | None = None) -> Any:
+def _read_archive(stream: BinaryIO, mapped: np.ndarray | None, with_numpy: bool) -> Any:
     archive = Archive(stream, mapped)
     if "constants.pkl" in archive:
         raise RuntimeError("TorchScript archives hold a program and cannot be read: save a state_dict instead")
@@ -109,7 +110,8 @@ def _read_archive(stream: BinaryIO, mapped: np.ndarray | None = None) -> Any:
         return _same_type(storages[key], dtype)
 
     pickled = archive.read("data.pkl").tobytes()
-    return Unpickler(io.BytesIO(pickled), allowed_names(archive.file_size), load_storage, len(pickled)).load()
+    names = allowed_names(archive.file_size, with_numpy)
+    return Unpickler(io.BytesIO(pickled), names, load_storage, len(pickled)).load()
 
 
 def _storage_id(persistent_id: tuple, length: int) -> tuple[str, bool, str, str, int]:
@@ -133,17 +135,17 @@ def _same_type(storage: StorageRecord, dtype: str) -> StorageRecord:
     return storage
 
 
-def _read_legacy(stream: BinaryIO, size: int, start: int) -> Any:
+def _read_legacy(stream: BinaryIO, size: int, start: int, with_numpy: bool) -> Any:
     """The format before PyTorch 1.6: pickles one after the other, then the storages' bytes."""
     stream.seek(start)
 
     def plain() -> Any:
         return Unpickler(stream, {}, _storage_refused, size).load()
 
-    if plain() != _LEGACY_MAGIC:
+    if plain() != LEGACY_MAGIC:
         raise RuntimeError("Invalid magic number; corrupt file?")
     version = plain()
-    if version != _LEGACY_PROTOCOL:
+    if version != LEGACY_PROTOCOL:
         raise RuntimeError("Invalid protocol version")
     system = plain()
     if type(system) is not dict or system.get("little_endian") is not True:
@@ -166,7 +168,7 @@ def _read_legacy(stream: BinaryIO, size: int, start: int) -> Any:
 
     # The bytes follow the pickle that needs them, so it is read twice: for the storages' sizes, then for the object.
     begin = stream.tell()
-    Unpickler(stream, allowed_names(size), load_storage, size).load()
+    Unpickler(stream, allowed_names(size, with_numpy), load_storage, size).load()
     keys = plain()
     if type(keys) is not list or len(keys) != len(storages) or any(key not in storages for key in keys):
         raise RuntimeError("the storages that a legacy file lists are not those that its tensors name")
@@ -179,8 +181,22 @@ def _read_legacy(stream: BinaryIO, size: int, start: int) -> Any:
         read_into(stream, storage.data)
         storage.data[:] = _valid(storage.data, storage.dtype)
     stream.seek(begin)
-    return Unpickler(stream, allowed_names(size), load_storage, size).load()
+    return Unpickler(stream, allowed_names(size, with_numpy), load_storage, size).load()
 
 
 def _storage_refused(persistent_id: tuple) -> Any:
     raise UnpicklingError("a storage stands where only plain data is allowed")
+
+
+def names_in_file(file: FileLike) -> set[str]:
+    """The full names of what a file's pickle mentions; nothing is built.
+
+    Raises:
+        ValueError: for a file in the format before PyTorch 1.6.
+    """
+    with _opened(file) as stream:
+        start = stream.tell()
+        content = stream if start == 0 else io.BytesIO(stream.read())
+        if stream.read(4) != b"PK\x03\x04":
+            raise ValueError("Expected input to be a checkpoint returned by torch.save")
+        return set(names_in(Archive(content).read("data.pkl").tobytes()))

@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 
 from .dtypes import NUMPY_TYPES, dtype_name
+from .numpy_record import NumpyRecord
 
 MAX_DIMS = 64
+#: How a file before PyTorch 1.6 begins.
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_PROTOCOL = 1001
 
 
 @dataclass(eq=False)
@@ -128,8 +132,32 @@ class SizeRecord(tuple[int, ...]):
     __slots__ = ()
 
 
+@dataclass(eq=False)
+class ObjectRecord:
+    """An object of an allowed class: what is called with which arguments (``new``: its ``__new__``), and its state then."""
+
+    target: Any
+    arguments: tuple[Any, ...]
+    new: bool = False
+    state: Any = None
+
+    def build(self) -> Any:
+        """The object."""
+        made = self.target.__new__(self.target, *self.arguments) if self.new else self.target(*self.arguments)
+        if self.state is None:
+            return made
+        if hasattr(made, "__setstate__"):
+            made.__setstate__(self.state)
+            return made
+        own, slots = self.state if type(self.state) is tuple and len(self.state) == 2 else (self.state, None)
+        made.__dict__.update(own or {})
+        for name, value in (slots or {}).items():
+            setattr(made, name, value)
+        return made
+
+
 #: What ``from_record`` receives on reading and what ``to_record`` may return on writing.
-Record = ArrayRecord | StorageRecord | DtypeRecord | DeviceRecord | SizeRecord
+Record = ArrayRecord | StorageRecord | DtypeRecord | DeviceRecord | SizeRecord | NumpyRecord | ObjectRecord
 
 
 def contiguous_stride(size: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterator
 from pickle import UnpicklingError
 from typing import Any
 
-from .records import ArrayRecord, DeviceRecord, DtypeRecord, SizeRecord, StorageRecord
+from .numpy_record import NumpyRecord
+from .records import (
+    ArrayRecord,
+    DeviceRecord,
+    DtypeRecord,
+    ObjectRecord,
+    SizeRecord,
+    StorageRecord,
+)
 from .unpickle import Constructor, TypeName
 
 MAX_DEPTH = 256
 SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray)
-RECORDS = (ArrayRecord, StorageRecord, DtypeRecord, DeviceRecord, SizeRecord)
+RECORDS = (ArrayRecord, StorageRecord, DtypeRecord, DeviceRecord, SizeRecord, NumpyRecord, ObjectRecord)
 _DICTS = (dict, OrderedDict, Counter)
 
 
@@ -68,13 +76,16 @@ class _Walk:
         """What a child has become, and its height."""
         result = (value, 0) if type(value) in SCALARS else self._done[id(value)]
         if result[0] is _UNFINISHED:
-            raise UnpicklingError("a tuple, a set or a tensor contains itself")
+            raise UnpicklingError("a tuple, a set, a tensor or an object contains itself")
         return result
 
     def _converted(self, value: Any) -> Any:
         if isinstance(value, RECORDS):
             if isinstance(value, ArrayRecord):
                 self._convert_items(value.attributes)
+            if isinstance(value, ObjectRecord):
+                value.arguments = tuple(self._now(item)[0] for item in value.arguments)
+                value.state = self._now(value.state)[0]
             return self._from_record(value)
         if type(value) in _DICTS:
             self._convert_items(value)
@@ -101,6 +112,8 @@ def _children(value: Any) -> list[Any]:
     """What an object holds; UnpicklingError where it is no data."""
     if isinstance(value, ArrayRecord):
         return [*value.attributes, *value.attributes.values()]
+    if isinstance(value, ObjectRecord):
+        return [*value.arguments, value.state]
     if isinstance(value, RECORDS):
         return []
     if type(value) in (list, tuple, set):

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
+from .numpy_record import NumpyRecord
+from .records import ObjectRecord
+
 HIGHEST_PROTOCOL = 5
 _MAX_KEY_NODES = 1000  # hashing a tuple recurses in C without a guard, so what may be a key is bounded here
 
@@ -159,7 +162,10 @@ class Unpickler:
             shown = full if len(full) < 200 else full[:200] + "..."
             raise UnpicklingError(
                 f"Unsupported global: GLOBAL {shown} is not among the types that a tensor file may hold. "
-                "Nothing of it was run."
+                "Nothing of it was run. If you trust the file, allow the classes that it names: "
+                f"jaxnn.serialization.add_safe_globals([{shown.rpartition('.')[2]}]), or "
+                f"with jaxnn.serialization.safe_globals([...]); get_unsafe_globals_in_checkpoint(f) lists them. "
+                "numpy's arrays are read with weights_only=False. A state_dict needs none of this."
             )
         self._push(self._names[full])
 
@@ -183,9 +189,20 @@ class Unpickler:
             raise UnpicklingError(f"the pickle asks {function.name} for more data than it holds")
         self._push(function.build(*arguments))
 
+    def _new_object(self) -> None:
+        self._call()
+        if isinstance(self._stack[-1], ObjectRecord):
+            self._stack[-1].new = True
+
     def _build(self) -> None:
         state = self._stack.pop()
         target = self._stack[-1]
+        if isinstance(target, ObjectRecord):
+            target.state = state
+            return
+        if isinstance(target, NumpyRecord):
+            target.set_state(state)
+            return
         if type(target) is not OrderedDict:
             raise UnpicklingError(f"Can only set the state of an OrderedDict, but got {type(target).__name__}")
         if type(state) is not dict:
@@ -299,7 +316,7 @@ _HANDLERS: dict[int, Callable[[Unpickler], Any]] = {
         b"c": Unpickler._global,
         b"\x93": Unpickler._stack_global,
         b"R": Unpickler._call,
-        b"\x81": Unpickler._call,
+        b"\x81": Unpickler._new_object,
         b"b": Unpickler._build,
         b"Q": Unpickler._persistent,
     }.items()

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from .atomic import replacing
 from .pickling import Pickler
+from .records import LEGACY_MAGIC, LEGACY_PROTOCOL, StorageRecord
 
 ALIGNMENT = 64  # of each record's first byte, so that a file can be mapped into memory
 _CHUNK = 1 << 24
@@ -20,7 +21,7 @@ _FLAG_DESCRIPTOR, _FLAG_UTF8 = 1 << 3, 1 << 11
 
 
 def save_records(
-    obj: Any, file: str | os.PathLike[str] | BinaryIO, to_record: Callable[[Any], Any] | None = None
+    obj: Any, file: str | os.PathLike[str] | BinaryIO, to_record: Callable[[Any], Any] | None = None, legacy: bool = False
 ) -> None:
     """Write an object so that ``torch.load`` (also with ``weights_only=True``) and ``load_records`` read it.
 
@@ -31,30 +32,61 @@ def save_records(
         file: a path, or a binary file with ``write``.
         to_record: called with any other object; returns its record (ArrayRecord for a tensor), or None. Records whose
             storages have the identical ``key`` share the data in the file.
+        legacy: write the format before PyTorch 1.6, which is no zip archive.
 
     Raises:
         PicklingError: an object has no place in such a file; the message names its type.
         AttributeError: ``file`` is neither a path nor has a ``write`` method.
+        RuntimeError: the path's folder does not exist.
     """
     if not isinstance(file, (str, os.PathLike)) and not hasattr(file, "write"):
         raise AttributeError("expected 'f' to be string, path, or a file-like object with a 'write' attribute")
-    pickler = Pickler(to_record)
+    pickler = Pickler(to_record, legacy)
     pickled = pickler.dump(obj)
-    records: list[tuple[str, Any]] = [
+    if legacy:
+        write: Callable[[BinaryIO, str], None] = lambda stream, _: _write_legacy(stream, pickled, pickler.storages)
+    else:
+        records = _records(pickled, pickler.storages)
+        write = lambda stream, folder: _write_archive(stream, folder, records)
+    if isinstance(file, (str, os.PathLike)):
+        path = os.fspath(file)
+        folder = os.path.dirname(os.path.abspath(path))
+        if not legacy and not os.path.isdir(folder):
+            raise RuntimeError(f"Parent directory {os.path.dirname(path)} does not exist.")
+        if not legacy and os.path.isdir(path):
+            raise RuntimeError(f"open file failed with strerror: Is a directory: {path}")
+        with replacing(path) as stream:
+            write(stream, _archive_name(path))
+    else:
+        write(file, "archive")
+        if hasattr(file, "flush"):
+            file.flush()
+
+
+def _records(pickled: bytes, storages: list[StorageRecord]) -> list[tuple[str, Any]]:
+    """What the archive holds, by name."""
+    return [
         ("data.pkl", pickled),
         (".format_version", b"1"),
         (".storage_alignment", str(ALIGNMENT).encode()),
         ("byteorder", sys.byteorder.encode()),
+        *((f"data/{key}", storage.data.data) for key, storage in enumerate(storages)),
+        ("version", b"3\n"),
     ]
-    records += [(f"data/{key}", storage.data.data) for key, storage in enumerate(pickler.storages)]
-    records.append(("version", b"3\n"))
-    if isinstance(file, (str, os.PathLike)):
-        with replacing(file) as stream:
-            _write_archive(stream, _archive_name(os.fspath(file)), records)
-    else:
-        _write_archive(file, "archive", records)
-        if hasattr(file, "flush"):
-            file.flush()
+
+
+def _write_legacy(stream: BinaryIO, pickled: bytes, storages: list[StorageRecord]) -> None:
+    """Pickles one after the other, then each storage: its number of elements, its bytes."""
+    sizes = {"short": 2, "int": 4, "long": 4}
+    system = {"protocol_version": LEGACY_PROTOCOL, "little_endian": sys.byteorder == "little", "type_sizes": sizes}
+    for part in (LEGACY_MAGIC, LEGACY_PROTOCOL, system):
+        stream.write(Pickler().dump(part))
+    stream.write(pickled)
+    stream.write(Pickler().dump([str(key) for key in range(len(storages))]))
+    for storage in storages:
+        stream.write(struct.pack("<q", storage.numel))
+        for offset in range(0, storage.data.nbytes, _CHUNK):
+            stream.write(bytes(storage.data[offset : offset + _CHUNK]))
 
 
 def _archive_name(path: str) -> str:
