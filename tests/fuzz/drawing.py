@@ -67,7 +67,7 @@ class Draw:
     def pick(self, fits: Callable[[torch.Tensor], bool] = lambda t: True) -> str | None:
         """The name of a tensor that fits; now and then of one that does not."""
         if self.chance(0.02):
-            fits = lambda t: True  # noqa: E731
+            fits = lambda t: True
         found = [
             n for n, t in self.names.items()
             if n in self.heat and isinstance(t, torch.Tensor) and t.numel() <= LARGEST and _fits(fits, t)

@@ -244,7 +244,8 @@ def indexed(d: Draw) -> str | None:
     return f"{d.new()} = " + d.one(
         f"{x}[[1, 0]]", f"{x}[torch.tensor([0, 1, 1])]", f"{x}[{x} > 0]", f"{x}[..., [0]]", f"{x}.take(torch.tensor([1, 0]))",
         f"{x}.gather({k}, torch.zeros_like({x}, dtype=torch.int64))", f"{x}[[True] + [False] * ({x}.shape[0] - 1)]",
-        f"{x}.masked_fill({x} > 0, 0.5)", f"torch.masked_select({x}, {x} < 1)", f"{x}[[0], [1]]", f"{x}.index_fill({k}, torch.tensor([0]), 2)",
+        f"{x}.masked_fill({x} > 0, 0.5)", f"torch.masked_select({x}, {x} < 1)", f"{x}[[0], [1]]",
+        f"{x}.index_fill({k}, torch.tensor([0]), 2)",
         f"{x}.scatter({k}, torch.zeros_like({x}, dtype=torch.int64), 1.5)",
     )  # fmt: skip
 
@@ -289,7 +290,8 @@ def write_view(d: Draw) -> str | None:
         return None
     t = d.tensor(x)
     at = d.one("view(-1)", "data", "detach()", "unsqueeze(0)", "view(-1)[:1]", "squeeze()", "reshape(-1)", *["t()"] * (t.dim() == 2),
-               *["diagonal()"] * (t.dim() == 2), *["select(0, 0)", "narrow(0, 0, 1)", "chunk(2)[0]", "unbind(0)[0]"] * (t.dim() > 0))  # fmt: skip
+               *["diagonal()"] * (t.dim() == 2),
+               *["select(0, 0)", "narrow(0, 0, 1)", "chunk(2)[0]", "unbind(0)[0]"] * (t.dim() > 0))  # fmt: skip
     return f"{x}.{at}.{d.one('mul_(2)', 'zero_()', 'add_(1)', 'tanh_()', 'fill_(0.5)', 'neg_()')}"
 
 
@@ -301,16 +303,21 @@ def write_indexed(d: Draw) -> str | None:
     k = dim_of(d, x)
     return d.one(
         f"{x}.index_fill_({k}, torch.tensor([0]), 0.5)", f"{x}.index_add_({k}, torch.tensor([0]), {x}.narrow({k}, 0, 1) * 2)",
-        f"{x}.scatter_({k}, torch.zeros_like({x}, dtype=torch.int64), 0.75)", f"{x}.index_copy_({k}, torch.tensor([0]), {x}.narrow({k}, 0, 1) + 1)",
-        f"{x}.fill_diagonal_(1.0)", f"{x}.masked_scatter_({x} > 0, torch.ones_like({x}))", f"{x}.put_(torch.tensor([0]), torch.ones_like({x}).view(-1)[:1])",
-        f"{x}.scatter_add_({k}, torch.zeros_like({x}, dtype=torch.int64), {x} * 1)", f"{x}.index_put_((torch.tensor([0]),), {x}[0] * 2, accumulate=True)",
+        f"{x}.scatter_({k}, torch.zeros_like({x}, dtype=torch.int64), 0.75)",
+        f"{x}.index_copy_({k}, torch.tensor([0]), {x}.narrow({k}, 0, 1) + 1)",
+        f"{x}.fill_diagonal_(1.0)", f"{x}.masked_scatter_({x} > 0, torch.ones_like({x}))",
+        f"{x}.put_(torch.tensor([0]), torch.ones_like({x}).view(-1)[:1])",
+        f"{x}.scatter_add_({k}, torch.zeros_like({x}, dtype=torch.int64), {x} * 1)",
+        f"{x}.index_put_((torch.tensor([0]),), {x}[0] * 2, accumulate=True)",
     )  # fmt: skip
 
 
 @rule("write", 1)
 def reshape_in_place(d: Draw) -> str | None:
     x = d.pick()
-    return x and f"{x}.{d.one('unsqueeze_(0)', 'squeeze_()', 't_()', 'transpose_(0, -1)', 'detach_()', 'requires_grad_()', 'requires_grad_(False)')}"
+    return x and f"{x}." + d.one(
+        "unsqueeze_(0)", "squeeze_()", "t_()", "transpose_(0, -1)", "detach_()", "requires_grad_()", "requires_grad_(False)"
+    )  # fmt: skip
 
 
 @rule("write", 0.7)
@@ -350,7 +357,7 @@ def read(d: Draw) -> str | None:
     return x and "log.append(" + d.one(
         f"{x}.tolist()", f"repr({x})", f"{x}.sum().item()", f"{x}.shape", f"{x}.is_contiguous()", f"{x}.stride()",
         f"{x}.storage_offset()", f"str({x}.dtype)", f"bool(({x} > 0).any())", f"{x}._version", f"{x}.numel()",
-        f"type({x}.grad_fn).__name__", f"torch.is_grad_enabled()", f"len({x})", f"{x}.detach().numpy().tolist()",
+        f"type({x}.grad_fn).__name__", "torch.is_grad_enabled()", f"len({x})", f"{x}.detach().numpy().tolist()",
         f"{x}.is_floating_point()", f"{x}.output_nr", f"torch.equal({x}, {x})", f"{x}.retains_grad", f"{x}.dim()", f"{x}.grad is None",
     ) + ")"  # fmt: skip
 
@@ -379,5 +386,5 @@ def wrong(d: Draw) -> str | None:
         f"torch.nn.functional.linear({x}, torch.ones(4, 7))", f"{x}.squeeze(4)", f"{x}.narrow(0, 0, 9)", f"{x}.reshape(5, -1)",
         f"{x}.index_select(0, torch.tensor([9]))", f"{x}.gather(0, torch.tensor([[7]]))", f"{x}.add_(torch.ones(2, 5, 1))",
         f"bool({x})", f"{x}['a']", f"torch.stack([{x}, torch.ones(8)])", f"{x}.requires_grad_().long().requires_grad_()",
-        f"{x}.numpy()", f"{x} + 'a'", f"torch.sum('a')",
+        f"{x}.numpy()", f"{x} + 'a'", "torch.sum('a')",
     )  # fmt: skip

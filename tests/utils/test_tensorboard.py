@@ -239,3 +239,34 @@ else:
     raise AssertionError
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+FULL = """
+import resource, signal, sys
+from jaxnn.utils.tensorboard import SummaryWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+writer = SummaryWriter(sys.argv[1], flush_secs=0, max_queue=3)
+step = 0
+try:
+    while step < 100_000:
+        writer.add_scalar("loss", 1.0, step)
+        writer.add_scalars("several", {"a": 1.0}, step)
+        step += 1
+except OSError as error:
+    print("told after", step, error.strerror)
+for call in (writer.flush, writer.close):
+    try:
+        call()
+    except OSError:
+        print(call.__name__)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size stands for the full disk")
+def test_a_full_disk_is_told_and_nothing_waits(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", FULL, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told, *calls = done.stdout.splitlines()
+    assert told.startswith("told after") and "events are lost" in told and calls == ["flush", "close"]
