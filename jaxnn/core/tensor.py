@@ -277,6 +277,7 @@ class _Methods:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         self._storage = value._storage
         self._view = value._view
+        unguarded(self)
         if isinstance(self._cell, Storage):
             self._cell = Cell(self._cell.source, self._cell.source_idx)
 

@@ -21,17 +21,15 @@ _Self = TypeVar("_Self", bound="ConversionMethods")
 
 def _parsed(
     device: Any = None, dtype: Any = None, non_blocking: bool = False, *, memory_format: Any = None
-) -> tuple[Any, Any]:
-    """The device and the type among the arguments of ``to`` in its first two forms."""
+) -> tuple[Any, Any, Any]:
+    """The device, the type and the memory format among the arguments of ``to`` in its first two forms."""
     if isinstance(device, dtypes.dtype):
         if isinstance(dtype, dtypes.dtype):
             raise TypeError("to() received an invalid combination of arguments: two dtypes")
         device, dtype = None, device
-    if memory_format is not None:
-        raise NotImplementedError("Module.to: memory_format")
     if dtype is not None and not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"to(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
-    return None if device is None else device_type(device), dtype
+    return None if device is None else device_type(device), dtype, memory_format
 
 
 class ConversionMethods:
@@ -69,7 +67,8 @@ class ConversionMethods:
         return self
 
     def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
-        """Convert in place: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``.
+        """Convert in place: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``,
+        ``to(memory_format=)`` for what has four or five dimensions.
 
         Only floating point and complex tensors change their type.
 
@@ -82,7 +81,9 @@ class ConversionMethods:
             if args:
                 kwargs["non_blocking"] = args[0]
             args = ()
-        device, dtype = (other.device, other.dtype) if other is not None else _parsed(*args, **kwargs)
+        device, dtype, memory_format = (
+            (other.device, other.dtype, None) if other is not None else _parsed(*args, **kwargs)
+        )
         if dtype is not None:
             if not (dtype.is_floating_point or dtype.is_complex):
                 raise TypeError(
@@ -101,7 +102,8 @@ class ConversionMethods:
 
         def convert(t: Any) -> Any:
             wanted = dtype if dtype is not None and (t.is_floating_point() or t.is_complex()) else None
-            return t.to(device, wanted) if device is not None else t.to(wanted) if wanted is not None else t
+            t = t.to(device, wanted) if device is not None else t.to(wanted) if wanted is not None else t
+            return t.to(memory_format=memory_format) if memory_format is not None and t.dim() in (4, 5) else t
 
         return self._apply(convert)
 

@@ -25,6 +25,7 @@ from .construct import TYPED
 from .placement import check_layout, moved
 from .promotion import cast as operand_cast
 from .promotion import require_broadcast
+from .strides import in_format
 
 __all__ = [
     "can_cast", "clone", "finfo", "iinfo", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel",
@@ -37,11 +38,18 @@ def _to_dtype(input: Array, dtype: dtypes.dtype) -> Array:
     return jnp.copy(input) if input.dtype == dtype.np else cast_array(input, dtype)
 
 
-@op(grad_name="CloneBackward0")
-def clone(input: Array, *, memory_format: Any = None) -> Array:
-    """A copy, through which gradients flow."""
-    check_layout("clone", memory_format=memory_format)
+@op(name="clone", method=False, grad_name="CloneBackward0")
+def _clone(input: Array) -> Array:
     return jnp.copy(input)
+
+
+@function
+def clone(input: Any, *, memory_format: Any = None) -> Any:
+    """A copy, through which gradients flow, in the order in memory that ``memory_format`` asks for."""
+    if memory_format is None:
+        return _clone(input)
+    check_layout("clone", memory_format=memory_format)
+    return in_format(input, memory_format, copy=True)
 
 
 class _Transfer(Function):
@@ -96,7 +104,6 @@ def _parse(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bo
         options.setdefault(name, value)
     options.pop("non_blocking", None)  # transfers never block in JAX
     copy = bool(options.pop("copy", False))
-    check_layout("to", memory_format=options.pop("memory_format", None))
     if options:
         raise TypeError(f"to() got an unexpected keyword argument '{next(iter(options))}'")
     if other is not None:
@@ -109,8 +116,13 @@ def _parse(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bo
 def to(self: Any, *args: Any, **options: Any) -> Any:
     """The tensor in another type or on another device; itself if nothing changes and ``copy`` is False.
 
-    ``to(dtype)``, ``to(device, dtype)``, ``to(other)``, with ``non_blocking=`` (transfers never block) and ``copy=``.
+    ``to(dtype)``, ``to(device, dtype)``, ``to(other)``, with ``non_blocking=`` (transfers never block), ``copy=`` and
+    ``memory_format=`` (the order in memory).
     """
+    memory_format = options.pop("memory_format", None)
+    if memory_format is not None:
+        check_layout("to", memory_format=memory_format)
+        return in_format(to(self, *args, **options), memory_format)
     device, dtype, copy = _parse(args, dict(options))
     described = aval(self)
     found = self
@@ -140,7 +152,7 @@ METHODS["to"] = to
 def _caster(name: str, wanted: dtypes.dtype) -> None:
     def convert(self: Any, memory_format: Any = None) -> Any:
         check_layout(name, memory_format=memory_format)
-        return self if aval(self).dtype is wanted else _to_dtype(self, wanted)
+        return in_format(self if aval(self).dtype is wanted else _to_dtype(self, wanted), memory_format)
 
     convert.__name__ = convert.__qualname__ = name
     convert.__doc__ = f"The tensor as {wanted!r}; itself if it is that already."
@@ -158,7 +170,7 @@ for _name, _dtype in {
 def _cpu(self: Any, memory_format: Any = None) -> Any:
     """The tensor on the CPU; itself if it is there."""
     check_layout("cpu", memory_format=memory_format)
-    return to(self, "cpu")
+    return in_format(to(self, "cpu"), memory_format)
 
 
 def _cuda(self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
@@ -166,7 +178,8 @@ def _cuda(self: Any, device: Any = None, non_blocking: bool = False, memory_form
     check_layout("cuda", memory_format=memory_format)
     if not jax_devices("cuda"):
         raise AssertionError("Torch not compiled with CUDA enabled: JAX sees no GPU")
-    return to(self, device_type("cuda") if device is None else device_type(device), non_blocking=non_blocking)
+    where = device_type("cuda") if device is None else device_type(device)
+    return in_format(to(self, where, non_blocking=non_blocking), memory_format)
 
 
 METHODS["cpu"], METHODS["cuda"] = _cpu, _cuda

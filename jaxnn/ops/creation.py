@@ -19,7 +19,7 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
 from .placement import check_layout, dtype_of, like_device, made
 from .placement import sizes as sizes_of
-from .strides import with_order_of
+from .strides import format_order, in_format, with_order_of
 
 
 def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc: str) -> None:
@@ -39,7 +39,9 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
     ) -> Any:
         _unnamed(name, names)
         check_layout(name, layout, pin_memory, memory_format)
-        found = made(fill(sizes_of(name, sizes, size), dtype_of(dtype).np), device, requires_grad)
+        found = made(fill(sizes_of(name, sizes, size), dtype_of(dtype).np), device)
+        found = in_format(found, memory_format)
+        found = found.requires_grad_() if requires_grad else found
         return found if out is None else _into(out, found)
 
     def create_like(
@@ -86,6 +88,9 @@ def made_like(
     """A tensor over a host array, its dimensions in memory in the order of those of ``input``."""
     if str(memory_format) == "torch.contiguous_format":
         return made(array, device, requires_grad)
+    if format_order(memory_format, array.ndim) is not None:
+        found = in_format(made(array, device), memory_format)
+        return found.requires_grad_() if requires_grad else found
     found = with_order_of(input, array, lambda ordered: made(np.asarray(ordered, order="C"), device))
     return found.requires_grad_() if requires_grad else found
 

@@ -28,8 +28,8 @@ def check_layout(name: str, layout: Any = None, pin_memory: Any = False, memory_
         raise NotImplementedError(f"{name}(): layout={layout} is not supported, tensors are strided")
     if pin_memory:
         raise NotImplementedError(f"{name}(): pin_memory=True is not supported")
-    if memory_format is not None and str(memory_format) not in ("torch.preserve_format", "torch.contiguous_format"):
-        raise NotImplementedError(f"{name}(): memory_format={memory_format} is not supported")
+    if memory_format is not None and type(memory_format).__name__ != "memory_format":
+        raise TypeError(f"{name}(): argument 'memory_format' must be torch.memory_format, not {type(memory_format).__name__}")
 
 
 def sizes(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:

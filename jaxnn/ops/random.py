@@ -109,7 +109,7 @@ def _drawn_like(
     order = memory_order(input)
     even = order == tuple(range(len(order)))
     array = in_memory_order(input, lambda shape: draw(g, Place(shape, wanted.np, even)))
-    return made_like(input, array, like_device(input, device), requires_grad)
+    return made_like(input, array, like_device(input, device), requires_grad, memory_format)
 
 
 def _factory(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:

@@ -19,7 +19,7 @@ from jaxnn.core.registry import METHODS, function, write_back
 from .arguments import integers, numel, shape
 from .construct import TYPED
 from .join import cat
-from .placement import check_layout, like_device, made
+from .placement import like_device, made
 from .strides import base_of, layout
 
 __all__ = ["is_same_size"]
@@ -51,7 +51,8 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
         RuntimeError: for a tensor that requires gradients.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_.html
     """
-    check_layout("resize_", memory_format=memory_format)
+    if str(memory_format) not in ("None", "torch.contiguous_format", "torch.preserve_format"):
+        raise NotImplementedError(f"resize_(): memory_format={memory_format} is not supported")
     wanted = integers(sizes, "resize_")
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")

@@ -241,6 +241,36 @@ def is_contiguous(self: TensorBase, *, memory_format: memory_format = FORMATS["c
     return _is_row_major(Layout(tuple(found.shape[d] for d in order), tuple(found.strides[d] for d in order), 0))
 
 
+def format_order(memory_format: Any, ndim: int) -> tuple[int, ...] | None:
+    """The dimensions from the slowest to the fastest that a memory format asks for; None for a format that asks nothing.
+
+    Raises:
+        RuntimeError: for a tensor of another number of dimensions.
+    """
+    channels = {"channels_last": 4, "channels_last_3d": 5}.get(getattr(memory_format, "name", ""))
+    if channels is None:
+        return None
+    if ndim != channels:
+        raise RuntimeError(f"required rank {channels} tensor to use {memory_format.name} format")
+    return (0, *range(2, channels), 1)
+
+
+def in_format(t: Any, memory_format: Any, copy: bool = False) -> Any:
+    """A tensor whose elements lie in the order of a memory format; itself if they do, unless ``copy``.
+
+    The order is that of the storage, and the tensor a permuted view of it: all that depends on where elements lie follows. XLA
+    lays the arrays of a program out as it likes all the same.
+    """
+    order = format_order(memory_format, len(aval(t).shape))
+    if order is None:
+        return call(_copy, (t,)) if copy else t
+    if not copy and is_contiguous(t, memory_format=memory_format):
+        return t
+    back = tuple(sorted(range(len(order)), key=order.__getitem__))
+    permute = METHODS["permute"]
+    return permute(call(_copy, (permute(t, order),)), back)
+
+
 _copy = operator_of("contiguous_copy", lambda x: jnp.copy(x), grad_name="CloneBackward0")
 
 
@@ -248,7 +278,9 @@ _copy = operator_of("contiguous_copy", lambda x: jnp.copy(x), grad_name="CloneBa
 def contiguous(self: TensorBase, memory_format: memory_format = FORMATS["contiguous_format"]) -> TensorBase:
     """The tensor itself when it is contiguous, a copy otherwise."""
     if memory_format is not FORMATS["contiguous_format"]:
-        raise NotImplementedError(f"contiguous(memory_format={memory_format}) is not implemented: XLA chooses layouts")
+        if memory_format is FORMATS["preserve_format"]:
+            raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+        return in_format(self, memory_format)
     if self._view is None or _is_row_major(layout(self)):
         return self
     return call(_copy, (self,))
