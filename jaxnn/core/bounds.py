@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .device import META
 from .handle import TensorBase
 
 __all__ = ["bounds_of", "require"]
@@ -19,6 +20,8 @@ __all__ = ["bounds_of", "require"]
 def bounds_of(t: Any) -> tuple[int, int] | None:
     """The smallest and the largest value of an integer tensor, if they are known without waiting; None otherwise."""
     if not isinstance(t, TensorBase) or t._view is not None or t._storage.rec is not None:
+        return None
+    if t._storage.aval.placement is META:
         return None
     buffer = t._storage.buf
     array = buffer.array

@@ -20,7 +20,7 @@ import numpy as np
 
 from . import statistics
 from .config import get_setting, in_transformation, on_change, state, x64
-from .device import default_placement, put
+from .device import META, default_placement, put
 from .forking import check_process, renewed_in_child
 from .handle import Buffer, Failure, Freed
 from .program import (
@@ -123,6 +123,9 @@ def flush(rec: Recording, cause: str) -> None:
             return
         if rec.node.parent is None:
             return
+        if rec.placement is META:
+            _describe(rec)
+            return
         check_process()
         statistics.count_cut(cause)
         wanted, keep = _needed(rec)
@@ -139,6 +142,15 @@ def flush(rec: Recording, cause: str) -> None:
                 _salvage(rec, wanted, keep, error)
                 return
             _run(rec, program, wanted, keep)
+
+
+def _describe(rec: Recording) -> None:
+    """End a recording of the meta device, which never runs: results keep their shapes and types."""
+    for place, reference in rec.live.items():
+        s = reference()
+        if s is not None and s.idx == place and s.rec is rec:
+            s.buf, s.rec = Buffer(s.aval.struct(), False), None
+    _close(rec, None)
 
 
 def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:

@@ -7,10 +7,35 @@ from typing import Any
 
 import jax
 
-__all__ = ["device", "device_of", "get_default_device", "placement_of", "set_default_device"]
+__all__ = ["META", "device", "device_of", "get_default_device", "placement_of", "set_default_device"]
 
+#: Every type that PyTorch's constructor takes; a value of any of them can be made, compared and passed around.
+_TYPES = (
+    "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps",
+    "meta", "hpu", "mtia", "privateuseone",
+)  # fmt: skip
 _PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "xla": "tpu"}
 _NAMES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "rocm": "cuda", "tpu": "xla"}
+
+
+class _Meta:
+    """The placement of tensors that have a shape and a type but no values."""
+
+    platform = "meta"
+
+    @property
+    def device_set(self) -> set[Any]:
+        """Itself, as a sharding's devices."""
+        return {self}
+
+    def __repr__(self) -> str:
+        return "META"
+
+    def __reduce__(self) -> str:
+        return "META"
+
+
+META: Any = _Meta()
 
 
 class device:
@@ -39,8 +64,8 @@ class device:
             if not number.isdecimal():
                 raise RuntimeError(f"Invalid device string: '{type}'")
             index = int(number)
-        if name not in _PLATFORMS:
-            raise RuntimeError(f"Expected one of {', '.join(_PLATFORMS)} device type at start of device string: {type}")
+        if name not in _TYPES:
+            raise RuntimeError(f"Expected one of {', '.join(_TYPES)} device type at start of device string: {name}")
         if index is not None and index < 0:
             raise RuntimeError(f"Device index must not be negative, got {index}")
         self.type = name
@@ -70,19 +95,22 @@ class device:
     def __exit__(self, *exception: Any) -> None:
         _chosen.pop()
 
-    def jax_device(self) -> jax.Device:
-        """JAX's device of this name.
+    def jax_device(self) -> Any:
+        """JAX's device of this name; `META` for ``meta``.
 
         Raises:
             RuntimeError: when the machine has none, with PyTorch's words.
         """
+        if self.type == "meta":
+            return META
         found = jax_devices(self.type)
         index = self.index or 0
         if not found:
             if self.type == "cuda":
                 raise RuntimeError("Found no NVIDIA driver on your system: JAX sees no GPU, only "
                                    f"{sorted({d.platform for d in jax.devices()})}.")  # fmt: skip
-            raise RuntimeError(f"Could not run on the '{self.type}' backend: JAX has no such device here.")
+            raise RuntimeError(f"Could not run on the '{self.type}' backend: JAX has no such device here, only "
+                               f"{', '.join(repr(t) for t in _PLATFORMS if jax_devices(t))} (and 'meta' for shapes alone).")  # fmt: skip
         if index >= len(found):
             raise RuntimeError(f"{self.type.upper()} error: invalid device ordinal: {self}, there are {len(found)}")
         return found[index]
@@ -91,6 +119,8 @@ class device:
 @functools.cache
 def jax_devices(type: str) -> list[jax.Device]:
     """The local devices of one type; empty when JAX has none."""
+    if type not in _PLATFORMS:
+        return []
     try:
         return list(jax.local_devices(backend=_PLATFORMS[type]))
     except RuntimeError:
@@ -102,16 +132,16 @@ def device_of(placement: Any) -> device:
     """The device that a placement (a JAX device, or a sharding over several) is shown as."""
     found = placement if isinstance(placement, jax.Device) else next(iter(placement.device_set))
     name = _NAMES.get(found.platform, found.platform)
-    if name == "cpu":
-        return device("cpu")
+    if name in ("cpu", "meta"):
+        return device(name)
     return device(name, jax_devices(name).index(found))
 
 
-def placement_of(where: Any) -> jax.Device:
+def placement_of(where: Any) -> Any:
     """The JAX device for what a user passes as ``device=``: None, a string, an index or a device."""
     if where is None:
         return default_placement() if _chosen[-1] is None else _chosen[-1].jax_device()
-    if isinstance(where, jax.Device):
+    if isinstance(where, (jax.Device, _Meta)):
         return where
     return device(where).jax_device()
 

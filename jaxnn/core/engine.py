@@ -21,7 +21,7 @@ from .cutting import (
     open_recording,
     seal,
 )  # fmt: skip
-from .device import device_of, put
+from .device import META, device_of, put
 from .forking import check_process
 from .guards import NO_GRAD, Guard, check_reading
 from .handle import (
@@ -532,6 +532,8 @@ def value_of(t: TensorBase, cause: str = "value needed") -> Any:
     The caller must not hand the array out without marking it: see `escaped_value`.
     """
     s = t._storage
+    if s.aval.placement is META:
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     if t._view is None:
         if s.rec is not None:
             flush(s.rec, cause)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from . import random_bounds as bounds
+from .device import device as device_type
 from .random_math import fma32, fma64, libm, normal_blocks
 
 Shape = int | Sequence[int]
@@ -56,7 +57,7 @@ class Generator:
         """Raises NotImplementedError for a device other than the CPU."""
         if str(device) not in ("cpu", "cpu:0"):
             raise NotImplementedError(f"Generator: device {device} has no host generator, expected 'cpu'")
-        self._device = device
+        self._device = device_type(device)
         self._lock = threading.RLock()
         # RandomState rather than numpy.random.Generator: its stream is frozen by numpy's compatibility policy
         self._engine = np.random.RandomState(0)
@@ -73,7 +74,7 @@ class Generator:
             self._next_float_normal: float | None = None  # PyTorch's CPU never uses it; kept for exchanged states
 
     @property
-    def device(self) -> Any:
+    def device(self) -> device_type:
         """The device that the generator was made for."""
         return self._device
 

@@ -17,11 +17,13 @@ import jax
 import numpy as np
 
 from . import dtypes
+from .device import META
 from .size import Size
 
 __all__ = [
     "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "Storage", "Tensor",
     "TensorBase", "View", "aval_of", "base_reference",
+    "without_values",
 ]  # fmt: skip
 
 
@@ -311,6 +313,14 @@ def is_direct(t: TensorBase) -> bool:
 def aval(t: TensorBase) -> Aval:
     """Shape, type and placement of a tensor."""
     return t._storage.aval if t._view is None else t._view.aval
+
+
+def without_values(shape: Any, numpy_dtype: Any) -> Tensor:
+    """A tensor of the meta device."""
+    kept = Storage.concrete(
+        jax.ShapeDtypeStruct(tuple(shape), numpy_dtype), aval_of(tuple(shape), np.dtype(numpy_dtype), META), owned=False
+    )
+    return wrap(kept)
 
 
 def host_array(array: np.ndarray, placement: Any) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import autograd, dtypes, printing
 from .config import in_transformation, state, x64
-from .device import device_of
+from .device import META, device_of
 from .engine import LOCK, escaped_value, pin, value_of
 from .grad_fn import GradFn, grad_fn_of
 from .guards import check_reading
@@ -336,6 +336,8 @@ class _Methods:
         count = aval(self).shape.numel()
         if count != 1:
             raise RuntimeError(f"a Tensor with {count} elements cannot be converted to Scalar")
+        if aval(self).placement is META:
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         return np.asarray(value_of(self, "item()")).reshape(()).item() if not in_transformation() else _traced(self)
 
     def tolist(self) -> Any:
@@ -426,6 +428,16 @@ class _Methods:
             return f"tensor(<traced>, shape={tuple(described.shape)}, dtype={described.dtype})"
         made_by = self.grad_fn
         where = device_of(described.placement)
+        if where.type == "meta":
+            shown = [f"device='meta', size={tuple(described.shape)}"]
+            if described.dtype is not dtypes.get_default_dtype():
+                shown.append(f"dtype={described.dtype!r}")
+            if made_by is not None:
+                shown.append(f"grad_fn=<{made_by.name()}>")
+            elif self._cell.source is not None:
+                shown.append("requires_grad=True")
+            text = f"tensor(..., {', '.join(shown)})"
+            return f"Parameter containing:\n{text}" if getattr(self, "_is_parameter", False) else text
         return printing.tensor_text(
             np.asarray(value_of(self, "print")),
             dtype_name=repr(described.dtype),
@@ -488,8 +500,8 @@ def _traced(self: Any) -> Any:
 def _copied(s: Storage, memo: dict[int, Any]) -> Storage:
     found = memo.get(id(s))
     if found is None:
-        array = value_of(wrap(s), "deepcopy")
-        if isinstance(array, jax.core.Tracer):
+        array = s.aval.struct() if s.aval.placement is META else value_of(wrap(s), "deepcopy")
+        if isinstance(array, (jax.core.Tracer, jax.ShapeDtypeStruct)):
             fresh = array
         else:
             with x64(True):

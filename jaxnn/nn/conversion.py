@@ -10,6 +10,7 @@ from jaxnn.core import dtypes
 from jaxnn.core.device import device as device_type
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import TensorBase
+from jaxnn.ops.creation import empty_like
 
 from .foreign import is_foreign_module, tensors_below
 from .parameter import as_buffer
@@ -102,6 +103,11 @@ class ConversionMethods:
 
         def convert(t: Any) -> Any:
             wanted = dtype if dtype is not None and (t.is_floating_point() or t.is_complex()) else None
+            if t.is_meta and device is not None and device.type != "meta":
+                raise NotImplementedError(
+                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
+                    "torch.nn.Module.to() when moving module from meta to a different device."
+                )
             t = t.to(device, wanted) if device is not None else t.to(wanted) if wanted is not None else t
             return t.to(memory_format=memory_format) if memory_format is not None and t.dim() in (4, 5) else t
 
@@ -140,8 +146,8 @@ class ConversionMethods:
         return self._apply(lambda t: t.to(device_type("cpu")))
 
     def to_empty(self: _Self, *, device: Any, recurse: bool = True) -> _Self:
-        """Move to a device without the values, which are zeros then."""
-        return self._apply(lambda t: t.to(device_type(device)).mul(0) if t.numel() else t, recurse=recurse)
+        """Move to a device without the values: what was on ``meta`` has memory then, of zeros."""
+        return self._apply(lambda t: empty_like(t, device=device_type(device)), recurse=recurse)
 
     def share_memory(self: _Self) -> _Self:
         """Not available: there are no tensors shared between processes."""

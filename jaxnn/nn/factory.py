@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxnn.core import dtypes
 from jaxnn.core.config import x64
-from jaxnn.core.device import default_placement, placement_of
-from jaxnn.core.handle import Tensor
+from jaxnn.core.device import META, default_placement, placement_of
+from jaxnn.core.handle import Tensor, without_values
 from jaxnn.core.immediate import tensor_of
 
 __all__ = ["empty", "full", "repeated", "reversed_twice"]
@@ -34,8 +34,10 @@ def full(shape: Iterable[int], value: Any, device: Any = None, dtype: Any = None
             raise TypeError(f"empty(): argument 'size' {found}")
     if any(n < 0 for n in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
-    array: Any = np.full(shape, value, kind.np)
     placement = placement_of(device)
+    if placement is META:
+        return without_values(shape, kind.np)
+    array: Any = np.full(shape, value, kind.np) if value else np.zeros(shape, kind.np)
     if placement != default_placement():
         with x64(True):
             array = jax.device_put(array, placement)

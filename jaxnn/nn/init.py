@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxnn.core import generator as random
 from jaxnn.core.config import x64
-from jaxnn.core.device import default_placement
+from jaxnn.core.device import META, default_placement
 from jaxnn.core.engine import LOCK
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import Buffer, TensorBase, aval
@@ -38,6 +38,8 @@ __all__ = [
 def _fill(tensor: Any, array: np.ndarray, uniform: bool = False) -> Any:
     """Write a fresh host array into a tensor, without a program where the tensor is no view."""
     described = aval(tensor)
+    if described.placement is META:
+        return tensor
     array = np.ascontiguousarray(array, described.np).reshape(tuple(described.shape))
     if tensor._view is not None:
         with no_grad():
@@ -61,7 +63,7 @@ def _drawn(tensor: Any, draw: Callable[..., np.ndarray]) -> np.ndarray:
 
 
 def _draw(tensor: Any, draw: Callable[..., np.ndarray]) -> Any:
-    return _fill(tensor, _drawn(tensor, draw))
+    return tensor if aval(tensor).placement is META else _fill(tensor, _drawn(tensor, draw))
 
 
 def _normal(stream: Any, shape: Any, kind: np.dtype, contiguous: bool, mean: float, std: float) -> np.ndarray:
@@ -267,7 +269,7 @@ def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
     shape = _shape(tensor)
     if len(shape) < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
-    if 0 in shape:
+    if 0 in shape or aval(tensor).placement is META:
         return tensor
     rows, columns = shape[0], math.prod(shape[1:])
     drawn = _stream(generator).normal((rows, columns), 0.0, 1.0, aval(tensor).np)
@@ -281,6 +283,8 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, columns = _shape(tensor)
+    if aval(tensor).placement is META:
+        return tensor
     stream = _stream(generator)
     array = _drawn(tensor, lambda shape, *of: _normal(stream, shape, *of, 0.0, std))
     # PyTorch draws the places from the default generator, whatever generator the values come from.

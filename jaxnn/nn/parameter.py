@@ -18,9 +18,9 @@ from flax.nnx.tracers import TraceState
 from flax.nnx.variablelib import using_eager_sharding
 
 from jaxnn.core.config import in_transformation, state
-from jaxnn.core.device import default_placement, device
+from jaxnn.core.device import META, device
 from jaxnn.core.engine import LOCK, escaped_value
-from jaxnn.core.handle import Cell, Leaf, Storage, Tensor, TensorBase, View, aval, unguarded
+from jaxnn.core.handle import Cell, Leaf, Storage, Tensor, TensorBase, View, aval, unguarded, without_values
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
 from jaxnn.core.tensor import _copied
@@ -50,7 +50,7 @@ def _tensor_over(value: Any) -> Tensor | None:
         if isinstance(value, (jax.Array, np.ndarray)):
             return tensor_of(value)
         if isinstance(value, jax.ShapeDtypeStruct):
-            return tensor_of(value, default_placement())
+            return without_values(value.shape, value.dtype)
     except TypeError:  # arrays of random keys have no PyTorch type
         pass
     return None
@@ -133,6 +133,8 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
     def _raw_value(self) -> Any:
         if self._other is not _NOTHING:
             return self._other
+        if aval(self).placement is META:
+            return aval(self).struct()
         if in_transformation() and self._storage.rec is None and type(self._storage.buf.array) is np.ndarray:
             with jax.ensure_compile_time_eval():
                 return escaped_value(self)

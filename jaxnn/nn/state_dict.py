@@ -15,6 +15,7 @@ import jax
 import ml_dtypes
 import numpy as np
 
+from jaxnn.core.device import META
 from jaxnn.core.engine import LOCK, value_of
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import TensorBase, aval
@@ -63,6 +64,8 @@ def foreign_tensor(value: Any) -> Any:
 def _copy_into(target: Any, source: TensorBase) -> None:
     """``target.copy_(source)``: a plain parameter takes the array itself, without a program."""
     have, want = aval(source), aval(target)
+    if want.placement is META:
+        return
     if (
         target._view is None
         and have.dtype is want.dtype
@@ -232,6 +235,13 @@ class StateDictMethods:
                 return
             try:
                 if not assign:
+                    if target.is_meta and not source.is_meta:
+                        warnings.warn(
+                            f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the "
+                            "current model, which is a no-op. (Did you mean to pass `assign=True` to assign items in the "
+                            "state dictionary to their corresponding key in the module instead of copying them in place?)",
+                            stacklevel=2,
+                        )
                     _copy_into(target, source)
                     return
                 if "." in name:  # in a module of Flax's

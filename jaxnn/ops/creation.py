@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.device import META, placement_of
+from jaxnn.core.handle import TensorBase, aval, without_values
 from jaxnn.core.random_math import fma64
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
@@ -39,7 +40,8 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
     ) -> Any:
         _unnamed(name, names)
         check_layout(name, layout, pin_memory, memory_format)
-        found = made(fill(sizes_of(name, sizes, size), dtype_of(dtype).np), device)
+        shape, kind = sizes_of(name, sizes, size), dtype_of(dtype).np
+        found = without_values(shape, kind) if placement_of(device) is META else made(fill(shape, kind), device)
         found = in_format(found, memory_format)
         found = found.requires_grad_() if requires_grad else found
         return found if out is None else _into(out, found)
@@ -56,7 +58,11 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
     ) -> Any:
         check_layout(name + "_like", layout, pin_memory, memory_format)
         described = described_as(input, name + "_like")
-        array = fill(tuple(described.shape), dtype_of(dtype, described.dtype).np)
+        where, kind = like_device(input, device), dtype_of(dtype, described.dtype).np
+        if placement_of(where) is META:
+            found = in_format(without_values(described.shape, kind), memory_format)
+            return found.requires_grad_() if requires_grad else found
+        array = fill(tuple(described.shape), kind)
         return made_like(input, array, like_device(input, device), requires_grad, memory_format)
 
     def new(

@@ -10,9 +10,9 @@ import numpy as np
 
 from jaxnn.core import dtypes
 from jaxnn.core.config import x64
-from jaxnn.core.device import default_placement, placement_of
+from jaxnn.core.device import META, default_placement, placement_of
 from jaxnn.core.engine import value_of
-from jaxnn.core.handle import Tensor, TensorBase, aval, host_array
+from jaxnn.core.handle import Tensor, TensorBase, aval, host_array, without_values
 from jaxnn.core.immediate import tensor_of
 
 __all__ = ["check_layout", "dtype_of", "made", "moved", "sizes"]
@@ -80,7 +80,9 @@ def dtype_of(given: Any, default: dtypes.dtype | None = None) -> dtypes.dtype:
 def made(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor over a host array that nobody else writes to."""
     where = placement_of(device)
-    if where is default_placement():
+    if where is META:
+        found = without_values(array.shape, array.dtype)
+    elif where is default_placement():
         found = host_array(array, where)
     else:
         with x64(True):
@@ -90,6 +92,8 @@ def made(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> 
 
 def moved(t: TensorBase, where: Any) -> Tensor:
     """A copy on another device, without gradients."""
+    if where is META:
+        return without_values(aval(t).shape, aval(t).np)
     with x64(True):
         array = jax.device_put(value_of(t, "transfer"), where)
         return tensor_of(array, where if isinstance(where, jax.Device) else None)

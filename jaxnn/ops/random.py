@@ -17,9 +17,10 @@ import numpy as np
 from jaxnn.core import dtypes
 from jaxnn.core import generator as streams
 from jaxnn.core.config import in_transformation
+from jaxnn.core.device import META, placement_of
 from jaxnn.core.engine import value_of
 from jaxnn.core.generator import Generator
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.handle import TensorBase, aval, without_values
 from jaxnn.core.inplace import check_writable, put_through
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, check_out, function, op, resize_out
 
@@ -67,6 +68,9 @@ def _drawn(
     g = stream(generator, name)
     if out is None:
         wanted = dtype_of(dtype, default)
+        if placement_of(device) is META:
+            found = without_values(shape, wanted.np)
+            return found.requires_grad_() if requires_grad else found  # type: ignore[attr-defined]
         return made(draw(g, Place(shape, wanted.np, True)), device, requires_grad)
     have = described_as(out, name, "out").dtype
     if dtype is not None and dtype_of(dtype) is not have:
@@ -104,6 +108,9 @@ def _drawn_like(
     """A tensor like another, drawn in the order of its memory, which is that of the other one's."""
     wanted = dtype_of(dtype, described_as(input, name).dtype)
     g = stream(generator, name)
+    if placement_of(like_device(input, device)) is META:
+        found: Any = without_values(aval(input).shape, wanted.np)
+        return found.requires_grad_() if requires_grad else found
     if str(memory_format) == "torch.contiguous_format":
         return made(draw(g, Place(tuple(aval(input).shape), wanted.np, True)), like_device(input, device), requires_grad)
     order = memory_order(input)
@@ -345,6 +352,8 @@ def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
 
     def in_place(self: Any, *args: Any, generator: Any = None, **options: Any) -> Any:
         check_writable(self)
+        if aval(self).placement is META:
+            return self
         if isinstance(options.get("p"), TensorBase):
             args = (options.pop("p"),)
         beside = [_array(a) if isinstance(a, TensorBase) else a for a in args]

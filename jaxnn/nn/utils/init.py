@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from jaxnn.core import generator as random
 from jaxnn.nn.module import Module
 
 __all__ = ["skip_init"]
@@ -23,8 +22,5 @@ def skip_init(module_cls: type, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls.__init__).parameters:
         raise RuntimeError("Module must support a 'device' arg to skip initialization")
-    before = random.get_rng_state_bytes()
-    try:
-        return module_cls(*args, **kwargs)
-    finally:
-        random.set_rng_state_bytes(before)
+    where = kwargs.pop("device", "cpu")
+    return module_cls(*args, device="meta", **kwargs).to_empty(device=where)
