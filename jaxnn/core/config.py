@@ -9,9 +9,9 @@ import threading
 from typing import Any
 
 import jax
-from jax._src.core import trace_state_clean as _trace_state_clean
 
 from . import dtypes
+from .internals import trace_state_clean as _trace_state_clean
 
 __all__ = ["ThreadState", "configuration", "in_transformation", "on_change", "state", "x64"]
 
@@ -20,7 +20,7 @@ OPERATOR_LIMIT = 2000
 
 
 def in_transformation() -> bool:
-    """Whether a JAX transformation is tracing this thread. JAX has no public test; this is the only place that asks."""
+    """Whether a JAX transformation is tracing this thread. This is the only place that asks."""
     return not _trace_state_clean()
 
 

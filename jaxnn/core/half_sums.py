@@ -14,8 +14,9 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jax._src.lax import lax as rules
-from jax.interpreters import ad
+
+from .internals import ad
+from .internals import lax_rules as rules
 
 __all__ = ["float32_sums"]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src.lax.lax import _convert_element_type
 
 from . import mistyped
 from .config import get_setting, state, x64
@@ -14,6 +13,7 @@ from .device import default_placement
 from .engine import Number, tensors_in, value_of
 from .forking import check_process
 from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, base_reference, wrap
+from .internals import convert_element_type
 from .program import strong
 from .recording import Recording, translated
 
@@ -79,7 +79,7 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
             return value_of(value)
         if type(value) is Number:
             wide = {float: np.float64, int: np.int64, complex: np.complex128}[value.type]
-            return _convert_element_type(np.asarray(value.value, wide), np.dtype(wide), weak_type=True)
+            return convert_element_type(np.asarray(value.value, wide), np.dtype(wide), weak_type=True)
         if type(value) is tuple and op.lists:
             return tuple(read(v) for v in value)
         return value

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax._src.lax.lax import _convert_element_type
 
 from . import mistyped
 from .config import configuration, x64
 from .handle import Aval, Freed, Leaf, aval_of
+from .internals import convert_element_type
 
 __all__ = [
     "FREED", "ONE_NUMBER", "Entry", "Node", "Recording", "evaluate", "infer", "root_for", "signature", "user_line",
@@ -195,7 +195,7 @@ def count_growth() -> None:
 
 def weak_number(packed: jax.Array, slot: int) -> jax.Array:
     """One packed Python number as the 0-d array that promotes like a Python number."""
-    return _convert_element_type(packed[slot], np.dtype(packed.dtype), weak_type=True)
+    return convert_element_type(packed[slot], np.dtype(packed.dtype), weak_type=True)
 
 
 def evaluate(recipe: tuple[Entry, ...], read: Callable[[int], Any], scalars: tuple[Any, Any, Any]) -> list[Any]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from jaxnn.core.internals import FLAX_MODES
+
 __all__ = ["FlaxModes", "asked_by_flax"]
 
 
 def asked_by_flax(depth: int) -> bool:
     """Whether the function ``depth`` frames up is one of nnx's that set modes."""
-    return sys._getframe(depth + 1).f_globals.get("__name__") == "flax.nnx.module"
+    return sys._getframe(depth + 1).f_globals.get("__name__") == FLAX_MODES
 
 
 class FlaxModes:

@@ -13,13 +13,12 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from flax.nnx import graphlib
-from flax.nnx.pytreelib import PytreeState
 
 from jaxnn.core.config import in_transformation
 from jaxnn.core.engine import escaped_value
 from jaxnn.core.handle import Tensor, TensorBase
 from jaxnn.core.immediate import tensor_of
+from jaxnn.core.internals import PytreeState, StaticElem, is_graph_node_type
 from jaxnn.core.tensor import refuse_to_end_gradient
 
 __all__ = ["GraphProtocol", "StaticBox"]
@@ -156,7 +155,7 @@ class GraphProtocol:
         before = vars(self).get("_box") if in_transformation() else None
         counters: frozenset[str] = getattr(vars(self).get("_box"), "counters", frozenset())
         box = StaticBox(rest, frozenset(tensors), counters, before)
-        data.append((_BOX, graphlib.StaticElem(box)))
+        data.append((_BOX, StaticElem(box)))
         data.sort(key=lambda item: item[0])
         return data, type(self)
 
@@ -206,7 +205,7 @@ class GraphProtocol:
 
 
 def _is_flax(value: Any) -> bool:
-    return isinstance(value, nnx.Variable) or type(value) in graphlib.GRAPH_REGISTRY
+    return isinstance(value, nnx.Variable) or is_graph_node_type(type(value))
 
 
 def _is_array(value: Any) -> bool:

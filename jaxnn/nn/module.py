@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from flax import nnx
-from flax.nnx.pytreelib import PytreeState
 
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.device import device_of
@@ -24,6 +23,7 @@ from jaxnn.core.dtypes import SCALAR_NAMES
 from jaxnn.core.engine import cut, escaped_value
 from jaxnn.core.handle import Tensor, TensorBase, aval
 from jaxnn.core.immediate import tensor_of
+from jaxnn.core.internals import PytreeState
 
 from .conversion import ConversionMethods
 from .flax_modes import FlaxModes, asked_by_flax

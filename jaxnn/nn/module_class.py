@@ -7,7 +7,8 @@ from abc import ABCMeta
 from typing import Any, Protocol
 
 from flax import nnx
-from flax.nnx.pytreelib import PytreeState
+
+from jaxnn.core.internals import PytreeState
 
 __all__ = ["ModuleMeta", "signature_of"]
 

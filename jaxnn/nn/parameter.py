@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from flax.nnx.tracers import TraceState
-from flax.nnx.variablelib import using_eager_sharding
 
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.device import META, device
@@ -23,6 +21,7 @@ from jaxnn.core.engine import LOCK, escaped_value
 from jaxnn.core.handle import Cell, Leaf, Storage, Tensor, TensorBase, View, aval, unguarded, without_values
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
+from jaxnn.core.internals import TraceState
 from jaxnn.core.tensor import _copied
 
 from .factory import empty
@@ -104,7 +103,7 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
     def _adopt(self, data: TensorBase, cell: Any) -> None:
         """Share the memory of ``data``."""
         self._trace_state = TraceState()
-        self._var_metadata = {"hijax": False, "ref": False, "eager_sharding": using_eager_sharding()}
+        self._var_metadata = {"hijax": False, "ref": False, "eager_sharding": nnx.using_eager_sharding()}
         self._storage, self._view, self._cell = data._storage, data._view, cell
         self._grad = self._extra = None
         unguarded(self)
@@ -355,7 +354,7 @@ class _Uninitialized:
     def _begin(self, requires_grad: bool, like: Any) -> None:
         this: Any = self
         this._trace_state = TraceState()
-        this._var_metadata = {"hijax": False, "ref": False, "eager_sharding": using_eager_sharding()}
+        this._var_metadata = {"hijax": False, "ref": False, "eager_sharding": nnx.using_eager_sharding()}
         this._view = this._grad = this._extra = None
         this._other = _NOTHING
         this._cell = Cell(Leaf(this) if requires_grad else None)

@@ -1,0 +1,74 @@
+"""Every name that JAX and Flax keep to themselves and that this library uses, and what public thing it replaces.
+
+Nothing else imports from ``jax._src`` or from inside ``flax.nnx``. `USED` lists the names, methods of Flax's that are
+overridden or called among them; a test looks up each one, so that a release that drops one says which.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flax import nnx
+from flax.errors import TraceContextError
+from flax.nnx import graphlib
+from flax.nnx.pytreelib import PytreeState
+from flax.nnx.tracers import TraceState
+from jax._src.core import trace_state_clean
+from jax._src.lax import lax as lax_rules
+from jax._src.lax.lax import _convert_element_type as convert_element_type
+from jax.interpreters import ad
+
+__all__ = [
+    "FLAX_MODES", "USED", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "Use", "ad",
+    "convert_element_type", "is_graph_node_type", "lax_rules", "trace_state_clean",
+]  # fmt: skip
+
+
+class Use(NamedTuple):
+    """One private name."""
+
+    name: str
+    where: str
+    instead_of: str
+
+
+_PROTOCOL = "a public protocol by which a module says what its children are; nnx.Pytree only marks attributes"
+_VARIABLE = "a public way to keep a variable's value elsewhere; Variable stores it in a slot"
+_CONTEXT = "a public question whether a variable or module may be written in the trace at hand"
+
+#: All of them.
+USED = (
+    Use("jax._src.core.trace_state_clean", "core/config.py", "a public test whether a transformation is tracing"),
+    Use("jax._src.lax.lax._convert_element_type", "core/immediate.py, core/recording.py",
+        "jax.lax.convert_element_type with weak_type="),
+    Use("jax._src.lax.lax._unbroadcast", "core/half_sums.py", "a public rule for the gradient of an implied broadcast"),
+    Use("jax.interpreters.ad.primitive_transposes", "core/half_sums.py", "a public way to wrap a transposition rule"),
+    Use("jax.interpreters.ad.Zero", "core/half_sums.py", "a public test for a symbolic zero"),
+    Use("flax.nnx.pytreelib.PytreeState", "nn/module.py, nn/graph_protocol.py, nn/module_class.py",
+        "a public constructor of a module without its __init__"),
+    Use("flax.nnx.tracers.TraceState", "nn/parameter.py", _CONTEXT),
+    Use("flax.nnx.graphlib.StaticElem", "nn/graph_protocol.py", _PROTOCOL),
+    Use("flax.nnx.graphlib.GRAPH_REGISTRY", "nn/graph_protocol.py", "a public test for the types of graph nodes"),
+    *(
+        Use(f"flax.nnx.Module.{name}", "nn/graph_protocol.py", _PROTOCOL)
+        for name in (
+            "_graph_node_flatten", "_graph_node_init", "_graph_node_clear", "_graph_node_set_key", "_graph_node_pop_key",
+            "_pytree__flatten", "_pytree__flatten_with_paths", "_pytree__unflatten", "_pytree__nodes", "_check_value",
+        )
+    ),
+    Use("flax.nnx.Module._check_valid_context", "nn/module.py", _CONTEXT),
+    Use("flax.nnx.Variable._check_can_update", "nn/parameter.py", _CONTEXT),
+    Use("flax.nnx.Variable._can_update", "nn/parameter.py", _CONTEXT),
+    *(Use(f"flax.nnx.Variable.{name}", "nn/parameter.py", _VARIABLE)
+      for name in ("_new", "_raw_value", "_trace_state", "_var_metadata")),
+)  # fmt: skip
+
+StaticElem = graphlib.StaticElem
+
+#: The module of nnx that sets modes (`train`, `eval`, `set_attributes`, `view`).
+FLAX_MODES = nnx.Module.set_attributes.__module__
+
+
+def is_graph_node_type(kind: Any) -> bool:
+    """Whether Flax takes instances of a type apart as nodes of its graphs."""
+    return kind in graphlib.GRAPH_REGISTRY
