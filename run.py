@@ -2,6 +2,7 @@
 
     python3 run.py train [options of examples/train_cnn.py]
     python3 run.py test [--long] [options of pytest]
+    python3 run.py newest
     python3 run.py bench [options of benchmarks/train_step.py]
 
 The system's Python is never installed into. A second call starts at once; a changed pyproject.toml installs again.
@@ -20,6 +21,7 @@ if sys.version_info < (3, 11):  # noqa: UP036
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +29,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+#: The second environment of the tests: the newest Python of this machine with the newest JAX and Flax, without PyTorch.
+NEWEST = ROOT / ".venv-newest"
+#: What runs there: the programs that PyTorch has answered in the first environment, README's programs, and tests that ask
+#: no PyTorch.
+NEWEST_TESTS = (
+    "tests/newest/against_answers.py", "tests/nnx", "tests/nn/test_nnx.py", "tests/engine/test_programs.py",
+    "tests/engine/test_safety.py", "tests/examples/test_readme.py",
+)  # fmt: skip
 
 NO_VENV = """\
 This Python ({python}) can make no virtual environment: its module ensurepip is missing, and neither virtualenv nor a
@@ -47,9 +57,9 @@ def quiet(*command):
     return run(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
 
 
-def has_pip():
-    """Whether .venv is there and usable."""
-    return PYTHON.exists() and quiet(PYTHON, "-c", "import pip, sys; assert sys.version_info >= (3, 11)")
+def has_pip(python=PYTHON):
+    """Whether an environment is there and usable."""
+    return python.exists() and quiet(python, "-c", "import pip, sys; assert sys.version_info >= (3, 11)")
 
 
 def make_environment():
@@ -78,16 +88,21 @@ def make_environment():
 def install(extra):
     """Install jaxnn, in place, with the packages of an extra; nothing where that has been done."""
     make_environment()
+    install_into(VENV, PYTHON, extra)
+
+
+def install_into(environment, python, extra):
+    """`install` for one environment."""
     wanted = hashlib.sha256()
     for name in ("pyproject.toml", "setup.py"):
         wanted.update((ROOT / name).read_bytes())
     wanted.update(str(ROOT).encode())
-    stamp = VENV / f"installed-{extra}"
+    stamp = environment / f"installed-{extra}"
     if stamp.exists() and stamp.read_text() == wanted.hexdigest():
         return
     print(f"installing jaxnn[{extra}]; the first time takes some minutes", flush=True)
     status = run(
-        PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{ROOT}[{extra}]"
+        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{ROOT}[{extra}]"
     )
     if status:
         sys.exit(f"installing failed (pip ended with status {status}); what pip printed above says why")
@@ -111,6 +126,7 @@ def test(arguments):
     install("test")
     marker = [] if "--long" in arguments else ["-m", "not long"]
     arguments = [argument for argument in arguments if argument != "--long"]
+    everything = not arguments
     checks = {
         "ruff": ["ruff", "check", "."],
         "mypy": ["mypy"],
@@ -121,12 +137,57 @@ def test(arguments):
         print(f"== {name}", flush=True)
         if run(PYTHON, "-m", *command, cwd=ROOT):
             failed.append(name)
+    if everything and newest([]):
+        failed.append("newest")
     if failed:
         print(f"FAILED: {', '.join(failed)}", flush=True)
     return 1 if failed else 0
 
 
-COMMANDS = {"train": train, "test": test, "bench": bench}
+def newer_python():
+    """The newest Python on this machine of those that PyTorch's environment is older than; None where there is none."""
+    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates = [*home.glob("versions/3.*/bin/python")]
+    candidates += [Path(p) for p in (shutil.which(f"python3.{k}") for k in (14, 13, 12)) if p]
+    found = {}
+    for path in candidates:
+        asked = subprocess.run(
+            [str(path), "-c", "import ensurepip, sys; print(*sys.version_info[:3])"], capture_output=True, text=True
+        )
+        if asked.returncode == 0 and re.fullmatch(r"3 1[1-4] \d+\s*", asked.stdout):
+            found[tuple(int(n) for n in asked.stdout.split())] = path
+    version = max(found, default=(0,))
+    ours = subprocess.run([str(PYTHON), "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True)
+    return found[version] if version[:2] > tuple(int(n) for n in ours.stdout.split()) else None
+
+
+def newest(arguments):
+    """A choice of the tests in a second environment, beside answers that PyTorch gives in the first one."""
+    install("test")
+    print("== newest", flush=True)
+    base = newer_python()
+    if base is None:
+        print("no newer Python than .venv's is here: the second environment is left out")
+        return 0
+    python = NEWEST / PYTHON.relative_to(VENV)
+    if not has_pip(python):
+        shutil.rmtree(NEWEST, ignore_errors=True)
+        print(f"making a virtual environment in {NEWEST} with {base}", flush=True)
+        if run(base, "-m", "venv", NEWEST):
+            return 1
+    install_into(NEWEST, python, "newest")
+    versions = "import sys, jax, flax, numpy; print('Python ' + sys.version.split()[0], *(f'{m.__name__} {m.__version__}'"
+    run(python, "-c", versions + " for m in (jax, flax, numpy)), sep=', ')", cwd=ROOT)
+    answers = NEWEST / "answers.pkl"
+    if run(PYTHON, ROOT / "tests" / "newest" / "record.py", answers, cwd=ROOT):
+        return 1
+    environment = os.environ | {
+        "JAXNN_ANSWERS": str(answers), "PYTHONPATH": str(ROOT / "tests" / "newest" / "stand_in"),
+    }  # fmt: skip
+    return run(python, "-m", "pytest", "-q", "-n", "2", *NEWEST_TESTS, *arguments, cwd=ROOT, env=environment)
+
+
+COMMANDS = {"train": train, "test": test, "newest": newest, "bench": bench}
 
 
 def main():
