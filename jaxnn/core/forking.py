@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from jax._src import xla_bridge
+from .internals import backends_are_initialized
 
 __all__ = ["check_process", "renewed_in_child"]
 
@@ -16,7 +16,7 @@ _lost: list[int] = []  # the parent's number, in a child that cannot use JAX
 
 
 def _mark() -> None:
-    if xla_bridge.backends_are_initialized():
+    if backends_are_initialized():
         _lost.append(os.getppid())
 
 

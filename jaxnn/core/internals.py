@@ -16,11 +16,12 @@ from flax.nnx.tracers import TraceState
 from jax._src.core import trace_state_clean
 from jax._src.lax import lax as lax_rules
 from jax._src.lax.lax import _convert_element_type as convert_element_type
+from jax._src.xla_bridge import backends_are_initialized
 from jax.interpreters import ad
 
 __all__ = [
     "FLAX_MODES", "USED", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "Use", "ad",
-    "convert_element_type", "is_graph_node_type", "lax_rules", "trace_state_clean",
+    "backends_are_initialized", "convert_element_type", "is_graph_node_type", "lax_rules", "trace_state_clean",
 ]  # fmt: skip
 
 
@@ -42,6 +43,8 @@ USED = (
     Use("jax._src.lax.lax._convert_element_type", "core/immediate.py, core/recording.py",
         "jax.lax.convert_element_type with weak_type="),
     Use("jax._src.lax.lax._unbroadcast", "core/half_sums.py", "a public rule for the gradient of an implied broadcast"),
+    Use("jax._src.xla_bridge.backends_are_initialized", "core/forking.py",
+        "a public question whether JAX has started its devices, which must not start them"),
     Use("jax.interpreters.ad.primitive_transposes", "core/half_sums.py", "a public way to wrap a transposition rule"),
     Use("jax.interpreters.ad.Zero", "core/half_sums.py", "a public test for a symbolic zero"),
     Use("flax.nnx.pytreelib.PytreeState", "nn/module.py, nn/graph_protocol.py, nn/module_class.py",
