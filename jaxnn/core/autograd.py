@@ -41,7 +41,7 @@ from .walks import (
     zeros,
 )  # fmt: skip
 
-__all__ = ["backward", "grad"]
+__all__ = ["backward", "grad", "hook_result"]
 
 
 def _key(cell: Any) -> Any:
@@ -164,18 +164,12 @@ class _Pass:
                 if type(hook) is Redirect:
                     self.add(_key(hook.cell), cts.pop(place))
                     break
-                changed = hook(cts[place])
-                cts[place] = cts[place] if changed is None else fitted_gradient(changed, node.avals[place - node.start])
+                cts[place] = _hooked((hook,), cts[place])
             if place in cts and self.wanted is not None and (rec, place) in self.wanted:
                 self.found[rec, place] = cts[place]
-        at = (node.start,)
-        if at in rec.hooked and cts and (rec, at) not in self.called:
-            self.called.add((rec, at))
-            for hook in list(rec.hooked[at]):
-                given = [cts.get(place) for place in range(node.start, node.stop)]
-                for k, ct in enumerate(hook(given)):
-                    if ct is not None:
-                        cts[node.start + k] = ct
+        if cts and (node.start,) in rec.hooked and (rec, (node.start,)) not in self.called:
+            self.called.add((rec, (node.start,)))
+            _hooked_together(rec.hooked[node.start,], cts, node.start, node.avals)
         return not rec.closed
 
     def again(self, rec: Recording, roots: dict[int, Any]) -> None:
@@ -205,11 +199,11 @@ class _Pass:
         """One operator that ran at once, or a user's `Function`."""
         cts = self.take(node)
         for place in cts:
-            for hook in list(node.hooks.get(place, ())):
-                changed = hook(cts[place])
-                cts[place] = cts[place] if changed is None else fitted_gradient(changed, node.outputs[place])
+            cts[place] = _hooked(node.hooks.get(place, ()), cts[place])
             if self.wanted is not None and (node, place) in self.wanted:
                 self.found[node, place] = cts[place]
+        if (0,) in node.hooks:
+            _hooked_together(node.hooks[0,], cts, 0, node.outputs)
         if isinstance(node, EagerNode):
             results = pull_eager(node, cts)
         else:
@@ -232,12 +226,44 @@ def fitted_gradient(ct: Any, described: Any) -> Any:
     return call(CAST, (ct, described.dtype))
 
 
+def _hooked_together(hooks: Any, cts: dict[int, Any], start: int, described: Any) -> None:
+    """Call the hooks of an operator on the gradients of all its results, and put in what they return."""
+    for hook in list(hooks):
+        given = [cts.get(start + k) for k in range(len(described))]
+        for k, ct in enumerate(hook(given)):
+            if ct is None:
+                cts.pop(start + k, None)
+            else:
+                cts[start + k] = hook_result(given[k], ct, "hook")
+
+
 def _hooked(hooks: Any, ct: Any) -> Any:
     for hook in list(hooks):
         changed = hook(ct)
         if changed is not None:
-            ct = changed
+            ct = hook_result(ct, changed, getattr(hook, "__name__", "<unknown>"))
     return ct
+
+
+def hook_result(before: Any, changed: Any, name: str) -> Any:
+    """What a hook returned instead of a gradient.
+
+    Raises:
+        TypeError: when it is no tensor.
+        RuntimeError: when it is of another type, device or size.
+    """
+    if not isinstance(changed, TensorBase):
+        raise TypeError(f"expected Variable, but hook returned '{type(changed).__name__}'")
+    if before is None:
+        raise RuntimeError("can't replace a None gradient with a non-None value")
+    was, now = aval(before), aval(changed)
+    if was.dtype is not now.dtype:
+        raise RuntimeError(f"hook '{name}' has changed the type of value (was {before.type()} got {changed.type()})")
+    if was.placement != now.placement:
+        raise RuntimeError(f"hook '{name}' has changed the device of value")
+    if was.shape != now.shape:
+        raise RuntimeError(f"hook '{name}' has changed the size of value")
+    return changed
 
 
 # --- the public functions ------------------------------------------------------------------------------------------------
@@ -249,9 +275,12 @@ def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
     elif isinstance(grads, TensorBase):
         grads = [grads]
     elif not isinstance(grads, Sequence):
-        raise TypeError(f"gradients must be Tensors or None, not {type(grads).__name__}")
+        raise TypeError(f"'{type(grads).__name__}' object is not iterable")
     if len(grads) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
+    for g in grads:
+        if g is not None and not isinstance(g, TensorBase):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
     pairs = []
     for k, (t, g) in enumerate(zip(tensors, grads, strict=True)):
         if t._cell.source is None:
@@ -273,6 +302,12 @@ def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
                 f"{described.shape}."
             )
         else:
+            given = aval(g).dtype
+            if given is not described.dtype and (given.is_complex or described.dtype.is_complex):
+                raise RuntimeError(
+                    "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+                    f"grad_output[{k}] has a dtype of {given} and output[{k}] has a dtype of {described.dtype}."
+                )
             g = fitted_gradient(g, described)
         pairs.append((t, g))
     return pairs

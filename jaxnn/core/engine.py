@@ -23,7 +23,7 @@ from .cutting import (
 )  # fmt: skip
 from .device import META, device_of, put
 from .forking import check_process
-from .guards import NO_GRAD, Guard, check_reading
+from .guards import NO_GRAD, Guard, check_reading, inherited
 from .handle import (
     NOWHERE,
     Aval,
@@ -450,7 +450,7 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
     view = View((*steps, (op, args[1:])), child.avals[0], base._storage.known_version)
     view.rec, view.idx, view.version, view.tracked = rec, child.start, base._storage.version, child.tracked[0]
     if base._view is not None:
-        view.guard = base._view.guard
+        view.guard, view.own = inherited(base._view.guard), base._view.own
     if view.guard is None and not state.grad_enabled:
         view.guard = Guard(NO_GRAD, len(view.steps), made_without=True)
     view.base = base_reference(base)

@@ -19,7 +19,7 @@ from .function_in_jax import custom
 from .grad_mode import _Mode, enable_grad, no_grad
 from .guards import FUNCTION, Guard, check_inplace
 from .handle import Cell, Storage, TensorBase, View, alias, aval, is_direct, wrap
-from .inplace import ALIAS, put_through
+from .inplace import put_through, whole_view
 from .recording import Recording
 from .registry import OPERATORS, call
 from .walks import TWICE, zeros
@@ -267,7 +267,7 @@ class Function:
         if not tracked:
             given = [a for a in args if isinstance(a, TensorBase)]
             outputs = tuple(
-                _whole_view(t, Cell()) if any(t is a for a in given) and not any(t is d for d in ctx._dirty) else t
+                whole_view(t, Cell()) if any(t is a for a in given) and not any(t is d for d in ctx._dirty) else t
                 for t in outputs
             )
         else:
@@ -333,12 +333,12 @@ def _connected(node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ..
         is_dirty = any(t is d for d in ctx._dirty)
         carries = described.dtype.is_floating_point or described.dtype.is_complex
         if not carries or any(t is f for f in ctx._fixed):
-            results.append(_whole_view(t, Cell()) if is_input and not is_dirty else t)
+            results.append(whole_view(t, Cell()) if is_input and not is_dirty else t)
         elif is_dirty:
             _rebase(t, node, k)
             results.append(t)
         elif is_input:
-            results.append(_whole_view(t, Cell(node, k, direct=True)))
+            results.append(whole_view(t, Cell(node, k, direct=True)))
         else:
             t._cell = Cell(node, k, direct=t._view is not None)
             if t._view is not None:
@@ -360,15 +360,6 @@ def _rebase(t: TensorBase, node: FunctionNode, place: int) -> None:
     written._cell = Cell(node, place)
     with enable_grad():
         put_through(t, written)
-
-
-def _whole_view(t: TensorBase, cell: Cell) -> Any:
-    """All of a tensor as a view of it, which may not be written to."""
-    made = alias(t, cell)
-    steps = () if t._view is None else t._view.steps
-    guard = Guard(FUNCTION, cell.source_idx) if cell.source is not None else None
-    made._view = View((*steps, (ALIAS, ())), aval(t), t._storage.known_version, guard)
-    return made
 
 
 def _target(t: TensorBase) -> Cell:

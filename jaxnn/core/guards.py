@@ -16,7 +16,10 @@ from .config import state
 from .handle import Leaf, TensorBase
 from .recording import operator_name
 
-__all__ = ["FUNCTION", "NO_GRAD", "SEVERAL", "Guard", "check_inplace", "check_reading", "outputs_of_one"]
+__all__ = [
+    "FUNCTION", "NO_GRAD", "SEVERAL", "Guard", "check_inplace", "check_reading", "inherited",
+    "outputs_of_one",
+]  # fmt: skip
 
 SEVERAL, FUNCTION, NO_GRAD = "several", "function", "no_grad"
 
@@ -44,6 +47,11 @@ class Guard(NamedTuple):
     kind: str
     index: int = 0  # which output of its node it is; of a view made without gradients, the number of its steps
     made_without: bool = False  # when gradients were off, or did not flow through the base
+
+
+def inherited(guard: Guard | None) -> Guard | None:
+    """The guard of a view of a guarded view: the only output of its node."""
+    return guard if guard is None or guard.kind == NO_GRAD else guard._replace(index=0)
 
 
 def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> None:

@@ -184,10 +184,13 @@ class Unwalkable(Freed):
 class View:
     """How a tensor looks at its storage: steps of (operator, static arguments), and where the last reading is recorded."""
 
-    __slots__ = ("aval", "base", "created", "earlier", "guard", "idx", "rec", "steps", "tracked", "version")
+    __slots__ = (
+        "aval", "base", "created", "earlier", "guard", "idx", "own", "rec", "steps", "tracked", "version",
+    )  # fmt: skip
 
     def __init__(self, steps: tuple[Any, ...], aval: Aval, created: int = 0, guard: Any = None) -> None:
         self.created = created  # the storage's version then, as PyTorch counts
+        self.own = 0  # of its steps, those behind which it counts as a tensor of its own: it was detached there
         self.guard = guard  # why it may not be written to where gradients are recorded: see `guards`
         self.earlier: tuple[Any, ...] = ()  # (weak recording, place) of readings of the same value before cuts
         self.steps = steps
@@ -290,8 +293,10 @@ def alias(like: TensorBase, cell: Any) -> Tensor:
 def unguarded(t: Any) -> Any:
     """A tensor that is no view to the graph (a detached one, a parameter): it may be written to whatever it was made of."""
     view = t._view
-    if view is not None and view.guard is not None:
-        t._view = View(view.steps, view.aval, view.created)
+    if view is not None:
+        made = t._view = View(view.steps, view.aval, view.created)
+        made.rec, made.idx, made.version, made.tracked = view.rec, view.idx, view.version, view.tracked
+        made.own = len(view.steps)
     return t
 
 

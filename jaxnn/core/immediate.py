@@ -135,6 +135,7 @@ def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:
     made = alias(base, cell)
     steps = () if base._view is None else base._view.steps
     made._view = View((*steps, (op, args[1:])), described, base._storage.known_version)
-    made._view.guard = None if base._view is None else base._view.guard
+    if base._view is not None:
+        made._view.guard, made._view.own = base._view.guard, base._view.own
     made._view.base = base_reference(base)
     return made

@@ -11,11 +11,11 @@ from . import dtypes, immediate
 from .config import in_transformation, state
 from .conversion import converted
 from .engine import LOCK, overwrite, record, value_of
-from .guards import check_inplace
+from .guards import FUNCTION, Guard, check_inplace
 from .handle import Buffer, Cell, Pin, TensorBase, Unwalkable, View, alias, aval, is_direct, wrap
 from .tensor_hooks import follow
 
-__all__ = ["ALIAS", "CAST", "check_writable", "put_through", "write_back", "written_operand"]
+__all__ = ["ALIAS", "CAST", "check_writable", "put_through", "whole_view", "write_back", "written_operand"]
 
 
 class _Kernel:
@@ -72,6 +72,15 @@ def check_writable(target: TensorBase, written: Any = None) -> None:
     """Refuse to write (a tensor, or values without gradients) where PyTorch's autograd does: see `guards`."""
     tracked = target._cell.source is not None or (isinstance(written, TensorBase) and written._cell.source is not None)
     check_inplace(target, tracked)
+
+
+def whole_view(t: TensorBase, cell: Cell, op: Any = ALIAS) -> Any:
+    """All of a tensor as a view of it, which may not be written to where it has a gradient."""
+    made = alias(t, cell)
+    steps = () if t._view is None else t._view.steps
+    guard = Guard(FUNCTION, cell.source_idx) if cell.source is not None else None
+    made._view = View((*steps, (op, ())), aval(t), t._storage.known_version, guard)
+    return made
 
 
 def written_operand(t: Any) -> Any:

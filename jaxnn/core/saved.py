@@ -17,22 +17,31 @@ from .recording import ONE_NUMBER, Node, evaluate, signature, with_first_numbers
 
 __all__ = ["intact", "released", "saves"]
 
-_known: dict[Any, bool] = {}
+_known: dict[Any, tuple[bool, ...]] = {}
+#: Where PyTorch makes a tensor of a Python number, and saves it.
+_SCALAR_AS_TENSOR = frozenset({"mul", "div"})
 
 
 def saves(node: Node) -> bool:
     """Whether the backward of a recorded operator needs values that its forward saw or made."""
+    if node.op.name in _SCALAR_AS_TENSOR and any(e.kind == "number" for e in node.recipe):
+        return True
+    return any(needed(node))
+
+
+def needed(node: Node) -> tuple[bool, ...]:
+    """Which tensor arguments of a recorded operator its backward needs the values of."""
     moving = tuple(e.grad is not None for e in node.tensor_entries())
     key = (node.op, signature(node.recipe, list(node.inputs)), moving)
     found = _known.get(key)
     if found is None:
         if len(_known) > 20_000:
             _known.clear()
-        found = _known[key] = _saves(node, moving)
+        found = _known[key] = _needed(node, moving)
     return found
 
 
-def _saves(node: Node, moving: tuple[bool, ...]) -> bool:
+def _needed(node: Node, moving: tuple[bool, ...]) -> tuple[bool, ...]:
     recipe = with_first_numbers(node.recipe)
 
     def residuals(values: list[Any]) -> list[Any]:
@@ -46,7 +55,8 @@ def _saves(node: Node, moving: tuple[bool, ...]) -> bool:
 
     with x64(True):
         traced = jax.make_jaxpr(residuals)([a.struct() for a in node.inputs])
-    return any(_dependent(traced.jaxpr, [True] * len(traced.jaxpr.invars)))
+    count = len(node.inputs)
+    return tuple(any(_dependent(traced.jaxpr, [j == k for j in range(count)])) for k in range(count))
 
 
 def _dependent(jaxpr: Any, given: list[bool]) -> list[bool]:

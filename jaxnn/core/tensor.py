@@ -289,8 +289,13 @@ class _Methods:
 
     def detach_(self) -> Any:
         """Forget how this tensor was computed."""
-        if self._view is not None:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._view is not None and len(self._view.steps) > self._view.own:
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
+                "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
+                "these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in "
+                "torch/optim/optimizer.py as the solution."
+            )
         self._cell = Cell()
         return self
 
@@ -463,7 +468,7 @@ class _Methods:
         if id(self) in memo:
             return memo[id(self)]
         if not self.is_leaf:
-            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.  "
                                "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage, "
                                "see https://github.com/pytorch/pytorch/pull/103001")  # fmt: skip
         made = self._like(_copied(self._storage, memo))
@@ -481,8 +486,6 @@ class _Methods:
         return _of_class(made, type(self), self._cell.source is not None)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if not self.is_leaf:
-            raise RuntimeError("cowardly refusing to pickle a non-leaf tensor that requires gradients; detach it first")
         with LOCK:
             value_of(wrap(self._storage))
         steps = None if self._view is None else (self._view.steps, self._view.aval.shape, self._view.aval.dtype)

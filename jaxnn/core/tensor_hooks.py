@@ -13,7 +13,7 @@ from typing import Any
 
 from .handle import Freed
 
-__all__ = ["Hooks", "Redirect", "follow", "hooks_at", "retain", "retained"]
+__all__ = ["Hooks", "Redirect", "follow", "hooks_at", "on_node", "retain", "retained"]
 
 
 class Hooks(OrderedDict):
@@ -42,6 +42,15 @@ def hooks_at(source: Any, place: int) -> Hooks:
         return Hooks()
     table = source.hooked if hasattr(source, "hooked") else source.hooks
     return table.setdefault(place, Hooks())
+
+
+def on_node(first: Any, hook: Any) -> None:
+    """Call ``hook(gradients of all results)`` at the operator whose first result is ``first``; what it returns (None for no
+    gradient) goes on instead.
+    """
+    source, place = first._cell.source, first._cell.source_idx
+    table = source.hooked if hasattr(source, "hooked") else source.hooks
+    table.setdefault((place,), []).append(hook)
 
 
 #: By gradient cell: weak references to the tensors that retain the gradient of what the cell stands for.

@@ -31,7 +31,7 @@ from .program import (
     walk,
 )  # fmt: skip
 from .recording import FREED, Entry, Node, Recording
-from .saved import intact, released
+from .saved import intact, needed, released
 
 TWICE = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
@@ -118,7 +118,11 @@ def pull_node(rec: Recording, node: Node, cts: list[Any]) -> tuple[list[int], An
     """The cotangents of a recorded operator's arguments, as an operator on arguments and cotangents."""
     entries = [e for e in node.tensor_entries() if e.grad is not None]
     refs = list(dict.fromkeys((e.value, e.grad) for e in entries))
-    inputs = tuple(_tensor_at(rec, e.value, e.grad) for e in node.tensor_entries())
+    # What the backward does not look at has no part in its derivative: that of a linear operator requires no gradient.
+    inputs = tuple(
+        _tensor_at(rec, e.value, e.grad if looked_at else None)
+        for e, looked_at in zip(node.tensor_entries(), needed(node), strict=True)
+    )
     numbers = tuple(
         Number((rec.floats if e.grad is float else rec.ints if e.grad is int else rec.complexes)[e.value])
         for e in _numbers(node.recipe)

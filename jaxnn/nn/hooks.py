@@ -14,7 +14,8 @@ from typing import Any
 from jaxnn.core.config import state
 from jaxnn.core.handle import TensorBase
 from jaxnn.core.hook_handle import RemovableHandle
-from jaxnn.core.registry import Op, call
+
+from .backward_hooks import BackwardHooks
 
 __all__ = [
     "GLOBAL", "HookMethods", "HookTables", "register_module_backward_hook",
@@ -260,7 +261,8 @@ class _HookedCall:
             hooks = [h for _, _, h in self._each("backward")]
             pre_hooks = [h for _, _, h in self._each("backward_pre")]
             if hooks or pre_hooks:
-                backward = _BackwardHooks(self.module, hooks, pre_hooks)
+                full = all(t.is_full_backward is not False for t in self.tables)
+                backward = BackwardHooks(self.module, hooks, pre_hooks, full)
                 self.args = backward.on_inputs(self.args)
         self.result = self.module.forward(*self.args, **self.kwargs)
         for tables, key, hook in self._each("forward"):
@@ -310,99 +312,3 @@ class _HookedCall:
                     f"{which} forward hook with ``always_call=True`` raised an exception that was silenced as another "
                     f"error was raised in forward: {error}", stacklevel=4,
                 )  # fmt: skip
-
-
-_IDENTITY = Op("backward_hook", lambda tensors: tuple(tensors), grad_name="BackwardHookFunctionBackward", lists=True)
-
-
-class _BackwardHooks:
-    """Backward hooks around one call: every differentiable input and output goes through a node that tells its
-    gradient.
-    """
-
-    def __init__(self, module: Any, hooks: list[Any], pre_hooks: list[Any]) -> None:
-        self.module, self.hooks, self.pre_hooks = module, hooks, pre_hooks
-        self.inputs = 0
-        self.places: list[int] = []
-        self.grad_inputs: dict[int, Any] = {}
-        self.grad_outputs: tuple[Any, ...] = ()
-        self.outputs: dict[int, Any] = {}
-
-    def _through(self, values: tuple[Any, ...], hook: Any) -> tuple[tuple[Any, ...], list[int]]:
-        """The values with the differentiable tensors passed on by one node, and where these are."""
-        places = [k for k, v in enumerate(values) if isinstance(v, TensorBase) and v._cell.source is not None]
-        if not places:
-            return values, places
-        passed = call(_IDENTITY, (tuple(values[k] for k in places),))
-        changed = list(values)
-        for k, t in zip(places, passed, strict=True):
-            changed[k] = t
-            t.register_hook(lambda ct, k=k: hook(k, ct))
-        return tuple(changed), places
-
-    def on_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments for forward."""
-        self.inputs = sum(isinstance(a, TensorBase) for a in args)
-        self.positions = [k for k, a in enumerate(args) if isinstance(a, TensorBase)]
-        args, self.places = self._through(args, self._input_gradient)
-        return args
-
-    def on_outputs(self, result: Any) -> Any:
-        """The result for the caller."""
-        single = isinstance(result, TensorBase)
-        if not single and not isinstance(result, tuple):
-            return result
-        values, self.expected = self._through((result,) if single else result, self._output_gradient)
-        self.count = len(values)
-        return (
-            values[0] if single else type(result)(values) if not hasattr(result, "_fields") else type(result)(*values)
-        )
-
-    def _output_gradient(self, place: int, ct: Any) -> Any:
-        if place in self.outputs:  # a second backward
-            self.outputs, self.grad_inputs = {}, {}
-        self.outputs[place] = ct
-        grads = tuple(self.outputs.get(k) for k in range(self.count))
-        if len(self.outputs) < len(self.expected):
-            self.grad_outputs = grads
-            return None
-        replaced = grads
-        for hook in self.pre_hooks:
-            changed = hook(self.module, replaced)
-            if changed is not None:
-                replaced = self._checked(changed, replaced, "Backward pre hook")
-        if self.count > 1 and any(
-            a is not b for k, (a, b) in enumerate(zip(grads, replaced, strict=True)) if k != place
-        ):
-            raise NotImplementedError("register_full_backward_pre_hook: replacing the gradients of several outputs")
-        self.grad_outputs = replaced
-        if not self.places and self.hooks:
-            self._run((None,) * self.inputs)
-        return replaced[place] if replaced[place] is not ct else None
-
-    def _input_gradient(self, place: int, ct: Any) -> Any:
-        self.grad_inputs[place] = ct
-        if len(self.grad_inputs) < len(self.places) or not self.hooks:
-            return None
-        grads = tuple(self.grad_inputs.get(k) for k in self.positions)
-        replaced = self._run(grads)
-        self.grad_inputs = {}
-        mine = self.positions.index(place)
-        if any(a is not b for k, (a, b) in enumerate(zip(grads, replaced, strict=True)) if k != mine):
-            raise NotImplementedError("register_full_backward_hook: replacing the gradients of several inputs")
-        return replaced[mine] if replaced[mine] is not ct else None
-
-    def _run(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
-        for hook in self.hooks:
-            changed = hook(self.module, grads, self.grad_outputs)
-            if changed is not None:
-                grads = self._checked(changed, grads, "Backward hook")
-        return grads
-
-    def _checked(self, changed: Any, grads: tuple[Any, ...], what: str) -> tuple[Any, ...]:
-        changed = changed if isinstance(changed, tuple) else (changed,)
-        if len(changed) != len(grads):
-            raise RuntimeError(
-                f"{what} returned an invalid number of grad_input, got {len(changed)}, but expected {len(grads)}"
-            )
-        return changed

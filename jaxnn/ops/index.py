@@ -421,7 +421,8 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
             return
         if state.grad_enabled and type(self._cell.source) is Leaf:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-        check_writable(self, value)
+        guarded = self._view is not None and self._view.guard is not None
+        check_writable(call(SLICE, (self, spec, *starts)) if guarded else self, value)
         if self._view is not None and any(getattr(step.view, "refuse", None) for step, _ in self._view.steps):
             # a part may show each place once where the whole does not
             self = call(SLICE, (self, spec, *starts))

@@ -9,9 +9,11 @@ from typing import Any
 
 from jaxnn.core.device import device_of
 from jaxnn.core.handle import aval
+from jaxnn.core.inplace import check_writable
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, inplace_form
 
 from .memory_views import as_strided
+from .shape import become
 
 __all__ = ["is_signed"]
 
@@ -23,7 +25,8 @@ for _name in ("gcd", "lcm", "i0", "conj_physical"):
 @function(function=False)
 def as_strided_(self: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """Show the tensor's memory with other sizes and strides, in place."""
-    self.data = as_strided(self.detach(), size, stride, storage_offset)
+    check_writable(self)
+    become(self, as_strided(self, size, stride, storage_offset))
     return self
 
 

@@ -16,13 +16,13 @@ import numpy as np
 
 from jaxnn.core import dtypes
 from jaxnn.core import generator as streams
-from jaxnn.core.config import in_transformation
+from jaxnn.core.config import in_transformation, state
 from jaxnn.core.device import META, placement_of
 from jaxnn.core.engine import value_of
 from jaxnn.core.generator import Generator
 from jaxnn.core.handle import TensorBase, aval, without_values
 from jaxnn.core.inplace import check_writable, put_through
-from jaxnn.core.registry import FUNCTIONS, METHODS, _into, check_out, function, op, resize_out
+from jaxnn.core.registry import FUNCTIONS, METHODS, Op, _into, call, check_out, function, op, resize_out
 
 from .creation import described_as, made_like
 from .masks import bernoulli_mask, traced_key_provider, traced_keys
@@ -349,6 +349,8 @@ def multinomial(
 
 def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
     """``Tensor.NAME_``: the tensor's elements drawn anew, in the order in which they lie in memory."""
+    title = "".join(part.capitalize() for part in name.split("_"))
+    replaced = Op(name, lambda input, new: new, grad_name=f"{title}Backward{2 if name == 'bernoulli_' else 0}")
 
     def in_place(self: Any, *args: Any, generator: Any = None, **options: Any) -> Any:
         check_writable(self)
@@ -357,10 +359,12 @@ def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
         if isinstance(options.get("p"), TensorBase):
             args = (options.pop("p"),)
         beside = [_array(a) if isinstance(a, TensorBase) else a for a in args]
-        put_through(
-            self,
-            _drawn_for(self, stream(generator, name), lambda g, place, *given: draw(g, place, *given, **options), *beside),
+        drawn = _drawn_for(
+            self, stream(generator, name), lambda g, place, *given: draw(g, place, *given, **options), *beside
         )
+        if state.grad_enabled and self._cell.source is not None:  # the old value gets a gradient: zeros
+            drawn = call(replaced, (self, drawn))
+        put_through(self, drawn)
         return self
 
     in_place.__name__ = in_place.__qualname__ = name

@@ -11,7 +11,9 @@ import numpy as np
 from jax import lax
 
 from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.config import state
+from jaxnn.core.handle import TensorBase, aval, unguarded
+from jaxnn.core.inplace import check_writable
 from jaxnn.core.registry import METHODS, alias_of, call, function
 
 from .arguments import infer_size, integers, need_tensor, numel, operator_of, shape, wrap_dim, wrap_dims
@@ -425,11 +427,22 @@ def unsqueeze(input: Any, dim: int) -> Any:
     return call(_UNSQUEEZE, (input, wrap_dim(operator.index(dim), len(shape(input)) + 1)))
 
 
+def become(t: Any, made: Any) -> None:
+    """Make a tensor the view of itself that an in-place function made; without gradients it stays where it is in the graph."""
+    t._view = made._view
+    t._storage.version += 1
+    if state.grad_enabled:
+        t._cell = made._cell
+    else:
+        unguarded(t)
+    t._view.created = t._storage.known_version
+
+
 def _in_place(view_function: Any, name: str) -> None:
     def inplace(self: Any, *args: Any, **options: Any) -> Any:
+        check_writable(self)
         made = view_function(self, *args, **options)
-        self._view, self._cell = made._view, made._cell
-        self._storage.version += 1
+        become(self, made)
         return self
 
     inplace.__name__ = inplace.__qualname__ = name

@@ -82,10 +82,10 @@ def test_graph(program):
 
 def test_a_released_graph_says_so():
     w = jaxnn.ones(3, requires_grad=True)
-    y, kept = w * w, w * 2
+    y, kept = w * w, w + 2
     (y + kept).sum().backward()
     for made in (y, kept):
-        assert {node.name() for node, _ in made.grad_fn.next_functions} == {"torch::autograd::AccumulateGrad"}
+        assert {n.name() for n, _ in made.grad_fn.next_functions if n} == {"torch::autograd::AccumulateGrad"}
     y.tolist()
     assert repr(y.grad_fn).startswith("<MulBackward0 object at ")
     assert [node.name() for node, _ in kept.grad_fn.next_functions] == ["torch::autograd::AccumulateGrad"]  # saves nothing

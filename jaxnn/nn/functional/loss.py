@@ -27,6 +27,7 @@ from jaxnn.nn.functional.common import (
     size_text,
     widen,
 )
+from jaxnn.nn.functional.constants import refuse_gradient
 from jaxnn.nn.functional.reduction import checked_reduction, reduced, warn_of_broadcast
 
 # --- kernels -----------------------------------------------------------------------------------------------------
@@ -347,6 +348,7 @@ def binary_cross_entropy(
             f"Using a target size ({Size(target.shape)}) that is different to the input size ({Size(input.shape)}) "
             "is deprecated. Please ensure they have the same size."
         )
+    refuse_gradient("binary_cross_entropy", "weight", weight)
     return _binary_cross_entropy(input, target, weight, reduction=reduction)
 
 
@@ -366,6 +368,8 @@ def binary_cross_entropy_with_logits(
     reduction = checked_reduction(reduction, size_average, reduce)
     if tuple(target.shape) != tuple(input.shape):
         raise ValueError(f"Target size ({Size(target.shape)}) must be the same as input size ({Size(input.shape)})")
+    refuse_gradient("binary_cross_entropy_with_logits", "weight", weight)
+    refuse_gradient("binary_cross_entropy_with_logits", "pos_weight", pos_weight)
     return _binary_cross_entropy_with_logits(input, target, weight, reduction=reduction, pos_weight=pos_weight)
 
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import Operand, op
 from jaxnn.core.size import Size
 from jaxnn.nn.functional.common import (
@@ -26,6 +25,7 @@ from jaxnn.nn.functional.common import (
     widen,
     within,
 )
+from jaxnn.nn.functional.constants import constant, refuse_gradient
 from jaxnn.nn.functional.distance import pairwise_distance
 from jaxnn.nn.functional.reduction import checked_reduction, last_operator, reduced
 from jaxnn.ops.arguments import need_tensor
@@ -82,7 +82,7 @@ def cosine_embedding_loss(
     Raises RuntimeError for other shapes, ValueError for an unknown reduction.
     """
     reduction = checked_reduction(reduction, size_average, reduce)
-    return _cosine_embedding_loss(input1, input2, target, margin, reduction=reduction)
+    return _cosine_embedding_loss(input1, input2, constant(target), margin, reduction=reduction)
 
 
 @op(method=False, name="margin_ranking_loss", grad_name=last_operator("ClampMinBackward0"))
@@ -147,7 +147,7 @@ def hinge_embedding_loss(
     Shapes: two that broadcast. Raises RuntimeError for other shapes, ValueError for an unknown reduction.
     """
     reduction = checked_reduction(reduction, size_average, reduce)
-    return _hinge_embedding_loss(input, target, margin, reduction=reduction)
+    return _hinge_embedding_loss(input, constant(target), margin, reduction=reduction)
 
 
 @op(method=False, name="soft_margin_loss")
@@ -177,17 +177,8 @@ def soft_margin_loss(
     Raises RuntimeError for a target that does not broadcast to the input, ValueError for an unknown reduction.
     """
     reduction = checked_reduction(reduction, size_average, reduce)
-    _refuse_gradient("soft_margin_loss", "target", target)
+    refuse_gradient("soft_margin_loss", "target", target)
     return _soft_margin_loss(input, target, reduction=reduction)
-
-
-def _refuse_gradient(name: str, argument: str, value: Any) -> None:
-    """PyTorch's RuntimeError for an argument that it has no derivative by."""
-    if isinstance(value, TensorBase) and value.requires_grad:
-        raise RuntimeError(
-            f"The function '{name}' is not differentiable with respect to argument '{argument}'. "
-            "This input cannot have requires_grad True."
-        )
 
 
 # --- classes -----------------------------------------------------------------------------------------------------
@@ -274,7 +265,7 @@ def multi_margin_loss(
     if weight is not None:
         if len(weight.shape) != 1:
             raise ValueError("weight must be one-dimensional")
-        _refuse_gradient("multi_margin_loss", "weight", weight)
+        refuse_gradient("multi_margin_loss", "weight", weight)
     _require_long(target)
     return _multi_margin_loss(input, target, weight, margin, p=p, reduction=reduction)
 
