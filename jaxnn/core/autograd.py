@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .config import in_transformation, state
-from .engine import open_recording, value_of, walkable_readings
+from .engine import Transfer, open_recording, value_of, walkable_readings
 from .grad_mode import _Mode, enable_grad
 from .handle import NOWHERE, Cell, Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode
@@ -206,6 +206,8 @@ class _Pass:
             _hooked_together(node.hooks[0,], cts, 0, node.outputs)
         if isinstance(node, EagerNode):
             results = pull_eager(node, cts)
+        elif type(node) is Transfer:
+            results = node.backward(cts)
         else:
             results = node.backward(cts, self.create, self.retain)
             self.suspect(node.name, "<unknown>", [ct for _, ct in results])

@@ -37,13 +37,24 @@ from .recording import FREED, Recording, user_line
 from .saved import intact
 
 __all__ = [
-    "LOCK", "BoundTape", "cut", "cut_without_gradients", "flush", "flush_all", "holders_of", "immediate_mode",
+    "LOCK", "BoundTape", "cut", "cut_without_gradients", "flush", "flush_all", "hold", "holders_of", "immediate_mode",
     "open_recording", "seal",
 ]  # fmt: skip
 
 #: One lock for all recordings: another thread may need a value that this one has recorded.
 LOCK = renewed_in_child(threading.RLock())
 _recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+
+def hold(cell: Any) -> None:
+    """Keep what a backward from a cell needs, through cuts and later backwards, as long as the cell lives."""
+    source = cell.source
+    if type(source) is not Recording:
+        return
+    if not source.closed:
+        source.cells.append(weakref.ref(cell))
+    elif source.tape is not None:
+        source.tape.holders.append(weakref.ref(cell))
 
 
 def holders_of(rec: Recording) -> Iterator[int]:

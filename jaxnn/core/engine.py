@@ -17,6 +17,7 @@ from .cutting import (
     cut_without_gradients,
     flush,
     flush_all,
+    hold,
     immediate_mode,
     open_recording,
     seal,
@@ -36,14 +37,16 @@ from .handle import (
     Tensor,
     TensorBase,
     View,
+    aval,
     aval_of,
     base_reference,
     is_direct,
     wrap,
 )  # fmt: skip
+from .pins import pin_reading, walkable_readings
 from .recording import FREED, Entry, Node, Recording, count_growth, infer, user_line
 from .size import Size
-from .tensor_hooks import Redirect, retained
+from .tensor_hooks import retained
 
 __all__ = [
     "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
@@ -110,34 +113,8 @@ def _read_view(t: TensorBase) -> None:
         view.earlier = walkable_readings(t)
     view.rec, view.idx, view.version, view.tracked = rec, child.start, s.version, child.tracked[0]
     if retained(t) and view.tracked and not is_direct(t):
-        _pin(t)
+        pin_reading(t)
         t._extra["retains"].stand(t._cell)
-
-
-def walkable_readings(t: TensorBase) -> tuple[Any, ...]:
-    """The readings (weak recording, place) of the value that a view shows now, by which a backward may pass."""
-    view = t._view
-    if view.version != t._storage.version:
-        return ()
-    last = ((_ref(view.rec), view.idx),) if view.rec is not None and view.tracked else ()
-    return tuple((r, place) for r, place in (*view.earlier, *last) if _is_walkable(r(), place))
-
-
-def _is_walkable(rec: Recording | None, place: int) -> bool:
-    return rec is not None and (not rec.closed or (rec.tape is not None and rec.tape.makes(place)))
-
-
-def _pin(t: TensorBase) -> None:
-    """Send all gradients of a view that has been read to its first reading; the later ones send theirs on."""
-    view = t._view
-    first, *others = walkable_readings(t)
-    cell = Pin(first[0](), first[1], t._cell, t._storage.known_version)
-    if not cell.source.closed:
-        cell.source.cells.append(_ref(cell))
-    for rec, place in others:
-        rec().hooked[place] = [Redirect(cell)]
-    view.earlier = ()
-    t._cell = cell
 
 
 def pin(t: TensorBase) -> None:
@@ -148,7 +125,7 @@ def pin(t: TensorBase) -> None:
     try:
         with LOCK:
             materialised(t)
-            _pin(t)
+            pin_reading(t)
     finally:
         state.grad_enabled = before
 
@@ -197,7 +174,7 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
         try:
             made = _record(op, args)
         except _Elsewhere:
-            made = _record(op, _brought_together(op, args))
+            made = _record(op, brought_together(op, args))
         if state.immediate:
             cut("immediate mode")
         return made
@@ -312,7 +289,7 @@ def record_into(op: Any, args: tuple[Any, ...], targets: list[TensorBase]) -> No
         try:
             rec, child = _advance(op, args)
         except _Elsewhere:
-            rec, child = _advance(op, _brought_together(op, args))
+            rec, child = _advance(op, brought_together(op, args))
         for k, t in enumerate(targets):
             overwrite(t._storage, rec, child.start + k, child.avals[k])
 
@@ -471,48 +448,6 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
     return made
 
 
-def _brought_together(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Operands of one device, for an operator whose operands are not all where the recording is.
-
-    Raises:
-        RuntimeError: for two devices, unless what is elsewhere is a CPU tensor without dimensions.
-    """
-    found = [t for a in args for t in (a if type(a) is tuple else (a,)) if isinstance(t, TensorBase)]
-    places = [t._storage.aval.placement for t in found]
-    main = next((p for t, p in zip(found, places, strict=True) if (t._view or t._storage).aval.shape), places[0])
-    main = next((p for p in places if isinstance(p, jax.sharding.Sharding) and len(p.device_set) > 1), main)
-    open_recording(main)
-
-    def bring(t: Any) -> Any:
-        if type(t) is tuple:
-            return tuple(bring(x) for x in t)
-        if not isinstance(t, TensorBase) or t._storage.aval.placement == main:
-            return t
-        aval = (t._view or t._storage).aval
-        if aval.shape and not isinstance(main, jax.sharding.Sharding):
-            names = sorted(
-                {
-                    str(device_of(p)) if str(device_of(p)) == "cpu" else f"{device_of(p).type}:{device_of(p).index}"
-                    for p in places
-                }
-            )
-            raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, "
-                f"{' and '.join(reversed(names))}! (when running {op.name})"
-            )
-        with x64(True):
-            array = jax.device_put(value_of(t), _replicated(main))
-        return wrap(Storage.concrete(array, aval_of(tuple(aval.shape), aval.np, main), owned=False))
-
-    return tuple(bring(a) for a in args)
-
-
-def _replicated(placement: Any) -> Any:
-    if isinstance(placement, jax.sharding.NamedSharding):
-        return jax.sharding.NamedSharding(placement.mesh, jax.sharding.PartitionSpec())
-    return placement
-
-
 def overwrite(s: Storage, rec: Recording, place: int, aval: Aval) -> None:
     """Make a storage hold a result of the recording instead of what it held."""
     if s.rec is None:
@@ -592,3 +527,77 @@ def immediate_view(t: TensorBase) -> Any:
 def shape_of(t: TensorBase) -> Size:
     """The shape of a tensor."""
     return (t._storage if t._view is None else t._view).aval.shape
+
+
+class Transfer:
+    """A copy of a tensor at another placement, as a node of the graph: its gradient is copied back."""
+
+    name = "ToCopyBackward0"
+
+    def __init__(self, t: TensorBase) -> None:
+        self.home = t._storage.aval.placement
+        self.cells = [Cell(t._cell.source, t._cell.source_idx)]
+        hold(self.cells[0])
+        self.outputs = [aval(t)]
+        self.order = (next(Recording._orders), 0)
+        self.hooks: dict[Any, Any] = {}
+
+    def backward(self, cts: dict[int, Any]) -> list[tuple[Any, Any]]:
+        """The gradient, where the tensor is."""
+        return [(self.cells[0], transferred(cts[0], self.home))]
+
+
+def transferred(t: TensorBase, where: Any) -> Tensor:
+    """A copy of a tensor at another placement, replicated there if that is a mesh; gradients flow back."""
+    tracked = state.grad_enabled and t._cell.source is not None
+    plain = materialised(t)
+    with x64(True):
+        array = jax.device_put(value_of(plain), _replicated(where))
+    described = aval(t)
+    made = wrap(Storage.concrete(array, aval_of(tuple(described.shape), described.np, where), owned=False))
+    if tracked:
+        made._cell = Cell(Transfer(plain))
+        open_recording(where)
+        seal("operand on another device")  # what uses the copy is a later part of the graph than what made it
+    return made
+
+
+def brought_together(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Operands of one device, for an operator whose operands are not all where the recording is.
+
+    Raises:
+        RuntimeError: for two devices, unless what is elsewhere is a CPU tensor without dimensions.
+    """
+    found = [t for a in args for t in (a if type(a) is tuple else (a,)) if isinstance(t, TensorBase)]
+    places = [t._storage.aval.placement for t in found]
+    main = next((p for t, p in zip(found, places, strict=True) if (t._view or t._storage).aval.shape), places[0])
+    main = next((p for p in places if isinstance(p, jax.sharding.Sharding) and len(p.device_set) > 1), main)
+    def bring(t: Any) -> Any:
+        if type(t) is tuple:
+            return tuple(bring(x) for x in t)
+        if not isinstance(t, TensorBase) or t._storage.aval.placement == main:
+            return t
+        if aval(t).shape and not isinstance(main, jax.sharding.Sharding):
+            names = sorted(
+                {
+                    str(device_of(p)) if str(device_of(p)) == "cpu" else f"{device_of(p).type}:{device_of(p).index}"
+                    for p in places
+                }
+            )
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, "
+                f"{' and '.join(reversed(names))}! (when running {op.name})"
+            )
+        return transferred(t, main)
+
+    made = tuple(bring(a) for a in args)
+    open_recording(main)
+    return made
+
+
+def _replicated(placement: Any) -> Any:
+    if isinstance(placement, jax.sharding.NamedSharding):
+        return jax.sharding.NamedSharding(placement.mesh, jax.sharding.PartitionSpec())
+    return placement
+
+

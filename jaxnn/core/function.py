@@ -14,6 +14,7 @@ import numpy as np
 
 from . import autograd, immediate
 from .config import in_transformation, state
+from .cutting import hold
 from .engine import materialised, seal, value_of
 from .function_in_jax import custom
 from .grad_mode import _Mode, enable_grad, no_grad
@@ -366,7 +367,7 @@ def _target(t: TensorBase) -> Cell:
     if t._view is not None:
         key = autograd._view_key(t)
         cell = Cell(key) if not isinstance(key, tuple) else Cell(*key)
-        if type(cell.source) is Recording:  # the reading of the view is needed by nobody else: keep its linearisation
-            cell.source.cells.append(weakref.ref(cell))
-        return cell
-    return Cell(t._cell.source, t._cell.source_idx)
+    else:
+        cell = Cell(t._cell.source, t._cell.source_idx)
+    hold(cell)
+    return cell

@@ -19,12 +19,14 @@ __all__ = ["intact", "released", "saves"]
 
 _known: dict[Any, tuple[bool, ...]] = {}
 #: Where PyTorch makes a tensor of a Python number, and saves it.
-_SCALAR_AS_TENSOR = frozenset({"mul", "div"})
+_SCALAR_AS_TENSOR = frozenset({"mul", "div", "true_divide"})
 
 
 def saves(node: Node) -> bool:
     """Whether the backward of a recorded operator needs values that its forward saw or made."""
-    if node.op.name in _SCALAR_AS_TENSOR and any(e.kind == "number" for e in node.recipe):
+    if node.op.name == "copy_slices" or (
+        node.op.name in _SCALAR_AS_TENSOR and any(e.kind == "number" for e in node.recipe)
+    ):
         return True
     return any(needed(node))
 

@@ -251,8 +251,7 @@ def mode_flags(torch):
     return r
 
 
-def pickle(torch):
-    import pickle
+def pickled(torch):
 
     h = leaf(torch) * 2
     r = []
@@ -358,7 +357,7 @@ PROGRAMS = [
     linear_flag,
     unused,
     mode_flags,
-    pickle,
+    pickled,
     nograd_view_basewrite_nograd,
     nograd_view_write_nograd,
     leaf_that_is_a_view,
