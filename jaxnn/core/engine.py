@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -41,6 +41,7 @@ from .handle import (
     aval_of,
     base_reference,
     is_direct,
+    tensors_in,
     wrap,
 )  # fmt: skip
 from .pins import pin_reading, walkable_readings
@@ -139,15 +140,6 @@ def _read_views(args: tuple[Any, ...]) -> None:
                 _read_view(t)
         if all(t._view.rec is state.recording for t in found):
             return
-
-
-def tensors_in(args: Iterable[Any]) -> Iterator[TensorBase]:
-    """The tensors among an operator's arguments, in order, those in lists included."""
-    for a in args:
-        if isinstance(a, TensorBase):
-            yield a
-        elif type(a) is tuple or type(a) is list:
-            yield from tensors_in(a)
 
 
 def _view_source(rec: Recording, t: TensorBase) -> int | None:

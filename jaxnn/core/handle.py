@@ -11,6 +11,7 @@ A tensor is a handle, so everything that shares memory in PyTorch shares a `Stor
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,7 +24,7 @@ from .size import Size
 __all__ = [
     "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "Storage", "Tensor",
     "TensorBase", "View", "aval_of", "base_reference",
-    "without_values",
+    "tensors_in", "without_values",
 ]  # fmt: skip
 
 
@@ -298,6 +299,15 @@ def unguarded(t: Any) -> Any:
         made.rec, made.idx, made.version, made.tracked = view.rec, view.idx, view.version, view.tracked
         made.own = len(view.steps)
     return t
+
+
+def tensors_in(args: Iterable[Any]) -> Iterator[TensorBase]:
+    """The tensors among an operator's arguments, in order, those in lists included."""
+    for a in args:
+        if isinstance(a, TensorBase):
+            yield a
+        elif type(a) is tuple or type(a) is list:
+            yield from tensors_in(a)
 
 
 def base_reference(base: TensorBase) -> Any:

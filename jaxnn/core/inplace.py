@@ -12,7 +12,7 @@ from .config import in_transformation, state
 from .conversion import converted
 from .engine import LOCK, overwrite, record, value_of
 from .guards import FUNCTION, Guard, check_inplace
-from .handle import Buffer, Cell, Pin, TensorBase, Unwalkable, View, alias, aval, is_direct, wrap
+from .handle import Buffer, Cell, Pin, TensorBase, Unwalkable, View, alias, aval, base_reference, is_direct, wrap
 from .tensor_hooks import follow
 
 __all__ = ["ALIAS", "CAST", "check_writable", "put_through", "whole_view", "write_back", "written_operand"]
@@ -80,6 +80,7 @@ def whole_view(t: TensorBase, cell: Cell, op: Any = ALIAS) -> Any:
     steps = () if t._view is None else t._view.steps
     guard = Guard(FUNCTION, cell.source_idx) if cell.source is not None else None
     made._view = View((*steps, (op, ())), aval(t), t._storage.known_version, guard)
+    made._view.base = base_reference(t)
     return made
 
 
