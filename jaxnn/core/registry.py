@@ -22,9 +22,10 @@ from . import immediate, mistyped
 from .autocast import cast_arguments
 from .bounds import require
 from .config import in_transformation, state
-from .engine import LOCK, Number, overwrite, record, value_of
+from .engine import LOCK, Number, open_recording, overwrite, record, record_into, value_of
+from .grad_mode import no_grad
 from .handle import TensorBase, aval
-from .inplace import write_back, written_operand
+from .inplace import put_through, write_back, written_operand
 from .overrides import CLASSES, SPACES, dispatch, handlers, note
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "function",
     "inplace_form",
     "op",
+    "replace",
     "require",
     "resize_out",
     "write_back",
@@ -144,6 +146,17 @@ def _for_strangers(op: Op, args: tuple[Any, ...], error: Exception) -> Any:
     for v in found:
         note(type(v))
     return _dispatch(op, args, found)
+
+
+def replace(op: Op, args: tuple[Any, ...], targets: Sequence[TensorBase], placement: Any) -> None:
+    """Record an operator whose results, a tuple, become the values of ``targets``."""
+    with no_grad():
+        if in_transformation() or any(t._view is not None for t in targets):
+            for target, made in zip(targets, call(op, args), strict=True):
+                put_through(target, made)
+        else:
+            open_recording(placement)
+            record_into(op, args, list(targets))
 
 
 def _check(op: Op, args: tuple[Any, ...]) -> None:

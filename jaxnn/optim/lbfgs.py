@@ -14,11 +14,11 @@ from jaxnn.core.engine import Number
 from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import TensorBase, aval, host_array
 from jaxnn.core.immediate import tensor_of
-from jaxnn.core.registry import Op, call
+from jaxnn.core.registry import Op, call, replace
 
 from .arguments import non_negative
 from .optimizer import Optimizer
-from .step import as_real, of_type, replace
+from .step import as_real, of_type
 from .wolfe import Trial, strong_wolfe
 
 __all__ = ["LBFGS"]

@@ -18,13 +18,12 @@ from jaxnn.core.device import default_placement
 from jaxnn.core.engine import Number
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import aval, host_array
-from jaxnn.core.registry import Op
+from jaxnn.core.registry import Op, replace
 from jaxnn.nn import Module
 from jaxnn.nn.norm import _BatchNorm
 
 from .lr_scheduler.base import LRScheduler, one_each
 from .optimizer import Optimizer
-from .step import replace
 
 __all__ = [
     "SWALR", "AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn",

@@ -6,15 +6,19 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
+from jaxnn.core.config import in_transformation
+from jaxnn.core.engine import Number
 from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.registry import Arrays, Operand, op
+from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.registry import Arrays, Op, Operand, op, replace
 from jaxnn.ops.construct import tensor
+from jaxnn.ops.pointwise import clamp, mul
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
@@ -40,9 +44,34 @@ def _norm(x: Any, order: float) -> Any:
     return found.astype(narrow)
 
 
+#: Tensors of at most so many elements are joined before their norm is taken, so many at a time: XLA compiles fewer
+#: sums, and not yet the joint of a thousand, which takes it longer than the sums.
+SMALL, JOINED = 4096, 128
+
+
+def _joined(tensors: Sequence[Any]) -> list[Any]:
+    """The same elements in fewer tensors."""
+    small: dict[Any, list[Any]] = {}
+    joined = []
+    for t in tensors:
+        if t.size <= SMALL and t.dtype.itemsize >= 4:  # the norm of a narrow type is rounded for each tensor
+            small.setdefault(t.dtype, []).append(t.reshape(-1))
+        else:
+            joined.append(t)
+    for vectors in small.values():
+        joined += [jax.lax.concatenate(vectors[at : at + JOINED], 0) for at in range(0, len(vectors), JOINED)]
+    return joined
+
+
 @op(method=False)
-def _total_norm(tensors: Arrays, order: float) -> Any:
-    """The norm of the norms of several tensors."""
+def _total_norm(tensors: Arrays, order: float, join: bool) -> Any:
+    """The norm of the norms of several tensors.
+
+    Args:
+        join: the tensors lie on one device, and small ones may be joined.
+    """
+    if join and order != 0:  # of order 0, it is the number of tensors with a norm
+        tensors = _joined(tensors)
     return _norm(jnp.stack([_norm(t, order) for t in tensors]), order)
 
 
@@ -50,6 +79,31 @@ def _total_norm(tensors: Arrays, order: float) -> Any:
 def _coefficient(total: Any, largest: Operand) -> Any:
     """By how much gradients shrink for their total norm to be no larger than ``largest``."""
     return jnp.minimum(largest / (total + 1e-6), jnp.ones((), total.dtype)).astype(total.dtype)
+
+
+def _scaled(tensors: Any, coefficient: Any) -> Any:
+    return tuple(mul(t, coefficient).astype(t.dtype) for t in tensors)
+
+
+def _clamped(tensors: Any, least: Any, most: Any) -> Any:
+    return tuple(clamp(t, least, most) for t in tensors)
+
+
+_SCALE = Op("scale_gradients", _scaled, lists=True)
+_CLAMP = Op("clamp_gradients", _clamped, lists=True)
+
+
+def _rewrite(grads: Sequence[TensorBase], kernel: Op, *args: Any) -> None:
+    """Give gradients new values: one operator for all on a device."""
+    apart: dict[Any, list[TensorBase]] = {}
+    stores: set[int] = set()
+    for g in grads:
+        # One that shares memory with another is changed after it.
+        key = (aval(g).placement, id(g) if id(g._storage) in stores else None)
+        stores.add(id(g._storage))
+        apart.setdefault(key, []).append(g)
+    for (placement, _), found in apart.items():
+        replace(kernel, (tuple(found), *args), found, placement)
 
 
 def _listed(tensors: Any) -> list[Any]:
@@ -87,7 +141,9 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not found:
         return tensor(0.0)
-    total = _total_norm(found, norm_type)
+    placement = aval(found[0]).placement
+    join = isinstance(placement, jax.Device) and not in_transformation()  # never across a mesh
+    total = _total_norm(found, norm_type, join)
     if error_if_nonfinite and not bool(total.isfinite()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -109,8 +165,7 @@ def clip_grads_with_norm_(
     if not grads:
         return
     coefficient = _coefficient(total_norm, max_norm if isinstance(max_norm, TensorBase) else float(max_norm))
-    for g in grads:
-        g.mul_(coefficient)
+    _rewrite(grads, _SCALE, coefficient)
 
 
 @no_grad()
@@ -161,6 +216,6 @@ def clip_grad_value_(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html
     """
     limit = float(clip_value)
-    for p in _listed(parameters):
-        if p.grad is not None:
-            p.grad.clamp_(-limit, limit)
+    grads = [p.grad for p in _listed(parameters) if p.grad is not None]
+    if grads:
+        _rewrite(grads, _CLAMP, Number(-limit), Number(limit))
