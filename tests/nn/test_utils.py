@@ -1,6 +1,7 @@
 """torch.nn.utils beside PyTorch's: clipping, vectors, fused layers, the hooks of weight and spectral norm."""
 
 import copy
+import importlib
 import warnings
 
 import jax
@@ -57,6 +58,10 @@ def test_clip_grad_norm_more():
     parity(lambda t: t.nn.utils.clip_grad_norm_(with_grads(t, np.full(2, INF, np.float32)), 1.0, error_if_nonfinite=True),
            message="The total norm of order 2.0 for gradients from `parameters` is non-finite")  # fmt: skip
 
+    for order, named in ((INF, "infinity"), (-INF, "-inf"), (-1.0, "-1")):
+        parity(lambda t, order=order: t.nn.utils.clip_grad_norm_(with_grads(t, array(0)), 1.0, order),
+               message=f"cannot compute the {named} norm on an empty tensor")  # fmt: skip
+
     def infinite(torch):
         (p,) = with_grads(torch, np.array([INF, 1], np.float32))
         return torch.nn.utils.clip_grad_norm_(p, 1.0), p.grad
@@ -78,6 +83,39 @@ def test_clip_grad_norm_more():
     parity(by_value)
     with pytest.warns(FutureWarning, match="deprecated"):
         jaxnn.nn.utils.clip_grad_norm([jaxnn.nn.Parameter(jaxnn.ones(1))], 1.0)
+
+
+@pytest.mark.parametrize("order", [2.0, INF, 0.0, 3])
+def test_clipping_many(order, monkeypatch):
+    """Gradients of one shape are rows of one operator; the total is that of PyTorch's tensors one by one."""
+    monkeypatch.setattr(importlib.import_module("jaxnn.nn.utils.clip_grad"), "ROWS", 2)
+
+    def program(torch):
+        drawn = [array(*s, seed=k) for k, s in enumerate([(3, 4)] * 3 + [(5,), (), (5,), (4, 3)])]
+        drawn += [array(0)] * (order != INF)
+        parameters = with_grads(torch, *drawn)
+        wide = with_grads(torch, *(array(4, seed=k).astype(np.float64) for k in range(2)))
+        narrow = [torch.tensor(array(6, seed=k)).to(torch.bfloat16) for k in range(3)]
+        norms = torch.nn.utils.get_total_norm(narrow, order), torch.nn.utils.get_total_norm(wide, order)
+        total = torch.nn.utils.clip_grad_norm_(parameters, 0.7, order)
+        return *norms, total, *(p.grad for p in parameters)
+
+    parity(program, grad=False)
+
+
+def test_clipping_shared_gradients():
+    """A gradient that two parameters share is scaled once for each; views of one tensor are scaled apart."""
+
+    def program(torch, a):
+        p, q, r, s = (torch.nn.Parameter(torch.zeros(2)) for _ in range(4))
+        both = a.detach().clone()
+        p.grad, q.grad = both[:2], both[2:]
+        r.grad = s.grad = a.detach()[1:3].clone()
+        torch.nn.utils.clip_grads_with_norm_([p, q, r, s], 1.0, torch.tensor(2.0))
+        torch.nn.utils.clip_grad_value_([p, q, r, s], 0.2)
+        return both, r.grad
+
+    parity(program, array(4), grad=False)
 
 
 def test_clipping_cuts_nothing():

@@ -23,44 +23,49 @@ from jaxnn.ops.pointwise import clamp, mul
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 
-def _norm(x: Any, order: float) -> Any:
-    """The vector norm of all elements; narrow types are summed in float32."""
+def _norm(x: Any, order: float, axis: int | None = None) -> Any:
+    """The vector norm of all elements, or of those along an axis; narrow types are summed in float32."""
+    if not x.size and (order < 0 or order == float("inf")):
+        norm = "_foreach_norm cannot compute the infinity" if order > 0 else f"linalg.vector_norm cannot compute the {order:g}"
+        raise RuntimeError(f"{norm} norm on an empty tensor because the operation does not have an identity")
     size = jnp.abs(x)
     narrow = size.dtype
     if narrow.itemsize < 4:
         size = size.astype(jnp.float32)
     if order == float("inf"):
-        found = jnp.max(size) if size.size else jnp.zeros((), size.dtype)
+        found = jnp.max(size, axis)
     elif order == -float("inf"):
-        found = jnp.min(size)
+        found = jnp.min(size, axis)
     elif order == 0:
-        found = jnp.sum(size != 0).astype(size.dtype)
+        found = jnp.sum(size != 0, axis).astype(size.dtype)
     elif order == 1:
-        found = jnp.sum(size)
+        found = jnp.sum(size, axis)
     elif order == 2:
-        found = jnp.sqrt(jnp.sum(size * size))
+        found = jnp.sqrt(jnp.sum(size * size, axis))
     else:
-        found = jnp.sum(size**order) ** (1.0 / order)
+        found = jnp.sum(size**order, axis) ** (1.0 / order)
     return found.astype(narrow)
 
 
-#: Tensors of at most so many elements are joined before their norm is taken, so many at a time: XLA compiles fewer
-#: sums, and not yet the joint of a thousand, which takes it longer than the sums.
-SMALL, JOINED = 4096, 128
+#: Tensors of one shape and at most so many elements become rows, whose norms are one operator; so many at a time, for
+#: XLA's time grows with the square of how many it joins. (Joined to one vector, it would take them apart again.)
+SMALL, ROWS = 4096, 128
 
 
-def _joined(tensors: Sequence[Any]) -> list[Any]:
-    """The same elements in fewer tensors."""
-    small: dict[Any, list[Any]] = {}
-    joined = []
-    for t in tensors:
-        if t.size <= SMALL and t.dtype.itemsize >= 4:  # the norm of a narrow type is rounded for each tensor
-            small.setdefault(t.dtype, []).append(t.reshape(-1))
-        else:
-            joined.append(t)
-    for vectors in small.values():
-        joined += [jax.lax.concatenate(vectors[at : at + JOINED], 0) for at in range(0, len(vectors), JOINED)]
-    return joined
+def _norms(tensors: Sequence[Any], order: float) -> list[Any]:
+    """The norms of several tensors, in vectors, in any order."""
+    alike: dict[Any, list[Any]] = {}
+    for k, t in enumerate(tensors):
+        alike.setdefault((t.shape, t.dtype) if 0 < t.size <= SMALL else k, []).append(t)
+    found = []
+    for same in alike.values():
+        for at in range(0, len(same), ROWS):
+            part = same[at : at + ROWS]
+            if len(part) == 1:
+                found.append(_norm(part[0], order).reshape(1))
+            else:
+                found.append(_norm(jax.lax.concatenate([t.reshape(1, -1) for t in part], 0), order, 1))
+    return found
 
 
 @op(method=False)
@@ -68,10 +73,10 @@ def _total_norm(tensors: Arrays, order: float, join: bool) -> Any:
     """The norm of the norms of several tensors.
 
     Args:
-        join: the tensors lie on one device, and small ones may be joined.
+        join: the tensors lie on one device, so that joining them moves nothing.
     """
-    if join and order != 0:  # of order 0, it is the number of tensors with a norm
-        tensors = _joined(tensors)
+    if join:
+        return _norm(jnp.concatenate(_norms(tensors, order)), order)
     return _norm(jnp.stack([_norm(t, order) for t in tensors]), order)
 
 
@@ -133,7 +138,7 @@ def get_total_norm(
         foreach: a hint that changes nothing here: one operator computes the norm of all tensors.
 
     Raises:
-        RuntimeError: for a norm that is not finite, if asked to.
+        RuntimeError: for a norm that is not finite, if asked to; for a norm that an empty tensor lacks.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.get_total_norm.html
     """
