@@ -1,12 +1,5 @@
-"""Lists the packages: jaxnn/ with its subpackages, and compat/ beside it, which imports as jaxnn.compat."""
+"""Lists the packages: jaxnn/ with its subpackages. jaxnn/compat is a link to compat/ beside it."""
 
 from setuptools import find_packages, setup
 
-setup(
-    packages=[
-        "jaxnn",
-        *(f"jaxnn.{name}" for name in find_packages("jaxnn")),
-        "jaxnn.compat",
-        *(f"jaxnn.compat.{name}" for name in find_packages("compat")),
-    ]
-)
+setup(packages=["jaxnn", *(f"jaxnn.{name}" for name in find_packages("jaxnn"))])

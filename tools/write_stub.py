@@ -1,83 +1,118 @@
-"""Write jaxnn/core/tensor.pyi: every method of Tensor, for editors and type checkers. Methods are bound at import, so they read none.
+"""Write the stubs by which editors and type checkers see what is bound at import: methods of Tensor, functions of namespaces.
 
-python tools/write_stub.py            write the file
+python tools/write_stub.py            write the files
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
-import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-STUB = Path(__file__).resolve().parent.parent / "jaxnn" / "core" / "tensor.pyi"
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from stub_types import HEADER, parameters, qualified, result
+
+ROOT = Path(__file__).resolve().parent.parent
 _PROPERTIES = {
     "shape": "Size", "dtype": "dtype", "device": "device", "ndim": "int", "itemsize": "int", "nbytes": "int",
     "requires_grad": "bool", "grad": "Tensor | None", "is_leaf": "bool", "retains_grad": "bool", "_version": "int",
     "output_nr": "int", "data": "Tensor", "T": "Tensor", "mT": "Tensor", "H": "Tensor", "mH": "Tensor", "real": "Tensor",
-    "imag": "Tensor", "names": "tuple[None, ...]", "layout": "Any", "grad_fn": "Any",
+    "imag": "Tensor", "names": "tuple[None, ...]", "layout": "Any", "grad_fn": "GradFn | None", "_base": "Tensor | None",
+    "name": "None",
 }  # fmt: skip
-_RETURNS = {
-    "__len__": "int", "__bool__": "bool", "__int__": "int", "__float__": "float", "__complex__": "complex",
-    "__hash__": "int", "__index__": "int", "__repr__": "str", "__str__": "str", "__format__": "str",
-    "__contains__": "bool", "__iter__": "Iterator[Tensor]", "size": "Any", "dim": "int", "ndimension": "int",
-    "numel": "int", "nelement": "int", "element_size": "int", "item": "Any", "tolist": "Any", "numpy": "np.ndarray",
-    "__array__": "np.ndarray", "backward": "None", "retain_grad": "None", "stride": "Any", "storage_offset": "int",
-    "data_ptr": "int", "is_contiguous": "bool", "is_floating_point": "bool", "is_complex": "bool", "is_signed": "bool",
-    "get_device": "int", "equal": "bool", "allclose": "bool", "register_hook": "Any",
-    "register_post_accumulate_grad_hook": "Any", "__reduce_ex__": "Any", "__deepcopy__": "Any", "__dlpack__": "Any",
-    "__dlpack_device__": "Any", "__jax_array__": "Any", "__getitem__": "Tensor", "__setitem__": "None",
-}  # fmt: skip
+_COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+_OBJECT = ("__len__", "__hash__", "__repr__", "__str__", "__format__", "__reduce_ex__")
 
 
-def _parameters(f: Any) -> str:
-    parts, keyword = [], False
-    given = inspect.signature(f).parameters.values()
-    for k, p in enumerate(p for p in given if p.name != "out"):  # PyTorch's methods have none
-        name = "self" if k == 0 else p.name
-        if p.kind is p.VAR_POSITIONAL:
-            parts.append(f"*{name}: Any")
-            keyword = True
-        elif p.kind is p.VAR_KEYWORD:
-            parts.append(f"**{name}: Any")
-        else:
-            if p.kind is p.KEYWORD_ONLY and not keyword:
-                parts.append("*")
-                keyword = True
-            parts.append(name if k == 0 else f"{name}: Any" + ("" if p.default is p.empty else " = ..."))
-    return ", ".join(parts)
-
-
-def stub() -> str:
-    """The text of the stub."""
+def tensor_stub() -> str:
+    """The methods of Tensor."""
     from jaxnn.core.handle import TensorBase
 
-    lines = [
-        '"""Written by tools/write_stub.py; do not edit."""', "", "from collections.abc import Iterator",
-        "from typing import Any", "", "import numpy as np", "", "from .device import device", "from .dtypes import dtype",
-        "from .size import Size", "", "__all__: list[str]", "", "def bind_methods() -> None: ...",
-        "def from_parts(kind: type, storage: Any, steps: Any, requires_grad: bool) -> Any: ...",
-        "def _copied(s: Any, memo: dict[int, Any]) -> Any: ...", "def __getattr__(name: str) -> Any: ...", "",
-        "# Inside the class, `bool` and `int` are methods.", "_bool = bool", "_int = int", "_float = float", "", "class Tensor:",
-        "    def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
-    ]  # fmt: skip
-    names = sorted(
-        n
-        for n in dir(TensorBase)
-        if n not in dir(object) or n in _RETURNS or n in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
-    )
-    for name in names:
+    lines = [*HEADER, "", "class TensorMethods:", "    def __init__(self, *args: Any, **kwargs: Any) -> None: ..."]
+    for name in sorted(n for n in dir(TensorBase) if n not in dir(object) or n in _OBJECT or n in _COMPARISONS):
         value = inspect.getattr_static(TensorBase, name)
         if isinstance(value, property):
-            lines += [f"    @property\n    def {name}(self) -> {_PROPERTIES.get(name, 'bool')}: ..."]
+            lines += [f"    @property\n    def {name}(self) -> {qualified(_PROPERTIES.get(name, 'bool'))}: ..."]
             if value.fset is not None:
                 lines += [f"    @{name}.setter\n    def {name}(self, value: Any) -> None: ..."]
-        elif callable(value) and name not in ("__class__", "__init__", "__new__"):
-            ignore = "  # type: ignore[override]" if name in ("__eq__", "__ne__", "__format__") else ""
-            lines.append(f"    def {name}({_parameters(value)}) -> {_RETURNS.get(name, 'Tensor')}: ...{ignore}")
-    text = "\n".join(lines) + "\n"
-    return re.sub(r"-> (bool|int|float):", r"-> _\1:", text)
+        elif isinstance(value, staticmethod):
+            lines += [f"    @staticmethod\n    def {name}(*args: Any, **kwargs: Any) -> Any: ..."]
+        elif callable(value) and name not in ("__getattr__", "__setattr__"):
+            ignore = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
+            # PyTorch's methods have no `out`.
+            lines.append(f"    def {name}({parameters(value, True, ('out',))}) -> {result(name, value)}: ...{ignore}")
+    return "\n".join(lines) + "\n"
 
+
+def _names(module: Any) -> list[str]:
+    public = [n for n in vars(module) if not n.startswith("_")]
+    return sorted(set(public) if module.__name__ == "jaxnn" else {*module.__all__})
+
+
+def namespace_stub(name: str) -> str:
+    """The public names of a module."""
+    module = importlib.import_module(name)
+    lines: list[str] = []
+    for n in _names(module):
+        value = getattr(module, n)
+        if n in ("annotations", "Tensor"):
+            continue
+        home, own = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+        importable = isinstance(home, str) and home != name and _is_written(home, own, value)
+        if isinstance(value, ModuleType):
+            parent, _, leaf = value.__name__.rpartition(".")
+            lines.append(f"from {parent} import {leaf} as {n}")
+        elif inspect.isfunction(value) and home is not None and _is_bound(value, name):
+            lines.append(f"def {n}({parameters(value)}) -> {result(n, value)}: ...")
+        elif importable:
+            lines.append(f"from {home} import {own} as {n}")
+        elif inspect.isfunction(value):
+            lines.append(f"def {n}({parameters(value)}) -> {result(n, value)}: ...")
+        else:
+            lines.append(f"{n}: {_constant(value)}")
+    if name == "jaxnn":
+        lines += ["from jaxnn import compat as compat", "from jaxnn import vision as vision", "__version__: builtins.str"]
+    return "\n".join([*HEADER, "", *sorted(line for line in lines if line.startswith("from ")), "",
+                      *(line for line in lines if not line.startswith("from "))]) + "\n"  # fmt: skip
+
+
+def _is_written(home: str, own: str, value: Any) -> bool:
+    """Whether a module's source says a name, so that a checker finds it there."""
+    module = sys.modules.get(home)
+    if getattr(module, own, None) is not value or getattr(module, "__file__", None) is None:
+        return False
+    source = inspect.getsource(module)  # type: ignore[arg-type]
+    return f"class {own}" in source or f"def {own}(" in source
+
+
+def _is_bound(f: Any, name: str) -> bool:
+    """Whether a function is one whose source says less than its kernel: it was made by a decorator."""
+    from jaxnn.core.registry import FUNCTIONS
+
+    return f in FUNCTIONS.values() or name != "jaxnn"
+
+
+def _constant(value: Any) -> str:
+    kind = type(value)
+    if kind.__name__ == "dtype":
+        return "_dtype"
+    return f"builtins.{kind.__name__}" if kind.__module__ == "builtins" and value is not None else "Any"
+
+
+#: File -> what stands in it.
+STUBS: dict[Path, Any] = {
+    ROOT / "jaxnn" / "core" / "tensor_methods.pyi": tensor_stub,
+    ROOT / "jaxnn" / "__init__.pyi": lambda: namespace_stub("jaxnn"),
+    ROOT / "jaxnn" / "nn" / "functional" / "__init__.pyi": lambda: namespace_stub("jaxnn.nn.functional"),
+    ROOT / "jaxnn" / "linalg.pyi": lambda: namespace_stub("jaxnn.linalg"),
+    ROOT / "jaxnn" / "fft.pyi": lambda: namespace_stub("jaxnn.fft"),
+    ROOT / "jaxnn" / "special.pyi": lambda: namespace_stub("jaxnn.special"),
+}
 
 if __name__ == "__main__":
-    STUB.write_text(stub())
+    for path, text in STUBS.items():
+        path.write_text(text())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 from . import dtypes
 from .device import META
 from .size import Size
+from .tensor_methods import TensorMethods
 
 __all__ = [
     "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "Storage", "Tensor",
@@ -203,7 +204,7 @@ class View:
         self.base: Any = None  # a weak reference to the tensor that this is a view of, where that is known
 
 
-class TensorBase:
+class TensorBase(TensorMethods):
     """Everything that is a tensor: plain tensors, parameters and buffers. Methods are attached in `core/tensor.py`."""
 
     __slots__ = ()
@@ -215,10 +216,6 @@ class TensorBase:
     _extra: Any
     #: Whether operators give their results the class of this operand: see `overrides`.
     _keeps_class = False
-
-    if TYPE_CHECKING:  # the operators' methods are bound at import
-
-        def __getattr__(self, name: str) -> Any: ...
 
 
 def _disabled(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -46,7 +46,7 @@ def disabled() -> Iterator[None]:
 
 def as_class(t: TensorBase, cls: type) -> Any:
     """The same tensor as an instance of another class: memory and gradient are shared."""
-    made = object.__new__(cls)
+    made: Any = object.__new__(cls)
     for name in ("_storage", "_cell", "_view", "_grad", "_extra"):
         setattr(made, name, getattr(t, name))
     return made

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxnn.core.handle import Tensor
+
 from . import functional as F
 from . import init
 from .dropout import DrawsMasks
@@ -27,7 +29,7 @@ class _Plain(Module):
 
     _function: Any
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return self._function(input)
 
@@ -41,7 +43,7 @@ class _InPlace(Module):
         super().__init__()
         self.inplace = inplace
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return self._function(input, inplace=self.inplace)
 
@@ -54,7 +56,7 @@ class _WithParameter(_InPlace):
 
     _name: str
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return self._function(input, getattr(self, self._name), self.inplace)
 
@@ -71,7 +73,7 @@ class _Along(Module):
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function along the dimension."""
         return self._function(input, self.dim, _stacklevel=5)
 
@@ -124,7 +126,7 @@ class Hardswish(_InPlace):
 class Sigmoid(_Plain):
     """1 / (1 + exp(-x))."""
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return F.sigmoid(input)
 
@@ -132,7 +134,7 @@ class Sigmoid(_Plain):
 class Tanh(_Plain):
     """The hyperbolic tangent."""
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return F.tanh(input)
 
@@ -196,7 +198,7 @@ class Hardtanh(_InPlace):
         self.min_val = min_val
         self.max_val = max_val
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
@@ -222,7 +224,7 @@ class RReLU(_InPlace, DrawsMasks):
         self.lower = lower
         self.upper = upper
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return self._with_keys(F.rrelu, input, self.lower, self.upper, self.training, self.inplace)
 
@@ -238,7 +240,7 @@ class Threshold(_InPlace):
         self.threshold = threshold
         self.value = value
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
@@ -253,7 +255,7 @@ class GELU(Module):
         super().__init__()
         self.approximate = approximate
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return F.gelu(input, approximate=self.approximate)
 
@@ -268,7 +270,7 @@ class GLU(Module):
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The gated half."""
         return F.glu(input, self.dim)
 
@@ -283,7 +285,7 @@ class _Shrink(Module):
         super().__init__()
         self.lambd = lambd
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return self._function(input, self.lambd)
 
@@ -311,7 +313,7 @@ class Softplus(Module):
         self.beta = beta
         self.threshold = threshold
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return F.softplus(input, self.beta, self.threshold)
 
@@ -333,7 +335,7 @@ class PReLU(Module):
         """Set every slope to the first value."""
         init.constant_(self.weight, self.init)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
         return F.prelu(input, self.weight)
 
@@ -362,7 +364,7 @@ class Softmin(_Along):
 class Softmax2d(Module):
     """`Softmax` over the channels. Shape: (N, C, H, W) or (C, H, W)."""
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The probabilities at every place."""
         if input.dim() not in (3, 4):
             raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")

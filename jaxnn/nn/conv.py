@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jaxnn.core.handle import Tensor
+
 from . import functional as F
 from . import init
 from .factory import empty, repeated, reversed_twice
@@ -101,7 +103,7 @@ class _ConvNd(_ConvBase):
             padding_mode, device, dtype,
         )  # fmt: skip
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The convolution."""
         return self._conv_forward(input, self.weight, self.bias)
 
@@ -152,7 +154,7 @@ class _ConvTransposeNd(_ConvBase):
             repeated(dilation, n), repeated(output_padding, n), groups, bias, padding_mode, device, dtype,
         )  # fmt: skip
 
-    def forward(self, input: Any, output_size: Any = None) -> Any:
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         """The transposed convolution; ``output_size`` chooses among the sizes that the strides leave open."""
         extra = self.output_padding if output_size is None else self._extra(input, list(output_size))
         return self._function(

@@ -10,7 +10,7 @@ from jaxnn.core import dtypes
 from jaxnn.core.device import device as device_type
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import TensorBase
-from jaxnn.ops.creation import empty_like
+from jaxnn.ops.creation import empty_like  # type: ignore[attr-defined]
 
 from .foreign import is_foreign_module, tensors_below
 from .parameter import as_buffer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from jaxnn.core.handle import Tensor
 
 from . import functional as F
 from .module import Module
@@ -18,7 +18,7 @@ class CosineSimilarity(Module):
         self.dim = dim
         self.eps = eps
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         """The similarities."""
         return F.cosine_similarity(x1, x2, self.dim, self.eps)
 
@@ -32,6 +32,6 @@ class PairwiseDistance(Module):
         self.eps = eps
         self.keepdim = keepdim
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         """The distances."""
         return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

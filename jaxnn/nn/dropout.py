@@ -14,6 +14,7 @@ from flax import nnx
 
 from jaxnn.core import generator as random
 from jaxnn.core.config import in_transformation
+from jaxnn.core.handle import Tensor
 from jaxnn.ops.masks import traced_keys
 
 from . import functional as F
@@ -72,7 +73,7 @@ class _DropoutNd(DrawsMasks):
     def _draws(self) -> bool:
         return self.p > 0
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The input, in training with some elements zero and the others scaled."""
         return self._with_keys(getattr(F, self._function), input, self.p, self.training, self.inplace)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxnn.core.engine import value_of
+from jaxnn.core.handle import Tensor
 
 from . import functional as F
 from . import init
@@ -60,7 +61,7 @@ class Embedding(Module):
         """Draw new rows from the normal distribution; that of ``padding_idx`` is zero."""
         _draw_rows(self.weight, self.padding_idx)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The rows."""
         return F.embedding(
             input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
@@ -129,7 +130,7 @@ class EmbeddingBag(Module):
         """Draw new rows from the normal distribution; that of ``padding_idx`` is zero."""
         _draw_rows(self.weight, self.padding_idx)
 
-    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
+    def forward(self, input: Tensor, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
         """One row for each bag."""
         return F.embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, self.sparse,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxnn.core.handle import Tensor
+
 from .module import Module
 
 __all__ = ["Flatten", "Unflatten"]
@@ -17,7 +19,7 @@ class Flatten(Module):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The flattened input."""
         return input.flatten(self.start_dim, self.end_dim)
 
@@ -46,7 +48,7 @@ class Unflatten(Module):
         self.dim = dim
         self.unflattened_size = unflattened_size
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The input with the dimension split."""
         return input.unflatten(self.dim, self.unflattened_size)
 

@@ -14,7 +14,7 @@ from jax import Array
 
 from jaxnn.core.registry import op
 
-from . import functional as F
+from .functional.conv import conv1d, conv2d, conv3d
 
 __all__ = ["conv1d_input", "conv1d_weight", "conv2d_input", "conv2d_weight", "conv3d_input", "conv3d_weight"]
 
@@ -59,6 +59,6 @@ def _pair(dims: int, conv: Any) -> tuple[Callable[..., Any], Callable[..., Any]]
     return conv_input, conv_weight
 
 
-conv1d_input, conv1d_weight = _pair(1, F.conv1d.raw)
-conv2d_input, conv2d_weight = _pair(2, F.conv2d.raw)
-conv3d_input, conv3d_weight = _pair(3, F.conv3d.raw)
+conv1d_input, conv1d_weight = _pair(1, conv1d.raw)
+conv2d_input, conv2d_weight = _pair(2, conv2d.raw)
+conv3d_input, conv3d_weight = _pair(3, conv3d.raw)

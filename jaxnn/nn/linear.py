@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jaxnn.core.handle import Tensor
+
 from . import functional as F
 from . import init
 from .factory import empty
@@ -23,7 +25,7 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The input."""
         return input
 
@@ -52,7 +54,7 @@ class Linear(Module):
             bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The affine map."""
         return F.linear(input, self.weight, self.bias)
 
@@ -87,7 +89,7 @@ class Bilinear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input1: Any, input2: Any) -> Any:
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
         """The bilinear map."""
         return F.bilinear(input1, input2, self.weight, self.bias)
 

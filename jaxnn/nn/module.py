@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
@@ -30,7 +30,7 @@ from .flax_modes import FlaxModes, asked_by_flax
 from .foreign import adopted, below, is_foreign_module, is_foreign_variable, set_mode, tensors_below
 from .graph_protocol import GraphProtocol
 from .hooks import GLOBAL, HookMethods
-from .module_class import ModuleMeta
+from .module_class import Call, ModuleMeta
 from .parameter import BatchStat, Buffer, Parameter
 from .registered import put, take, view_property
 from .state_dict import StateDictMethods
@@ -110,21 +110,26 @@ class Module(
         if self.call_super_init:
             super().__init__(*args, **kwargs)
 
-    def forward(self, *input: Any) -> Any:
-        """What a call computes; every subclass defines it."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+    if TYPE_CHECKING:
+        forward: Callable[..., Any]
+        __call__ = Call()
+    else:
+
+        def forward(self, *input: Any) -> Any:
+            """What a call computes; every subclass defines it."""
+            raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            if state.module_depth:
+                if self._hooks is None and not GLOBAL.active:
+                    return self.forward(*args, **kwargs)
+                return self._call_inside(args, kwargs)
+            for a in args:
+                if type(a) is not Tensor:
+                    return self._outermost(args, kwargs)
+            return self._run_outermost(args, kwargs)
 
     # --- calls
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if state.module_depth:
-            if self._hooks is None and not GLOBAL.active:
-                return self.forward(*args, **kwargs)
-            return self._call_inside(args, kwargs)
-        for a in args:
-            if type(a) is not Tensor:
-                return self._outermost(args, kwargs)
-        return self._run_outermost(args, kwargs)
 
     def _call_inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hooks = self._hooks

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import inspect
 from abc import ABCMeta
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from flax import nnx
 
 from jaxnn.core.internals import PytreeState
 
-__all__ = ["ModuleMeta", "signature_of"]
+__all__ = ["Call", "ModuleMeta", "signature_of"]
 
-_FLAX: Any = type(nnx.Module)
-_PROTOCOL: Any = type(Protocol)
+if TYPE_CHECKING:
+    from flax.nnx.module import ModuleMeta as _FLAX
+
+    class _PROTOCOL: ...
+else:
+    _FLAX, _PROTOCOL = type(nnx.Module), type(Protocol)
+
+_P = ParamSpec("_P")
+_R_co = TypeVar("_R_co", covariant=True)
+
+
+class _HasForward(Protocol[_P, _R_co]):
+    @property
+    def forward(self) -> Callable[_P, _R_co]: ...
+
+
+class Call:
+    """``Module.__call__`` to type checkers: it takes and gives what the class's ``forward`` does."""
+
+    def __get__(self, instance: _HasForward[_P, _R_co], owner: Any = None) -> Callable[_P, _R_co]:
+        return instance.forward
 
 
 def signature_of(cls: Any, call: Any) -> inspect.Signature:
@@ -54,7 +74,7 @@ class ModuleMeta(_FLAX, _PROTOCOL):  # type: ignore[misc]
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls.__new__ is object.__new__:
             return super().__call__(*args, **kwargs)
-        made = cls.__new__(cls, *args, **kwargs)
+        made: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
         if isinstance(made, cls):
             made.__dict__.setdefault("_pytree__state", PytreeState())
             made.__dict__.setdefault("_pytree__nodes", type(made)._pytree__nodes)

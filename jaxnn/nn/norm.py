@@ -12,6 +12,7 @@ from flax import nnx
 
 from jaxnn.core import dtypes
 from jaxnn.core.config import in_transformation
+from jaxnn.core.handle import Tensor
 from jaxnn.nn.functional.cross_map import cross_map_lrn2d
 
 from . import functional as F
@@ -111,7 +112,7 @@ class _BatchNorm(_NormBase):
         if input.dim() not in self._ranks:
             raise ValueError(f"expected {self._expected} input (got {input.dim()}D input)")
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The normalized input; in training the running statistics take part of the batch's."""
         self._check_input_dim(input)
         if in_transformation() and self.training and self.running_mean is not None:
@@ -160,7 +161,7 @@ class _InstanceNorm(_NormBase):
     ) -> None:  # fmt: skip
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The normalized input, with or without a batch dimension."""
         n = self._dims
         if input.dim() not in (n + 1, n + 2):
@@ -222,7 +223,7 @@ class LayerNorm(_Affine):
         self._affine(self.normalized_shape, elementwise_affine, elementwise_affine and bias, device, dtype)
         self.reset_parameters()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The normalized input."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
@@ -250,7 +251,7 @@ class GroupNorm(_Affine):
         self._affine((num_channels,), affine, affine and bias, device, dtype)
         self.reset_parameters()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The normalized input."""
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
@@ -275,7 +276,7 @@ class RMSNorm(_Affine):
         )
         self.reset_parameters()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The normalized input."""
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
@@ -293,7 +294,7 @@ class LocalResponseNorm(Module):
         self.beta = beta
         self.k = k
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The normalized input."""
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
@@ -311,7 +312,7 @@ class CrossMapLRN2d(Module):
         self.beta = beta
         self.k = k
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The normalized input."""
         return cross_map_lrn2d(input, self.size, self.alpha, self.beta, self.k)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxnn.core.handle import Tensor
+
 from . import functional as F
 from .factory import repeated
 from .module import Module
@@ -28,7 +30,7 @@ class _PadNd(Module):
         super().__init__()
         self.padding = repeated(padding, 2 * self._dims)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The padded input."""
         return F.pad(input, self.padding, self._mode)
 
@@ -43,7 +45,7 @@ class _ConstantPadNd(_PadNd):
         super().__init__(padding)
         self.value = value
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The padded input."""
         return F.pad(input, self.padding, self._mode, self.value)
 
@@ -134,7 +136,7 @@ class ReplicationPad3d(_PadNd):
 class _CircularPadNd(_PadNd):
     _mode = "circular"
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The padded input."""
         if input.dim() not in (self._dims + 1, self._dims + 2):
             raise ValueError(f"expected {self._dims + 1}D or {self._dims + 2}D input (got {input.dim()}D input)")

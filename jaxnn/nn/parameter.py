@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -68,10 +68,17 @@ def _operand(data: Any, kind: str) -> TensorBase:
     raise AttributeError(f"{kind}: data must be a Tensor, not {type(data).__name__}, which has no attribute 'detach'")
 
 
-class _VariableMeta(type(nnx.Variable)):  # type: ignore[misc]
+if TYPE_CHECKING:
+    from flax.nnx.variablelib import VariableMeta as _Meta
+else:
+    _Meta = type(nnx.Variable)
+
+
+class _VariableMeta(_Meta):
     """Python's usual rules for classes: ``__new__`` makes the tensor, and a subclass may have an ``__init__`` of its own."""
 
-    __call__: Any = type.__call__
+    if not TYPE_CHECKING:
+        __call__ = type.__call__
 
     @property
     def __signature__(cls) -> inspect.Signature:
@@ -80,7 +87,7 @@ class _VariableMeta(type(nnx.Variable)):  # type: ignore[misc]
         return found.replace(parameters=[p for n, p in found.parameters.items() if n != "metadata"])
 
 
-class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableMeta):
+class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableMeta):  # type: ignore[misc, override]
     """A tensor that is an `nnx.Variable`."""
 
     __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_other", "_storage", "_view")
@@ -251,7 +258,7 @@ def _renewed(kind: Any, value: Any, metadata: dict[str, Any]) -> Any:
     return kind._new(value, metadata)
 
 
-class Parameter(_TensorVariable, nnx.Param):
+class Parameter(_TensorVariable, nnx.Param):  # type: ignore[misc, override]
     """A tensor that a module trains: assigned to a module it is registered, and `Module.parameters` yields it.
 
     Args:
@@ -269,7 +276,7 @@ class Parameter(_TensorVariable, nnx.Param):
 
     _is_parameter = True
 
-    def __new__(cls, data: Any = None, requires_grad: bool = True, **metadata: Any) -> Any:
+    def __new__(cls, data: Any = None, requires_grad: bool = True, **metadata: Any) -> Self:
         data = _operand(data, "Parameter")
         described = aval(data).dtype
         if requires_grad and not (described.is_floating_point or described.is_complex):
@@ -302,7 +309,7 @@ class Parameter(_TensorVariable, nnx.Param):
             _BASE.requires_grad_(self, wanted and (described.is_floating_point or described.is_complex))
 
 
-class Buffer(_TensorVariable):
+class Buffer(_TensorVariable):  # type: ignore[misc, override]
     """A tensor of a module's state that is not trained.
 
     Shape: that of ``data``, whose memory it shares. ``persistent=False`` keeps it out of ``state_dict``.
@@ -312,7 +319,7 @@ class Buffer(_TensorVariable):
 
     persistent = True
 
-    def __new__(cls, data: Any = None, *, persistent: bool = True, **metadata: Any) -> Any:
+    def __new__(cls, data: Any = None, *, persistent: bool = True, **metadata: Any) -> Self:
         made = cls._sharing(_operand(data, "Buffer"), Cell())
         if metadata:
             made._take_metadata(nnx.Variable, metadata)
@@ -321,7 +328,7 @@ class Buffer(_TensorVariable):
         return made
 
 
-class BatchStat(Buffer, nnx.BatchStat):
+class BatchStat(Buffer, nnx.BatchStat):  # type: ignore[misc, override]
     """A running statistic: what ``nnx.BatchStat`` selects."""
 
 
@@ -462,7 +469,7 @@ class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc, o
     cls_to_become = Parameter
     _shown = "UninitializedParameter"
 
-    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Self:
         made = object.__new__(cls)
         made._begin(requires_grad, empty((0,), device, dtype))
         return made
@@ -481,7 +488,7 @@ class UninitializedBuffer(_Uninitialized, Buffer):  # type: ignore[misc, overrid
 
     def __new__(
         cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
-    ) -> Any:
+    ) -> Self:
         made = object.__new__(cls)
         made._begin(requires_grad, empty((0,), device, dtype))
         if not persistent:

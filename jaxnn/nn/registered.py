@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxnn.core.handle import TensorBase
 
@@ -34,7 +34,17 @@ def take(module: Any, name: str) -> Any:
     return own.pop(name)
 
 
-class RegisteredView(MutableMapping[str, Any], dict[str, Any]):  # type: ignore[misc]
+if TYPE_CHECKING:
+    _Mapping = dict[str, Any]
+else:
+
+    class _Mapping(MutableMapping, dict):
+        """A dict whose every method goes through the five of `RegisteredView`."""
+
+        __slots__ = ()
+
+
+class RegisteredView(_Mapping):
     """What ``module._parameters``, ``_buffers`` and ``_modules`` are: a dict, but writing to it changes the module.
 
     The dict underneath stays empty: everything is read from the module.

@@ -5,7 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#vision-layers
 
 from __future__ import annotations
 
-from typing import Any
+from jaxnn.core.handle import Tensor
 
 from . import functional as F
 from .module import Module
@@ -20,7 +20,7 @@ class PixelShuffle(Module):
         super().__init__()
         self.upscale_factor = upscale_factor
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The larger image."""
         return F.pixel_shuffle(input, self.upscale_factor)
 
@@ -35,7 +35,7 @@ class PixelUnshuffle(Module):
         super().__init__()
         self.downscale_factor = downscale_factor
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The smaller image."""
         return F.pixel_unshuffle(input, self.downscale_factor)
 
@@ -50,7 +50,7 @@ class ChannelShuffle(Module):
         super().__init__()
         self.groups = groups
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The channels in their new order."""
         return F.channel_shuffle(input, self.groups)
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxnn.core.handle import Tensor
 from jaxnn.core.registry import op
 
 from .norm import _BatchNorm
@@ -62,7 +63,7 @@ class SyncBatchNorm(_BatchNorm):
             raise NotImplementedError("SyncBatchNorm: process_group other than the name of a mapped axis")
         self.process_group = process_group
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The normalized input; in training the running statistics take part of the batch's."""
         self._check_input_dim(input)
         if self.process_group is None or not (self.training or self.running_mean is None):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxnn.core import dtypes
+from jaxnn.core.handle import Tensor
 from jaxnn.ops.placement import made
 
 from . import functional as F
@@ -102,7 +103,7 @@ class TransformerEncoderLayer(_Layer):
         self.activation_relu_or_gelu = 1 if is_relu else 2 if activation is F.gelu or is_gelu else 0
         self.activation = activation
 
-    def forward(self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Any:
+    def forward(self, src: Tensor, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Tensor:
         """The encoded sequence. Masks are those of `MultiheadAttention`; who may see nothing attends to nothing."""
         padding = additive_mask(src_key_padding_mask, "src_key_padding_mask", src, src_mask, "src_mask")
         mask = additive_mask(src_mask, "src_mask", src)

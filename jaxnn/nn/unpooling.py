@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxnn.core.handle import Tensor
+
 from . import functional as F
 from .factory import repeated
 from .module import Module
@@ -30,7 +32,7 @@ class _MaxUnpoolNd(Module):
         self.stride = repeated(stride if stride is not None else kernel_size, self._dims)
         self.padding = repeated(padding, self._dims)
 
-    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
+    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
         """The maxima at the places that the pool returned."""
         return self._function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
@@ -68,7 +70,7 @@ class _LPPoolNd(Module):
         self.stride = stride
         self.ceil_mode = ceil_mode
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The pooled input."""
         return self._function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
@@ -120,7 +122,7 @@ class _FractionalMaxPoolNd(Module):
         if self.output_ratio is not None and not all(0 < ratio < 1 for ratio in self.output_ratio):
             raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The pooled input, and the places of the elements with ``return_indices``."""
         return self._function(
             input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,

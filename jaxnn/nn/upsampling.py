@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxnn.core.handle import Tensor
+
 from . import functional as F
 from .module import Module
 
@@ -31,7 +33,7 @@ class Upsample(Module):
         self.align_corners = align_corners
         self.recompute_scale_factor = recompute_scale_factor
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The resampled input."""
         return F.interpolate(
             input, self.size, self.scale_factor, self.mode, self.align_corners,
