@@ -18,7 +18,6 @@ from jaxnn import autograd as autograd
 from jaxnn import backends as backends
 from jaxnn import compat as compat
 from jaxnn import compiler as compiler
-from jaxnn import core as core
 from jaxnn import cpu as cpu
 from jaxnn import cuda as cuda
 from jaxnn import distributed as distributed
@@ -29,13 +28,10 @@ from jaxnn import hub as hub
 from jaxnn import jit as jit
 from jaxnn import layer_functions as layer_functions
 from jaxnn import linalg as linalg
-from jaxnn import namespaces as namespaces
 from jaxnn import nn as nn
 from jaxnn import ops as ops
 from jaxnn import optim as optim
 from jaxnn import overrides as overrides
-from jaxnn import serialization as serialization
-from jaxnn import settings as settings
 from jaxnn import signal as signal
 from jaxnn import special as special
 from jaxnn import testing as testing
@@ -81,10 +77,6 @@ from jaxnn.core.size import layout as layout
 from jaxnn.core.statistics import engine_statistics as engine_statistics
 from jaxnn.core.statistics import reset_engine_statistics as reset_engine_statistics
 from jaxnn.func.vectorize import vmap as vmap
-from jaxnn.nn import attention as attention
-from jaxnn.nn import functional as functional
-from jaxnn.nn import init as init
-from jaxnn.nn import parameter as parameter
 from jaxnn.nn.activation import CELU as CELU
 from jaxnn.nn.activation import ELU as ELU
 from jaxnn.nn.activation import GELU as GELU

@@ -49,8 +49,13 @@ def tensor_stub() -> str:
 
 
 def _names(module: Any) -> list[str]:
-    public = [n for n in vars(module) if not n.startswith("_")]
-    return sorted(set(public) if module.__name__ == "jaxnn" else {*module.__all__})
+    if module.__name__ != "jaxnn":
+        return sorted({*module.__all__})
+    # Other modules are there or not, depending on what has been imported.
+    return sorted(
+        n for n, v in vars(module).items()
+        if not n.startswith("_") and (n in module.__all__ or not isinstance(v, ModuleType))
+    )  # fmt: skip
 
 
 def namespace_stub(name: str) -> str:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
 
 __all__ = ["dtype", "promote_types", "can_cast", "get_default_dtype", "set_default_dtype", "result_dtype"]
+
+
+#: The class below, inside which `dtype` is a property.
+_Dtype: TypeAlias = "dtype"
 
 
 class dtype:
@@ -59,13 +63,13 @@ class dtype:
     def __reduce__(self) -> Any:
         return of, (self.name,)
 
-    def to_complex(self) -> dtype:
+    def to_complex(self) -> _Dtype:
         """The complex type whose real part has this precision."""
         return {"float16": complex64, "bfloat16": complex64, "float64": complex128, "complex128": complex128}.get(
             self.name, complex64
         )
 
-    def to_real(self) -> dtype:
+    def to_real(self) -> _Dtype:
         """The type of the real part."""
         return {"complex64": float32, "complex128": float64}.get(self.name, self)
 
