@@ -72,8 +72,12 @@ def _dependent(jaxpr: Any, given: list[bool]) -> list[bool]:
         inputs = [is_marked(v) for v in eqn.invars]
         if not any(inputs):
             continue
-        inner = eqn.params.get("jaxpr") if eqn.primitive.name in ("jit", "pjit") else None
-        outputs = [True] * len(eqn.outvars) if inner is None else _dependent(inner.jaxpr, inputs)
+        outputs = [True] * len(eqn.outvars)
+        if eqn.primitive.name in ("jit", "pjit"):
+            outputs = _dependent(eqn.params["jaxpr"].jaxpr, inputs)
+        elif eqn.primitive.name == "cond" and not inputs[0]:
+            ways = [_dependent(branch.jaxpr, inputs[1:]) for branch in eqn.params["branches"]]
+            outputs = [any(marks) for marks in zip(*ways, strict=True)]
         marked.update(v for v, m in zip(eqn.outvars, outputs, strict=True) if m)
     return [is_marked(v) for v in jaxpr.outvars]
 

@@ -398,6 +398,21 @@ LOSSES = {
 }
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll_loss", "multi_margin_loss"])
+@pytest.mark.parametrize("sizes", [(3,), (2, 3), (2, 3, 4), (2, 3, 4, 4)])
+def test_weights_of_classes(loss, sizes):
+    def program(torch):
+        given, w = _ones(torch, *sizes), _ones(torch, 3)
+        target = torch.zeros(sizes[:1] + sizes[2:] if len(sizes) > 1 else (), dtype=torch.int64)
+        f = getattr(torch.nn.functional, loss)
+        words = attempt(lambda: f(given, target, weight=w))
+        return words if len(sizes) < 3 or loss != "multi_margin_loss" else None, attempt(
+            lambda: torch.autograd.grad(torch.nn.functional.cross_entropy(given, torch.ones(sizes), weight=w), w)
+        )
+
+    same(program)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", LOSSES)
 def test_targets_without_a_gradient(name):

@@ -24,6 +24,7 @@ from jaxnn.nn.functional.common import (
     widen,
     within,
 )
+from jaxnn.nn.functional.constants import refuse_gradient
 from jaxnn.nn.functional.reduction import checked_reduction, reduced
 
 
@@ -259,6 +260,12 @@ def _require_long(input: Any, target: Any) -> None:
         raise RuntimeError("expected target dtype to be Long or Byte, but got Int")
 
 
+def _refuse_weight(input: Any, target: Any, weight: Any) -> None:
+    """PyTorch has no derivative by the weights of classes; of probabilities it has."""
+    if tuple(target.shape) != tuple(input.shape):
+        refuse_gradient("nll_loss_forward" if len(input.shape) < 3 else "nll_loss2d_forward", "weight", weight)
+
+
 def nll_loss(
     input: Any,
     target: Any,
@@ -276,6 +283,7 @@ def nll_loss(
     reduction = checked_reduction(reduction, size_average, reduce)
     _require_tensors("nll_loss_nd", input=input, target=target)
     _require_long(input, target)
+    _refuse_weight(input, target, weight)
     return _nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
@@ -298,6 +306,7 @@ def cross_entropy(
     reduction = checked_reduction(reduction, size_average, reduce)
     _require_tensors("cross_entropy_loss", input=input, target=target)
     _require_long(input, target)
+    _refuse_weight(input, target, weight)
     return _cross_entropy(
         input,
         target,
