@@ -27,17 +27,26 @@ def _dynamic_slice(operands: Sequence[Any], results: Sequence[Any], params: dict
     return run
 
 
+def _writing(write: Function) -> Function:
+    """A function that writes into a copy of its first operand; its attribute ``into`` writes into the operand itself."""
+
+    def run(x: Any, *others: Any) -> Any:
+        return write(np.array(x), *others)
+
+    run.into = write  # type: ignore[attr-defined]
+    return run
+
+
 def _dynamic_update_slice(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
     sizes = operands[1].shape
     limits = [n - size for n, size in zip(operands[0].shape, sizes)]
 
-    def run(x: Any, update: Any, *starts: Any) -> Any:
+    def write(x: Any, update: Any, *starts: Any) -> Any:
         places = [min(max(int(s), 0), limit) for s, limit in zip(starts, limits)]
-        made = np.array(x)
-        made[tuple([slice(p, p + size) for p, size in zip(places, sizes)])] = update
-        return made
+        x[tuple([slice(p, p + size) for p, size in zip(places, sizes)])] = update
+        return x
 
-    return run
+    return _writing(write)
 
 
 class _Layout(NamedTuple):
@@ -203,21 +212,20 @@ def _scatter(combine: np.ufunc | None) -> Maker:
             x.shape, sizes, numbers.update_window_dims, dropped, numbers.scatter_dims_to_operand_dims, batching,
             numbers.scatter_indices_batching_dims, indices.shape, updates.ndim,
         )  # fmt: skip
-        if any(limit < 0 for limit in layout.limits):
+        if any(limit < 0 for limit in layout.limits) or (layout.batch and not layout.columns):
             return None
         single = layout.batch == ()
         distinct = single or bool(params["unique_indices"]) or int(np.prod(layout.batch)) <= 1
 
-        def write(made: Any, key: Any, update: Any) -> None:
+        def put(x: Any, key: Any, update: Any) -> None:
             if combine is None:
-                made[key] = update
+                x[key] = update
             elif distinct:
-                made[key] = combine(made[key], update)
+                x[key] = combine(x[key], update)
             else:
-                combine.at(made, key, update)
+                combine.at(x, key, update)
 
-        def run(x: Any, places: Any, update: Any) -> Any:
-            made = np.array(x)
+        def write(x: Any, places: Any, update: Any) -> Any:
             starts = places.astype(np.intp)
             if mode == GatherScatterMode.CLIP:
                 starts = _clamped(starts, layout.limits)
@@ -227,12 +235,12 @@ def _scatter(combine: np.ufunc | None) -> Maker:
                     if inside.any():
                         kept = np.broadcast_to(inside.reshape(layout.place), update.shape[: len(layout.place)])
                         key = layout.key(_clamped(starts, layout.limits))
-                        write(made, tuple([np.broadcast_to(k, kept.shape)[kept] for k in key]), update[kept])
-                    return made
-            write(made, layout.single(starts) if single else layout.key(starts), update)
-            return made
+                        put(x, tuple([np.broadcast_to(k, kept.shape)[kept] for k in key]), update[kept])
+                    return x
+            put(x, layout.single(starts) if single else layout.key(starts), update)
+            return x
 
-        return run
+        return _writing(write)
 
     return make
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -57,12 +58,17 @@ class Line(NamedTuple):
     jitted: tuple[str, ...] = ()  # primitives without a rule that the function runs
 
 
-def host_function(closed: ClosedJaxpr) -> Callable[..., list[np.ndarray]]:
+def host_function(closed: ClosedJaxpr, given_up: Sequence[int] = ()) -> Callable[..., list[np.ndarray]]:
     """A closed jaxpr as a function of numpy arrays.
 
     The function takes arrays of exactly the types and shapes of the jaxpr's inputs and returns a list of arrays of the types
-    and shapes of its outputs. It never writes into an argument. A result may be an argument, a view of one, or another result:
-    whoever writes into a result must own it (``flags.owndata`` and ``flags.writeable``).
+    and shapes of its outputs. It never writes into an argument that is not given up. A result may be an argument, a view of
+    one, or another result: whoever writes into a result must own it (``flags.owndata`` and ``flags.writeable``).
+
+    Args:
+        closed: the jaxpr, traced under `config.x64` where it has 64-bit types.
+        given_up: numbers of inputs that nobody reads after a call. Where an update of a slice or a scatter is all that uses
+            one, it writes into that array, which must be writeable and its elements distinct in memory, and returns it.
 
     Attributes of the function:
         fallbacks: how many equations are run by a jitted primitive (each compiles at the first call with its shapes).
@@ -71,7 +77,7 @@ def host_function(closed: ClosedJaxpr) -> Callable[..., list[np.ndarray]]:
     """
     writer = _Writer()
     with np.errstate(all="ignore"):
-        return writer.function(closed.jaxpr, closed.consts, outermost=True)
+        return writer.function(closed.jaxpr, closed.consts, outermost=True, given_up=given_up)
 
 
 class _Writer:
@@ -84,30 +90,38 @@ class _Writer:
         self.written: dict[Any, list[Value]] = {}  # equations that have a line
         self.counter = 0
 
-    def function(self, jaxpr: Any, consts: Sequence[Any], outermost: bool = False) -> Any:
+    def function(self, jaxpr: Any, consts: Sequence[Any], outermost: bool = False, given_up: Sequence[int] = ()) -> Any:
         """Translate a jaxpr."""
         inputs = [Value(self._fresh(), v.aval.shape) for v in jaxpr.invars]
         results = self._inlined(jaxpr, consts, inputs)
         returned = [self._whole(value, v.aval, output=True) for value, v in zip(results, jaxpr.outvars)]
-        needed, lines = set(returned), []
-        for line in reversed(self.lines):
-            if line.kept or needed.intersection(line.targets):
-                needed.update(line.operands)
-                lines.append(line)
-        lines.reverse()
-        body = [f"{', '.join(n.targets)}{',' * n.several} = {n.function}({', '.join(n.operands)})" for n in lines]
-        ends = [name if v.aval.shape else f"asarray({name})" for name, v in zip(returned, jaxpr.outvars)]
+        lines = self._in_place(_needed(self.lines, returned), returned, [inputs[k].name for k in given_up])
+        body, names = _body(lines, [v.name for v in inputs], returned)
+        ends = [names[r] if v.aval.shape else f"asarray({names[r]})" for r, v in zip(returned, jaxpr.outvars)]
         body.append(f"return [{', '.join(ends)}]")
         indent = "        " if outermost else "    "
         source = f"def program({', '.join(v.name for v in inputs)}):\n"
         source += "    with errstate(all='ignore'):\n" if outermost else ""
         source += "".join(f"{indent}{text}\n" for text in body)
-        exec(compile(source, "<jaxnn: a jaxpr in numpy>", "exec"), self.scope)
-        made = self.scope.pop("program")
+        used = {"errstate", "asarray", *(n for line in lines for n in (line.function, *line.operands)), *returned}
+        scope = {name: thing for name, thing in self.scope.items() if name in used}
+        exec(compile(source, "<jaxnn: a jaxpr in numpy>", "exec"), scope)
+        made = scope["program"]
         made.jitted = tuple(name for line in lines for name in line.jitted)
         made.fallbacks = len(made.jitted)
         made.source = source
         return made
+
+    def _in_place(self, lines: list[Line], returned: Sequence[str], given_up: Sequence[str]) -> list[Line]:
+        """The lines, with writes into a copy of an argument that nobody else uses made writes into the argument."""
+        if not given_up:
+            return lines
+        uses = Counter([*returned, *(name for line in lines for name in line.operands)])
+        for k, line in enumerate(lines):
+            into = getattr(self.scope[line.function], "into", None)
+            if into is not None and line.operands[0] in given_up and uses[line.operands[0]] == 1:
+                lines[k] = line._replace(function=self._in_scope(into, f"{line.function}_in_place"))
+        return lines
 
     # --- names ---
 
@@ -238,6 +252,46 @@ class _Writer:
             return [self._constant(x) for x in (found if several else [found])]
         stem = name.replace("-", "_") if not jitted else f"jitted_{name.replace('-', '_')}"
         return self._line(stem, function, names, results, several=several, kept=bool(equation.effects), jitted=jitted)
+
+
+def _needed(lines: list[Line], returned: Sequence[str]) -> list[Line]:
+    """The lines that the results depend on."""
+    needed, kept = set(returned), []
+    for line in reversed(lines):
+        if line.kept or needed.intersection(line.targets):
+            needed.update(line.operands)
+            kept.append(line)
+    return kept[::-1]
+
+
+def _body(lines: list[Line], arguments: list[str], returned: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The text of the lines, and the name under which each value stands at the end.
+
+    A name is used again once nobody reads its value: memory is given back early, and a call's frame is small, for which Python
+    need not fetch memory.
+    """
+    last = {name: k for k, line in enumerate(lines) for name in (*line.targets, *line.operands)}
+    last.update(dict.fromkeys([*returned, *arguments], len(lines)))
+    names: dict[str, str] = {name: name for name in returned}  # constants keep theirs
+    names.update((name, name) for name in arguments)
+    free: list[str] = []
+    body, count = [], 0
+    for k, line in enumerate(lines):
+        operands = [names.get(name, name) for name in line.operands]
+        free += [names[name] for name in set(line.operands) if last[name] == k and name in names]
+        targets = []
+        for name in line.targets:
+            if last[name] == k:
+                targets.append("_")
+                continue
+            if not free:
+                count += 1
+                free.append(f"t{count}")
+            names[name] = free.pop()
+            targets.append(names[name])
+        text = f"{line.function}({', '.join(operands)})"
+        body.append(f"{', '.join(targets)}{',' * line.several} = {text}" if targets else text)
+    return body, names
 
 
 def _hashable(primitive: Any, params: Any, inputs: list[Value], operands: Any) -> Any:

@@ -185,3 +185,23 @@ def test_random_keys_pass_through():
     key = np.asarray([1, 2], np.uint32)
     found = host_function(jaxpr(function, key, X[:1, :3]))(key, X[:1, :3])
     same(found[0], by_xla(function, [key, X[:1, :3]])[0], "random")
+
+
+def test_arguments_that_are_given_up_are_written_to():
+    def update(x, v, i):
+        return jax.lax.dynamic_update_slice(x, v * 2, (i, i))
+
+    def scatter(x, v, i):
+        return x.at[jnp.stack([i, i])].add(v)
+
+    def used_twice(x, v, i):
+        return jax.lax.dynamic_update_slice(x, v, (i, i)) + x
+
+    i = np.asarray(1)
+    for function, v, kept in ((update, Y[:2, :2], False), (scatter, Y[0], False), (used_twice, Y[:2, :2], True)):
+        closed = jaxpr(function, X, v, i)
+        wanted = host_function(closed)(X, v, i)[0]
+        x = X.copy()
+        found = host_function(closed, given_up=(0,))(x, v, i)[0]
+        np.testing.assert_array_equal(found, wanted)
+        assert (found is not x and np.array_equal(x, X)) if kept else found is x
