@@ -10,13 +10,14 @@ PyTorch), where XLA's CPU programs flush them to zero; of zeros with different s
 
 from __future__ import annotations
 
+import functools
+import importlib
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 
 __all__ = ["ELEMENTWISE", "HALVES", "Function", "Maker", "kind_of"]
 
@@ -110,6 +111,24 @@ def _population_count(operands: Sequence[Any], results: Sequence[Any], params: d
 # --- floats ---
 
 
+def _in_total_order(compare: Function) -> Maker:
+    """Floats from -NaN over -inf, -0 and 0 to inf and NaN: in the order of their bits, read as sign and size."""
+
+    def make(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function | None:
+        dtype = operands[0].dtype
+        if kind_of(dtype) not in ("float", "half"):
+            return compare if kind_of(dtype) in ("int", "unsigned", "bool") else None
+        bits = np.dtype(f"i{dtype.itemsize}")
+
+        def rank(x: Any) -> Any:
+            whole = x.view(bits)
+            return whole ^ ((whole >> (8 * bits.itemsize - 1)) & np.iinfo(bits).max)
+
+        return lambda a, b: compare(rank(a), rank(b))
+
+    return make
+
+
 def _sign(x: Any) -> Any:
     """The sign of a zero stays, which numpy drops."""
     return np.where(x == 0, x, np.sign(x))
@@ -119,7 +138,7 @@ def _rsqrt(x: Any) -> Any:
     return np.reciprocal(np.sqrt(x))
 
 
-def _logistic_complex(x: Any) -> Any:
+def _logistic(x: Any) -> Any:
     one = x.dtype.type(1)
     return one / (one + np.exp(-x))
 
@@ -129,20 +148,30 @@ def _round_away(x: Any) -> Any:
     return np.copysign(np.abs(whole) + (np.abs(x - whole) >= 0.5), x)
 
 
+@functools.cache
+def _special() -> Any:
+    """scipy's functions, imported at the first that is needed: that takes a tenth of a second."""
+    return importlib.import_module("scipy.special")
+
+
+def _scipy(name: str) -> Maker:
+    return lambda operands, results, params: _by_kind(float=getattr(_special(), name))(operands, results, params)
+
+
 def _erf_inv(x: Any) -> Any:
-    return np.where(x == 0, x, scipy.special.erfinv(x))  # scipy drops the sign of a zero
+    return np.where(x == 0, x, _special().erfinv(x))  # scipy drops the sign of a zero
 
 
 def _bessel_i1e(x: Any) -> Any:
-    return np.where(x == 0, x, scipy.special.i1e(x))
+    return np.where(x == 0, x, _special().i1e(x))
 
 
 def _lgamma(x: Any) -> Any:
-    return np.where(x == -np.inf, x.dtype.type(np.inf), scipy.special.gammaln(x))
+    return np.where(x == -np.inf, x.dtype.type(np.inf), _special().gammaln(x))
 
 
 def _digamma(x: Any) -> Any:
-    return np.where(x == 0, x.dtype.type(np.nan), scipy.special.digamma(x))
+    return np.where(x == 0, x.dtype.type(np.nan), _special().digamma(x))
 
 
 def _round(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function | None:
@@ -202,7 +231,7 @@ def _reduce_precision(operands: Sequence[Any], results: Sequence[Any], params: d
 def _polygamma(order: Any, x: Any) -> Any:
     """Of order m, (-1)^(m + 1) m! zeta(m + 1, x); digamma if m is 0."""
     order_sign = np.where(order % 2 == 0, order.dtype.type(-1), order.dtype.type(1))
-    series = order_sign * scipy.special.gamma(order + 1) * scipy.special.zeta(order + 1, x)
+    series = order_sign * _special().gamma(order + 1) * _special().zeta(order + 1, x)
     return np.where(order == 0, _digamma(x), series)
 
 
@@ -306,6 +335,9 @@ ELEMENTWISE: dict[str, Maker] = {
     "le": _direct(np.less_equal, *_REAL),
     "gt": _direct(np.greater, *_REAL),
     "ge": _direct(np.greater_equal, *_REAL),
+    "eq_to": _in_total_order(np.equal),
+    "lt_to": _in_total_order(np.less),
+    "le_to": _in_total_order(np.less_equal),
     "and": _direct(np.bitwise_and, "bool", "int", "unsigned"),
     "or": _direct(np.bitwise_or, "bool", "int", "unsigned"),
     "xor": _direct(np.bitwise_xor, "bool", "int", "unsigned"),
@@ -319,7 +351,7 @@ ELEMENTWISE: dict[str, Maker] = {
     "expm1": _transcendental(np.expm1),
     "log": _transcendental(np.log),
     "log1p": _transcendental(np.log1p),
-    "logistic": _by_kind(float=scipy.special.expit, complex=_logistic_complex),
+    "logistic": _transcendental(_logistic),
     "sqrt": _transcendental(np.sqrt),
     "rsqrt": _transcendental(_rsqrt),
     "cbrt": _by_kind(float=np.cbrt),
@@ -344,18 +376,18 @@ ELEMENTWISE: dict[str, Maker] = {
     "integer_pow": _integer_pow,
     "pow": _pow,
     "reduce_precision": _reduce_precision,
-    "erf": _by_kind(float=scipy.special.erf),
-    "erfc": _by_kind(float=scipy.special.erfc),
+    "erf": _scipy("erf"),
+    "erfc": _scipy("erfc"),
     "erf_inv": _by_kind(float=_erf_inv),
     "lgamma": _by_kind(float=_lgamma),
     "digamma": _by_kind(float=_digamma),
-    "bessel_i0e": _by_kind(float=scipy.special.i0e),
+    "bessel_i0e": _scipy("i0e"),
     "bessel_i1e": _by_kind(float=_bessel_i1e),
-    "igamma": _by_kind(float=scipy.special.gammainc),
-    "igammac": _by_kind(float=scipy.special.gammaincc),
+    "igamma": _scipy("gammainc"),
+    "igammac": _scipy("gammaincc"),
     "polygamma": _by_kind(float=_polygamma),
-    "regularized_incomplete_beta": _by_kind(float=scipy.special.betainc),
-    "zeta": _by_kind(float=scipy.special.zeta),
+    "regularized_incomplete_beta": _scipy("betainc"),
+    "zeta": _scipy("zeta"),
     "convert_element_type": _convert,
     "bitcast_convert_type": _bitcast,
     "real": _direct(np.real, "complex"),

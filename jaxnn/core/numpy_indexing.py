@@ -200,7 +200,8 @@ def _scatter(combine: np.ufunc | None) -> Maker:
             return None
         if combine is None and params.get("update_jaxpr") is not None:
             return None
-        if combine is not None and kind_of(x.dtype) not in ("int", "unsigned", "float", "half", "complex"):
+        ordered = combine in (np.minimum, np.maximum)
+        if combine is not None and kind_of(x.dtype) not in ("int", "unsigned", "float", "half", "bool" if ordered else "complex"):
             return None
         dropped = tuple(numbers.inserted_window_dims)
         batching = tuple(numbers.operand_batching_dims)

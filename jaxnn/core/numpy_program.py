@@ -166,11 +166,14 @@ class _Writer:
 
     def _inlined(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:
         """Write the equations of a jaxpr."""
-        env: dict[Any, Value] = dict(zip(jaxpr.invars, inputs))
+        env: Any = dict(zip(jaxpr.invars, inputs))
         env.update(zip(jaxpr.constvars, map(self._constant, consts)))
 
-        def read(atom: Any) -> Value:
-            return self._constant(np.asarray(atom.val, atom.aval.dtype)) if isinstance(atom, Literal) else env[atom]
+        def read(atom: Any) -> Any:
+            if not isinstance(atom, Literal):
+                return env[atom]
+            described: Any = atom.aval
+            return self._constant(np.asarray(atom.val, described.dtype))
 
         for equation in jaxpr.eqns:
             env.update(zip(equation.outvars, self._equation(equation, [read(a) for a in equation.invars])))
@@ -184,6 +187,10 @@ class _Writer:
             inner = params.get("jaxpr", params.get("call_jaxpr", params.get("fun_jaxpr")))
             if inner is not None and len(getattr(inner, "jaxpr", inner).invars) == len(inputs):
                 return self._inlined(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
+        if name == "cond" and inputs[0].known is not None:
+            branches = params["branches"]
+            chosen = branches[min(max(int(inputs[0].known), 0), len(branches) - 1)]
+            return self._inlined(chosen.jaxpr, chosen.consts, inputs[1:])
         operands, results = [a.aval for a in equation.invars], [v.aval for v in equation.outvars]
         alias = self._alias(name, params, inputs, operands, results)
         if alias is not None:

@@ -112,6 +112,17 @@ def _pad(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]
     return run
 
 
+def _platform_index(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
+    """Which of the branches for several platforms is the CPU's; None stands for any platform."""
+    index = next(k for k, names in enumerate(params["platforms"]) if names is None or "cpu" in names)
+    return lambda: np.asarray(index, np.int32)
+
+
+def _empty(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
+    shape, dtype = results[0].shape, results[0].dtype
+    return lambda: np.zeros(shape, dtype)
+
+
 # --- reductions ---
 
 
@@ -153,6 +164,34 @@ def _argument(find: Function) -> Maker:
         if kind not in ("bool", "int", "unsigned", "float"):
             return None
         return lambda x: find(x, axis).astype(dtype)
+
+    return make
+
+
+def _reduce_window(ufunc: np.ufunc) -> Maker:
+    """Over every window of an operand; what is added around it is 0, or less (more) than all for a maximum (minimum)."""
+
+    def make(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function | None:
+        x, result = operands[0], results[0]
+        if kind_of(x.dtype) not in ("int", "unsigned", "float") or len(operands) > 1:
+            return None
+        info = (-np.inf, np.inf) if x.dtype.kind == "f" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+        first = np.asarray(0 if ufunc is np.add else info[0] if ufunc is np.maximum else info[1], x.dtype)
+        padding = [(low, high, by - 1) for (low, high), by in zip(params["padding"], params["base_dilation"])]
+        sizes, apart, rank = params["window_dimensions"], params["window_dilation"], x.ndim
+        spans = [(size - 1) * by + 1 for size, by in zip(sizes, apart)]
+        shape = [max(0, low + high + (n - 1) * (by + 1) + 1 if n else low + high) for n, (low, high, by) in zip(x.shape, padding)]
+        if math.prod(result.shape) == 0 or math.prod(x.shape) == 0:
+            return None
+        padded = _pad([x], [np.empty(shape, x.dtype)], {"padding_config": padding})
+        picked = tuple([slice(None, None, s) for s in (*params["window_strides"], *apart)])
+        axes = tuple(range(rank, 2 * rank))
+
+        def run(x: Any) -> Any:
+            windows = np.lib.stride_tricks.sliding_window_view(padded(x, first), spans)[picked]
+            return ufunc.reduce(windows, axes, x.dtype if ufunc is np.add else None)
+
+        return run
 
     return make
 
@@ -292,6 +331,9 @@ RULES: dict[str, Maker] = {
     "split": _split,
     "iota": _iota,
     "pad": _pad,
+    "platform_index": _platform_index,
+    "empty": _empty,
+    "empty2": _empty,
     "reduce_sum": _reduce(np.add, "int", "unsigned", "half", "float", "complex"),
     "reduce_prod": _reduce(np.multiply, "int", "unsigned", "half", "float", "complex"),
     "reduce_max": _reduce(np.maximum, "bool", "int", "unsigned", "half", "float"),
@@ -301,6 +343,9 @@ RULES: dict[str, Maker] = {
     "reduce_xor": _reduce(np.bitwise_xor, "bool", "int", "unsigned"),
     "argmax": _argument(np.argmax),
     "argmin": _argument(np.argmin),
+    "reduce_window_sum": _reduce_window(np.add),
+    "reduce_window_max": _reduce_window(np.maximum),
+    "reduce_window_min": _reduce_window(np.minimum),
     "cumsum": _accumulate(np.add, "int", "unsigned", "half", "float", "complex"),
     "cumprod": _accumulate(np.multiply, "int", "unsigned", "half", "float", "complex"),
     "cummax": _accumulate(np.maximum, "int", "unsigned", "half", "float"),

@@ -3,11 +3,14 @@
 All cases of a family are one XLA program, so that compiling costs little.
 """
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax._src.lax.lax import le_to_p, lt_to_p
 
 from jaxnn.core.numpy_program import host_function
 
@@ -101,7 +104,7 @@ def elementwise(call, groups, zeros=True):
                 raise
             exact = translated(call, [x.astype(np.float64) for x in group])[0]
             near = np.isfinite(exact) & (np.abs(exact) < float(jnp.finfo(what).max))
-            np.testing.assert_array_less(np.abs(found - exact)[near], np.abs(result - exact)[near] + 1e-7)
+            np.testing.assert_array_less(np.abs(found[near] - exact[near]), np.abs(result[near] - exact[near]) + 1e-7)
             same(np.where(near, 0, found), np.where(near, 0, result), what, zeros)
         for part in (0, slice(0, 0)):
             same(translated(call, [x[part] for x in group])[0], found[part], f"{what} {part}")
@@ -189,6 +192,8 @@ BINARY = {
     "shift_left": (lax.shift_left, INTEGERS),
     "shift_right_arithmetic": (lax.shift_right_arithmetic, INTEGERS),
     "shift_right_logical": (lax.shift_right_logical, INTEGERS),
+    "lt_to": (lt_to_p.bind, INTEGERS + FLOATS),
+    "le_to": (le_to_p.bind, INTEGERS + FLOATS),
     "atan2": (lax.atan2, FLOATS),
     "pow": (lax.pow, FLOATS),
     "nextafter": (lax.nextafter, ["float32", "float64"]),
@@ -218,10 +223,10 @@ SERIES = {
 
 @pytest.mark.parametrize("name", SERIES)
 def test_series(name):
-    """Where they converge: XLA loops for each of these types and shapes, so one vector has to do."""
+    """Where they converge; in one type, for XLA takes seconds to compile them."""
     call, first, second = SERIES[name]
-    a, b = draw((20,), "float64", low=first[0], high=first[1]), draw((20,), "float64", seed=1, low=second[0], high=second[1])
-    elementwise(call, [(a, b), (a.astype("float32"), b.astype("float32"))])
+    a, b = draw((20,), "float32", low=first[0], high=first[1]), draw((20,), "float32", seed=1, low=second[0], high=second[1])
+    elementwise(call, [(a, b)])
 
 
 TYPES = [*INTEGERS, *FLOATS, *COMPLEX, "bool"]
@@ -230,7 +235,9 @@ TYPES = [*INTEGERS, *FLOATS, *COMPLEX, "bool"]
 @pytest.mark.parametrize("old", TYPES)
 def test_convert(old):
     arrays = [draw((), old), draw((2, 3), old), special(old)]
-    compare(lambda *xs: [lax.convert_element_type(x, jnp.dtype(new)) for x in xs for new in TYPES], arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+        compare(lambda *xs: [lax.convert_element_type(x, jnp.dtype(new)) for x in xs for new in TYPES], arrays)
 
 
 def test_bitcast():
@@ -243,7 +250,7 @@ def mixed(*dtypes, shape=(3, 4)):
     return [draw(shape, d, seed=k) for k, d in enumerate(dtypes)]
 
 
-KINDS = ["bool", "int8", "int64", "uint8", "float32", "float64", "bfloat16", "complex64"]
+KINDS = ["bool", "int8", "float32", "bfloat16"]
 
 
 def test_shapes():
@@ -279,7 +286,7 @@ def test_made():
     compare(function, [])
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "float32", "float64", "float16", "bfloat16", "complex64"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float32", "bfloat16", "complex64"])
 def test_sums(dtype):
     real = dtype != "complex64"
     reductions = [jnp.argmax, jnp.argmin, *[lambda x, a, r=r: r(x, (a,)) for r in (lax.reduce_max_p, lax.reduce_min_p) if not r]]
@@ -311,6 +318,17 @@ def test_reductions_of_nothing_and_of_bits():
     compare(function, [draw((0, 3), "float32"), draw((0, 3), "int8"), *mixed("bool", "int32")])
 
 
+def test_windows():
+    def function(x, i):
+        made = [lax.reduce_window(v, np.asarray(0, v.dtype), lax.add, (1, 2, 3), (1, 2, 1), "VALID") for v in (x, i)]
+        for first, call in ((-np.inf, lax.max), (np.inf, lax.min), (0.0, lax.add)):
+            made.append(lax.reduce_window(x, np.float32(first), call, (1, 2, 2), (1, 1, 2), ((0, 0), (1, 0), (2, 1))))
+            made.append(lax.reduce_window(x, np.float32(first), call, (2, 2, 2), (1, 2, 1), "SAME", (1, 2, 1), (1, 1, 2)))
+        return made
+
+    compare(function, [draw((2, 5, 6), "float32"), draw((2, 5, 6), "int8")], zeros=False)
+
+
 CONTRACTIONS = [
     ("ij,jk->ik", (3, 4), (4, 5)), ("ij,kj->ik", (3, 4), (5, 4)), ("ji,jk->ik", (4, 3), (4, 5)), ("i,i->", (4,), (4,)),
     ("ij,j->i", (3, 4), (4,)), ("j,jk->k", (4,), (4, 5)), ("i,j->ij", (3,), (4,)), ("bij,bjk->bik", (2, 3, 4), (2, 4, 5)),
@@ -322,7 +340,7 @@ CONTRACTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int64", "float32", "float64", "bfloat16", "complex64"])
+@pytest.mark.parametrize("dtype", ["int8", "int64", "float32", "bfloat16", "complex64"])
 def test_contractions(dtype):
     arrays = [draw(s, dtype, seed=k) for k, (_, *shapes) in enumerate(CONTRACTIONS) for s in shapes]
 
@@ -351,7 +369,7 @@ def test_sorting():
 PLACES = [np.array([0, 2, 1, 2]), np.array([-1, 5, 0, 2]), np.array([[0, 1], [2, 7]])]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8", "bool", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "int8", "bool"])
 def test_gather(dtype):
     x = draw((3, 4, 5), dtype)
     modes = [{}, {"mode": "fill"}, {"mode": "clip"}]
@@ -369,7 +387,7 @@ def test_gather(dtype):
     compare(lambda x, p: [jnp.take(x, p, 0), jnp.take(x[:0], p, 1)], [x, np.zeros((0,), int)])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int8", "complex64"])
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_scatter(dtype):
     x = draw((3, 4, 5), dtype)
     modes = [None, "drop", "clip", "promise_in_bounds"]
@@ -416,6 +434,8 @@ def test_control():
         made = [lax.cond(x[0, 0] > i, jnp.sin, jnp.cos, x), lax.switch(i, [jnp.sin, jnp.cos, jnp.tan], x), lax.scan(f, x[0], x)]
         made += [lax.scan(f, x[0], x, reverse=True), lax.scan(f, x[0], x[:0]), lax.fori_loop(0, i, lambda k, c: c + k, x)]
         made += [lax.while_loop(lambda c: c[0] < 5, lambda c: (c[0] + 1, c[1] * 2), (i, x)), lax.map(jnp.sum, x)]
+        made += [lax.platform_dependent(x, cpu=jnp.sin, default=jnp.cos), lax.platform_dependent(x, tpu=jnp.sin, default=jnp.cos)]
+        made += [jnp.searchsorted(jnp.sort(x[0]), x[1])]
         return [*made, jax.checkpoint(jnp.sin)(x), jax.grad(lambda x: lax.scan(f, x[0], x)[0].sum())(x)]
 
     compare(function, [draw((3, 4), "float32"), np.asarray(2)])
