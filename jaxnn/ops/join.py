@@ -23,6 +23,7 @@ from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_di
 from .memory_views import diagonal
 from .shape import expand, reshape, unsqueeze
 from .split import select
+from .stacking import many_small, stack_many
 
 __all__ = ["cat", "flip", "meshgrid", "repeat", "repeat_interleave", "roll", "stack", "tril", "triu"]
 
@@ -62,6 +63,8 @@ def _cat(tensors: Arrays, dim: int = 0) -> Any:
                     "tensor "
                     f"number {k} in the list."
                 )
+    if dim == 0 and many_small(kept):
+        return stack_many(kept).reshape(-1, *first.shape[1:])
     return jnp.concatenate(kept, axis=dim)
 
 
@@ -92,7 +95,8 @@ def _stack(tensors: Arrays, dim: int = 0) -> Any:
                 f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and "
                 f"{list(t.shape)} at entry {k}"
             )
-    return jnp.stack(_promoted(tensors), axis=dim)
+    arrays = _promoted(tensors)
+    return jnp.moveaxis(stack_many(arrays), 0, dim) if many_small(arrays) else jnp.stack(arrays, axis=dim)
 
 
 _STACK = op(_stack, name="stack", method=False)

@@ -1,9 +1,13 @@
 """Joining, repeating, reordering; triangles and diagonals."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnn.ops.stacking import stack_many
 from tests.ops.agreement import agree
+from tests.parity import parity
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 Y = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
@@ -79,3 +83,34 @@ CASES = {
 def test_parity(case):
     f, *inputs = CASES[case]
     agree(f, *inputs)
+
+
+@pytest.mark.parametrize(
+    "join, count, shape, dim", [("stack", 70, (3,), 1), ("stack", 33, (), 0), ("cat", 66, (1, 2), 0)]
+)
+def test_many_small(join, count, shape, dim):
+    """Many small tensors are joined in groups and taken apart in steps, to any order of gradients."""
+
+    def program(torch, a):
+        parts = [*a.reshape(count, *shape)]
+        parts[3] = parts[2]
+        made = getattr(torch, join)(parts, dim)
+        (first,) = torch.autograd.grad((made**3).sum(), a, create_graph=True)
+        return made, (first**2).sum()
+
+    parity(program, np.random.default_rng(0).standard_normal(count * int(np.prod(shape))).astype(np.float32))
+
+
+def test_many_small_in_jax():
+    """The operator behind it takes JAX's transformations."""
+
+    def from_one(x):
+        return stack_many([x] * 40)
+
+    x = jnp.arange(3.0)
+    np.testing.assert_array_equal(jax.vmap(from_one, 1, 2)(jnp.ones((3, 2))), np.ones((40, 3, 2)))
+    np.testing.assert_allclose(jax.jacfwd(from_one)(x), np.broadcast_to(np.eye(3), (40, 3, 3)))
+    np.testing.assert_allclose(jax.hessian(lambda x: (from_one(x) ** 3).sum())(x), np.diag(240 * np.arange(3.0)))
+    rows = jax.vjp(lambda *rows: stack_many(rows), *[x] * 40)[1]
+    made, back = jax.vjp(lambda ct: rows(ct)[1:3], jnp.ones((40, 3)))
+    assert len(made) == 2 and back(made)[0].sum() == 6
