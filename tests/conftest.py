@@ -6,9 +6,12 @@ import os
 import sys
 
 import jax
+import pytest
 import torch
 
+from jaxnn.core.config import get_setting
 from jaxnn.core.engine import flush_all
+from jaxnn.core.policy import set_execution_mode
 from jaxnn.core.statistics import forget_programs
 
 torch.set_num_threads(1)  # the order of its threads changes its sums; pytest-xdist has the cores
@@ -32,3 +35,12 @@ def pytest_runtest_teardown(item, nextitem):
         gc.collect()
         if sys.platform == "linux":
             ctypes.CDLL(None).malloc_trim(0)
+
+
+@pytest.fixture
+def whole():
+    """Every path is compiled at its first visit."""
+    before = get_setting("execution_mode")
+    set_execution_mode("whole")
+    yield
+    set_execution_mode(before)

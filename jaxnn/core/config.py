@@ -5,6 +5,7 @@ Everything that changes what a recorded operator means is part of `configuration
 
 from __future__ import annotations
 
+import collections
 import threading
 from typing import Any
 
@@ -14,9 +15,6 @@ from . import dtypes
 from .internals import trace_state_clean as _trace_state_clean
 
 __all__ = ["ThreadState", "configuration", "in_transformation", "on_change", "state", "x64"]
-
-#: Operators recorded without a cut before one is made: an unrolled graph of 1,000 operators compiles in 2.5 s, of 5,000 in 22 s.
-OPERATOR_LIMIT = 2000
 
 
 def in_transformation() -> bool:
@@ -39,16 +37,21 @@ class ThreadState(threading.local):
     recording: Any = None  # the recording in use last; `recordings` has one for each placement
     module_depth: int = 0
     plain_operators: bool = False  # subclasses of Tensor are not asked
+    cuts: int = 0  # of paths that had no program; see `policy`
+    last_step: Any = None  # the operators of the last training step among them
+    execution_mode: Any = None  # how this thread runs programs, if it says so
     autocast: Any = None  # the kinds of devices for which it is on, if any
     autocast_types: Any = None
 
     def __init__(self) -> None:
         self.recordings: dict[Any, Any] = {}
+        #: When programs were compiled on a guess that have not been used again, by the kind of guess.
+        self.guesses: dict[Any, Any] = collections.defaultdict(collections.deque)
 
 
 state = ThreadState()
 _listeners: list[Any] = []
-_settings: dict[str, Any] = {"matmul_precision": "highest"}
+_settings: dict[str, Any] = {"matmul_precision": "highest", "execution_mode": "auto"}
 
 
 def configuration() -> tuple[Any, ...]:

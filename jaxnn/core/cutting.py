@@ -6,6 +6,7 @@ operator, so that only what depends on the failure is lost.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import signal
@@ -18,23 +19,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import statistics
-from .config import get_setting, in_transformation, on_change, state, x64
+from . import policy, statistics
+from .config import in_transformation, on_change, state, x64
 from .device import META, default_placement, put
 from .forking import check_process, renewed_in_child
 from .handle import Buffer, Failure, Freed
-from .program import (
-    Poison,
-    Program,
-    described_values,
-    interpret,
-    make_tape,
-    node_edges,
-    plan_backward,
-    producers,
-)  # fmt: skip
+from .one_by_one import OneByOne
+from .program import Layout, Poison, Program, interpret, layout_of, on_device, plan_backward, producers
 from .recording import FREED, Recording, user_line
 from .saved import intact
+from .traced import NUMBER_TYPES
 
 __all__ = [
     "LOCK", "BoundTape", "cut", "cut_without_gradients", "flush", "flush_all", "hold", "holders_of", "immediate_mode",
@@ -124,6 +118,9 @@ def flush_all() -> None:
             flush(rec, "a global setting changed")
 
 
+_IMMEDIATE = policy.Decision("operators", 0.0)
+
+
 def flush(rec: Recording, cause: str) -> None:
     """Run a recording as one program and give every living storage its value.
 
@@ -140,18 +137,20 @@ def flush(rec: Recording, cause: str) -> None:
         check_process()
         statistics.count_cut(cause)
         wanted, keep = _needed(rec)
-        if state.immediate:
-            _salvage(rec, wanted, keep, None)
-            return
         with contextlib.nullcontext() if not in_transformation() else jax.ensure_compile_time_eval():
-            try:
-                program = _program(rec, wanted, keep)
-            except statistics.Unstable:
-                _salvage(rec, wanted, keep, None)
-                return
-            except Exception as error:
-                _salvage(rec, wanted, keep, error)
-                return
+            program = None if state.immediate else _known_program(rec, wanted, keep)
+            if program is None:
+                layout = layout_of(rec.node, keep)
+                decision = _IMMEDIATE if state.immediate else policy.decide(rec, layout, keep, cause)
+                if decision.way == "operators":
+                    statistics.count_operators(decision.cost)
+                    _run_operators(rec, layout, wanted, None)
+                    return
+                try:
+                    program = _compiled(rec, layout, wanted, keep, decision)
+                except Exception as error:
+                    _run_operators(rec, layout, wanted, error)
+                    return
             _run(rec, program, wanted, keep)
 
 
@@ -182,47 +181,50 @@ def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
     wanted.sort()
     if not roots:
         return tuple(wanted), frozenset()
-    path = rec.node.path()
-    described = described_values(path, [rec.aval(~k) for k in range(len(rec.leaves))])
     key = ("keep", tuple(roots))
-    found = rec.node.programs.get(key)
+    found = rec.node.layouts.get(key)
     if found is None:
-        makers = producers(path)
-        edges = node_edges(described)
+        makers = producers(rec.node.path())
         found = frozenset(
-            n.start for root in roots if intact(root, makers, freed, edges, FREED)
-            for n in plan_backward(makers, (root,), edges).nodes
+            n.start for root in roots if intact(root, makers, freed, FREED) for n in plan_backward(makers, (root,)).nodes
         )  # fmt: skip
-        rec.node.programs[key] = found
+        rec.node.layouts[key] = found
     return tuple(wanted), found
 
 
-def _program(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int]) -> Program:
-    """A compiled program that returns what is wanted, or more: what Python holds depends on its garbage collector."""
+def _known_program(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int]) -> Program | None:
+    """The compiled program that returns what is wanted, or more: what Python holds depends on its garbage collector."""
     node = rec.node
     key = (wanted, keep)
     program = node.programs.get(key)
+    if program is None and node.programs:
+        want = set(wanted)
+        for known in node.programs.values():
+            if known.tape_key == keep and want.issubset(known.wanted):
+                program = node.programs[key] = known
+                break
     if program is not None:
         statistics.count_hit()
-        return program
-    want = set(wanted)
-    for known in node.programs.values():
-        if type(known) is Program and known.tape_key == keep and want.issubset(known.wanted):
-            node.programs[key] = known
-            statistics.count_hit()
-            return known
-    node.misses.append(want)
+        if program.guess is not None:
+            policy.came_back(program.guess)
+            program.guess = None
+    return program
+
+
+def _compiled(rec: Recording, layout: Layout, wanted: tuple[int, ...], keep: frozenset[int], decision: Any) -> Program:
+    """A program for a path that has none, for all that such a program was asked for often."""
+    node = rec.node
+    key = (wanted, keep)
+    node.misses.append(set(wanted))
     if len(node.misses) > 3:
         wanted = tuple(sorted(set().union(*node.misses)))
-    signature = tuple((b.array.shape, str(b.array.dtype)) for b in rec.leaves)
-    if statistics.unstable(user_line(), signature):
-        raise statistics.Unstable
     old = {id(buf) for _, buf, _ in rec.overwritten}
-    donate = frozenset(slot for slot, buf in enumerate(rec.leaves) if id(buf) in old)
-    if keep:
-        donate = frozenset()
-    statistics.count_compile(user_line())
-    program = Program(node, rec, _updates_first(rec, wanted), keep, donate, _pinned(rec))
+    donate = frozenset() if keep else frozenset(slot for slot, buf in enumerate(rec.leaves) if id(buf) in old)
+    statistics.count_compile(user_line(), decision.cost, len(layout.path))
+    program = Program(layout, rec, _updates_first(rec, wanted), keep, donate, _pinned(rec))
+    policy.mark_compiled(layout)
+    policy.bought(decision.guess)
+    program.guess = decision.guess
     node.programs[key] = program
     statistics.retain(node, key)
     return program
@@ -301,14 +303,13 @@ def _run(rec: Recording, program: Program, wanted: tuple[int, ...], keep: frozen
             array = jax.numpy.copy(array)
         donated.append(array)
     kept = [_on_device(leaves[slot], rec.placement) for slot in program.kept]
-    where = contextlib.nullcontext() if program.device is None else jax.default_device(program.device)
-    with x64(True), where, _InterruptsDeferred():
+    with x64(True), on_device(program.device), _InterruptsDeferred():
         try:
             outputs, extra = program.call(donated, kept, program.packed(rec))
             if careful:
                 jax.block_until_ready((outputs, extra))
         except Exception as error:
-            _salvage(rec, wanted, keep, error)
+            _run_operators(rec, layout_of(rec.node, keep), wanted, error)
             return
         _commit(rec, program, outputs, extra)
 
@@ -338,7 +339,8 @@ def _commit(rec: Recording, program: Program, outputs: list[Any], extra: list[An
 
 def _bound_tape(rec: Recording, tape: Any, extra: list[Any]) -> Any:
     buffers = [rec.leaves[k] if is_input else Buffer(extra[k], False) for is_input, k in tape.residuals]
-    return BoundTape(tape, buffers, list(rec.leaves), rec.scalars(), list(rec.grads))
+    numbers = {kind: list(values) for kind, values in rec.scalars().items()}
+    return BoundTape(tape, buffers, list(rec.leaves), numbers, list(rec.grads))
 
 
 class BoundTape:
@@ -386,21 +388,28 @@ def _close(rec: Recording, tape: Any) -> None:
         open_recording(rec.placement)
 
 
-def _salvage(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int], error: Exception | None) -> None:
+def _run_operators(rec: Recording, layout: Layout, wanted: tuple[int, ...], error: Exception | None) -> None:
     """Run a recording operator by operator; what does not depend on an operator that fails gets its value.
 
     A storage that was overwritten by a failed operator keeps the value it had before; one that only the failed operator
     made raises its error at every read.
 
+    Args:
+        error: why the path's program could not run, if that is why.
+
     Raises:
         the error of the first operator that fails, with the line that called it.
     """
-    path = rec.node.path()
     leaves = [b.array for b in rec.leaves]
-    with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
-        env, vjps, failed = interpret(path, leaves, rec.scalars(), keep, tolerant=True)
+    numbers = {kind: [np.asarray(v, NUMBER_TYPES[kind]) for v in values] for kind, values in rec.scalars().items()}
+    way, asked = OneByOne(rec.placement), frozenset(wanted)
+    with x64(True), np.errstate(all="ignore"):
+        try:
+            env, residuals, failed = interpret(layout, leaves, numbers, way, tolerant=error is not None, wanted=asked)
+        except Exception:  # once more, to find out what does not depend on it
+            env, residuals, failed = interpret(layout, leaves, numbers, way, tolerant=True, wanted=asked)
     before = {id(s): (s, buf, aval) for s, buf, aval in reversed(rec.overwritten)}
-    inputs = {id(a) for a in leaves}
+    used = collections.Counter(id(value) for value in (*env.values(), *(r for kept in residuals.values() for r in kept)))
     for place in wanted:
         reference = rec.live.get(place)
         s = None if reference is None else reference()
@@ -414,15 +423,11 @@ def _salvage(rec: Recording, wanted: tuple[int, ...], keep: frozenset[int], erro
                 s.buf = Failure(value.error)
             s.source = Freed(rec.node) if s.source is rec else s.source
         else:
-            s.buf = Buffer(value, id(value) not in inputs)
-            if any(value is other for p, other in env.items() if p != place):
-                s.buf.owned = False
+            s.buf = Buffer(value, used[id(value)] == 1 and not isinstance(value, np.ndarray))
         s.rec = None
     tape = None
-    if keep and not failed:
-        described = described_values(path, [rec.aval(~k) for k in range(len(leaves))])
-        made, extra = make_tape(path, keep, vjps, leaves, described)
-        tape = _bound_tape(rec, made, extra)
+    if layout.tape is not None and not failed:
+        tape = _bound_tape(rec, layout.tape, [residuals[start][k] for start, k in layout.extras])
     _close(rec, tape)
     if failed:
         node, first = failed[0]

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from .config import OPERATOR_LIMIT, in_transformation, state, x64
+from .arguments import Entry, Tree, without_gradients
+from .config import in_transformation, state, x64
 from .cutting import (
     LOCK,
     BoundTape,
@@ -45,9 +46,11 @@ from .handle import (
     wrap,
 )  # fmt: skip
 from .pins import pin_reading, walkable_readings
-from .recording import FREED, Entry, Node, Recording, count_growth, infer, user_line
+from .policy import BACKWARD_WITHOUT_STEP, IMMEDIATE, OPERATOR_LIMIT
+from .recording import FREED, Node, Recording, count_growth, infer, user_line
 from .size import Size
 from .tensor_hooks import retained
+from .traced import carries_gradient
 
 __all__ = [
     "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
@@ -168,7 +171,7 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
         except _Elsewhere:
             made = _record(op, brought_together(op, args))
         if state.immediate:
-            cut("immediate mode")
+            cut(IMMEDIATE)
         return made
 
 
@@ -337,7 +340,7 @@ def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on:
             append(a)
 
 
-def _recipe(values: tuple[Any, ...], key: Iterator[Any], lists: bool) -> tuple[Entry, ...]:
+def _recipe(values: tuple[Any, ...], key: Iterator[Any], lists: bool) -> Tree:
     """The arguments as entries, from the edge that was built of them."""
     entries = []
     for a in values:
@@ -370,31 +373,20 @@ def _grow(rec: Recording, op: Any, args: tuple[Any, ...], edge: tuple[Any, ...])
     key = iter(edge)
     next(key)
     recipe = _recipe(args, key, op.lists)
-    node = Node(rec.node, op, recipe, ())
-    described = [rec.aval(e.value) for e in node.tensor_entries()]
-    avals, container = infer(op, recipe, described, rec.placement)
-    child = Node(rec.node, op, recipe, avals)
-    child.container = container
-    child.inputs = tuple(described)
-    sources = [e.grad for e in child.tensor_entries() if e.grad is not None]
+    child = Node(rec.node, op, recipe)
+    child.inputs = tuple([rec.aval(e.value) for e in child.tensors])
+    child.set_instance(infer(op, recipe, child.inputs, rec.placement))
+    sources = [e.grad for e in child.tensors if e.grad is not None]
     if sources and op.differentiable:
-        child.tracked = tuple(v.dtype.is_floating_point or v.dtype.is_complex for v in avals)
+        child.tracked = tuple(carries_gradient(v) for v in child.avals)
         freed = rec.node.freed
         child.fresh = any(g not in freed if g >= 0 else g != FREED for g in sources)
         child.gradient = child.gradient or child.fresh
-    if not any(child.tracked):
-        child.recipe = _untracked(recipe)
+    if sources:
+        child.adopt_gradients(recipe if any(child.tracked) else without_gradients(recipe))
     child.location = user_line()
     _adopt(rec, edge, child)
     return child
-
-
-def _untracked(recipe: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    return tuple(
-        e._replace(grad=None) if e.kind == "tensor"
-        else e._replace(value=_untracked(e.value)) if e.kind == "list" else e
-        for e in recipe
-    )  # fmt: skip
 
 
 def _adopt(rec: Recording, edge: Any, child: Node) -> None:
@@ -406,7 +398,7 @@ def _adopt(rec: Recording, edge: Any, child: Node) -> None:
 def _reason_to_cut(rec: Recording, child: Node) -> str:
     """Why to cut before an operator: it begins a new graph after a backward, or the recording has grown long."""
     if child.fresh and rec.after_backward and rec.node.parent is not None:
-        return "first operator after a backward that no step followed"
+        return BACKWARD_WITHOUT_STEP
     if child.depth >= OPERATOR_LIMIT:
         return f"{OPERATOR_LIMIT} operators without a cut"
     return ""

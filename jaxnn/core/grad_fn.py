@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .arguments import Entry
 from .handle import Freed, Leaf, aval, is_direct
-from .recording import FREED, Entry, Node, Recording, node_name, operator_name
+from .recording import FREED, Node, Recording, node_name, operator_name
 
 __all__ = ["GradFn", "grad_fn_of"]
 
@@ -117,7 +118,7 @@ def _of_place(node: Node, place: int, source: Any, grads: Any) -> GradFn:
     maker, name = node, node_name(node)
 
     def following() -> list[Any]:
-        return _arranged(maker.op, name, [_of_entry(maker, e, source, grads) for e in maker.tensor_entries()])
+        return _arranged(maker.op, name, [_of_entry(maker, e, source, grads) for e in maker.tensors])
 
     return GradFn(name, (id(source), maker.start), following)
 

@@ -14,8 +14,8 @@ from .engine import Number, tensors_in, value_of
 from .forking import check_process
 from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, base_reference, wrap
 from .internals import convert_element_type
-from .program import strong
 from .recording import Recording, translated
+from .traced import strong
 
 __all__ = ["EagerNode", "run", "tensor_of"]
 

@@ -17,11 +17,13 @@ from jax._src.core import trace_state_clean
 from jax._src.lax import lax as lax_rules
 from jax._src.lax.lax import _convert_element_type as convert_element_type
 from jax._src.xla_bridge import backends_are_initialized
+from jax.extend.core import ClosedJaxpr
 from jax.interpreters import ad
 
 __all__ = [
     "FLAX_MODES", "USED", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "Use", "ad",
     "backends_are_initialized", "convert_element_type", "is_graph_node_type", "lax_rules", "trace_state_clean",
+    "with_results",
 ]  # fmt: skip
 
 
@@ -40,8 +42,10 @@ _CONTEXT = "a public question whether a variable or module may be written in the
 #: All of them.
 USED = (
     Use("jax._src.core.trace_state_clean", "core/config.py", "a public test whether a transformation is tracing"),
-    Use("jax._src.lax.lax._convert_element_type", "core/immediate.py, core/recording.py",
+    Use("jax._src.lax.lax._convert_element_type", "core/immediate.py",
         "jax.lax.convert_element_type with weak_type="),
+    Use("jax.extend.core.Jaxpr.replace", "core/traced.py", "a public way to leave out some of a jaxpr's results"),
+    Use("jax.extend.core.Jaxpr.debug_info", "core/traced.py", "the same: the names that belong to the results"),
     Use("jax._src.lax.lax._unbroadcast", "core/half_sums.py", "a public rule for the gradient of an implied broadcast"),
     Use("jax._src.xla_bridge.backends_are_initialized", "core/forking.py",
         "a public question whether JAX has started its devices, which must not start them"),
@@ -67,6 +71,13 @@ USED = (
 )  # fmt: skip
 
 StaticElem = graphlib.StaticElem
+
+
+def with_results(closed: Any, results: list[Any]) -> Any:
+    """A closed jaxpr that returns other variables of its."""
+    jaxpr = closed.jaxpr.replace(outvars=results, debug_info=closed.jaxpr.debug_info.with_unknown_names())
+    return ClosedJaxpr(jaxpr, closed.consts)
+
 
 #: The module of nnx that sets modes (`train`, `eval`, `set_attributes`, `view`).
 FLAX_MODES = nnx.Module.set_attributes.__module__

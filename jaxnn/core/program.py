@@ -1,27 +1,28 @@
-"""From a recorded path to one XLA program: interpretation, gradients, compilation.
+"""From a recorded path to values: interpretation, gradients, compilation.
 
-`interpret` runs a path on whatever it is given: tracers (then it becomes a program) or arrays (operator by operator, to
-find the one that fails). An operator whose gradient somebody needs is linearised where it stands, so forward values and
-backward share their work; a recorded backward walks those linearisations in reverse. Values and gradient sources are
-separate references, so an operator is linearised at the value it saw and its cotangents go where the gradient goes.
+`interpret` runs a path in one of two ways: on tracers (`Tracing`: then it becomes one program) or on arrays, operator by operator
+(`one_by_one`). An operator whose gradient somebody needs is linearised where it stands, so forward values and backward share their
+work; a recorded backward walks those linearisations in reverse. Values and gradient sources are separate references, so an operator
+is linearised at the value it saw and its cotangents go where the gradient goes.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from .config import get_setting, x64
+from .config import x64
 from .device import put
-from .half_sums import float32_sums
-from .handle import Aval, aval_of
-from .recording import Entry, Node, evaluate
+from .handle import Aval
+from .recording import Node
+from .traced import Linear, Traced, carries_gradient, zero_cotangent
 
-__all__ = ["BACKWARD", "Backward", "Plan", "Program", "Tape", "TapeNode", "interpret", "plan_backward"]
+__all__ = ["BACKWARD", "Backward", "Layout", "Plan", "Program", "Tape", "TapeNode", "interpret", "layout_of", "plan_backward"]
 
 
 class Backward:
@@ -48,26 +49,40 @@ class TapeNode(NamedTuple):
 
     start: int
     stop: int
-    avals: tuple[Aval, ...]
+    linear: Linear
     inputs: tuple[tuple[int, Aval], ...]  # gradient source and description of each differentiable argument
-    treedef: Any
     residuals: tuple[int, ...]  # numbers of the tape's residuals
     maker: Node  # the recorded operator
 
+    def targets(self) -> Sequence[tuple[int, Aval]]:
+        """Gradient source and description of each differentiable argument."""
+        return self.inputs
+
 
 class Tape(NamedTuple):
-    """What a program leaves for later backwards: shared by every run of the program."""
+    """What a run leaves for later backwards: shared by all runs of a path."""
 
     nodes: dict[int, TapeNode]  # by first place
-    residuals: tuple[
-        tuple[bool, int], ...
-    ]  # (is an input of the program, its slot) or (False, number of an extra output)
+    residuals: tuple[tuple[bool, int], ...]  # (is an input, its slot) or (False, number of an extra result)
     node: Node  # the end of the recorded path
 
 
-def grad_inputs(node: Node) -> list[Entry]:
-    """The arguments of an operator that gradients flow to."""
-    return [e for e in node.tensor_entries() if e.grad is not None]
+class Layout(NamedTuple):
+    """What running a path takes, worked out once.
+
+    Attributes:
+        path: the nodes in order.
+        linear: first places of the operators that are linearised.
+        tape: what stays for later backwards, if any.
+        extras: for each extra result of the tape, the operator's first place and which of its residuals.
+        last: for each node, the results that nothing behind it reads.
+    """
+
+    path: list[Node]
+    linear: frozenset[int]
+    tape: Tape | None
+    extras: tuple[tuple[int, int], ...]
+    last: list[tuple[int, ...]]
 
 
 def producers(path: list[Node]) -> dict[int, Node]:
@@ -75,11 +90,8 @@ def producers(path: list[Node]) -> dict[int, Node]:
     return {place: node for node in path for place in range(node.start, node.stop)}
 
 
-def plan_backward(makers: dict[int, Any], roots: tuple[int, ...], edges: Any) -> Plan:
-    """Which operators a backward from ``roots`` walks, and which sources it reaches.
-
-    ``edges(maker)`` lists the (gradient source, description) pairs of an operator's differentiable arguments.
-    """
+def plan_backward(makers: dict[int, Any], roots: tuple[int, ...]) -> Plan:
+    """Which operators a backward from ``roots`` walks, and which sources it reaches."""
     seen: dict[int, Any] = {}
     places: set[int] = set()
     slots: dict[int, Aval] = {}
@@ -91,7 +103,7 @@ def plan_backward(makers: dict[int, Any], roots: tuple[int, ...], edges: Any) ->
         if maker.start in seen:
             continue
         seen[maker.start] = maker
-        for source, described in edges(maker):
+        for source, described in maker.targets():
             if source >= 0:
                 stack.append(source)
             else:
@@ -100,35 +112,74 @@ def plan_backward(makers: dict[int, Any], roots: tuple[int, ...], edges: Any) ->
     return Plan(order, tuple(slots), tuple(slots.values()), frozenset(places))
 
 
-def node_edges(described: dict[int, Aval]) -> Any:
-    """The edges of recorded operators, given the description of every value that is a gradient's target."""
-
-    def edges(node: Node) -> list[tuple[int, Aval]]:
-        return [(e.grad, described[e.value]) for e in grad_inputs(node)]
-
-    return edges
-
-
-def described_values(path: list[Node], leaves: list[Any]) -> dict[int, Aval]:
-    """The description of every value of a recording by its reference."""
-    found: dict[int, Aval] = {~slot: a for slot, a in enumerate(leaves)}
-    for node in path:
-        for k, a in enumerate(node.avals):
-            found[node.start + k] = a
+def layout_of(end: Node, keep: frozenset[int]) -> Layout:
+    """The layout of the path that ends at a node, the operators of ``keep`` needed by a later backward."""
+    found = end.layouts.get(keep)
+    if found is None:
+        path = end.path()
+        linear = set(keep)
+        for node in path:
+            if node.op is BACKWARD:
+                linear.update(n.start for n in node.plan.nodes)
+        tape, extras = _tape(path, keep) if keep else (None, ())
+        found = end.layouts[keep] = Layout(path, frozenset(linear), tape, extras, _last_uses(path))
     return found
 
 
-def strong(result: Any, container: Any) -> Any:
-    """A kernel's results as arrays that promote like tensors, never like Python numbers."""
-    if container is not None:
-        return _as_container(container, [strong(r, None) for r in result])
-    if isinstance(result, jax.Array) and not result.weak_type:
-        return result
-    return (
-        jax.lax.convert_element_type(result, jnp.result_type(result))
-        if isinstance(result, jax.Array)
-        else jnp.asarray(result)
-    )
+def _last_uses(path: list[Node]) -> list[tuple[int, ...]]:
+    last: dict[int, int] = {}
+    for k, node in enumerate(path):
+        for place in (*range(node.start, node.stop), *(e.value for e in node.tensors)):
+            if place >= 0:
+                last[place] = k
+    ends: list[list[int]] = [[] for _ in path]
+    for place, k in last.items():
+        ends[k].append(place)
+    return [tuple(places) for places in ends]
+
+
+def _tape(path: list[Node], keep: frozenset[int]) -> tuple[Tape, tuple[tuple[int, int], ...]]:
+    """The tape of a path: residuals that are one value are kept once, those that are inputs not at all."""
+    origins: dict[int, Any] = {}  # what a reference of the path really is
+    numbers: dict[Any, int] = {}
+    residuals: list[tuple[bool, int]] = []
+    extras: list[tuple[int, int]] = []
+    nodes = {}
+
+    def origin(ref: int) -> Any:
+        return ref if ref < 0 else origins[ref]
+
+    for node in path:
+        if node.instance is None:
+            for place in range(node.start, node.stop):
+                origins[place] = place
+            continue
+        linear = node.instance.linear(node.groups) if node.start in keep else None
+        sources = node.instance.forward.sources if linear is None else linear.forward.sources
+        operands = [e.value for e in node.tensors]
+        made: list[Any] = []
+        for kind, k in sources:
+            if kind == "argument":
+                made.append(origin(operands[k]) if k < len(operands) else (node.start, "number", k))
+            else:
+                made.append((node.start, "result", k))
+        for place, what in zip(range(node.start, node.stop), made, strict=False):
+            origins[place] = what
+        if linear is None:
+            continue
+        mine = []
+        for k, what in enumerate(made[linear.count :]):
+            number = numbers.get(what)
+            if number is None:
+                number = numbers[what] = len(residuals)
+                if type(what) is int and what < 0:
+                    residuals.append((True, ~what))
+                else:
+                    residuals.append((False, len(extras)))
+                    extras.append((node.start, k))
+            mine.append(number)
+        nodes[node.start] = TapeNode(node.start, node.stop, linear, tuple(node.targets()), tuple(mine), node)
+    return Tape(nodes, tuple(residuals), path[-1]), tuple(extras)
 
 
 class Poison:
@@ -145,72 +196,82 @@ class _Poisoned(Exception):
         self.poison = poison
 
 
-def zero_cotangent(a: Aval) -> Any:
-    """The cotangent of a result that no gradient reaches."""
-    if a.dtype.is_floating_point or a.dtype.is_complex:
-        return jnp.zeros(tuple(a.shape), a.np)
-    return np.zeros(tuple(a.shape), jax.dtypes.float0)
-
-
-def pull(vjp: Any, avals: tuple[Aval, ...], container: Any, cotangents: list[Any]) -> tuple[Any, ...]:
-    """One operator's cotangents from those of its results, missing ones as zeros."""
-    full = [
-        zero_cotangent(a) if ct is None or not (a.dtype.is_floating_point or a.dtype.is_complex) else ct
-        for a, ct in zip(avals, cotangents, strict=True)
-    ]
-    with float32_sums():
-        return vjp(full if container is not None else full[0])
-
-
 def conj(x: Any) -> Any:
     """The conjugate of a complex cotangent: PyTorch's gradient is the conjugate of JAX's."""
-    return jnp.conj(x) if jnp.issubdtype(x.dtype, jnp.complexfloating) else x
+    return x.conj() if x.dtype.kind == "c" else x
 
 
-def walk(plan: Plan, pullers: dict[int, Any], roots: tuple[int, ...], cotangents: list[Any]) -> list[Any]:
-    """Run a backward: the gradients of the plan's slots. Several contributions are added in the order they arrive."""
+class Tracing:
+    """Running on tracers: every operator is a call of its traced form."""
+
+    @staticmethod
+    def call(traced: Traced, operands: Sequence[Any]) -> list[Any]:
+        """All results of a traced function."""
+        return traced.finish(operands, traced.jitted(*operands))
+
+    @staticmethod
+    def add(a: Any, b: Any) -> Any:
+        """The sum of two cotangents."""
+        return a + b
+
+    @staticmethod
+    def finished(results: list[Any]) -> None:
+        """Wait for results, so that an error of running shows at its operator."""
+
+    zeros = staticmethod(zero_cotangent)
+
+
+def walk(
+    plan: Plan, residuals: Callable[[Any], tuple[Linear, list[Any]]], roots: tuple[int, ...], cotangents: list[Any], way: Any
+) -> list[Any]:  # fmt: skip
+    """Run a backward: the gradients of the plan's slots. Several contributions are added in the order they arrive.
+
+    Args:
+        residuals: for a node of the plan, its linearisation and the residuals.
+        way: how to run.
+    """
     held: dict[int, Any] = {}
 
     def add(where: int, ct: Any) -> None:
-        held[where] = held[where] + ct if where in held else ct
+        before = held.get(where)
+        held[where] = ct if before is None else way.add(before, ct)
 
     for root, ct in zip(roots, cotangents, strict=True):
         add(root, conj(ct))
     for node in plan.nodes:
-        targets, puller = pullers[node.start]
         cts = [held.pop(p, None) for p in range(node.start, node.stop)]
         if all(ct is None for ct in cts):
             continue
-        for target, ct in zip(targets, puller(cts), strict=True):
+        linear, kept = residuals(node)
+        present = tuple(ct is not None and carries_gradient(a) for ct, a in zip(cts, linear.avals, strict=True))
+        given = [ct for ct, there in zip(cts, present, strict=True) if there]
+        pulled = way.call(linear.pull(present), [*kept, *given])
+        for (target, _), ct in zip(node.targets(), pulled, strict=True):
             add(target, ct)
-    return [conj(held[s]) if s in held else zero_cotangent(a) for s, a in zip(plan.slots, plan.avals, strict=True)]
+    return [conj(held[s]) if s in held else way.zeros(a) for s, a in zip(plan.slots, plan.avals, strict=True)]
 
 
 def interpret(
-    path: list[Node],
-    leaves: Any,
-    scalars: tuple[Any, Any, Any],
-    keep: frozenset[int] = frozenset(),
-    tolerant: bool = False,
-) -> tuple[dict[int, Any], dict[int, Any], list[tuple[Node, BaseException]]]:
+    layout: Layout, leaves: Sequence[Any], numbers: Mapping[type, Sequence[Any]], way: Any = Tracing, tolerant: bool = False,
+    wanted: frozenset[int] | None = None,
+) -> tuple[dict[int, Any], dict[int, list[Any]], list[tuple[Node, BaseException]]]:
     """Run a recorded path.
 
     Args:
         leaves: the inputs, by slot.
-        keep: first places of operators whose linearisation must outlive the program (a later backward needs them).
+        numbers: the Python numbers by type.
+        way: how operators run.
         tolerant: go on behind an operator that fails; what depends on it is poisoned.
+        wanted: results that are asked for; the others are dropped when they have been used. None: nothing is dropped.
 
     Returns:
-        every result by place; (targets, linearisation) by first place; the operators that failed, each with its error.
+        every result by place; the residuals of the linearised operators by first place; the operators that failed, each with
+        its error.
     """
     env: dict[int, Any] = {~slot: leaf for slot, leaf in enumerate(leaves)}
-    linear = set(keep)
-    for node in path:
-        if node.op is BACKWARD:
-            linear.update(n.start for n in node.plan.nodes)
-    pullers: dict[int, Any] = {}
-    vjps: dict[int, Any] = {}
+    kept: dict[int, list[Any]] = {}
     failed: list[tuple[Node, BaseException]] = []
+    call = way.call
 
     def read(ref: int) -> Any:
         value = env[ref]
@@ -218,42 +279,32 @@ def interpret(
             raise _Poisoned(value)
         return value
 
-    for node in path:
+    def residuals(node: Node) -> tuple[Linear, list[Any]]:
+        if node.start not in kept:
+            raise _Poisoned(env[node.start])
+        return node.instance.linear(node.groups), kept[node.start]
+
+    for node, ended in zip(layout.path, layout.last, strict=True):
+        start = node.start
         try:
             if node.op is BACKWARD:
-                roots, cts = node.recipe[0].value, [read(e.value) for e in node.recipe[1].value]
-                missing = [n for n in node.plan.nodes if n.start not in pullers]
-                if missing:
-                    raise _Poisoned(env[missing[0].start])
-                outs: Any = walk(node.plan, pullers, roots, cts)
-            elif node.start in linear:
-                entries = grad_inputs(node)
-                refs = list(dict.fromkeys((e.value, e.grad) for e in entries))
-                values = [read(e.value) for e in node.tensor_entries()]
-
-                def apply(moving: list[Any], node: Node = node, refs: Any = refs) -> Any:
-                    position = iter(_substituted(node, refs, moving, env))
-                    return strong(
-                        node.op.kernel(*evaluate(node.recipe, lambda _: next(position), scalars)), node.container
-                    )
-
-                del values
-                result, vjp = jax.vjp(apply, [env[v] for v, _ in refs])
-                vjps[node.start] = vjp
-                outs = result if node.container is not None else (result,)
-                form = node.container
-
-                def puller(cts: list[Any], vjp: Any = vjp, node: Node = node, form: Any = form) -> Any:
-                    return pull(lambda full: vjp(_as_container(form, full))[0], node.avals, form, cts)
-
-                pullers[node.start] = ([g for _, g in refs], puller)
+                cts = [read(e.value) for e in node.tensors]
+                outs = walk(node.plan, residuals, node.recipe[0].value, cts, way)
+            elif node.instance is None:
+                continue
             else:
-                result = strong(node.op.kernel(*evaluate(node.recipe, read, scalars)), node.container)
-                outs = result if node.container is not None else (result,)
-            if tolerant:  # an error of running, such as no memory, comes late
-                for out in outs:
-                    if isinstance(out, jax.Array) and not isinstance(out, jax.core.Tracer):
-                        out.block_until_ready()
+                operands = [read(e.value) for e in node.tensors] if tolerant else [env[e.value] for e in node.tensors]
+                for e in node.numbers:
+                    operands.append(numbers[e.grad][e.value])
+                if start in layout.linear:
+                    linear = node.instance.linear(node.groups)
+                    outs = call(linear.forward, operands)
+                    kept[start] = outs[linear.count :]
+                    del outs[linear.count :]
+                else:
+                    outs = call(node.instance.forward, operands)
+            if tolerant:
+                way.finished(outs)
         except _Poisoned as poisoned:
             outs = [poisoned.poison] * len(node.avals)
         except Exception as error:
@@ -261,61 +312,21 @@ def interpret(
                 raise
             failed.append((node, error))
             outs = [Poison(error)] * len(node.avals)
+            kept.pop(start, None)
         for k, out in enumerate(outs):
-            env[node.start + k] = out
-    return env, vjps, failed
+            env[start + k] = out
+        if wanted is not None:
+            for place in ended:
+                if place not in wanted:
+                    env.pop(place, None)
+    return env, kept, failed
 
 
-def _substituted(node: Node, refs: list[Any], moving: list[Any], env: dict[int, Any]) -> list[Any]:
-    """The tensor arguments in order, the differentiable ones replaced by what the gradient flows through."""
-    replaced = dict(zip(refs, moving, strict=True))
-    return [
-        replaced.get((e.value, e.grad), env[e.value]) if e.grad is not None else env[e.value]
-        for e in node.tensor_entries()
-    ]
-
-
-def _as_container(form: Any, full: Any) -> Any:
-    if form is None:
-        return full
-    return form(*full) if hasattr(form, "_fields") else form(full)
-
-
-def make_tape(
-    path: list[Node], keep: frozenset[int], vjps: dict[int, Any], leaves: list[Any], described: dict[int, Aval]
-) -> tuple[Tape, list[Any]]:
-    """What the kept linearisations hold: a description shared by every run, and the arrays that are no inputs."""
-    slots = {id(leaf): slot for slot, leaf in enumerate(leaves)}
-    numbers: dict[int, int] = {}
-    residuals: list[tuple[bool, int]] = []
-    extra: list[Any] = []
-    nodes = {}
-    for node in path:
-        if node.start not in keep:
-            continue
-        held, treedef = jax.tree.flatten(vjps[node.start])
-        mine = []
-        for array in held:
-            number = numbers.get(id(array))
-            if number is None:
-                number = numbers[id(array)] = len(residuals)
-                if id(array) in slots:
-                    residuals.append((True, slots[id(array)]))
-                else:
-                    residuals.append((False, len(extra)))
-                    extra.append(array)
-            mine.append(number)
-        inputs = tuple(dict.fromkeys((e.value, e.grad) for e in grad_inputs(node)))
-        nodes[node.start] = TapeNode(
-            node.start,
-            node.stop,
-            node.avals,
-            tuple((g, described[v]) for v, g in inputs),
-            (treedef, node.container),
-            tuple(mine),
-            node,
-        )
-    return Tape(nodes, tuple(residuals), path[-1]), extra
+def _unpacked(packed: Any) -> list[Any]:
+    """Packed Python numbers as 0-d arrays, each taken out once."""
+    count = packed.shape[0]
+    parts = lax.split(packed, [1] * count) if count > 1 else [packed]
+    return [lax.reshape(part, ()) for part in parts]
 
 
 class Program:
@@ -326,6 +337,7 @@ class Program:
         "call",
         "device",
         "donated",
+        "guess",
         "kept",
         "numbers",
         "size",
@@ -337,43 +349,37 @@ class Program:
 
     def __init__(
         self,
-        node: Node,
+        layout: Layout,
         rec: Any,
         wanted: tuple[int, ...],
         keep: frozenset[int],
         donate: frozenset[int],
         pinned: dict[int, Any],
     ) -> None:
-        path = node.path()
         self.wanted = wanted
         self._last: tuple[Any, Any] = (None, None)  # the numbers of the last run, and where they repeat their arrays
         count = len(rec.leaves)
         self.donated = tuple(s for s in range(count) if s in donate)
         self.kept = tuple(s for s in range(count) if s not in donate)
-        self.tape: Tape | None = None
+        self.tape = layout.tape
         self.tape_key = keep
+        self.guess: Any = None  # on which it was compiled, until it is used again
         #: For each wanted result: None, or ("input", slot) / ("output", k) when it is that very array.
         self.sources: list[Any] = []
-        described = described_values(path, [_described(b, rec) for b in rec.leaves])
-
-        precision = get_setting("matmul_precision")
 
         def run(donated: list[Any], kept: list[Any], numbers: list[Any]) -> Any:
-            with jax.default_matmul_precision(precision):
-                return compute(donated, kept, numbers)
-
-        def compute(donated: list[Any], kept: list[Any], numbers: list[Any]) -> Any:
             leaves: list[Any] = [None] * count
             for slot, value in zip(self.donated, donated, strict=True):
                 leaves[slot] = value
             for slot, value in zip(self.kept, kept, strict=True):
                 leaves[slot] = value
             given = iter(numbers)
-            scalars = tuple(next(given) if held else None for held in self.numbers)
-            env, vjps, _ = interpret(path, leaves, scalars, keep)  # type: ignore[arg-type]
-            extra: list[Any] = []
-            if keep:
-                self.tape, extra = make_tape(path, keep, vjps, leaves, described)
+            scalars = {
+                kind: _unpacked(next(given)) if held else []
+                for kind, held in zip((float, int, complex), self.numbers, strict=True)
+            }
+            env, residuals, _ = interpret(layout, leaves, scalars)
+            extra = [residuals[start][k] for start, k in layout.extras]
             slots = {id(leaf): ("input", slot) for slot, leaf in enumerate(leaves)}
             outputs: list[Any] = []
             self.sources = []
@@ -391,10 +397,8 @@ class Program:
         #: Which kinds of Python numbers the program takes.
         self.numbers = (bool(rec.floats), bool(rec.ints), bool(rec.complexes))
         #: Where inputs that nobody has placed belong, if JAX would put them elsewhere.
-        self.device = (
-            rec.placement if isinstance(rec.placement, jax.Device) and rec.placement != jax.devices()[0] else None
-        )
-        with x64(True), jax.default_device(self.device) if self.device is not None else contextlib.nullcontext():
+        self.device = device_context(rec.placement)
+        with x64(True), on_device(self.device):
             jitted = jax.jit(run, donate_argnums=(0,))
             traced = jitted.trace(*self._arguments(rec))
             returned = {s[1] for s in self.sources if s is not None and s[0] == "input"}
@@ -439,6 +443,11 @@ class Program:
         return outputs, [None] * extra
 
 
-def _described(buffer: Any, rec: Any) -> Aval:
-    array = buffer.array
-    return aval_of(tuple(array.shape), np.dtype(array.dtype), rec.placement)
+def device_context(placement: Any) -> Any:
+    """The device to make JAX's default while a placement's operators run, or None where it is that already."""
+    return placement if isinstance(placement, jax.Device) and placement != jax.devices()[0] else None
+
+
+def on_device(device: Any) -> Any:
+    """A context with another default device, if one is given."""
+    return contextlib.nullcontext() if device is None else jax.default_device(device)

@@ -15,51 +15,44 @@ import dis
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from . import mistyped
-from .config import configuration, x64
+from .arguments import Tree, flat, given, signature
+from .config import configuration
 from .handle import Aval, Freed, Leaf, aval_of
-from .internals import convert_element_type
+from .traced import Instance
 
-__all__ = [
-    "FREED", "ONE_NUMBER", "Entry", "Node", "Recording", "evaluate", "infer", "root_for", "signature", "user_line",
-    "with_first_numbers",
-]  # fmt: skip
+__all__ = ["FREED", "Node", "Recording", "infer", "root_for", "user_line"]
 
-#: How a Python number reaches a program: all of a kind packed into one array, so that a new value never recompiles.
-NUMBER_KINDS: dict[type, Any] = {float: np.float64, int: np.int64, complex: np.complex128}
 #: The gradient source of a tensor whose graph a backward has released.
 FREED = -(1 << 60)
 #: Nodes kept before the trie is started afresh (programs that never repeat would fill the memory).
-TRIE_LIMIT = 200_000
-
-
-class Entry(NamedTuple):
-    """One argument of a recorded operator: what it is, and the static value or reference."""
-
-    kind: str  # "tensor", "static", "number" or "list"
-    value: Any  # reference, value, slot, or the list's entries
-    grad: Any = None  # gradient source of a tensor; the Python type of a number
+TRIE_LIMIT = 60_000
 
 
 class Node:
     """A place in the trie: the last operator of a path, and what is known about the path."""
 
     __slots__ = (
-        "attention", "avals", "children", "container", "depth", "freed", "fresh", "gradient", "inputs", "location", "misses", "op",
-        "parent", "plan", "programs", "recipe", "start", "stop", "tracked",
+        "attention", "avals", "children", "container", "depth", "freed", "fresh", "gradient", "groups", "inputs", "instance",
+        "layouts", "location", "misses", "numbers", "op", "parent", "plan", "price", "programs", "recipe", "start", "stop", "tensors",
+        "tracked", "visits",
     )  # fmt: skip
 
-    def __init__(self, parent: Node | None, op: Any, recipe: tuple[Entry, ...], avals: tuple[Aval, ...]) -> None:
+    def __init__(self, parent: Node | None, op: Any, recipe: Tree, avals: tuple[Aval, ...] = ()) -> None:
         self.parent = parent
         self.op = op
         self.recipe = recipe
         self.avals = avals
+        self.instance: Any = None  # the operator traced; None for a recorded backward
+        self.tensors, self.numbers = flat(recipe)
+        #: Positions of the tensor arguments that gradients flow to; those of one value with one gradient source are a group.
+        self.groups: tuple[tuple[int, ...], ...] = ()
         self.container: Any = None
         self.inputs: tuple[Aval, ...] = ()
         self.start: int = 0 if parent is None else parent.stop
@@ -67,6 +60,9 @@ class Node:
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.children: dict[Any, Node] = {}
         self.programs: dict[Any, Any] = {}
+        self.layouts: dict[Any, Any] = {}
+        self.price: float | None = None  # of compiling the path
+        self.visits: dict[Any, Any] = {}
         self.misses: list[Any] = []
         self.tracked: tuple[bool, ...] = (False,) * len(avals)
         self.fresh = False  # needs gradients through a graph that no backward has released
@@ -86,17 +82,27 @@ class Node:
         nodes.reverse()
         return nodes
 
-    def tensor_entries(self) -> Iterator[Entry]:
-        """The tensor arguments, those inside lists too."""
-        return _tensors(self.recipe)
+    def set_instance(self, instance: Instance) -> None:
+        """Set the traced operator, whose results are the node's."""
+        self.instance = instance
+        self.avals = instance.avals
+        self.container = instance.container
+        self.stop = self.start + len(instance.avals)
+        self.tracked = (False,) * len(instance.avals)
 
+    def adopt_gradients(self, recipe: Tree) -> None:
+        """Set the recipe, with the gradient sources that count."""
+        self.recipe = recipe
+        self.tensors, _ = flat(recipe)
+        places: dict[Any, list[int]] = {}
+        for k, e in enumerate(self.tensors):
+            if e.grad is not None:
+                places.setdefault((e.value, e.grad), []).append(k)
+        self.groups = tuple(map(tuple, places.values()))
 
-def _tensors(entries: tuple[Entry, ...]) -> Iterator[Entry]:
-    for entry in entries:
-        if entry.kind == "tensor":
-            yield entry
-        elif entry.kind == "list":
-            yield from _tensors(entry.value)
+    def targets(self) -> list[tuple[int, Aval]]:
+        """Gradient source and description of each group."""
+        return [(self.tensors[g[0]].grad, self.inputs[g[0]]) for g in self.groups]
 
 
 class Recording:
@@ -163,13 +169,9 @@ class Recording:
             node = node.parent
         return node.avals[ref - node.start]
 
-    def scalars(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The Python numbers, packed."""
-        return (
-            np.array(self.floats, np.float64),
-            np.array(self.ints, np.int64),
-            np.array(self.complexes, np.complex128),
-        )
+    def scalars(self) -> dict[type, list[Any]]:
+        """The Python numbers by their type."""
+        return {float: self.floats, int: self.ints, complex: self.complexes}
 
 
 _roots: dict[Any, Node] = {}
@@ -185,6 +187,13 @@ def root_for(placement: Any) -> Node:
     return root
 
 
+def forget_recordings() -> None:
+    """Drop the trie and the traced operators; recordings under way keep their own path."""
+    _roots.clear()
+    _inferred.clear()
+    _grown[0] = 0
+
+
 def count_growth() -> None:
     """Note a new node; a trie above the limit is dropped (recordings under way keep their own path)."""
     _grown[0] += 1
@@ -193,110 +202,42 @@ def count_growth() -> None:
         _roots.clear()
 
 
-def weak_number(packed: jax.Array, slot: int) -> jax.Array:
-    """One packed Python number as the 0-d array that promotes like a Python number."""
-    return convert_element_type(packed[slot], np.dtype(packed.dtype), weak_type=True)
-
-
-def evaluate(recipe: tuple[Entry, ...], read: Callable[[int], Any], scalars: tuple[Any, Any, Any]) -> list[Any]:
-    """An operator's arguments: references read, numbers unpacked."""
-    arguments: list[Any] = []
-    for kind, value, grad in recipe:
-        if kind == "tensor":
-            arguments.append(read(value))
-        elif kind == "static":
-            arguments.append(value)
-        elif kind == "number":
-            arguments.append(weak_number(scalars[0 if grad is float else 1 if grad is int else 2], value))
-        else:
-            arguments.append(tuple(evaluate(value, read, scalars)))
-    return arguments
-
-
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _inferred: dict[Any, Any] = {}
-ONE_NUMBER = (np.zeros(1, np.float64), np.zeros(1, np.int64), np.zeros(1, np.complex128))
 
 
-def signature(recipe: tuple[Entry, ...], avals: list[Aval]) -> tuple[Any, ...]:
-    """What an operator's result depends on besides values, numbers and references: hashable."""
-    found: list[Any] = []
-    position = iter(avals)
-
-    def walk(entries: tuple[Entry, ...]) -> None:
-        for kind, value, grad in entries:
-            if kind == "tensor":
-                found.append(next(position))
-            elif kind == "static":
-                found.append((type(value), value))
-            elif kind == "number":
-                found.append(grad)
-            else:
-                found.append(len(value))
-                walk(value)
-
-    walk(recipe)
-    return tuple(found)
+#: Operators kept traced, each with its executables.
+INSTANCE_LIMIT = 8_192
 
 
-def infer(op: Any, recipe: tuple[Entry, ...], avals: list[Aval], placement: Any) -> tuple[tuple[Aval, ...], Any]:
-    """Shapes and types of an operator's results, by abstract evaluation, cached; and the container that holds them.
+def infer(op: Any, recipe: Tree, avals: Sequence[Aval], placement: Any) -> Instance:
+    """An operator traced for these arguments, which gives the shapes and types of its results; cached.
 
     Raises:
         the kernel's own error for bad arguments; RuntimeError for one that JAX found.
     """
-    key = (op, placement, configuration(), signature(recipe, avals))
+    key = (op, placement, configuration(), signature(recipe, iter(avals)))
     found = _inferred.get(key)
     if found is not None:
         return found
-
-    given = _given(recipe)
-    mistyped.need_tensors(op, given)
-
-    single = with_first_numbers(recipe)
-
-    def abstract(values: list[Any]) -> Any:
-        position = iter(values)
-        return op.kernel(*evaluate(single, lambda _: next(position), ONE_NUMBER))
-
-    with x64(True):
-        try:
-            result = jax.eval_shape(abstract, [a.struct() for a in avals])
-        except Exception as error:
-            raise mistyped.diagnosed(op, given, error) or translated(error, op, avals) from None
-    if isinstance(result, (tuple, list)):
-        container: Any = type(result)
-        leaves = tuple(result)
-    else:
-        container, leaves = None, (result,)
-    found = (tuple(aval_of(tuple(r.shape), np.dtype(r.dtype), placement) for r in leaves), container)
-    if len(_inferred) > 50_000:
-        _inferred.clear()
+    static = given(recipe, mistyped.FITS)
+    mistyped.need_tensors(op, static)
+    try:
+        found = Instance(op, recipe, avals, lambda a: aval_of(tuple(a.shape), np.dtype(a.dtype), placement))
+    except Exception as error:
+        raise mistyped.diagnosed(op, static, error) or translated(error, op, avals) from None
+    if len(_inferred) >= INSTANCE_LIMIT:  # the older half goes; recordings and programs keep the ones they need
+        for old in list(_inferred)[: INSTANCE_LIMIT // 2]:
+            del _inferred[old]
     _inferred[key] = found
     return found
-
-
-def with_first_numbers(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """A recipe whose numbers all stand in the first place, as `ONE_NUMBER` holds them."""
-    return tuple(
-        e._replace(value=0) if e.kind == "number"
-        else e._replace(value=with_first_numbers(e.value)) if e.kind == "list" else e
-        for e in entries
-    )  # fmt: skip
-
-
-def _given(entries: tuple[Entry, ...]) -> list[Any]:
-    """Arguments as the caller gave them, where they are no inputs of the program."""
-    return [
-        e.value if e.kind == "static" else _given(e.value) if e.kind == "list" else mistyped.FITS for e in entries
-    ]  # fmt: skip
 
 
 #: What JAX raises where a kernel asks for the value of an array that is not known.
 _UNKNOWN = (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError)
 
 
-def translated(error: Exception, op: Any, avals: list[Aval]) -> Exception:
+def translated(error: Exception, op: Any, avals: Sequence[Aval]) -> Exception:
     """The error a user sees: a kernel's own as it is, one from inside JAX as PyTorch's RuntimeError with the operands."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import collections
 import gc
-import os
 import warnings
 from typing import Any
 
-from .recording import user_line
+from .recording import forget_recordings, user_line
 
 __all__ = [
-    "Unstable",
     "count_compile",
     "count_cut",
     "count_hit",
@@ -27,20 +25,19 @@ PROGRAM_LIMIT = 512
 MAPPING_LIMIT = 40_000
 #: Programs kept even so: those of a loop that trains and evaluates would else be compiled at every pass.
 LEAST_PROGRAMS = 4
-#: Compilations at one line, for shapes seen there before, after which that line runs operator by operator.
-UNSTABLE_LIMIT = 12
+#: Price of a program, as `policy` reckons it, above which its compilation is announced: about ten seconds.
+SLOW_COMPILATION = 10_000_000
 #: Compilations at one line after which a warning says so.
 WARN_LIMIT = 20
 
 
-class Unstable(Exception):
-    """The structure at this line changes every time: compiling it again would not pay."""
+class SlowCompilation(UserWarning):
+    """Says that a program is being compiled that will take a while; silence it with `warnings.simplefilter`."""
 
 
 _counts: collections.Counter[str] = collections.Counter()
 _cuts: collections.Counter[tuple[str, str]] = collections.Counter()
 _compiles: collections.Counter[str] = collections.Counter()
-_known: dict[str, collections.Counter[Any]] = {}
 _warned: set[str] = set()
 _programs: collections.OrderedDict[Any, Any] = collections.OrderedDict()
 
@@ -56,10 +53,18 @@ def count_hit() -> None:
     _counts["cache_hits"] += 1
 
 
-def count_compile(line: str) -> None:
-    """Note a compilation; warn once when one line keeps compiling."""
+def count_compile(line: str, cost: float, operators: int) -> None:
+    """Note a compilation; say so beforehand when it will take long, and once when one line keeps compiling."""
     _counts["compiled"] += 1
+    _counts["bought"] += round(cost)
     _compiles[line] += 1
+    if cost > SLOW_COMPILATION:
+        warnings.warn(
+            f"{line} compiles a program of {operators} operators, which takes a while. "
+            "jax.config.update('jax_compilation_cache_dir', DIRECTORY) keeps compiled programs for the next process.",
+            SlowCompilation,
+            stacklevel=2,
+        )
     if _compiles[line] == WARN_LIMIT and line not in _warned:
         _warned.add(line)
         warnings.warn(
@@ -69,20 +74,10 @@ def count_compile(line: str) -> None:
         )
 
 
-def unstable(line: str, signature: Any) -> bool:
-    """Whether ``line`` keeps compiling new structures for input shapes that it has compiled for before."""
-    seen = _known.setdefault(line, collections.Counter())
-    seen[signature] += 1
-    if seen[signature] < UNSTABLE_LIMIT or os.environ.get("JAXNN_ALWAYS_COMPILE"):
-        return False
-    if seen[signature] == UNSTABLE_LIMIT:
-        warnings.warn(
-            f"{line} records different operators for the same shapes each time ({UNSTABLE_LIMIT} programs so far); "
-            f"from now on it runs operator by operator.",
-            stacklevel=2,
-        )
+def count_operators(cost: float) -> None:
+    """Note a cut whose operators ran one by one, and what that cost."""
     _counts["operator_by_operator"] += 1
-    return True
+    _counts["paid"] += round(cost)
 
 
 def retain(node: Any, key: Any) -> None:
@@ -108,10 +103,11 @@ def _mappings() -> int:
 
 
 def forget_programs() -> None:
-    """Drop all compiled programs; what runs again is compiled again."""
+    """Drop all compiled programs and traced operators; what runs again is traced and compiled again."""
     for node, _ in _programs:
         node.programs.clear()
     _programs.clear()
+    forget_recordings()
 
 
 def note_fallback(error: BaseException) -> None:
@@ -124,10 +120,12 @@ def engine_statistics() -> dict[str, Any]:
     """What the engine did so far.
 
     Returns:
-        ``compiled``, ``cache_hits``, ``cuts``, ``operator_by_operator``, ``fallbacks``: counts; ``cuts_by_line``: for
-        each (cause, line) how often; ``compiled_by_line``: for each line of the user's program how many programs.
+        ``cuts``, and what became of them: ``cache_hits`` (a known program ran), ``compiled`` (a program was made),
+        ``operator_by_operator``; ``fallbacks`` (a program failed as a whole); ``paid`` and ``bought``: what running operator by
+        operator and compiling cost, in microseconds as `policy` reckons them; ``cuts_by_line``: for each (cause, line) how
+        often; ``compiled_by_line``: for each line of the user's program how many programs.
     """
-    names = ("compiled", "cache_hits", "cuts", "operator_by_operator", "fallbacks")
+    names = ("compiled", "cache_hits", "cuts", "operator_by_operator", "fallbacks", "paid", "bought")
     return {**{n: _counts[n] for n in names}, "cuts_by_line": dict(_cuts), "compiled_by_line": dict(_compiles)}
 
 

@@ -10,28 +10,19 @@ import jax
 import jax.numpy as jnp
 
 from . import immediate
+from .arguments import Entry, Tree, arguments_of, bind, flat
 from .config import in_transformation
 from .cutting import holders_of
 from .engine import LOCK, Number, _at, materialised, open_recording, record
 from .grad_mode import enable_grad, no_grad
+from .half_sums import float32_sums
 from .handle import Aval, Buffer, Cell, Leaf, Storage, Tensor, TensorBase, alias, aval_of, wrap
 from .immediate import EagerNode
 from .inplace import _Kernel
-from .program import (
-    BACKWARD,
-    Plan,
-    _as_container,
-    conj,
-    described_values,
-    node_edges,
-    plan_backward,
-    producers,
-    pull,
-    strong,
-    walk,
-)  # fmt: skip
-from .recording import FREED, Entry, Node, Recording
+from .program import BACKWARD, Plan, Tracing, conj, plan_backward, producers, walk
+from .recording import FREED, Node, Recording
 from .saved import intact, needed, released
+from .traced import as_container, carries_gradient, strong, zero_cotangent
 
 TWICE = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
@@ -60,8 +51,7 @@ _ZEROS = _Kernel("zeros", lambda shape, dtype: jnp.zeros(shape, dtype), "")
 
 def plan_of(rec: Recording, path: list[Node], roots: tuple[int, ...]) -> Plan:
     """The plan of a backward through an open recording."""
-    described = described_values(path, [rec.aval(~k) for k in range(len(rec.leaves))])
-    return plan_backward(producers(path), roots, node_edges(described))
+    return plan_backward(producers(path), roots)
 
 
 def refuse_released(plan: Plan, freed: frozenset[int]) -> None:
@@ -116,58 +106,35 @@ _NOTHING = _Kernel("nothing", lambda: (), "")
 
 def pull_node(rec: Recording, node: Node, cts: list[Any]) -> tuple[list[int], Any]:
     """The cotangents of a recorded operator's arguments, as an operator on arguments and cotangents."""
-    entries = [e for e in node.tensor_entries() if e.grad is not None]
-    refs = list(dict.fromkeys((e.value, e.grad) for e in entries))
     # What the backward does not look at has no part in its derivative: that of a linear operator requires no gradient.
     inputs = tuple(
         _tensor_at(rec, e.value, e.grad if looked_at else None)
-        for e, looked_at in zip(node.tensor_entries(), needed(node), strict=True)
+        for e, looked_at in zip(node.tensors, needed(node), strict=True)
     )
-    numbers = tuple(
-        Number((rec.floats if e.grad is float else rec.ints if e.grad is int else rec.complexes)[e.value])
-        for e in _numbers(node.recipe)
-    )
+    scalars = rec.scalars()
+    numbers = tuple(Number(scalars[e.grad][e.value]) for e in node.numbers)
     results = call(_vjp_op(node.op, node.recipe, node.avals, node.container), (inputs, tuple(cts), numbers))
-    return [g for _, g in refs], results
-
-
-def _numbers(recipe: Any) -> list[Any]:
-    found = []
-    for e in recipe:
-        if e.kind == "number":
-            found.append(e)
-        elif e.kind == "list":
-            found.extend(_numbers(e.value))
-    return found
+    return [target for target, _ in node.targets()], results
 
 
 @functools.lru_cache(maxsize=10_000)
-def _vjp_op(op: Any, recipe: Any, avals: Any, form: Any) -> Any:
+def _vjp_op(op: Any, recipe: Tree, avals: Any, form: Any) -> Any:
     """The operator that pulls cotangents back through ``op``."""
+    tensors, _ = flat(recipe)
+    refs = list(dict.fromkeys((e.value, e.grad) for e in tensors if e.grad is not None))
 
     def kernel(inputs: Any, cts: Any, numbers: Any) -> Any:
-        tensors: list[Any] = []
-        counted = iter(numbers)
-
-        def flat(entries: Any) -> None:
-            for e in entries:
-                if e.kind == "tensor":
-                    tensors.append(e)
-                elif e.kind == "list":
-                    flat(e.value)
-
-        flat(recipe)
-        refs = list(dict.fromkeys((e.value, e.grad) for e in tensors if e.grad is not None))
         known = {(e.value, e.grad): x for e, x in zip(tensors, inputs, strict=True)}
 
         def apply(moving: list[Any]) -> Any:
             replaced = dict(zip(refs, moving, strict=True))
             position = iter([replaced.get((e.value, e.grad), x) for e, x in zip(tensors, inputs, strict=True)])
-            arguments = _bind(recipe, lambda: next(position), lambda: next(counted))
-            return strong(op.kernel(*arguments), form)
+            return strong(op.kernel(*bind(recipe, position, iter(numbers))), form)
 
         _, vjp = jax.vjp(apply, [known[r] for r in refs])
-        found = pull(lambda full: vjp(_as_container(form, full))[0], avals, form, [conj(ct) for ct in cts])
+        full = [conj(ct) if carries_gradient(a) else zero_cotangent(a) for a, ct in zip(avals, cts, strict=True)]
+        with float32_sums():
+            found = vjp(as_container(form, full) if form is not None else full[0])[0]
         return tuple(conj(ct) for ct in found)
 
     return _Kernel(
@@ -176,20 +143,6 @@ def _vjp_op(op: Any, recipe: Any, avals: Any, form: Any) -> Any:
         f"{op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name}BackwardBackward0",
         lists=True,
     )
-
-
-def _bind(recipe: Any, tensor: Any, number: Any) -> list[Any]:
-    made: list[Any] = []
-    for e in recipe:
-        if e.kind == "tensor":
-            made.append(tensor())
-        elif e.kind == "number":
-            made.append(number())
-        elif e.kind == "list":
-            made.append(tuple(_bind(e.value, tensor, number)))
-        else:
-            made.append(e.value)
-    return made
 
 
 def _tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
@@ -252,7 +205,7 @@ def free_tape(rec: Recording, places: frozenset[int]) -> None:
     bound = rec.tape
     bound.freed |= places
     makers = tape_makers(bound.tape)
-    if not any(intact(p, makers, bound.freed, lambda n: n.inputs, FREED) for p in set(holders_of(rec)) if p in makers):
+    if not any(intact(p, makers, bound.freed, FREED) for p in set(holders_of(rec)) if p in makers):
         rec.tape = None
         return
     kept = {k for n in bound.tape.nodes.values() if not released((n.maker,), bound.freed) for k in n.residuals}
@@ -274,7 +227,7 @@ def plan_of_tape(rec: Recording, roots: tuple[int, ...]) -> Plan:
     makers = {} if bound is None else tape_makers(bound.tape)
     if any(r not in makers for r in roots):
         raise RuntimeError(TWICE)
-    plan = plan_backward(makers, roots, lambda n: n.inputs)
+    plan = plan_backward(makers, roots)
     if FREED in plan.slots or released((n.maker for n in plan.nodes), bound.freed):
         raise RuntimeError(TWICE)
     return plan
@@ -291,21 +244,15 @@ def _tape_op(tape: Any, roots: tuple[int, ...]) -> Any:
     makers = tape_makers(tape)
     if any(r not in makers for r in roots):
         raise RuntimeError(TWICE)
-    plan = plan_backward(makers, roots, lambda n: n.inputs)
+    plan = plan_backward(makers, roots)
     numbers = sorted({r for n in plan.nodes for r in n.residuals})
     position = {r: k for k, r in enumerate(numbers)}
 
     def kernel(residuals: Any, cts: Any) -> Any:
-        pullers = {}
-        for n in plan.nodes:
-            treedef, form = n.treedef
-            vjp = jax.tree.unflatten(treedef, [residuals[position[r]] for r in n.residuals])
+        def held(n: Any) -> Any:
+            return n.linear, [residuals[position[r]] for r in n.residuals]
 
-            def puller(given: list[Any], vjp: Any = vjp, n: Any = n, form: Any = form) -> Any:
-                return pull(lambda full: vjp(_as_container(form, full))[0], n.avals, form, given)
-
-            pullers[n.start] = ([g for g, _ in n.inputs], puller)
-        return tuple(walk(plan, pullers, roots, list(cts)))
+        return tuple(walk(plan, held, roots, list(cts), Tracing))
 
     op = _Kernel("backward", kernel, "", lists=True)
     if len(_tape_ops) > 10_000:
@@ -326,7 +273,7 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
         if node.start in needed:
             continue
         needed.add(node.start)
-        for e in node.tensor_entries():
+        for e in node.tensors:
             stack.extend(makers[r] for r in (e.value, e.grad) if r is not None and r >= 0)
     made: dict[int, Tensor] = {}
 
@@ -341,13 +288,8 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
             cell = Cell(key) if type(key) is Leaf else Cell(*key)
         return alias(t, cell)
 
-    def arguments(recipe: Any) -> tuple[Any, ...]:
-        return tuple(
-            tensor(e) if e.kind == "tensor"
-            else Number(e.grad(bound.scalars[0 if e.grad is float else 1 if e.grad is int else 2][e.value])) if e.kind == "number"
-            else arguments(e.value) if e.kind == "list" else e.value
-            for e in recipe
-        )  # fmt: skip
+    def number(e: Any) -> Number:
+        return Number(bound.scalars[e.grad][e.value])
 
     with enable_grad():
         for node in path:
@@ -355,7 +297,7 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
                 continue
             if node.plan is not None:
                 raise NotImplementedError("create_graph through a value that an earlier backward computed before a cut")
-            result = call(node.op, arguments(node.recipe))
+            result = call(node.op, arguments_of(node.recipe, tensor, number))
             for k, t in enumerate(result if isinstance(result, (tuple, list)) else (result,)):
                 made[node.start + k] = t if t._view is None else plain(t)
     return made

@@ -27,7 +27,7 @@ def _beyond(source: Any, places: tuple[int, ...]) -> Iterable[Any]:
         if source.tape is None:
             return []
         makers = {p: n for n in source.tape.tape.nodes.values() for p in range(n.start, n.stop)}
-        plan = plan_backward(makers, tuple(p for p in places if p in makers), lambda n: n.inputs)
+        plan = plan_backward(makers, tuple(p for p in places if p in makers))
         return [_pairs(source.tape.grads[~s]) for s in plan.slots]
     if type(source) is EagerNode:
         return [(t._cell.source, t._cell.source_idx) for t in source.inputs]
