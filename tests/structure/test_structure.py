@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,10 @@ def test_the_stubs_are_current():
     spec.loader.exec_module(module)
     for path, text in module.STUBS.items():
         assert path.read_text() == text(), f"{path.relative_to(ROOT)}: run python tools/write_stub.py"
+
+
+def test_every_package_lies_below_the_root():
+    """Then an editable install is a line of path, which type checkers and editors follow."""
+    assert (ROOT / "jaxnn" / "compat").samefile(ROOT / "compat")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert settings["package-dir"] == {"": "."}
