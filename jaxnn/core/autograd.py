@@ -182,7 +182,8 @@ class _Pass:
             source, now = t._cell.source, t._cell.source_idx
             if type(source) is not Recording:
                 continue
-            for old, new in ((place, now), ((place,), (now,))):
+            pairs: tuple[tuple[Any, Any], ...] = ((place, now), ((place,), (now,)))
+            for old, new in pairs:
                 if (rec, old) in self.called:
                     self.called.add((source, new))
                 elif old in rec.hooked:
@@ -203,7 +204,7 @@ class _Pass:
             if self.wanted is not None and (node, place) in self.wanted:
                 self.found[node, place] = cts[place]
         if (0,) in node.hooks:
-            _hooked_together(node.hooks[0,], cts, 0, node.outputs)
+            _hooked_together(node.hooks[(0,)], cts, 0, node.outputs)
         if isinstance(node, EagerNode):
             results = pull_eager(node, cts)
         elif type(node) is Transfer:
@@ -366,7 +367,7 @@ def backward(
     if grad_variables is not None:
         grad_tensors = grad_variables
     tensors = [tensors] if isinstance(tensors, TensorBase) else list(tensors)
-    wanted = None
+    wanted, places = None, []
     if inputs is not None:
         inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
         if not inputs:

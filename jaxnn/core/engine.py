@@ -423,7 +423,9 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
             cell = Cell(rec, child.start, direct=True, leaf=cell.leaf or type(cell.source) is Leaf)
         rec.cells.append(_ref(cell))
     elif cell.source is not None and not view.tracked:
-        cell = Cell(NOWHERE) if op.differentiable else Cell()
+        # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.
+        of_view = type(cell.source) is Leaf and is_direct(base) and len(base._view.steps) > base._view.own
+        cell = Cell(NOWHERE) if op.differentiable and not of_view else Cell()
     made = _new(Tensor)
     made._storage = base._storage
     made._cell = cell

@@ -134,7 +134,7 @@ class FunctionNode:
         self.name = f"{kind.__name__}Backward"
         self.is_tensor = [isinstance(a, TensorBase) for a in args]
         self.order = (next(Recording._orders), 0)
-        self.hooks: dict[int, Any] = {}
+        self.hooks: dict[Any, Any] = {}
         self.outputs: list[Any] = []
 
     def backward(self, cts: dict[int, Any], create: bool, retain: bool) -> list[tuple[Any, Any]]:
@@ -233,7 +233,7 @@ class Function:
             if not hasattr(cls, "setup_context"):
                 return cls.forward(ctx, *args)
             made = cls.forward(*args)
-            cls.setup_context(ctx, args, made)
+            cls.setup_context(ctx, args, made)  # type: ignore[attr-defined]
             return made
 
     @classmethod

@@ -94,7 +94,7 @@ def custom(
                 for ct, a in zip(cotangents, layout["outputs"], strict=True)
             ]
             found = pulled(ctx, grads)
-            made = []
+            made: list[Any] = []
             for k, array in zip(places, arrays, strict=True):
                 described = aval(tensor_of(array))
                 if not (described.dtype.is_floating_point or described.dtype.is_complex):

@@ -77,7 +77,7 @@ def grad_fn_of(t: Any) -> GradFn | None:
     view = t._view
     if t._cell.source is None or t.is_leaf:
         return None
-    if view is None or is_direct(t):
+    if view is None or (is_direct(t) and not (t._cell.leaf and view.created != t._storage.known_version)):
         return _of_cell(t._cell)
     cell = t._cell
     if view.created != t._storage.known_version:

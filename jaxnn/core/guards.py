@@ -45,13 +45,13 @@ class Guard(NamedTuple):
     """Why a view may not be written to."""
 
     kind: str
-    index: int = 0  # which output of its node it is; of a view made without gradients, the number of its steps
+    number: int = 0  # which output of its node it is; of a view made without gradients, the number of its steps
     made_without: bool = False  # when gradients were off, or did not flow through the base
 
 
 def inherited(guard: Guard | None) -> Guard | None:
     """The guard of a view of a guarded view: the only output of its node."""
-    return guard if guard is None or guard.kind == NO_GRAD else guard._replace(index=0)
+    return guard if guard is None or guard.kind == NO_GRAD else guard._replace(number=0)
 
 
 def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> None:
@@ -102,5 +102,5 @@ def _refusal(t: Any, done: str) -> str:
         op, statics = t._view.steps[-1]
         name = source.name if guard.kind == FUNCTION and hasattr(source, "kind") else operator_name(op, [None], list(statics))
         name = re.sub(r"Backward\d*$", "", name)
-        start = f"Output {guard.index} of {name} is a view and {done}."
+        start = f"Output {guard.number} of {name} is a view and {done}."
     return f"{start} {_REASONS[guard.kind]}"

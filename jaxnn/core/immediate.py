@@ -32,7 +32,7 @@ class EagerNode:
         self.outputs = outputs
         self.container = container  # of the results: None for a single one
         self.order = (next(Recording._orders), 0)
-        self.hooks: dict[int, Any] = {}
+        self.hooks: dict[Any, Any] = {}
 
 
 def tensor_of(array: Any, placement: Any = None) -> Tensor:

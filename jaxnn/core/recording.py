@@ -129,7 +129,7 @@ class Recording:
         self.live: dict[int, Any] = {}  # place -> weak reference to the storage that holds it
         self.cells: list[Any] = []  # weak references to gradient cells that are no storages
         self.overwritten: list[Any] = []  # (storage, buffer before)
-        self.hooked: dict[int, Any] = {}  # place -> tensor hooks; these make backward go node by node
+        self.hooked: dict[Any, Any] = {}  # place -> tensor hooks; these make backward go node by node
         self.after_backward = False
         self.closed = False
         self.tape: Any = None

@@ -219,7 +219,7 @@ class _Methods:
         """Whether no recorded operator made this tensor."""
         source = self._cell.source
         if source is NOWHERE:  # a view that was made without gradients, or a view of one
-            return len(self._view.steps) == self._view.guard.index
+            return len(self._view.steps) == self._view.guard.number
         return source is None or (type(source) is Leaf and source.tensor() is self)
 
     def _get_grad(self) -> Any:
@@ -447,7 +447,7 @@ class _Methods:
             np.asarray(value_of(self, "print")),
             dtype_name=repr(described.dtype),
             requires_grad=self._cell.source is not None,
-            grad_fn=None if made_by is None else made_by.name(),
+            grad_fn=None if made_by is None else made_by.name().rsplit("::", 1)[-1],
             device=None if where.type == "cpu" else f"{where.type}:{where.index or 0}",
             is_parameter=getattr(self, "_is_parameter", False),
             type_name=type(self).__name__ if self._keeps_class else "tensor",

@@ -58,7 +58,7 @@ class BackwardHooks:
                 cell = Cell(t._cell.source, t._cell.source_idx, direct=True)
                 t._cell.source.cells.append(weakref.ref(cell))
                 changed[k] = whole_view(values[k], cell, _SAME)
-                changed[k]._view.guard = changed[k]._view.guard._replace(index=number)
+                changed[k]._view.guard = changed[k]._view.guard._replace(number=number)
         return tuple(changed), places
 
     def on_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
