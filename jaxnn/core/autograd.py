@@ -393,6 +393,7 @@ def _accumulate(target: Any, ct: Any) -> None:
     extra = target._extra
     if extra is not None and "hooks" in extra:
         ct = _hooked(extra["hooks"].values(), ct)
+    target._storage.check_writable_here()
     if target._grad is None:
         target._grad = ct
     elif state.grad_enabled:

@@ -18,7 +18,9 @@ import jax
 import numpy as np
 
 from . import dtypes
+from .config import in_transformation
 from .device import META
+from .internals import TraceContextError, current_jax_trace
 from .size import Size
 from .tensor_methods import TensorMethods
 
@@ -144,9 +146,34 @@ class Storage:
     @classmethod
     def concrete(cls, array: Any, aval: Aval, owned: bool) -> Storage:
         """A storage with a value."""
-        made = cls(None, 0, aval, None)
+        made: Storage
+        if in_transformation():
+            made = TracedStorage(None, 0, aval, None)
+            made.trace = current_jax_trace()
+        else:
+            made = cls(None, 0, aval, None)
         made.buf = Buffer(array, owned)
         return made
+
+    trace: Any = None  # what was tracing when it was made, see `TracedStorage`
+
+    def check_writable_here(self) -> None:
+        """Refuse a write, inside a JAX transformation, that would leave the transformation's values outside it.
+
+        Raises:
+            TraceContextError: as Flax's variables do.
+        """
+        if in_transformation() and self.trace != current_jax_trace():
+            raise TraceContextError(
+                "Cannot mutate a tensor from a different trace level: it was made outside the JAX transformation that runs "
+                "now. Pass it, or the module that holds it, to the transformed function (nnx.jit, nnx.grad)"
+            )
+
+
+class TracedStorage(Storage):
+    """A storage made inside a JAX transformation, which may be written there and nowhere further in."""
+
+    __slots__ = ("trace",)
 
 
 class Leaf:

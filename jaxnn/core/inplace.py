@@ -130,6 +130,7 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
         if type(target._cell) is Pin:  # what is written is another value than the one whose gradient is looked at
             target._cell = target._cell.base
         s, cell = target._storage, target._cell
+        s.check_writable_here()
         fresh = aval(result).dtype is aval(target).dtype and result._view is None and result._storage.rec is not None
         if not fresh and (target._view is None or aval(result).dtype is not aval(target).dtype):
             result = call(CAST, (result, aval(target).dtype))

@@ -12,7 +12,7 @@ from flax import nnx
 from flax.errors import TraceContextError
 from flax.nnx import graphlib
 from flax.nnx.pytreelib import PytreeState
-from flax.nnx.tracers import TraceState
+from flax.nnx.tracers import TraceState, current_jax_trace
 from jax._src.core import trace_state_clean
 from jax._src.lax import lax as lax_rules
 from jax._src.lax.lax import _convert_element_type as convert_element_type
@@ -22,8 +22,8 @@ from jax.interpreters import ad
 
 __all__ = [
     "FLAX_MODES", "USED", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "Use", "ad",
-    "backends_are_initialized", "convert_element_type", "is_graph_node_type", "lax_rules", "trace_state_clean",
-    "with_results",
+    "backends_are_initialized", "convert_element_type", "current_jax_trace", "is_graph_node_type", "lax_rules",
+    "trace_state_clean", "with_results",
 ]  # fmt: skip
 
 
@@ -54,6 +54,7 @@ USED = (
     Use("flax.nnx.pytreelib.PytreeState", "nn/module.py, nn/graph_protocol.py, nn/module_class.py",
         "a public constructor of a module without its __init__"),
     Use("flax.nnx.tracers.TraceState", "nn/parameter.py", _CONTEXT),
+    Use("flax.nnx.tracers.current_jax_trace", "core/handle.py", _CONTEXT),
     Use("flax.nnx.graphlib.StaticElem", "nn/graph_protocol.py", _PROTOCOL),
     Use("flax.nnx.graphlib.GRAPH_REGISTRY", "nn/graph_protocol.py", "a public test for the types of graph nodes"),
     *(

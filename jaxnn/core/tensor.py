@@ -246,6 +246,7 @@ class _Methods:
                 )
             if aval(value).placement != aval(self).placement:
                 raise RuntimeError("assigned grad has data located on a different device")
+            self._storage.check_writable_here()
         self._grad = value
 
     def _del_grad(self) -> None:
@@ -275,6 +276,7 @@ class _Methods:
     def _set_data(self, value: Any) -> None:
         if not isinstance(value, TensorBase):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self._storage.check_writable_here()
         self._storage = value._storage
         self._view = value._view
         unguarded(self)

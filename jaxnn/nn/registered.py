@@ -16,6 +16,8 @@ __all__ = ["RegisteredView", "put", "take"]
 def put(module: Any, kind: str, name: str, value: Any) -> None:
     """Register a child; one of the same kind is replaced in its place, one of another kind goes first."""
     own = module.__dict__
+    if isinstance(value, TensorBase):
+        module._check_tensor_stays(value)
     registered = own["_registered"]
     if registered.get(name, kind) != kind:
         del registered[name]

@@ -73,6 +73,7 @@ def _copy_into(target: Any, source: TensorBase) -> None:
         and have.shape == want.shape
     ):
         array = value_of(source)
+        target._storage.check_writable_here()
         with LOCK:
             if source._view is None:
                 source._storage.buf.owned = False
