@@ -69,6 +69,8 @@ class Generator:
         with self._lock:
             self._engine.seed(seed & 0xFFFFFFFF)
             self._seed = seed
+            self.epoch = getattr(self, "epoch", 0) + 1  # how often the stream has been restarted
+            self._forks = 0
             self._start: int | None = 0  # the stored read position while no word of the current table is left
             self._next_normal: float | None = None
             self._next_float_normal: float | None = None  # PyTorch's CPU never uses it; kept for exchanged states
@@ -99,6 +101,12 @@ class Generator:
     def initial_seed(self) -> int:
         """The seed that the stream started from, in [0, 2**64)."""
         return self._seed
+
+    def fork(self) -> int:
+        """A seed for a stream beside this one, which draws nothing from it: the same ones after the same `manual_seed`."""
+        with self._lock:
+            self._forks += 1
+            return (self._seed * 0x9E3779B97F4A7C15 + self._forks * 0xBF58476D1CE4E5B9) % 2**64
 
     def get_state(self) -> np.ndarray:
         """The state as `torch.Generator.get_state` lays it out: uint8 of shape (5056,)."""
@@ -140,6 +148,8 @@ class Generator:
         with self._lock:
             self._engine.set_state({"bit_generator": "MT19937", "state": {"key": key, "pos": read}})
             self._seed = seed
+            self.epoch += 1
+            self._forks = 0
             self._start = position if left == 1 else None
             self._next_normal = normal if has_normal else None
             self._next_float_normal = float_normal if has_float_normal else None

@@ -5,11 +5,12 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#dropout-layers
 
 from __future__ import annotations
 
-import itertools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 
 from jaxnn.core import generator as random
@@ -22,7 +23,8 @@ from .module import Module
 
 __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
 
-_streams = itertools.count()
+#: In which epoch of PyTorch's generator a module's stream was seeded, for streams that no user gave.
+_epochs: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 class DrawsMasks(Module):
@@ -37,11 +39,28 @@ class DrawsMasks(Module):
         return True
 
     def _graph_node_flatten(self) -> Any:
-        if self.training and self._draws() and "rngs" not in self.__dict__ and not in_transformation():
-            # A seed of its own, that draws nothing from PyTorch's stream.
-            key = jax.random.fold_in(jax.random.key(random.default_generator.initial_seed() % 2**32), next(_streams))
-            self.__dict__["rngs"] = nnx.RngStream(key, tag="dropout")
+        if self.training and not in_transformation() and self._draws():
+            self._seed_stream()
         return super()._graph_node_flatten()
+
+    def _take_stream(self, rngs: Any) -> None:
+        """Draw masks from a stream of its own out of those that were given when the module was made."""
+        if self._draws() and "rngs" not in self.__dict__:
+            self.__dict__["rngs"] = (rngs.dropout if isinstance(rngs, nnx.Rngs) else rngs).fork()
+
+    def _seed_stream(self) -> None:
+        """Make the stream, or start it anew after a `manual_seed`; PyTorch's own stream is left alone."""
+        generator = random.default_generator
+        held = self.__dict__.get("rngs")
+        if held is not None and _epochs.get(self, generator.epoch) == generator.epoch:
+            return  # a user's, or up to date
+        key = jax.random.key(generator.fork() % 2**32)
+        if held is None:
+            self.__dict__["rngs"] = nnx.RngStream(key, tag="dropout")
+        else:
+            held.key.set_value(key)
+            held.count.set_value(jax.numpy.zeros((), np.uint32))
+        _epochs[self] = generator.epoch
 
     def __getstate__(self) -> dict[str, Any]:
         kept = super().__getstate__()

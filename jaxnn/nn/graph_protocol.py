@@ -28,17 +28,44 @@ _BOX = "\0attributes"
 _OWN = ("_pytree__state", "_pytree__nodes", "_box")
 
 
-def _snapshot(value: Any) -> Any:
-    """A value that can be compared later: containers that may be changed in place are copied."""
+class _Held:
+    """A thing compared by identity."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and self.thing is other.thing
+
+
+def _snapshot(value: Any, seen: tuple[int, ...] = ()) -> Any:
+    """A value that can be compared later: containers that may be changed in place are copied.
+
+    Of tensors and modules in lists and dictionaries, which a compiled function holds as constants, the values that they
+    have now count: the function is compiled again when they change.
+    """
     kind = type(value)
     if kind is list or kind is tuple:
-        return kind, tuple(_snapshot(v) for v in value)
+        return kind, tuple(_snapshot(v, seen) for v in value)
     if kind is dict or kind is OrderedDict:
-        return kind, tuple((k, _snapshot(v)) for k, v in value.items())
+        return kind, tuple((k, _snapshot(v, seen)) for k, v in value.items())
     if kind is set:
         return kind, frozenset(value)
     if kind is np.ndarray:
         return value.copy()
+    if isinstance(value, TensorBase):
+        return _Held(value), _Held(value._storage), value._storage.version
+    if isinstance(value, GraphProtocol):
+        if id(value) in seen:
+            return _Held(value)
+        own = [(k, v) for k, v in vars(value).items() if k not in _OWN]
+        return _Held(value), tuple((k, _snapshot(v, (*seen, id(value)))) for k, v in own)
+    if isinstance(value, (nnx.Pytree, nnx.Variable)):
+        return _Held(value), tuple(_Held(leaf) for leaf in jax.tree.leaves(value))
     return value
 
 

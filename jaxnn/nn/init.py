@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core import generator as random
 from jaxnn.core.config import x64
 from jaxnn.core.device import META, default_placement
 from jaxnn.core.engine import LOCK
@@ -24,6 +23,7 @@ from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import Buffer, TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
+from jaxnn.ops.given_keys import KeyStream, generator_here
 from jaxnn.ops.strides import in_memory_order
 
 __all__ = [
@@ -40,13 +40,16 @@ def _fill(tensor: Any, array: np.ndarray, uniform: bool = False) -> Any:
     described = aval(tensor)
     if described.placement is META:
         return tensor
-    array = np.ascontiguousarray(array, described.np).reshape(tuple(described.shape))
+    if isinstance(array, np.ndarray):
+        array = np.ascontiguousarray(array, described.np)
+    array = array.reshape(tuple(described.shape))
+    tensor._storage.check_writable_here()
     if tensor._view is not None:
         with no_grad():
             put_through(tensor, tensor_of(array, described.placement), uniform)
         return tensor
     held: Any = array
-    if described.placement != default_placement():
+    if described.placement != default_placement() and not isinstance(array, jax.core.Tracer):
         with x64(True):
             held = jax.device_put(array, described.placement)
     with LOCK:
@@ -71,7 +74,7 @@ def _normal(stream: Any, shape: Any, kind: np.dtype, contiguous: bool, mean: flo
 
 
 def _stream(generator: Any) -> Any:
-    return random.default_generator if generator is None else generator
+    return generator_here() if generator is None else generator
 
 
 def _shape(tensor: TensorBase) -> tuple[int, ...]:
@@ -137,7 +140,10 @@ def trunc_normal_(
         )
     low, high = ((1.0 + math.erf((edge - mean) / std / math.sqrt(2.0))) / 2.0 for edge in (a, b))
     draw = _inside if high - low > 0.3 else _by_density
-    return _draw(tensor, lambda shape, *of: draw(_stream(generator), shape, *of, mean, std, a, b))
+    stream = _stream(generator)
+    if isinstance(stream, KeyStream):
+        return _draw(tensor, lambda shape, kind, _: stream.truncated(shape, mean, std, a, b, kind))
+    return _draw(tensor, lambda shape, *of: draw(stream, shape, *of, mean, std, a, b))
 
 
 def _inside(
@@ -289,7 +295,7 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
     array = _drawn(tensor, lambda shape, *of: _normal(stream, shape, *of, 0.0, std))
     # PyTorch draws the places from the default generator, whatever generator the values come from.
     for column in range(columns):
-        array[random.default_generator.randperm(rows)[: math.ceil(sparsity * rows)], column] = 0
+        array[generator_here().randperm(rows)[: math.ceil(sparsity * rows)], column] = 0
     return _fill(tensor, array)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from flax import nnx
 
 from jaxnn.core.internals import PytreeState
+from jaxnn.ops.given_keys import drawing_from, given
 
 __all__ = ["Call", "ModuleMeta", "signature_of"]
 
@@ -72,6 +73,19 @@ class ModuleMeta(_FLAX, _PROTOCOL):  # type: ignore[misc]
             cls.__abstractmethods__ = frozenset()
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        rngs = next((a for a in (*args, *kwargs.values()) if type(a) in (nnx.Rngs, nnx.RngStream)), None)
+        if rngs is None:
+            made, rngs = cls._made(args, kwargs), given()
+        else:
+            if "rngs" in kwargs and "rngs" not in inspect.signature(cls.__init__).parameters:
+                del kwargs["rngs"]  # Flax's keyword; the class has PyTorch's
+            with drawing_from(rngs):
+                made = cls._made(args, kwargs)
+        if rngs is not None and hasattr(made, "_take_stream"):
+            made._take_stream(rngs)
+        return made
+
+    def _made(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if cls.__new__ is object.__new__:
             return super().__call__(*args, **kwargs)
         made: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]

@@ -82,6 +82,8 @@ def made(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> 
     where = placement_of(device)
     if where is META:
         found = without_values(array.shape, array.dtype)
+    elif isinstance(array, jax.Array):
+        found = tensor_of(array, where)
     elif where is default_placement():
         found = host_array(array, where)
     else:

@@ -25,6 +25,7 @@ from jaxnn.core.inplace import check_writable, put_through
 from jaxnn.core.registry import FUNCTIONS, METHODS, Op, _into, call, check_out, function, op, resize_out
 
 from .creation import described_as, made_like
+from .given_keys import generator_here, given
 from .masks import bernoulli_mask, traced_key_provider, traced_keys
 from .placement import check_layout, dtype_of, like_device, made
 from .placement import sizes as sizes_of
@@ -38,6 +39,8 @@ def stream(generator: Any, name: str) -> Generator:
         TypeError: for anything but a generator; RuntimeError: inside a JAX transformation, where a draw on the host
         would be made once and kept in the compiled program.
     """
+    if generator is None and given() is not None:
+        return generator_here()
     if in_transformation():
         raise RuntimeError(
             f"{name}() draws on the host, which a JAX transformation would do once and repeat for ever: draw "
