@@ -72,6 +72,7 @@ from .namespaces import name_for_pickle as _name_for_pickle
 from .namespaces import name_the_missing as _name_the_missing
 from .nn import *  # noqa: F403  (jaxnn.Linear is jaxnn.nn.Linear)
 from .nn import Trainable
+from .nn.jax_devices import follow_jax_default_device
 from .nn.jax_function import jax_function
 from .serialization import load, save
 from .settings import *  # noqa: F403  (threads, deterministic algorithms, compile)
@@ -159,7 +160,7 @@ __all__ = [
     "DisableTorchFunctionSubclass",
     "Generator", "GradScaler", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "compiler",
     "cpu", "cuda", "device", "distributed", "dtype", "enable_grad", "engine_statistics", "fft", "finish", "func",
-    "fx", "get_default_device", "get_default_dtype", "get_float32_matmul_precision", "hub", "inference_mode",
+    "follow_jax_default_device", "fx", "get_default_device", "get_default_dtype", "get_float32_matmul_precision", "hub", "inference_mode",
     "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled",
     "jax_function", "jit",
     "layer_functions", "layout", "linalg", "load", "nn", "no_grad", "ops", "optim", "overrides",

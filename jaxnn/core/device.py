@@ -167,12 +167,18 @@ def put(array: Any, placement: Any) -> jax.Array:
     """An array on a device. Where JAX would put it anyway it stays uncommitted: a program compiled for inputs without a
     place would be compiled again for inputs with one.
     """
-    return jax.device_put(array) if placement == _first() else jax.device_put(array, placement)
+    return jax.device_put(array) if placement == jax_default_device() else jax.device_put(array, placement)
+
+
+def jax_default_device() -> jax.Device:
+    """Where JAX puts a new array: its setting ``jax_default_device``, or else its first device."""
+    chosen = jax.config.jax_default_device
+    return _first(None) if chosen is None else _first(chosen) if isinstance(chosen, str) else chosen
 
 
 @functools.cache
-def _first() -> jax.Device:
-    return jax.devices()[0]
+def _first(platform: str | None) -> jax.Device:
+    return jax.local_devices(backend=platform)[0]
 
 
 @functools.cache

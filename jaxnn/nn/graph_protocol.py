@@ -21,6 +21,8 @@ from jaxnn.core.immediate import tensor_of
 from jaxnn.core.internals import PytreeState, StaticElem, is_graph_node_type
 from jaxnn.core.tensor import refuse_to_end_gradient
 
+from .jax_devices import settle
+
 __all__ = ["GraphProtocol", "StaticBox"]
 
 #: The box's name among the children. Sorts first; no attribute can be called so.
@@ -162,9 +164,12 @@ class GraphProtocol:
         rest: dict[str, Any] = {}
         tensors = []
         registered = self.__dict__.get("_registered", {})
+        outside = not in_transformation()
         for name, value in vars(self).items():
             if name in _OWN:
                 continue
+            if outside and isinstance(value, TensorBase):
+                settle(value)
             if name in registered:
                 if value is None:
                     rest[name] = None
