@@ -11,9 +11,10 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.config import in_transformation, state
+from jaxnn.core.config import in_transformation, state, x64
 from jaxnn.core.handle import TensorBase
 
 __all__ = ["FlaxAccess", "metadata_of"]
@@ -30,6 +31,9 @@ def _called_by_flax(depth: int = 2) -> bool:
 
 def metadata_of(array: Any, kind: Any, metadata: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The array, sharded as ``metadata`` asks, and the metadata that Flax keeps of what a variable was given."""
+    if not isinstance(array, jax.core.Tracer) and {"out_sharding", "sharding_names", "sharding"} & metadata.keys():
+        with x64(True):
+            array = jnp.asarray(np.asarray(array))  # on the devices of the mesh at hand, if there is one
     made = kind(array, **metadata)
     return made.get_raw_value(), made.get_metadata()
 

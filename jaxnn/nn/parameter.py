@@ -137,8 +137,9 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
 
     @property
     def _raw_value(self) -> Any:
-        if self._other is not _NOTHING:
-            return self._other
+        other = self._other
+        if other is not _NOTHING and not (isinstance(other, jax.ShapeDtypeStruct) and aval(self).placement is not META):
+            return other
         if aval(self).placement is META:
             return aval(self).struct()
         if in_transformation() and self._storage.rec is None and type(self._storage.buf.array) is np.ndarray:
@@ -152,7 +153,9 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
         if held is None:
             self._other = value
             return
-        self._other = _NOTHING
+        # A description with a sharding tells more than a tensor without values does.
+        described = isinstance(value, jax.ShapeDtypeStruct) and value.sharding is not None
+        self._other = value if described else _NOTHING
         if self._storage is None:
             self._storage = held._storage
             self._leaf()

@@ -1,0 +1,209 @@
+"""What happens to state at the border of a transformation: writes, hidden modules, random streams."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from flax.errors import TraceContextError
+
+import jaxnn
+from jaxnn import nn
+from jaxnn.core.immediate import tensor_of
+
+
+class Holder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(jaxnn.ones(3))
+        self.register_buffer("b", jaxnn.zeros(3))
+        self.t = jaxnn.zeros(3)
+        self.held = [jaxnn.zeros(3)]
+
+
+def no_grad(write):
+    def run(m, t):
+        with jaxnn.no_grad():
+            write(m, t)
+
+    return run
+
+
+WRITES = {
+    "+= buffer": lambda m, t: m.b.__iadd__(t), "add_": lambda m, t: m.b.add_(t), "copy_": lambda m, t: m.b.copy_(t),
+    "zero_": lambda m, t: m.b.zero_(), "fill_": lambda m, t: m.b.fill_(3.0), "index": lambda m, t: m.b.__setitem__(0, t[0]),
+    "slice": lambda m, t: m.b.__setitem__(slice(2), t[:2]), "ellipsis": lambda m, t: m.b.__setitem__(..., t),
+    "array": lambda m, t: m.b.__setitem__(..., t.__jax_array__()), "view": lambda m, t: m.b.view(-1)[:2].add_(t[:2]),
+    "data =": lambda m, t: setattr(m.w, "data", t), "data.add_": lambda m, t: m.w.data.add_(t),
+    "data[0]": lambda m, t: m.w.data.__setitem__(0, t[0]), "no_grad add_": no_grad(lambda m, t: m.w.add_(t)),
+    "no_grad -=": no_grad(lambda m, t: m.w.__isub__(t)), "out=": lambda m, t: jaxnn.add(t, t, out=m.b),
+    "rebind buffer": lambda m, t: setattr(m, "b", t), "rebind parameter": lambda m, t: setattr(m, "w", nn.Parameter(t)),
+    "_buffers": lambda m, t: m._buffers.__setitem__("b", t), "attribute": lambda m, t: setattr(m, "t", t),
+    "attribute add_": lambda m, t: m.t.add_(t), "list": lambda m, t: m.held[0].add_(t),
+    "new list": lambda m, t: setattr(m, "held", [t]), "raw attribute": lambda m, t: setattr(m, "t", t.__jax_array__()),
+    "set_value": lambda m, t: m.w.set_value(t), "grad =": lambda m, t: setattr(m.w, "grad", t),
+    "backward": lambda m, t: (m.w * t).sum().backward(), "to": lambda m, t: m.double(),
+    "init": lambda m, t: nn.init.zeros_(m.w),
+}  # fmt: skip
+TRANSFORMS = {"jit": jax.jit, "grad": jax.grad, "nnx.jit": nnx.jit, "vmap": jax.vmap}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("way", WRITES)
+def test_a_write_through_a_closure_raises(way, transform):
+    model = Holder()
+
+    def f(x):
+        WRITES[way](model, tensor_of(x))
+        return x.sum()
+
+    with pytest.raises(TraceContextError, match="trace level"):
+        TRANSFORMS[transform](f)(jnp.ones((3, 3)) if transform == "vmap" else jnp.ones(3))
+    for t in (model.w, model.b, model.t, model.held[0]):
+        assert t.detach().numpy().shape == (3,) and str(t.dtype) == "torch.float32"
+    assert model.w.grad is None
+    model.w.data.add_(1), (model.w * 2).sum().backward()  # nothing is poisoned
+
+
+def test_flax_says_the_same():
+    variable = nnx.Param(jnp.ones(3))
+    with pytest.raises(TraceContextError, match="trace level"):
+        jax.jit(lambda x: variable.set_value(x))(jnp.ones(3))
+
+
+@pytest.mark.parametrize("way", [w for w in WRITES if w not in ("data =", "to", "backward", "grad =", "init", "list")])
+def test_a_write_to_an_argument_works(way):
+    model = Holder()
+
+    @nnx.jit
+    def run(m, x):
+        WRITES[way](m, tensor_of(x))
+
+    run(model, jnp.full(3, 2.0))
+    assert all(isinstance(t.detach().numpy(), np.ndarray) for t in (model.w, model.b))
+
+
+def test_tensors_made_inside_are_written():
+    def f(x):
+        t = jaxnn.zeros(3)
+        t.add_(tensor_of(x))
+        t[0] = 5.0
+        return t.__jax_array__()
+
+    np.testing.assert_array_equal(jax.jit(f)(jnp.ones(3)), [5, 1, 1])
+    assert jax.vmap(f)(jnp.ones((2, 3))).shape == (2, 3)
+
+
+def test_modules_in_lists_are_not_stale():
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(3, 3), nnx.Linear(3, 3, rngs=nnx.Rngs(0))]
+            self.table = {"scale": jaxnn.ones(3)}
+            self.itself = [self]
+
+        def forward(self, x):
+            return self.layers[0](x) * self.table["scale"]
+
+    model, traces, x = Hidden(), [], jnp.ones((1, 3))
+
+    @nnx.jit
+    def run(model, x):
+        traces.append(1)
+        return model(x)
+
+    run(model, x), run(model, x)
+    assert len(traces) == 1
+    model.layers[0].weight.data.mul_(2)
+    np.testing.assert_allclose(run(model, x), model(x), rtol=1e-5)
+    model.table["scale"] += 1
+    np.testing.assert_allclose(run(model, x), model(x), rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(lambda m, x: m(x))(model, x), model(x), rtol=1e-5)
+    assert len(traces) == 3
+
+
+def test_manual_seed_decides_masks_in_jit():
+    net, x, run = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5)), jnp.ones((8, 8)), nnx.jit(lambda m, x: m(x))
+    found = []
+    for seed in (0, 0, 1):
+        jaxnn.manual_seed(seed)
+        found.append([np.asarray(run(net, x)) for _ in range(2)])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0][0], found[0][1]) and not np.array_equal(found[0][0], found[2][0])
+    ours = nn.Dropout(0.5, rngs=nnx.Rngs(3))
+    first = run(ours, x)
+    jaxnn.manual_seed(0)
+    assert not np.array_equal(run(ours, x), first), "a stream that was given is the user's"
+
+
+class Net(nn.Module):
+    """A user's module that passes Flax's streams on to some of its layers only."""
+
+    def __init__(self, *, rngs):
+        super().__init__()
+        self.a = nn.Linear(3, 3)
+        self.b = nnx.Linear(3, 3, rngs=rngs)
+        self.c = nn.Parameter(jaxnn.randn(3))
+        self.d = nn.Sequential(nn.Dropout(0.5), nn.Embedding(4, 3))
+
+    def forward(self, x):
+        return self.a(x)
+
+
+MAKERS = {
+    "Linear": lambda rngs: nn.Linear(3, 3, rngs=rngs), "Conv2d": lambda rngs: nn.Conv2d(1, 3, 3, rngs=rngs),
+    "LSTM": lambda rngs: nn.LSTM(3, 3, rngs=rngs), "Net": lambda rngs: Net(rngs=rngs),
+    "MultiheadAttention": lambda rngs: nn.MultiheadAttention(4, 2, dropout=0.1, rngs=rngs),
+    "positional": lambda rngs: _Positional(rngs),
+}  # fmt: skip
+
+
+class _Positional(nn.Module):
+    def __init__(self, rngs):
+        super().__init__()
+        self.inner = nn.Linear(3, 3)
+
+
+def weights(model):
+    return {k: np.asarray(v.get_raw_value()) for k, v in model.named_parameters() if "bias" not in k}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_weights_come_from_the_given_streams(name):
+    make = MAKERS[name]
+    jaxnn.manual_seed(0)
+    expected = jaxnn.rand(2)
+    jaxnn.manual_seed(0)
+    one, same, other = (weights(make(nnx.Rngs(seed))) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(jaxnn.rand(2).numpy(), expected.numpy(), err_msg="PyTorch's stream is left alone")
+    for key in one:
+        np.testing.assert_array_equal(one[key], same[key])
+        assert not np.array_equal(one[key], other[key])
+
+
+@pytest.mark.parametrize("name", ["Linear", "Net"])
+def test_weights_differ_under_vmap_and_jit(name):
+    make = MAKERS[name]
+    ensembles = [
+        nnx.vmap(lambda key: make(nnx.Rngs(key)))(jax.random.split(jax.random.key(0), 3)),
+        nnx.split_rngs(splits=3)(nnx.vmap(make))(nnx.Rngs(0)),
+    ]
+    for model in ensembles:
+        for key, value in weights(model).items():
+            assert value.shape[0] == 3 and not np.array_equal(value[0], value[1]), key
+            assert np.unique(value).size > value.size // 2
+    jitted = nnx.jit(make)
+    rngs = nnx.Rngs(0)
+    a, b = weights(jitted(rngs)), weights(jitted(rngs))
+    assert all(not np.array_equal(a[k], b[k]) for k in a)
+    bound = 1 / np.sqrt(3)
+    linear = weights(nnx.jit(MAKERS["Linear"])(nnx.Rngs(0)))["weight"]
+    assert np.abs(linear).max() <= bound and np.abs(linear).max() > bound / 3
+
+
+def test_eval_shape_does_not_advance_the_seed():
+    jaxnn.manual_seed(0)
+    expected = jaxnn.rand(3)
+    jaxnn.manual_seed(0)
+    nnx.eval_shape(lambda: nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5), nn.LSTM(2, 2)))
+    np.testing.assert_array_equal(jaxnn.rand(3).numpy(), expected.numpy())
