@@ -13,9 +13,9 @@ from nnx.twins import X, close, pair, same
 import jaxnn
 from jaxnn import nn
 
-TYPES = [t for t in (
+TYPES = (
     "float32", "float16", "bfloat16", "float64", "int32", "int64", "int8", "uint8", "bool", "complex64",
-)]  # fmt: skip
+)  # fmt: skip
 
 
 @pytest.fixture
