@@ -134,6 +134,7 @@ from jaxnn.nn.flatten import Unflatten as Unflatten
 from jaxnn.nn.folding import Fold as Fold
 from jaxnn.nn.folding import Unfold as Unfold
 from jaxnn.nn.functional.linear_cross_entropy_loss import LinearCrossEntropyOptions as LinearCrossEntropyOptions
+from jaxnn.nn.jax_devices import follow_jax_default_device as follow_jax_default_device
 from jaxnn.nn.jax_function import jax_function as jax_function
 from jaxnn.nn.lazy import LazyBatchNorm1d as LazyBatchNorm1d
 from jaxnn.nn.lazy import LazyBatchNorm2d as LazyBatchNorm2d
