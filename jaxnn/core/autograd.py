@@ -367,7 +367,8 @@ def backward(
     if grad_variables is not None:
         grad_tensors = grad_variables
     tensors = [tensors] if isinstance(tensors, TensorBase) else list(tensors)
-    wanted, places = None, []
+    wanted: set[Any] | None = None
+    places: list[Any] = []
     if inputs is not None:
         inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
         if not inputs:
@@ -377,7 +378,7 @@ def backward(
     retain = create_graph if retain_graph is None else retain_graph
     done = _start(tensors, grad_tensors, retain, create_graph, wanted)
     with _Mode(create_graph):
-        if wanted is not None:
+        if inputs is not None:
             arrived = [(t, _total(done, keys)) for t, keys in zip(inputs, places, strict=True)]
         else:
             arrived = [(key.tensor(), ct) for key, ct in done.found.items() if type(key) is Leaf]
