@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any
 
 import jax
@@ -89,11 +90,11 @@ class device:
         return device, (self.type, self.index)
 
     def __enter__(self) -> device:
-        _chosen.append(self)
+        _chosen.stack.append(self)
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        _chosen.pop()
+        _chosen.stack.pop()
 
     def jax_device(self) -> Any:
         """JAX's device of this name; `META` for ``meta``.
@@ -140,27 +141,34 @@ def device_of(placement: Any) -> device:
 def placement_of(where: Any) -> Any:
     """The JAX device for what a user passes as ``device=``: None, a string, an index or a device."""
     if where is None:
-        return default_placement() if _chosen[-1] is None else _chosen[-1].jax_device()
+        chosen = _chosen.stack[-1]
+        return default_placement() if chosen is None else chosen.jax_device()
     if isinstance(where, (jax.Device, _Meta)):
         return where
     return device(where).jax_device()
 
 
-#: Where factories put tensors when nothing is said; the innermost ``with device(...)`` last.
-_chosen: list[device | None] = [None]
+class _Chosen(threading.local):
+    """Where a thread's factories put tensors when nothing is said; the innermost ``with device(...)`` last."""
+
+    def __init__(self) -> None:
+        self.stack: list[device | None] = [None]
+
+
+_chosen = _Chosen()
 
 
 def set_default_device(where: Any, /) -> None:
-    """Put new tensors on a device when nothing is said; None for the CPU again.
+    """Put this thread's new tensors on a device when nothing is said; None for the CPU again.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.set_default_device.html
     """
-    _chosen[0] = None if where is None else device(where)
+    _chosen.stack[0] = None if where is None else device(where)
 
 
 def get_default_device() -> device:
     """Where new tensors go when nothing is said."""
-    return _chosen[-1] or device("cpu")
+    return _chosen.stack[-1] or device("cpu")
 
 
 def put(array: Any, placement: Any) -> jax.Array:
