@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from .device import META
-from .handle import TensorBase
+from .handle import SharedBuffer, TensorBase
 
 __all__ = ["bounds_of", "require"]
 
@@ -27,7 +27,7 @@ def bounds_of(t: Any) -> tuple[int, int] | None:
     array = buffer.array
     if array is None or isinstance(array, jax.core.Tracer) or array.size == 0:
         return None
-    if buffer.bounds is None:
+    if buffer.bounds is None or type(buffer) is SharedBuffer:
         if (
             isinstance(array, jax.Array)
             and (

@@ -34,6 +34,7 @@ from .handle import (
     Failure,
     Leaf,
     Pin,
+    SharedBuffer,
     Storage,
     Tensor,
     TensorBase,
@@ -48,13 +49,14 @@ from .handle import (
 from .pins import pin_reading, walkable_readings
 from .policy import BACKWARD_WITHOUT_STEP, IMMEDIATE, OPERATOR_LIMIT
 from .recording import FREED, Node, Recording, count_growth, infer, user_line
+from .shared_memory import Shares, present_value, private, shows, view_aval
 from .size import Size
 from .tensor_hooks import retained
 from .traced import carries_gradient
 
 __all__ = [
     "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
-    "materialised", "open_recording", "overwrite", "pin", "record", "record_into", "seal", "shape_of", "tensors_in", "value_of",
+    "materialised", "open_recording", "overwrite", "pin", "record", "record_into", "seal", "settle", "shape_of", "tensors_in", "value_of",
     "walkable_readings",
 ]  # fmt: skip
 
@@ -75,8 +77,12 @@ def _leaf(rec: Recording, s: Storage, append: Any) -> int:
     buf = s.buf
     slot = rec.leaf_slots.get(buf)
     if slot is None:
-        if type(buf) is Failure:
-            raise buf.error
+        if type(buf) is not Buffer:
+            if type(buf) is Failure:
+                raise buf.error
+            if shows(s):
+                raise Shares
+            buf = s.buf
         slot = ~len(rec.leaves)
         rec.leaves.append(buf)
         rec.leaf_slots[buf] = slot
@@ -168,11 +174,42 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
     with LOCK:
         try:
             made = _record(op, args)
+        except Shares:
+            return _record_shared(op, args)
         except _Elsewhere:
-            made = _record(op, brought_together(op, args))
+            made = _record(op, brought_together(op, tuple(map(_private, args))))
         if state.immediate:
             cut(IMMEDIATE)
         return made
+
+
+def _private(a: Any) -> Any:
+    """An operand that shares no memory with numpy: what it holds now, with the same gradient source."""
+    if type(a) is tuple:
+        return tuple(map(_private, a))
+    if not isinstance(a, TensorBase) or not shows(a._storage):
+        return a
+    if a._view is None or a._cell.source is None or is_direct(a) or not state.grad_enabled:
+        return private(a)
+    made = private(a, whole=True)
+    for op, statics in a._view.steps:
+        made = record(op, (made, *statics))
+    return made
+
+
+def _record_shared(op: Any, args: tuple[Any, ...]) -> Any:
+    """`record` for operands of which some share memory with numpy; their views read it when they are used."""
+    if op.view is None or not shows(args[0]._storage):
+        return record(op, tuple(map(_private, args)))
+    base = args[0]
+    if base._cell.source is not None and state.grad_enabled:
+        rec, child = _advance(op, (_private(base), *args[1:]))
+        made = _viewed(rec, op, args, child)
+    else:
+        described = aval_of(*view_aval(op, (base._view or base._storage).aval, args[1:]), base._storage.aval.placement)
+        made = _viewed(None, op, args, Node(None, op, (), (described,)))
+    made._view.version = -1  # type: ignore[union-attr]  # never read yet
+    return made
 
 
 class _Unread(Exception):
@@ -283,10 +320,15 @@ def record_into(op: Any, args: tuple[Any, ...], targets: list[TensorBase]) -> No
     with LOCK:
         try:
             rec, child = _advance(op, args)
+        except Shares:
+            args = tuple(map(_private, args))
+            rec, child = _advance(op, args)
         except _Elsewhere:
-            rec, child = _advance(op, brought_together(op, args))
+            rec, child = _advance(op, brought_together(op, tuple(map(_private, args))))
         for k, t in enumerate(targets):
             overwrite(t._storage, rec, child.start + k, child.avals[k])
+        if _unsettled:
+            settle()
 
 
 class Number:
@@ -437,6 +479,8 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
 def overwrite(s: Storage, rec: Recording, place: int, aval: Aval) -> None:
     """Make a storage hold a result of the recording instead of what it held."""
     if s.rec is None:
+        if type(s.buf) is SharedBuffer and shows(s):
+            _unsettled.append((s, s.buf))
         rec.overwritten.append((s, s.buf, s.aval))
         s.buf = None
     elif s.rec is not rec:
@@ -445,6 +489,23 @@ def overwrite(s: Storage, rec: Recording, place: int, aval: Aval) -> None:
     s.rec, s.idx, s.aval = rec, place, aval
     s.version += 1
     rec.live[place] = _ref(s)
+
+
+#: Storages that were overwritten and the memory that they share with numpy, where the values belong.
+_unsettled: list[tuple[Storage, SharedBuffer]] = []
+
+
+def settle() -> None:
+    """Compute what was written to memory that numpy shares, and write it there."""
+    while _unsettled:
+        s, shared = _unsettled.pop()
+        if s.rec is not None:
+            flush(s.rec, "written to memory that numpy shares")
+        if type(s.buf) is Buffer and shared.array.flags.writeable and aval_of(
+            shared.array.shape, shared.array.dtype, s.aval.placement
+        ) is s.aval:  # fmt: skip
+            np.copyto(shared.array, np.asarray(s.buf.array))
+            s.buf = shared
 
 
 def value_of(t: TensorBase, cause: str = "value needed") -> Any:
@@ -459,11 +520,13 @@ def value_of(t: TensorBase, cause: str = "value needed") -> Any:
         if s.rec is not None:
             flush(s.rec, cause)
         buf = s.buf
-        if type(buf) is Failure:
-            raise buf.error
+        if type(buf) is not Buffer:
+            if type(buf) is Failure:
+                raise buf.error
+            return present_value(t) if shows(s) else s.buf.array
         return buf.array
-    if s.rec is None and type(s.buf) is Buffer:  # nothing to wait for: what is recorded goes on being recorded
-        return immediate_view(t)
+    if s.rec is None and type(s.buf) is not Failure:  # nothing to wait for: what is recorded goes on being recorded
+        return present_value(t) if type(s.buf) is SharedBuffer else immediate_view(t)
     with LOCK:
         plain = materialised(t)
     return value_of(plain, cause)
@@ -478,7 +541,7 @@ def escaped_value(t: TensorBase) -> Any:
     if type(array) is np.ndarray:
         with x64(True), jax.ensure_compile_time_eval():
             array = put(array, t._storage.aval.placement)
-        if t._view is None:
+        if t._view is None and not shows(t._storage):
             t._storage.buf = Buffer(array, False)
     return array
 
@@ -487,6 +550,8 @@ def materialised(t: TensorBase) -> Tensor:
     """A plain tensor with a view's value, with the same gradient source."""
     if t._view is None:
         return t  # type: ignore[return-value]
+    if shows(t._storage):
+        return _private(t)
     rec = state.recording
     if t._storage.rec is not None and t._storage.rec is not rec:
         rec = t._storage.rec if not t._storage.rec.closed else rec

@@ -19,10 +19,11 @@ from .engine import materialised, seal, value_of
 from .function_in_jax import custom
 from .grad_mode import _Mode, enable_grad, no_grad
 from .guards import FUNCTION, Guard, check_inplace
-from .handle import Cell, Storage, TensorBase, View, alias, aval, is_direct, wrap
+from .handle import Buffer, Cell, Storage, TensorBase, View, alias, aval, is_direct, wrap
 from .inplace import put_through, whole_view
 from .recording import Recording
 from .registry import OPERATORS, call
+from .shared_memory import shows
 from .walks import TWICE, zeros
 
 __all__ = ["Function", "FunctionCtx"]
@@ -52,7 +53,7 @@ def _frozen(t: TensorBase) -> Any:
     if in_transformation() or s.rec is not None:
         return immediate.frozen(t)
     held = Storage(None, 0, s.aval, None)
-    held.buf = s.buf
+    held.buf = Buffer(value_of(wrap(s)), False) if shows(s) else s.buf
     cell = t._cell
     kept = wrap(held)
     kept._cell = Cell(cell.source, cell.source_idx, is_direct(t))

@@ -10,6 +10,7 @@ A tensor is a handle, so everything that shares memory in PyTorch shares a `Stor
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -25,7 +26,7 @@ from .size import Size
 from .tensor_methods import TensorMethods
 
 __all__ = [
-    "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "Storage", "Tensor",
+    "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "SharedBuffer", "Storage", "Tensor",
     "TensorBase", "View", "aval_of", "base_reference",
     "tensors_in", "without_values",
 ]  # fmt: skip
@@ -75,6 +76,25 @@ class Buffer:
         self.array = array
         self.owned = owned
         self.bounds: tuple[int, int] | None = None  # smallest and largest value, once somebody asked
+
+
+class SharedBuffer(Buffer):
+    """Memory that numpy arrays outside share with a storage: what is there at the time is the value.
+
+    A reading takes a copy of it, a write happens at once: see `core/shared_memory.py`. ``array`` is C-contiguous, and
+    ``root`` is what owns its memory; nobody shares it any more when nothing but this buffer refers to the owner.
+    """
+
+    __slots__ = ("root",)
+
+    def __init__(self, array: np.ndarray, root: Any) -> None:
+        super().__init__(array, False)
+        self.root = root
+
+    def is_shared(self) -> bool:
+        """Whether an array outside may still show this memory."""
+        own = 3  # this object, the array over the memory, the call below
+        return not isinstance(self.root, np.ndarray) or sys.getrefcount(self.root) > own
 
 
 class Failure:

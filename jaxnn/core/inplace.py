@@ -5,14 +5,29 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from . import dtypes, immediate
 from .config import in_transformation, state
 from .conversion import converted
-from .engine import LOCK, overwrite, record, value_of
+from .engine import LOCK, overwrite, record, settle, value_of
 from .guards import FUNCTION, Guard, check_inplace
-from .handle import Buffer, Cell, Pin, TensorBase, Unwalkable, View, alias, aval, base_reference, is_direct, wrap
+from .handle import (
+    Buffer,
+    Cell,
+    Pin,
+    SharedBuffer,
+    TensorBase,
+    Unwalkable,
+    View,
+    alias,
+    aval,
+    base_reference,
+    is_direct,
+    wrap,
+)  # fmt: skip
+from .shared_memory import can_write, hold, write
 from .tensor_hooks import follow
 
 __all__ = ["ALIAS", "CAST", "check_writable", "put_through", "whole_view", "write_back", "written_operand"]
@@ -131,6 +146,14 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
             target._cell = target._cell.base
         s, cell = target._storage, target._cell
         s.check_writable_here()
+        if type(s.buf) is SharedBuffer and cell.source is result._cell.source is None and can_write(target):
+            if not uniform:
+                _refuse_repeated(target)
+            value = value_of(result, "written to memory that numpy shares")
+            if not isinstance(value, jax.core.Tracer):
+                write(target, value)
+                s.quiet += cell.apart
+                return
         fresh = aval(result).dtype is aval(target).dtype and result._view is None and result._storage.rec is not None
         if not fresh and (target._view is None or aval(result).dtype is not aval(target).dtype):
             result = call(CAST, (result, aval(target).dtype))
@@ -138,17 +161,13 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
             base = wrap(s)
             base._cell = Cell() if is_direct(target) else cell
             if not uniform:
-                for op, _ in target._view.steps:
-                    refuse = getattr(op.view, "refuse", None)
-                    if refuse is not None:
-                        refuse(target)
+                _refuse_repeated(target)
             result = call(_PUT, (base, result, target._view.steps))
         made = result._storage
         if made.rec is None:  # ran at once
             if s.rec is not None:
                 value_of(wrap(s))
-            s.buf, s.aval = Buffer(made.buf.array, False), made.aval
-            s.version += 1
+            hold(s, Buffer(made.buf.array, False), made.aval)
         else:
             overwrite(s, made.rec, made.idx, made.aval)
         if cell.apart:
@@ -163,3 +182,11 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
             if cell is not s and made.rec is not None and made.source is made.rec:
                 made.rec.cells.append(weakref.ref(cell))
             follow(cell)
+        settle()
+
+
+def _refuse_repeated(target: TensorBase) -> None:
+    for op, _ in target._view.steps if target._view is not None else ():
+        refuse = getattr(op.view, "refuse", None)
+        if refuse is not None:
+            refuse(target)

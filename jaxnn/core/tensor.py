@@ -351,17 +351,6 @@ class _Methods:
         """The elements as nested lists of Python numbers."""
         return np.asarray(value_of(self, "tolist()")).tolist()
 
-    def numpy(self, *, force: bool = False) -> np.ndarray:
-        """A writable copy as a numpy array."""
-        if self._cell.source is not None and not force:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        if device_of(aval(self).placement).type != "cpu" and not force:
-            raise TypeError(f"can't convert {device_of(aval(self).placement)} device type tensor to numpy. Use Tensor.cpu() to copy the "
-                            "tensor to host memory first.")  # fmt: skip
-        if aval(self).dtype is dtypes.bfloat16:
-            raise TypeError("Got unsupported ScalarType BFloat16")
-        return np.array(value_of(self, "numpy()"))
-
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         found = self.numpy()
         return found if dtype is None else found.astype(dtype, copy=False)
@@ -383,11 +372,6 @@ class _Methods:
         """
         refuse_to_end_gradient(self)
         return escaped_value(self)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        if self._cell.source is not None:
-            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return escaped_value(self).__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
         return escaped_value(self).__dlpack_device__()

@@ -23,6 +23,7 @@ from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import Buffer, TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
+from jaxnn.core.shared_memory import hold
 from jaxnn.ops.given_keys import KeyStream, generator_here
 from jaxnn.ops.strides import in_memory_order
 
@@ -53,9 +54,7 @@ def _fill(tensor: Any, array: np.ndarray, uniform: bool = False) -> Any:
         with x64(True):
             held = jax.device_put(array, described.placement)
     with LOCK:
-        s = tensor._storage
-        s.rec, s.buf = None, Buffer(held, False)
-        s.version += 1
+        hold(tensor._storage, Buffer(held, False), described)
     return tensor
 
 

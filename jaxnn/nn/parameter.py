@@ -22,6 +22,7 @@ from jaxnn.core.handle import Cell, Leaf, Storage, Tensor, TensorBase, View, ava
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
 from jaxnn.core.internals import TraceState
+from jaxnn.core.shared_memory import hold
 from jaxnn.core.tensor import _copied
 
 from .factory import empty
@@ -168,9 +169,7 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
                 finally:
                     state.grad_enabled = grad_enabled
                 return
-            s = self._storage
-            s.rec, s.buf, s.aval = None, held._storage.buf, held._storage.aval
-            s.version += 1
+            hold(self._storage, held._storage.buf, held._storage.aval)
             self._view = None
 
     def _leaf(self) -> None:

@@ -11,7 +11,7 @@ from . import creation, construct, cast, masks, random
 from . import arguments, strides, shape, slicing, split, memory_views
 from . import index, scatter, join, linalg, sorting, numpy_like
 from . import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
-from . import complex_views, windows, fourier, spectrogram
+from . import complex_views, numpy_memory, windows, fourier, spectrogram
 from . import special_functions, gamma_functions, bessel, polynomials
 from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, namesakes
 
@@ -19,7 +19,7 @@ __all__ = [
     "arguments", "bessel", "calculus", "cast", "comparison", "complex_views", "construct", "copies", "creation",
     "decompositions", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
     "index", "join", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "norms",
-    "number_parts", "numpy_like", "operators", "placement", "pointwise", "polynomials", "promotion", "random",
+    "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "promotion", "random",
     "random_counts", "reduce", "reflectors", "resizing", "return_types", "scatter", "segments", "shape", "slicing",
     "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "windows",
 ]  # fmt: skip

@@ -236,56 +236,6 @@ def _copy(input: Any, dtype: dtypes.dtype) -> Any:
 
 
 @function(method=False)
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
-    """The tensor itself if type and device agree, else a tensor made of the data (numpy arrays are copied)."""
-    if isinstance(data, TensorBase):
-        if dtype is None and device is None:
-            return data
-        return data.to(device=device, dtype=dtype)  # type: ignore[attr-defined]
-    return tensor(data, dtype=dtype, device=device)
-
-
-@function(method=False)
-def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
-) -> Any:
-    """A tensor of any data; a tensor itself unless ``copy=True``. Raises ValueError if ``copy=False`` is impossible."""
-    if isinstance(obj, TensorBase):
-        found = obj.to(device=device, dtype=dtype, copy=bool(copy))  # type: ignore[attr-defined]
-        if copy is False and found is not obj:
-            raise ValueError("can't alias tensor with the type or device asked for; copy=False is impossible")
-        return found.detach().requires_grad_(True) if requires_grad else found
-    if copy is False:
-        raise ValueError("can't alias arbitrary memory: jaxnn copies host data")
-    return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
-
-
-@function(method=False)
-def from_numpy(ndarray: Any, /) -> Any:
-    """A tensor with a copy of a numpy array (PyTorch shares the memory). Raises TypeError for anything else."""
-    if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    return made(_numpy_array(ndarray, None))
-
-
-@function(method=False)
-def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Any:
-    """A one-dimensional tensor with a copy of a buffer's bytes. Raises ValueError for a buffer that does not fit."""
-    if len(buffer) == 0:
-        raise ValueError("both buffer length (0) and count (-1) must not be 0" if count < 0 else "buffer is empty")
-    return made(np.frombuffer(buffer, dtype_of(dtype).np, count, offset).copy(), None, requires_grad)
-
-
-@function(method=False)
-def from_dlpack(ext_tensor: Any) -> Any:
-    """A tensor of what another library exports by DLPack."""
-    if isinstance(ext_tensor, TensorBase):
-        return alias(ext_tensor, ext_tensor._cell)
-    with x64(True):
-        return tensor_of(jax.numpy.copy(jax.dlpack.from_dlpack(ext_tensor)))
-
-
-@function(method=False)
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor without dimensions, of the default type."""
     return tensor(s, dtype=dtype_of(dtype), device=device, requires_grad=requires_grad)

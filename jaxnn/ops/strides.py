@@ -18,6 +18,7 @@ from jaxnn.core.dtypes import dtype as Dtype
 from jaxnn.core.engine import escaped_value, value_of
 from jaxnn.core.handle import Cell, TensorBase, alias, aval, wrap
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
+from jaxnn.core.shared_memory import layout_of
 from jaxnn.core.size import layout as layout_type
 from jaxnn.core.size import strided
 
@@ -130,6 +131,8 @@ def layout(t: TensorBase) -> Layout:
         width = int(width * _WIDTHS.get(op.name, 1))
     return found
 
+
+layout_of.append(layout)
 
 #: What view operators between complex and real numbers do to the width of an element.
 _WIDTHS = {"real": 0.5, "imag": 0.5, "view_as_real": 0.5, "view_as_complex": 2}

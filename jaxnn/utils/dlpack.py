@@ -3,6 +3,6 @@
 Source: https://docs.pytorch.org/docs/stable/dlpack.html
 """
 
-from jaxnn.ops.construct import from_dlpack
+from jaxnn.ops.numpy_memory import from_dlpack
 
 __all__ = ["from_dlpack"]

@@ -1,0 +1,113 @@
+"""Memory that numpy arrays and tensors share: what one writes, the other sees.
+
+Programs run later, so they can't read such memory themselves. A storage whose buffer is a `SharedBuffer` is therefore copied
+where an operator reads it (a view of it: only that part), and what is written to it is computed and written at once. When no
+array outside shows the memory any more, the buffer becomes a plain one at the next use.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from .config import x64
+from .conversion import converted
+from .handle import Aval, Buffer, Cell, SharedBuffer, Storage, Tensor, TensorBase, aval, is_direct, wrap
+
+__all__ = ["Shares", "can_write", "hold", "part", "present_value", "private", "shows", "view_aval", "write"]
+
+
+class Shares(Exception):
+    """An operand's memory is shared with numpy."""
+
+
+#: Where a tensor's elements lie in its storage, as (shape, strides, offset) in elements: set by the operators.
+layout_of: list[Callable[[TensorBase], Any]] = []
+
+
+def shows(s: Storage) -> bool:
+    """Whether a storage's memory is shared now; one that was is made a plain one."""
+    buf = s.buf
+    if s.rec is not None or type(buf) is not SharedBuffer:
+        return False
+    if buf.is_shared():
+        return True
+    s.buf = Buffer(buf.array, False)
+    return False
+
+
+def part(t: TensorBase) -> np.ndarray | None:
+    """The memory that a tensor shows, as a numpy view of it; None for one whose elements are not simply there."""
+    array = t._storage.buf.array
+    if t._view is None:
+        return array
+    if any(op.name == "conj" for op, _ in t._view.steps):
+        return None
+    shape, strides, offset = layout_of[0](t)
+    kind = aval(t).np
+    if not array.size or 0 in shape:
+        return np.empty(shape, kind)
+    width = kind.itemsize
+    return np.ndarray(
+        tuple(shape), kind, array.reshape(-1).view(np.uint8), offset * width, tuple(s * width for s in strides)
+    )
+
+
+def present_value(t: TensorBase) -> np.ndarray:
+    """A copy of what a tensor over shared memory holds now."""
+    shown = part(t)
+    if shown is not None:
+        return np.array(shown, order="C")
+    value: Any = t._storage.buf.array
+    with x64(True):
+        for op, statics in t._view.steps:  # type: ignore[union-attr]
+            value = op.kernel(value, *statics)
+    return np.array(value)
+
+
+def private(t: TensorBase, whole: bool = False) -> Tensor:
+    """A tensor of its own that holds what ``t`` holds now, with the same place in the graph."""
+    base = wrap(t._storage) if whole else t
+    described = aval(base)
+    made = wrap(Storage.concrete(present_value(base), described, owned=False))
+    made._cell = t._cell if t._cell.source is not None and not (whole and is_direct(t)) else Cell()
+    return made
+
+
+def write(t: TensorBase, value: Any) -> None:
+    """Write an array into the memory that a tensor shows, in the tensor's type."""
+    np.copyto(part(t), converted(np.asarray(value), aval(t).np))  # type: ignore[arg-type]
+    t._storage.version += 1
+
+
+def can_write(t: TensorBase) -> bool:
+    """Whether `write` does for a tensor: its memory is shared, writable, and simply there."""
+    if not shows(t._storage):
+        return False
+    shown = part(t)
+    return shown is not None and shown.flags.writeable
+
+
+def hold(s: Storage, buf: Buffer, described: Aval) -> None:
+    """Give a storage another value: in the memory that it shares, else as its buffer."""
+    if not isinstance(buf.array, jax.core.Tracer) and described is s.aval and can_write(wrap(s)):
+        np.copyto(s.buf.array, np.asarray(buf.array))
+    else:
+        s.rec, s.buf, s.aval = None, buf, described
+    s.version += 1
+
+
+@functools.lru_cache(maxsize=4096)
+def _viewed_aval(op: Any, base: Aval, statics: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
+    with x64(True):
+        found = jax.eval_shape(lambda x: op.kernel(x, *statics), base.struct())
+    return tuple(found.shape), np.dtype(found.dtype)
+
+
+def view_aval(op: Any, base: Aval, statics: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
+    """Shape and numpy type of a view operator's result, which depend on no number among its arguments."""
+    return _viewed_aval(op, base, tuple(0 if hasattr(a, "value") and hasattr(a, "type") else a for a in statics))
