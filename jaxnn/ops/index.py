@@ -22,6 +22,8 @@ from jaxnn.core.handle import Leaf, TensorBase, aval, host_array
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import cast, check_writable, written_operand
 from jaxnn.core.registry import METHODS, call, function, write_back
+from jaxnn.core.shared_memory import part as memory_part
+from jaxnn.core.shared_memory import shows
 
 from .arguments import operator_of
 from .arguments import shape as shape_of
@@ -366,7 +368,22 @@ def getitem(self: TensorBase, key: Any) -> TensorBase:
         return call(SLICE, (self, spec, *starts))
     part = self if _is_plain(spec) else call(SLICE, (self, spec, *starts))
     dims, indices = _places(self, tensors)
+    if shows(part._storage) and (part._cell.source is None or not state.grad_enabled) and not in_transformation():
+        return _picked(part, dims, indices)
     return call(_INDEX, (part, dims, *indices))
+
+
+def _picked(x: TensorBase, dims: tuple[int, ...], indices: list[TensorBase]) -> TensorBase:
+    """The elements of memory that numpy shares: picked at once, since a program would need a copy of all of it."""
+    shown = memory_part(x)
+    if shown is None:
+        return call(_INDEX, (x, dims, *indices))
+    places = tuple(np.asarray(value_of(i, "index of memory that numpy shares")) for i in indices)
+    try:
+        found = shown[_selection(dims, places)]
+    except IndexError as error:
+        raise _mismatch(places, error) from None
+    return host_array(np.array(found, order="C"), aval(x).placement)
 
 
 def _operand(value: Any, x: TensorBase) -> Any:
@@ -423,8 +440,9 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
         guarded = self._view is not None and self._view.guard is not None
         check_writable(call(SLICE, (self, spec, *starts)) if guarded else self, value)
-        if self._view is not None and any(getattr(step.view, "refuse", None) for step, _ in self._view.steps):
-            # a part may show each place once where the whole does not
+        if shows(self._storage) or (
+            self._view is not None and any(getattr(step.view, "refuse", None) for step, _ in self._view.steps)
+        ):  # a part may show each place once where the whole does not, and costs less to read
             self = call(SLICE, (self, spec, *starts))
             spec, starts = (FULL,) * len(shape_of(self)), []
         made = _selected(shape_of(self), spec)

@@ -105,9 +105,9 @@ def over_array(array: np.ndarray) -> Any:
 def _shared(s: Storage) -> bool:
     """Make a storage's memory one that numpy can share, if it lies on the CPU."""
     with LOCK:
-        array = value_of(wrap(s), "numpy()")
-        if type(s.buf) is SharedBuffer:
+        if s.rec is None and type(s.buf) is SharedBuffer:
             return True
+        array = value_of(wrap(s), "numpy()")
         if s.aval.placement != default_placement() or isinstance(array, jax.core.Tracer):
             return False
         root = np.array(array, order="C")
