@@ -139,9 +139,10 @@ def test_handed_out_arrays_survive():
     x.mul_(5)
     x.tolist()
     assert np.asarray(raw).tolist() == [2.0] * 4
-    copied = x.numpy()
-    copied[0] = 99
-    assert x.tolist() == [10.0] * 4
+    shared = x.numpy()
+    shared[0] = 99
+    assert x.tolist() == [99.0, 10.0, 10.0, 10.0]
+    assert np.asarray(raw).tolist() == [2.0] * 4
 
 
 def test_numpy_changed_after_the_call_is_not_seen():
