@@ -33,6 +33,7 @@ from .handle import (
     Cell,
     Failure,
     Leaf,
+    Number,
     Pin,
     SharedBuffer,
     Storage,
@@ -48,15 +49,15 @@ from .handle import (
 )  # fmt: skip
 from .pins import pin_reading, walkable_readings
 from .policy import BACKWARD_WITHOUT_STEP, IMMEDIATE, OPERATOR_LIMIT
-from .recording import FREED, Node, Recording, count_growth, infer, user_line
-from .shared_memory import Shares, present_value, private, shows, view_aval
+from .recording import FREED, Node, Recording, count_growth, infer, number_slot, user_line
+from .shared_memory import Shares, present_value, record_shared, settle, shows, unsettled, without_shared
 from .size import Size
 from .tensor_hooks import retained
 from .traced import carries_gradient
 
 __all__ = [
     "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
-    "materialised", "open_recording", "overwrite", "pin", "record", "record_into", "seal", "settle", "shape_of", "tensors_in", "value_of",
+    "materialised", "open_recording", "overwrite", "pin", "record", "record_into", "seal", "shape_of", "tensors_in", "value_of",
     "walkable_readings",
 ]  # fmt: skip
 
@@ -175,41 +176,12 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
         try:
             made = _record(op, args)
         except Shares:
-            return _record_shared(op, args)
+            return record_shared(op, args, record, _advance, _viewed)
         except _Elsewhere:
-            made = _record(op, brought_together(op, tuple(map(_private, args))))
+            made = _record(op, brought_together(op, without_shared(args, record)))
         if state.immediate:
             cut(IMMEDIATE)
         return made
-
-
-def _private(a: Any) -> Any:
-    """An operand that shares no memory with numpy: what it holds now, with the same gradient source."""
-    if type(a) is tuple:
-        return tuple(map(_private, a))
-    if not isinstance(a, TensorBase) or not shows(a._storage):
-        return a
-    if a._view is None or a._cell.source is None or is_direct(a) or not state.grad_enabled:
-        return private(a)
-    made = private(a, whole=True)
-    for op, statics in a._view.steps:
-        made = record(op, (made, *statics))
-    return made
-
-
-def _record_shared(op: Any, args: tuple[Any, ...]) -> Any:
-    """`record` for operands of which some share memory with numpy; their views read it when they are used."""
-    if op.view is None or not shows(args[0]._storage):
-        return record(op, tuple(map(_private, args)))
-    base = args[0]
-    if base._cell.source is not None and state.grad_enabled:
-        rec, child = _advance(op, (_private(base), *args[1:]))
-        made = _viewed(rec, op, args, child)
-    else:
-        described = aval_of(*view_aval(op, (base._view or base._storage).aval, args[1:]), base._storage.aval.placement)
-        made = _viewed(None, op, args, Node(None, op, (), (described,)))
-    made._view.version = -1  # type: ignore[union-attr]  # never read yet
-    return made
 
 
 class _Unread(Exception):
@@ -265,7 +237,7 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
                 elif kind is Number:
                     if sizes is None:
                         sizes = rec.sizes()
-                    append(_number(rec, a.value))
+                    append(number_slot(rec, a.value))
                     append(a.type)
                 else:
                     append(kind)
@@ -321,33 +293,14 @@ def record_into(op: Any, args: tuple[Any, ...], targets: list[TensorBase]) -> No
         try:
             rec, child = _advance(op, args)
         except Shares:
-            args = tuple(map(_private, args))
+            args = without_shared(args, record)
             rec, child = _advance(op, args)
         except _Elsewhere:
-            rec, child = _advance(op, brought_together(op, tuple(map(_private, args))))
+            rec, child = _advance(op, brought_together(op, without_shared(args, record)))
         for k, t in enumerate(targets):
             overwrite(t._storage, rec, child.start + k, child.avals[k])
-        if _unsettled:
+        if unsettled:
             settle()
-
-
-class Number:
-    """A Python number that a program takes as an input."""
-
-    __slots__ = ("type", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self.type = type(value)
-
-
-def _number(rec: Recording, value: Any) -> int:
-    kind = type(value)
-    packed = rec.floats if kind is float else rec.ints if kind is int else rec.complexes
-    if kind is int and not -(2**63) <= value < 2**63:
-        raise RuntimeError(f"value cannot be converted to type int64_t without overflow: {value}")
-    packed.append(value)
-    return len(packed) - 1
 
 
 def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on: bool, views_read: bool) -> None:
@@ -375,7 +328,7 @@ def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on:
         elif type(a) is tuple:
             _key_of_tuple(rec, a, append, grad_on, views_read)
         elif type(a) is Number:
-            append(_number(rec, a.value))
+            append(number_slot(rec, a.value))
             append(a.type)
         else:
             append(type(a))
@@ -480,7 +433,7 @@ def overwrite(s: Storage, rec: Recording, place: int, aval: Aval) -> None:
     """Make a storage hold a result of the recording instead of what it held."""
     if s.rec is None:
         if type(s.buf) is SharedBuffer and shows(s):
-            _unsettled.append((s, s.buf))
+            unsettled.append((s, s.buf))
         rec.overwritten.append((s, s.buf, s.aval))
         s.buf = None
     elif s.rec is not rec:
@@ -489,23 +442,6 @@ def overwrite(s: Storage, rec: Recording, place: int, aval: Aval) -> None:
     s.rec, s.idx, s.aval = rec, place, aval
     s.version += 1
     rec.live[place] = _ref(s)
-
-
-#: Storages that were overwritten and the memory that they share with numpy, where the values belong.
-_unsettled: list[tuple[Storage, SharedBuffer]] = []
-
-
-def settle() -> None:
-    """Compute what was written to memory that numpy shares, and write it there."""
-    while _unsettled:
-        s, shared = _unsettled.pop()
-        if s.rec is not None:
-            flush(s.rec, "written to memory that numpy shares")
-        if type(s.buf) is Buffer and shared.array.flags.writeable and aval_of(
-            shared.array.shape, shared.array.dtype, s.aval.placement
-        ) is s.aval:  # fmt: skip
-            np.copyto(shared.array, np.asarray(s.buf.array))
-            s.buf = shared
 
 
 def value_of(t: TensorBase, cause: str = "value needed") -> Any:
@@ -551,7 +487,7 @@ def materialised(t: TensorBase) -> Tensor:
     if t._view is None:
         return t  # type: ignore[return-value]
     if shows(t._storage):
-        return _private(t)
+        return without_shared((t,), record)[0]
     rec = state.recording
     if t._storage.rec is not None and t._storage.rec is not rec:
         rec = t._storage.rec if not t._storage.rec.closed else rec

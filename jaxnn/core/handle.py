@@ -26,10 +26,20 @@ from .size import Size
 from .tensor_methods import TensorMethods
 
 __all__ = [
-    "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "SharedBuffer", "Storage", "Tensor",
+    "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Number", "Pin", "SharedBuffer", "Storage", "Tensor",
     "TensorBase", "View", "aval_of", "base_reference",
     "tensors_in", "without_values",
 ]  # fmt: skip
+
+
+class Number:
+    """A Python number that a program takes as an input."""
+
+    __slots__ = ("type", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.type = type(value)
 
 
 class Aval:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from . import dtypes, immediate
 from .config import in_transformation, state
 from .conversion import converted
-from .engine import LOCK, overwrite, record, settle, value_of
+from .engine import LOCK, overwrite, record, value_of
 from .guards import FUNCTION, Guard, check_inplace
 from .handle import (
     Buffer,
@@ -27,7 +27,7 @@ from .handle import (
     is_direct,
     wrap,
 )  # fmt: skip
-from .shared_memory import can_write, hold, write
+from .shared_memory import can_write, hold, settle, write
 from .tensor_hooks import follow
 
 __all__ = ["ALIAS", "CAST", "check_writable", "put_through", "whole_view", "write_back", "written_operand"]

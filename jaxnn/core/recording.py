@@ -27,7 +27,7 @@ from .config import configuration
 from .handle import Aval, Freed, Leaf, aval_of
 from .traced import Instance
 
-__all__ = ["FREED", "Node", "Recording", "infer", "root_for", "user_line"]
+__all__ = ["FREED", "Node", "Recording", "infer", "number_slot", "root_for", "user_line"]
 
 #: The gradient source of a tensor whose graph a backward has released.
 FREED = -(1 << 60)
@@ -293,3 +293,13 @@ def user_line() -> str:
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return "<unknown>"
+
+
+def number_slot(rec: Recording, value: Any) -> int:
+    """Where a Python number stands among a recording's inputs of its type."""
+    kind = type(value)
+    packed = rec.floats if kind is float else rec.ints if kind is int else rec.complexes
+    if kind is int and not -(2**63) <= value < 2**63:
+        raise RuntimeError(f"value cannot be converted to type int64_t without overflow: {value}")
+    packed.append(value)
+    return len(packed) - 1

@@ -14,11 +14,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from .config import x64
+from .config import state, x64
 from .conversion import converted
-from .handle import Aval, Buffer, Cell, SharedBuffer, Storage, Tensor, TensorBase, aval, is_direct, wrap
+from .cutting import flush
+from .handle import Aval, Buffer, Cell, SharedBuffer, Storage, Tensor, TensorBase, aval, aval_of, is_direct, wrap
+from .recording import Node
 
-__all__ = ["Shares", "can_write", "hold", "part", "present_value", "private", "shows", "view_aval", "write"]
+__all__ = [
+    "Shares", "can_write", "hold", "part", "present_value", "private", "record_shared", "settle", "shows", "unsettled",
+    "view_aval", "without_shared", "write",
+]  # fmt: skip
 
 
 class Shares(Exception):
@@ -101,6 +106,23 @@ def hold(s: Storage, buf: Buffer, described: Aval) -> None:
     s.version += 1
 
 
+#: Storages that were overwritten and the memory that they share with numpy, where the values belong.
+unsettled: list[tuple[Storage, SharedBuffer]] = []
+
+
+def settle() -> None:
+    """Compute what was written to memory that numpy shares, and write it there."""
+    while unsettled:
+        s, shared = unsettled.pop()
+        if s.rec is not None:
+            flush(s.rec, "written to memory that numpy shares")
+        if type(s.buf) is Buffer and shared.array.flags.writeable and aval_of(
+            shared.array.shape, shared.array.dtype, s.aval.placement
+        ) is s.aval:  # fmt: skip
+            np.copyto(shared.array, np.asarray(s.buf.array))
+            s.buf = shared
+
+
 @functools.lru_cache(maxsize=4096)
 def _viewed_aval(op: Any, base: Aval, statics: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
     with x64(True):
@@ -111,3 +133,39 @@ def _viewed_aval(op: Any, base: Aval, statics: tuple[Any, ...]) -> tuple[tuple[i
 def view_aval(op: Any, base: Aval, statics: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
     """Shape and numpy type of a view operator's result, which depend on no number among its arguments."""
     return _viewed_aval(op, base, tuple(0 if hasattr(a, "value") and hasattr(a, "type") else a for a in statics))
+
+
+def without_shared(args: tuple[Any, ...], record: Any) -> tuple[Any, ...]:
+    """An operator's arguments, those that share memory with numpy replaced by what they hold now, with the same gradients."""
+    return tuple(_without_shared(a, record) for a in args)
+
+
+def _without_shared(a: Any, record: Any) -> Any:
+    if type(a) is tuple:
+        return without_shared(a, record)
+    if not isinstance(a, TensorBase) or not shows(a._storage):
+        return a
+    if a._view is None or a._cell.source is None or is_direct(a) or not state.grad_enabled:
+        return private(a)
+    made = private(a, whole=True)
+    for op, statics in a._view.steps:
+        made = record(op, (made, *statics))
+    return made
+
+
+def record_shared(op: Any, args: tuple[Any, ...], record: Any, advance: Any, viewed: Any) -> Any:
+    """Record an operator of which some operands share memory with numpy; a view of such memory reads it when it is used.
+
+    ``record``, ``advance`` and ``viewed`` are the engine's.
+    """
+    if op.view is None or not shows(args[0]._storage):
+        return record(op, without_shared(args, record))
+    base = args[0]
+    if base._cell.source is not None and state.grad_enabled:
+        rec, child = advance(op, (_without_shared(base, record), *args[1:]))
+        made = viewed(rec, op, args, child)
+    else:
+        described = aval_of(*view_aval(op, (base._view or base._storage).aval, args[1:]), base._storage.aval.placement)
+        made = viewed(None, op, args, Node(None, op, (), (described,)))
+    made._view.version = -1  # never read yet
+    return made
