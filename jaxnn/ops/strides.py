@@ -18,7 +18,7 @@ from jaxnn.core.dtypes import dtype as Dtype
 from jaxnn.core.engine import escaped_value, value_of
 from jaxnn.core.handle import Cell, TensorBase, alias, aval, wrap
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
-from jaxnn.core.shared_memory import layout_of
+from jaxnn.core.shared_memory import layout_of, shows
 from jaxnn.core.size import layout as layout_type
 from jaxnn.core.size import strided
 
@@ -299,6 +299,8 @@ def _address(t: TensorBase) -> int:
     array = value_of(whole, "data_ptr()")
     if isinstance(array, jax.core.Tracer):
         raise RuntimeError("data_ptr(): inside a JAX transformation a tensor has no memory")
+    if shows(t._storage):
+        return t._storage.buf.array.ctypes.data
     array = escaped_value(whole)  # an array of JAX's, whose memory no program reuses from now on
     if len(array.devices()) > 1:
         raise RuntimeError("data_ptr(): the tensor lies on several devices, it has no single address")

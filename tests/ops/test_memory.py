@@ -299,11 +299,21 @@ def test_data_ptr_is_the_address(name):
 
 def test_the_address_stays_while_programs_read_the_tensor():
     layer = jaxnn.nn.Linear(3, 2)
-    address, held = layer.weight.data_ptr(), layer.weight.detach().numpy().tobytes()
+    held = layer.weight.detach().clone().numpy().tobytes()
+    address = layer.weight.data_ptr()
     for _ in range(3):
         layer(jaxnn.ones(4, 3)).sum().backward()
     assert layer.weight.data_ptr() == address == layer.weight.view(-1).untyped_storage().data_ptr()
     assert bytes_at(layer.weight) == held
+
+
+def test_memory_that_numpy_shares_has_the_address_of_the_array():
+    for m in (jaxnn, torch):
+        a = np.arange(6.0).reshape(2, 3)
+        x = m.from_numpy(a)
+        assert x.data_ptr() == a.ctypes.data and x[1].data_ptr() == a[1:].ctypes.data
+        n = m.ones(3).numpy()
+        assert m.from_numpy(n).data_ptr() == n.ctypes.data
 
 
 def test_traced_tensors_have_no_address():
