@@ -487,7 +487,7 @@ def materialised(t: TensorBase) -> Tensor:
     if t._view is None:
         return t  # type: ignore[return-value]
     if shows(t._storage):
-        return without_shared((t,), record)[0]
+        return materialised(without_shared((t,), record)[0])
     rec = state.recording
     if t._storage.rec is not None and t._storage.rec is not rec:
         rec = t._storage.rec if not t._storage.rec.closed else rec

@@ -18,7 +18,7 @@ __all__ = ["pin_reading", "walkable_readings"]
 def walkable_readings(t: TensorBase) -> tuple[Any, ...]:
     """The readings (weak recording, place) of the value that a view shows now, by which a backward may pass."""
     view = t._view
-    if view.version != t._storage.version:
+    if view.version not in (t._storage.version, -1):  # -1: of memory that numpy shares, read anew by every operator
         return ()
     last = ((weakref.ref(view.rec), view.idx),) if view.rec is not None and view.tracked else ()
     return tuple((r, place) for r, place in (*view.earlier, *last) if _is_walkable(r(), place))

@@ -79,7 +79,8 @@ def private(t: TensorBase, whole: bool = False) -> Tensor:
     base = wrap(t._storage) if whole else t
     described = aval(base)
     made = wrap(Storage.concrete(present_value(base), described, owned=False))
-    made._cell = t._cell if t._cell.source is not None and not (whole and is_direct(t)) else Cell()
+    own = whole or t._view is None  # the cell belongs to the whole value, unless it is a view's own
+    made._cell = t._cell if t._cell.source is not None and own is not is_direct(t) else Cell()
     return made
 
 
