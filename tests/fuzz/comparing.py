@@ -57,13 +57,27 @@ def _close_texts(ours: str, theirs: str) -> bool:
 
 def differences(ours: Seen, theirs: Seen) -> Iterator[Difference]:
     """Everything that differs, in the order of the program; what comes behind an exception of one side is not looked at."""
+    begun: dict[str, int] = {}
     for step, ((raised, found), (expected, wanted)) in enumerate(zip(ours.steps, theirs.steps, strict=True)):
         if (raised and raised.type) != (expected and expected.type):
             kind = f"exception {raised and raised.type} for {expected and expected.type}"
             yield Difference(kind, step, "the statement", raised, expected)
             return
-        yield from _differing(found, wanted, step)
+        yield from _differing(_counted(found, begun, 0), _counted(wanted, begun, 1), step)
     yield from _differing(ours.values, theirs.values, None)
+
+
+def _counted(found: dict[str, Any], begun: dict[str, int], side: int) -> dict[str, Any]:
+    """The flags with versions counted from where a tensor was first seen: PyTorch writes to some results while it makes them."""
+    counted = {}
+    for name, flags in found.items():
+        if isinstance(flags, tuple) and not isinstance(flags, Raised):
+            own = dict(flags)
+            first = begun.setdefault(f"{name} {side}", own["_version"])
+            own["_version"] -= first
+            flags = tuple(own.items())
+        counted[name] = flags
+    return counted
 
 
 def _differing(ours: dict[str, Any], theirs: dict[str, Any], step: int | None) -> Iterator[Difference]:

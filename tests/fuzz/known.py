@@ -1,31 +1,54 @@
-"""Differences that are known: each rule is as narrow as it can be, and says where it is written down."""
+"""Differences that are known: each rule is as narrow as it can be, and its name says why.
+
+`listed` ones are in docs/differences.md. `fault` ones are to be mended; their rules go with them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from .comparing import Difference, differences
-from .running import Seen, run_with_snapshots
-
-Known = Callable[[list[str], Difference], bool]
-
-#: Name -> rule. The name says where the difference is listed, or that it is a fault to be mended.
-RULES: dict[str, Known] = {}
+from .running import Raised, Seen, run_with_snapshots
 
 
-def rule(name: str) -> Callable[[Known], Known]:
+class Case(NamedTuple):
+    """A difference in its program, and the names of the rules that explained earlier ones of the same run."""
+
+    statements: list[str]
+    difference: Difference
+    earlier: list[str]
+
+    @property
+    def text(self) -> str:
+        """The whole program."""
+        return "\n".join(self.statements)
+
+    @property
+    def statement(self) -> str:
+        """The statement after which the runs differ; empty where only the end tells."""
+        return "" if self.difference.step is None else self.statements[self.difference.step]
+
+    def raised(self, text: str, ours: bool = False) -> bool:
+        """Whether PyTorch (or our side) alone raised something with this text."""
+        mine, other = self.difference.ours, self.difference.theirs
+        one, none = (mine, other) if ours else (other, mine)
+        return isinstance(one, Raised) and not isinstance(none, Raised) and re.search(text, one.text) is not None
+
+
+#: Name -> rule.
+RULES: dict[str, Callable[[Case], bool]] = {}
+
+
+def rule(name: str) -> Callable[[Callable[[Case], bool]], Callable[[Case], bool]]:
     """A known difference."""
 
-    def keep(f: Known) -> Known:
+    def keep(f: Callable[[Case], bool]) -> Callable[[Case], bool]:
         RULES[name] = f
         return f
 
     return keep
-
-
-def at(statements: list[str], difference: Difference) -> str:
-    """The statement after which the runs differ; empty where only the end tells."""
-    return "" if difference.step is None else statements[difference.step]
 
 
 def judged(statements: list[str], ours: Seen, theirs: Seen) -> tuple[str | None, Difference | None]:
@@ -45,18 +68,86 @@ def judged(statements: list[str], ours: Seen, theirs: Seen) -> tuple[str | None,
 
 
 def _first_unknown(statements: list[str], found: Iterable[Difference]) -> tuple[str | None, Difference | None]:
-    first: tuple[str | None, Difference | None] = (None, None)
+    names: list[str] = []
+    first = None
     for difference in found:
-        name = next((name for name, known in RULES.items() if known(statements, difference)), None)
+        case = Case(statements, difference, names)
+        name = next((name for name, known in RULES.items() if known(case)), None)
         if name is None:
             return None, difference
-        if first[1] is None:
-            first = name, difference
-    return first
+        if name.startswith("fault"):  # what follows may come of it
+            return name, difference
+        names.append(name)
+        first = first or difference
+    return (names[0], first) if names else (None, None)
 
 
-@rule("listed: a written-to counter of what was made of .data, of a gradient, of a copy or of a running mean")
-def _versions(statements: list[str], difference: Difference) -> bool:
-    text = "".join(statements)
-    causes = (".data", ".grad", "copy", "load", "BatchNorm", "clip_grad", "double()", "float()")
-    return difference.kind == "_version" and any(cause in text for cause in causes)
+# ---- listed in docs/differences.md
+
+STRIDES = "listed: results are laid out row-major"
+
+
+@rule(STRIDES)
+def _strides(case: Case) -> bool:
+    asked = re.search(r"\.(stride|is_contiguous|storage_offset)\(", case.text)
+    return (
+        case.difference.kind == "strides"
+        or bool(asked and case.difference.where.startswith("log"))
+        or case.raised("view size is not compatible|Cannot view a tensor with shape")
+    )
+
+
+@rule("listed: results are laid out row-major, so that another reshape is a view")
+def _views(case: Case) -> bool:
+    makes_views = re.search(r"reshape|flatten|contiguous|ravel|\.view\(|unflatten", case.text)
+    return STRIDES in case.earlier and bool(makes_views)
+
+
+@rule("listed: a counter of writes to what was made of .data, of a gradient, or of a running mean")
+def _versions(case: Case) -> bool:
+    causes = (".data", ".grad", "BatchNorm", "clip_grad", "double()", "float()", "optim", "load")
+    asked = case.difference.where.startswith("log") and "_version" in case.text
+    return (case.difference.kind == "_version" or asked) and any(cause in case.text for cause in causes)
+
+
+@rule("listed: a checkpoint is a node of its own")
+def _checkpoint(case: Case) -> bool:
+    return "checkpoint" in case.text and "CheckpointFunctionBackward" in str(case.difference.ours)
+
+
+# ---- faults that are being mended
+
+
+@rule("fault: outputs of split, chunk and unbind are not refused when their base has been written to")
+def _outputs_of_split(case: Case) -> bool:
+    return case.raised("This view is the output of a function that returns multiple views")
+
+
+@rule("fault: a leaf's size may be changed in place")
+def _leaf_in_place(case: Case) -> bool:
+    return case.raised("a leaf Variable that requires grad") and bool(
+        re.search(r"\.(un)?squeeze_|\.t_\(|transpose_|detach_", case.statement)
+    )
+
+
+@rule("fault: the gradient of a linear function requires grad under create_graph")
+def _linear(case: Case) -> bool:
+    linear = case.difference.ours is True and case.difference.theirs is False
+    after = case.raised("does not require grad and does not have a grad_fn|unused in|not have been used")
+    return "create_graph" in case.text and (("requires_grad" in case.difference.kind and linear) or after)
+
+
+@rule("fault: under no_grad a view of a leaf that is itself a view requires grad")
+def _view_of_leaf_view(case: Case) -> bool:
+    flag = case.difference.kind == "requires_grad" and case.difference.ours is True and case.difference.theirs is False
+    return flag and re.search(r"no_grad|enabled\(False", case.statement) is not None
+
+
+@rule("fault: grad(..., inputs) refuses where a graph has been released of which nothing needs to run")
+def _released(case: Case) -> bool:
+    return case.raised("backward through the graph a second time", ours=True)
+
+
+@rule("fault: the gradient of a linear function is no leaf under create_graph")
+def _linear_leaf(case: Case) -> bool:
+    return "create_graph" in case.text and case.difference.kind == "is_leaf" and case.difference.theirs is True

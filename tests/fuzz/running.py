@@ -169,6 +169,7 @@ def flags(t: Any) -> Any:
         ("is_leaf", t.is_leaf),
         ("_version", t._version),
         ("has grad", t.is_leaf and t.grad is not None),
+        ("strides", tuple(t.stride())),
     )
 
 
@@ -185,7 +186,6 @@ def values(t: Any) -> Any:
     grad = t.grad if t.is_leaf or t.retains_grad else None
     return (
         ("value", array(t)),
-        ("strides", tuple(t.stride())),
         ("printed", Printed(t)),
         ("gradient", None if grad is None else array(grad)),
         ("gradient's dtype", None if grad is None else str(grad.dtype).rpartition(".")[2]),
