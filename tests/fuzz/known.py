@@ -115,6 +115,19 @@ def _checkpoint(case: Case) -> bool:
     return "checkpoint" in case.text and "CheckpointFunctionBackward" in str(case.difference.ours)
 
 
+@rule("listed: an internal assertion of PyTorch's")
+def _assertion(case: Case) -> bool:
+    return case.raised("Could this error message be improved|INTERNAL ASSERT")
+
+
+@rule("listed: a type that PyTorch's kernels lack")
+def _types(case: Case) -> bool:
+    lacking = r"\" not implemented for '|does not support (complex|bool)|not (implemented|supported|intended).*complex|Expected a floating point or complex"
+    theirs = case.difference.theirs
+    both = isinstance(theirs, Raised) and isinstance(case.difference.ours, Raised) and theirs.type == "NotImplementedError"
+    return case.raised(lacking) or (both and re.search(lacking, theirs.text) is not None)
+
+
 # ---- faults that are being mended
 
 
@@ -151,3 +164,9 @@ def _released(case: Case) -> bool:
 @rule("fault: the gradient of a linear function is no leaf under create_graph")
 def _linear_leaf(case: Case) -> bool:
     return "create_graph" in case.text and case.difference.kind == "is_leaf" and case.difference.theirs is True
+
+
+@rule("fault: a second derivative that does not depend on a tensor gives it a gradient of zeros")
+def _unconnected(case: Case) -> bool:
+    flag = case.difference.kind in ("has grad", "gradient") and case.difference.theirs in (False, None)
+    return flag and "create_graph" in case.text
