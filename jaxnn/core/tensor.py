@@ -510,8 +510,9 @@ def _reduce_storage(self: Storage) -> Any:
 
 
 def from_parts(kind: type, storage: Storage, steps: Any, requires_grad: bool) -> Any:
-    """A tensor from a pickle."""
+    """A tensor from a pickle, or for `copy.copy`: a leaf."""
     made = wrap(storage)
+    made._cell = Cell()
     if steps is not None:
         made._view = View(steps[0], aval_of(tuple(steps[1]), steps[2].np, storage.aval.placement))
     return _of_class(made, kind, requires_grad)

@@ -130,6 +130,8 @@ def _masked_set(x: Any, value: Any, mask: Any, dim: int) -> Any:
 _INDEX = operator_of("index", _index)
 _INDEX_PUT = operator_of("index_put", _put)
 _ASSIGN = operator_of("copy_slices_basic", _assign, grad_name="CopySlices")
+_COPY = operator_of("copy_slices_whole", _assign, grad_name="CopyBackwards")
+_FILL = operator_of("fill_slices_whole", _assign, grad_name="FillBackward3")
 _MASKED_SET = operator_of("masked_set", _masked_set, grad_name="IndexPutBackward0")
 
 # --- reading the brackets
@@ -446,11 +448,13 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
             self = call(SLICE, (self, spec, *starts))
             spec, starts = (FULL,) * len(shape_of(self)), []
         made = _selected(shape_of(self), spec)
-        write_back(self, call(_ASSIGN, (written_operand(self), _operand(value, self), spec, made, *starts)))
+        assign = _ASSIGN if not all(e is FULL for e in spec) else _COPY if isinstance(value, TensorBase) else _FILL
+        write_back(self, call(assign, (written_operand(self), _operand(value, self), spec, made, *starts)))
         return
     part = self if _is_plain(spec) else call(SLICE, (self, spec, *starts))
     check_writable(part, value)
     masks = [(d, e) for d, e in tensors if aval(e).dtype is dtypes.bool and shape_of(e)]
+    _check_written(self, value, tensors, masks)
     written = _operand(value, self)
     if len(masks) == len(tensors) == 1:
         (dim, mask) = masks[0]
@@ -462,6 +466,19 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
             return
     dims, indices = _places(self, tensors)
     write_back(part, call(_INDEX_PUT, (part, written, dims, False, *indices)))
+
+
+def _check_written(x: TensorBase, value: Any, tensors: Any, masks: Any) -> None:
+    """What index tensors select takes values of its own type; a mask also a single element of another one."""
+    if not isinstance(value, TensorBase) or aval(value).dtype is aval(x).dtype:
+        return
+    filled = len(masks) == len(tensors) == 1 and shape_of(value).numel() == 1
+    if not filled and any(shape_of(e) for _, e in tensors):
+        names = [dtypes.SCALAR_NAMES[aval(t).dtype] for t in (x, value)]
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {names[0]} for the destination and {names[1]} "
+            "for the source."
+        )
 
 
 def _check_masked(x: TensorBase, sizes: tuple[int, ...], dim: int, mask: TensorBase, behind: int) -> None:

@@ -91,3 +91,16 @@ def test_a_released_graph_says_so():
     assert [node.name() for node, _ in kept.grad_fn.next_functions] == ["torch::autograd::AccumulateGrad"]  # saves nothing
     with pytest.raises(RuntimeError, match="released by a backward"):
         _ = y.grad_fn.next_functions
+
+
+def test_names_after_the_whole_tensor_was_written():
+    def names(t):
+        found = []
+        for key in (..., slice(None), None, 0):
+            for value in (1.0, t.zeros(2)):
+                y = t.ones(2, 2, requires_grad=True) * 2
+                y[key] = value
+                found.append((type(y.grad_fn).__name__, repr(y)))
+        return found
+
+    assert names(jaxnn) == names(torch)

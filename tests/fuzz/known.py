@@ -128,45 +128,58 @@ def _types(case: Case) -> bool:
     return case.raised(lacking) or (both and re.search(lacking, theirs.text) is not None)
 
 
+@rule("listed: a node's name after its tensor was changed in place")
+def _names(case: Case) -> bool:
+    """The texts are equal but for the name, and something was written or reshaped in place."""
+    bare = [re.sub(r",\s+grad_fn=<\w+>", "", str(side)) for side in (case.difference.ours, case.difference.theirs)]
+    changed = re.search(r"_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(", case.text)
+    return case.difference.kind in ("printed", "number or text") and bare[0].split() == bare[1].split() and bool(changed)
+
+
+@rule("listed: another error of the same refusal")
+def _errors(case: Case) -> bool:
+    """Both refuse an index that is out of range, or a key that is no index."""
+    ours, theirs = case.difference.ours, case.difference.theirs
+    both = isinstance(ours, Raised) and isinstance(theirs, Raised) and ours.type == "IndexError"
+    return both and re.search(r"new\(\): invalid data type|index_select\(\): self indexing axis dim", theirs.text) is not None
+
+
 # ---- faults that are being mended
 
 
-@rule("fault: outputs of split, chunk and unbind are not refused when their base has been written to")
+@rule("fault: outputs of split, chunk and unbind are not refused at a look when their base has been written to")
 def _outputs_of_split(case: Case) -> bool:
     return case.raised("This view is the output of a function that returns multiple views")
 
 
-@rule("fault: a leaf's size may be changed in place")
-def _leaf_in_place(case: Case) -> bool:
-    return case.raised("a leaf Variable that requires grad") and bool(
-        re.search(r"\.(un)?squeeze_|\.t_\(|transpose_|detach_", case.statement)
-    )
+@rule("fault: flags of a view that is made under no_grad of a leaf that is a view, or of a piece of a leaf")
+def _flags_under_no_grad(case: Case) -> bool:
+    flag = case.difference.kind in ("requires_grad", "is_leaf") and case.difference.ours is not case.difference.theirs
+    return flag and re.search(r"no_grad|enabled\(False", case.text) is not None
 
 
-@rule("fault: the gradient of a linear function requires grad under create_graph")
-def _linear(case: Case) -> bool:
-    linear = case.difference.ours is True and case.difference.theirs is False
-    after = case.raised("does not require grad and does not have a grad_fn|unused in|not have been used")
-    return "create_graph" in case.text and (("requires_grad" in case.difference.kind and linear) or after)
-
-
-@rule("fault: under no_grad a view of a leaf that is itself a view requires grad")
-def _view_of_leaf_view(case: Case) -> bool:
-    flag = case.difference.kind == "requires_grad" and case.difference.ours is True and case.difference.theirs is False
-    return flag and re.search(r"no_grad|enabled\(False", case.statement) is not None
-
-
-@rule("fault: grad(..., inputs) refuses where a graph has been released of which nothing needs to run")
+@rule("fault: grad and backward refuse where a graph has been released of which nothing needs to run")
 def _released(case: Case) -> bool:
     return case.raised("backward through the graph a second time", ours=True)
-
-
-@rule("fault: the gradient of a linear function is no leaf under create_graph")
-def _linear_leaf(case: Case) -> bool:
-    return "create_graph" in case.text and case.difference.kind == "is_leaf" and case.difference.theirs is True
 
 
 @rule("fault: a second derivative that does not depend on a tensor gives it a gradient of zeros")
 def _unconnected(case: Case) -> bool:
     flag = case.difference.kind in ("has grad", "gradient") and case.difference.theirs in (False, None)
     return flag and "create_graph" in case.text
+
+
+@rule("fault: backward(inputs=...) gives tensors that are no leaves no gradient")
+def _inputs(case: Case) -> bool:
+    return "inputs=[" in case.text and case.difference.kind in ("gradient", "has grad", "number or text")
+
+
+@rule("fault: grad() of tensors that the result does not need runs hooks and retain_grad, or leaves out a leaf's own hook")
+def _hooks_of_grad(case: Case) -> bool:
+    hooked = re.search(r"retain_grad|register_hook|register_full", case.text)
+    return "autograd.grad(" in case.text and bool(hooked) and case.difference.kind in ("gradient", "number or text")
+
+
+@rule("fault: out= of an operand may have another shape")
+def _out_of_operand(case: Case) -> bool:
+    return "out=" in case.statement and case.raised("output with shape .* doesn't match the broadcast shape")

@@ -168,3 +168,26 @@ CASES = {
 def test_parity(case):
     f, *inputs = CASES[case]
     agree(f, *inputs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_values_of_another_type_written_by_index(dtype):
+    """Index tensors take values of the tensor's own type, a mask also one element of another one, slices any."""
+
+    def outcomes(t):
+        found = []
+        values = [t.ones(3, dtype=t.float64), t.tensor(2.0, dtype=t.float64), t.ones(1, dtype=t.float64), 3]
+        row = t.tensor([True, False, False])
+        keys = [[0], t.tensor([0]), (slice(None), [0]), row, (slice(None), row), slice(0, 1), 0, t.tensor(0), ..., True]
+        for key in keys:
+            for value in values:
+                x = t.zeros(3, 3, dtype=getattr(t, dtype))
+                try:
+                    x[key] = value
+                except RuntimeError as error:
+                    found.append(type(error).__name__)
+                else:
+                    found.append(x.tolist())
+        return found
+
+    assert outcomes(jaxnn) == outcomes(torch)
