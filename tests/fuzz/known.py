@@ -122,7 +122,10 @@ def _assertion(case: Case) -> bool:
 
 @rule("listed: a type that PyTorch's kernels lack")
 def _types(case: Case) -> bool:
-    lacking = r"\" not implemented for '|does not support (complex|bool)|not (implemented|supported|intended).*complex|Expected a floating point or complex"
+    lacking = (
+        r"\" not implemented for '|does not support (complex|bool)|not (implemented|supported|intended).*complex|"
+        "Expected a floating point or complex"
+    )
     theirs = case.difference.theirs
     both = isinstance(theirs, Raised) and isinstance(case.difference.ours, Raised) and theirs.type == "NotImplementedError"
     return case.raised(lacking) or (both and re.search(lacking, theirs.text) is not None)
@@ -160,12 +163,14 @@ def _flags_under_no_grad(case: Case) -> bool:
 
 @rule("fault: grad and backward refuse where a graph has been released of which nothing needs to run")
 def _released(case: Case) -> bool:
-    return case.raised("backward through the graph a second time", ours=True)
+    first_line = case.difference.kind == "missing" and "autograd.grad(" in case.statement  # both raise, PyTorch a line later
+    return first_line or case.raised("backward through the graph a second time", ours=True)
 
 
 @rule("fault: a second derivative that does not depend on a tensor gives it a gradient of zeros")
 def _unconnected(case: Case) -> bool:
-    flag = case.difference.kind in ("has grad", "gradient") and case.difference.theirs in (False, None)
+    theirs = case.difference.theirs
+    flag = case.difference.kind in ("has grad", "gradient") and (theirs is None or theirs is False)
     return flag and "create_graph" in case.text
 
 

@@ -82,7 +82,7 @@ def names_in(pickled: bytes) -> Iterator[str]:
         if kind == "MEMOIZE":
             memo[len(memo)] = texts[-1]
         elif kind in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = texts[-1]
+            memo[int(argument or 0)] = texts[-1]
         elif kind != "FRAME":
-            found = argument if kind in _TEXT else memo.get(argument) if kind in ("BINGET", "LONG_BINGET") else None
+            found = argument if kind in _TEXT else memo.get(int(argument or 0)) if kind in ("BINGET", "LONG_BINGET") else None
             texts = [texts[-1], found]
