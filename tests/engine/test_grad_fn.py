@@ -104,3 +104,20 @@ def test_names_after_the_whole_tensor_was_written():
         return found
 
     assert names(jaxnn) == names(torch)
+
+
+def test_as_strided_of_a_leaf_that_is_a_view():
+    def gradients(t):
+        found = []
+        for retained in (False, True):
+            w = t.arange(6.0).view(2, 3).requires_grad_()
+            part = w.as_strided((2, 2), (1, 2))
+            if retained:
+                part.retain_grad()
+            (part * w[:, :2]).sum().backward()
+            with t.no_grad():
+                w.as_strided((2,), (3,)).zero_()
+            found.append((w.grad.tolist(), w.tolist(), part.tolist()))
+        return found
+
+    assert gradients(jaxnn) == gradients(torch)
