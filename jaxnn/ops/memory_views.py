@@ -11,7 +11,7 @@ from jaxnn.core.handle import aval, is_direct
 from jaxnn.core.registry import call, function
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
-from .strides import Layout, base_of, layout, refuse_repeated, rule
+from .strides import Layout, base_of, contiguous_strides, layout, refuse_repeated, rule
 
 __all__ = ["as_strided", "diagonal", "unfold"]
 

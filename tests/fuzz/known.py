@@ -139,6 +139,11 @@ def _names(case: Case) -> bool:
     return case.difference.kind in ("printed", "number or text") and bare[0].split() == bare[1].split() and bool(changed)
 
 
+@rule("listed: a second backward is judged by what JAX's derivative needs")
+def _second(case: Case) -> bool:
+    return case.raised("backward through the graph a second time")
+
+
 @rule("listed: another error of the same refusal")
 def _errors(case: Case) -> bool:
     """Both refuse an index that is out of range, or a key that is no index."""
