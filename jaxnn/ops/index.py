@@ -454,7 +454,8 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
     part = self if _is_plain(spec) else call(SLICE, (self, spec, *starts))
     check_writable(part, value)
     masks = [(d, e) for d, e in tensors if aval(e).dtype is dtypes.bool and shape_of(e)]
-    _check_written(self, value, tensors, masks)
+    if not isinstance(key, (bool, np.bool_)):  # which selects all or nothing
+        _check_written(self, value, tensors, masks)
     written = _operand(value, self)
     if len(masks) == len(tensors) == 1:
         (dim, mask) = masks[0]
