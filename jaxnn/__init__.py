@@ -61,6 +61,7 @@ from .core.grad_mode import (
 from .core.handle import Tensor
 from .core.keyword_names import with_other_names as _with_other_names
 from .core.overrides import disabled as DisableTorchFunctionSubclass
+from .core.policy import set_execution_mode
 from .core.printing import set_printoptions
 from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.registry import function as _function
@@ -164,7 +165,7 @@ __all__ = [
     "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled",
     "jax_function", "jit",
     "layer_functions", "layout", "linalg", "load", "nn", "no_grad", "ops", "optim", "overrides",
-    "reset_engine_statistics",
+    "reset_engine_statistics", "set_execution_mode",
     "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype", "set_float32_matmul_precision",
     "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing", "types", "utils", "version",
     "vmap",

@@ -5,12 +5,15 @@ Source: https://docs.pytorch.org/docs/stable/torch.html#utilities
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .core.config import state
 from .core.dtypes import set_default_dtype
+from .core.engine import cut
 from .core.registry import FUNCTIONS
 
 __all__ = [
@@ -120,11 +123,30 @@ def is_storage(obj: Any, /) -> bool:
     return type(obj).__name__ in ("UntypedStorage", "TypedStorage")
 
 
+def _in_mode(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
+    @functools.wraps(function, updated=())
+    def run(*args: Any, **kwargs: Any) -> Any:
+        cut("before a compiled function")
+        before, state.execution_mode = state.execution_mode, mode
+        try:
+            made = function(*args, **kwargs)
+            cut("end of a compiled function")
+            return made
+        finally:
+            state.execution_mode = before
+
+    return run
+
+
 def compile(
     model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",
     mode: str | None = None, options: Any = None, disable: bool = False,
 ) -> Any:  # fmt: skip
-    """The module or function as it is: what it records is compiled by XLA anyway. All options are hints.
+    """The module or function as it is: what it records is compiled by XLA when that pays. The options are hints.
+
+    Args:
+        mode: besides PyTorch's names, which are hints, "whole" and "operators" (see `set_execution_mode`): then a function
+            comes back whose calls end with a cut and run in that mode.
 
     Without ``model`` a decorator.
 
@@ -136,7 +158,9 @@ def compile(
     if mode is not None and options is not None:
         raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")
     if model is None:
-        return lambda f: f
+        return lambda f: compile(f, mode=mode)
     if not callable(model):
         raise AssertionError(f"A callable function is expected, but {type(model)} is provided.")
+    if mode in ("whole", "operators") and not disable:
+        return _in_mode(model, mode)
     return model
