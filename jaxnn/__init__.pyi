@@ -71,6 +71,7 @@ from jaxnn.core.grad_mode import is_inference_mode_enabled as is_inference_mode_
 from jaxnn.core.grad_mode import no_grad as no_grad
 from jaxnn.core.grad_mode import set_grad_enabled as set_grad_enabled
 from jaxnn.core.overrides import disabled as DisableTorchFunctionSubclass
+from jaxnn.core.policy import set_execution_mode as set_execution_mode
 from jaxnn.core.printing import set_printoptions as set_printoptions
 from jaxnn.core.size import Size as Size
 from jaxnn.core.size import layout as layout
