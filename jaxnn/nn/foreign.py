@@ -71,7 +71,8 @@ def adopted(variable: Any) -> Any:
     found = _ADOPTED.get(number)
     if found is not None and (made := found[1]()) is not None:
         return made
-    made = _kind(type(variable))._new(variable.get_raw_value(), variable.get_metadata())
+    kind: Any = type(variable)
+    made = _kind(kind)._new(variable.get_raw_value(), variable.get_metadata())
     _ADOPTED[number] = variable, weakref.ref(made, lambda _: _ADOPTED.pop(number, None))
     return made
 

@@ -68,7 +68,7 @@ def _draw(tensor: Any, draw: Callable[..., np.ndarray]) -> Any:
     return tensor if aval(tensor).placement is META else _fill(tensor, _drawn(tensor, draw))
 
 
-def _normal(stream: Any, shape: Any, kind: np.dtype, contiguous: bool, mean: float, std: float) -> np.ndarray:
+def _normal(stream: Any, shape: Any, kind: Any, contiguous: Any, mean: Any = 0.0, std: Any = 1.0) -> np.ndarray:
     return stream.normal(shape, mean, std, kind, contiguous=contiguous)
 
 
@@ -121,7 +121,7 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
     """Fill with numbers from a normal distribution."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
-    return _draw(tensor, lambda shape, *of: _normal(_stream(generator), shape, *of, mean, std))
+    return _draw(tensor, lambda shape, kind, contiguous: _normal(_stream(generator), shape, kind, contiguous, mean, std))
 
 
 def trunc_normal_(
@@ -142,7 +142,7 @@ def trunc_normal_(
     stream = _stream(generator)
     if isinstance(stream, KeyStream):
         return _draw(tensor, lambda shape, kind, _: stream.truncated(shape, mean, std, a, b, kind))
-    return _draw(tensor, lambda shape, *of: draw(stream, shape, *of, mean, std, a, b))
+    return _draw(tensor, lambda shape, kind, whole: draw(stream, shape, kind, whole, mean, std, a, b))
 
 
 def _inside(
@@ -291,7 +291,7 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
     if aval(tensor).placement is META:
         return tensor
     stream = _stream(generator)
-    array = _drawn(tensor, lambda shape, *of: _normal(stream, shape, *of, 0.0, std))
+    array = _drawn(tensor, lambda shape, kind, contiguous: _normal(stream, shape, kind, contiguous, 0.0, std))
     # PyTorch draws the places from the default generator, whatever generator the values come from.
     for column in range(columns):
         array[generator_here().randperm(rows)[: math.ceil(sparsity * rows)], column] = 0

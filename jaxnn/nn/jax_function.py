@@ -103,7 +103,7 @@ def _apply(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     if not tensors:
         raise TypeError(f"jax_function({getattr(f, '__name__', f)}): there is no tensor among the arguments")
     operator, results = _operator(f)
-    how = _Call(tree, tuple(statics), bool(jax.config.jax_enable_x64), results)
+    how = _Call(tree, tuple(statics), bool(jax.config.read("jax_enable_x64")), results)
     made = call(operator, (tuple(tensors), how))
     return jax.tree.unflatten(results[how, _shapes(tensors)], list(made))
 
@@ -135,7 +135,7 @@ def _apply_module(module: nnx.Module, method: str, args: Any, kwargs: Any) -> An
     tensors, keys = [], []
     for path, _ in flat:
         variable = variables[path]
-        value = None if isinstance(variable, TensorBase) else variable.get_raw_value()
+        value: Any = None if isinstance(variable, TensorBase) else variable.get_raw_value()
         is_key = value is not None and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
         keys.append(str(jax.random.key_impl(value)) if is_key else None)
         tensors.append(variable if value is None else tensor_of(jax.random.key_data(value) if is_key else value))

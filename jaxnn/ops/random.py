@@ -313,7 +313,7 @@ def normal(
 
         put_through(out, _drawn_for(out, g, draw, *of))
         return out
-    found = made(g.normal(None, *of), like_device(tensors[0], device))
+    found = made(g.normal(None, of[0], of[1]), like_device(tensors[0], device))
     for t in tensors:
         found = _NORMAL(found, t) if t.requires_grad else found
     return found

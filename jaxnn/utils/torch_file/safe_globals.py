@@ -70,7 +70,7 @@ _TEXT = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE")
 
 def names_in(pickled: bytes) -> Iterator[str]:
     """The full names that a pickle mentions; nothing is built."""
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
     texts: list[Any] = [None, None]  # the last two values, where they are text
     for opcode, argument, _ in pickletools.genops(pickled):
         kind = opcode.name
