@@ -137,7 +137,7 @@ def _apply_module(module: nnx.Module, method: str, args: Any, kwargs: Any) -> An
         variable = variables[path]
         value: Any = None if isinstance(variable, TensorBase) else variable.get_raw_value()
         is_key = value is not None and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
-        keys.append(str(jax.random.key_impl(value)) if is_key else None)
+        keys.append(str(jax.random.key_impl(value)) if value is not None and is_key else None)
         tensors.append(variable if value is None else tensor_of(jax.random.key_data(value) if is_key else value))
     paths = tuple(path for path, _ in flat)
     result, kept = _apply(_pure(graphdef, paths, tuple(keys), method), (tensors, args, kwargs), {})
