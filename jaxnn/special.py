@@ -22,7 +22,7 @@ from .ops.bessel import (
     scaled_modified_bessel_k1,
     spherical_bessel_j0,
 )
-from .ops.gamma_functions import digamma, igamma, igammac, multigammaln, polygamma, zeta
+from .ops.gamma_functions import digamma, igamma, igammac, lgamma, multigammaln, polygamma, zeta
 from .ops.pointwise import xlogy
 from .ops.polynomials import (
     chebyshev_polynomial_t,
@@ -40,7 +40,7 @@ from .ops.polynomials import (
 )
 from .ops.reduce import logsumexp
 from .ops.special_functions import entr, erfcx, erfinv, i0, i0e, i1, i1e, log_ndtr, ndtr, ndtri, xlog1py
-from .ops.unary import erf, erfc, exp2, expm1, lgamma, log1p, logit, round, sigmoid, sinc
+from .ops.unary import erf, erfc, exp2, expm1, log1p, logit, round, sigmoid, sinc
 
 expit, gammainc, gammaincc, gammaln, psi = sigmoid, igamma, igammac, lgamma, digamma
 

@@ -4,8 +4,8 @@ A new file is added here, after those it uses.
 """
 
 # ruff: noqa: I001
-from . import promotion, dims, return_types, placement
-from . import pointwise, unary, comparison, operators
+from . import promotion, dims, return_types, placement, slopes
+from . import pointwise, between, unary, vector_norms, comparison, operators
 from . import reduce, extrema
 from . import creation, construct, cast, masks, random
 from . import arguments, strides, shape, slicing, split, memory_views
@@ -16,10 +16,11 @@ from . import special_functions, gamma_functions, bessel, polynomials
 from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, namesakes
 
 __all__ = [
-    "arguments", "bessel", "calculus", "cast", "comparison", "complex_views", "construct", "copies", "creation",
+    "arguments", "bessel", "between", "calculus", "cast", "comparison", "complex_views", "construct", "copies", "creation",
     "decompositions", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
     "index", "join", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "norms",
     "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "promotion", "random",
-    "random_counts", "reduce", "reflectors", "resizing", "return_types", "scatter", "segments", "shape", "slicing",
-    "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "windows",
+    "random_counts", "reduce", "reflectors", "resizing", "return_types", "scatter", "segments", "shape", "slicing", "slopes",
+    "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "vector_norms",
+    "windows",
 ]  # fmt: skip

@@ -16,9 +16,10 @@ from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 
 from .dims import dims_of, one_dim, takes_lists
-from .pointwise import maximum, minimum
+from .between import maximum, minimum
 from .reduce import Dim, is_inexact, reduction
 from .return_types import return_type
+from .slopes import shared_extreme
 
 
 def _need_elements(name: str, input: Array) -> None:
@@ -55,6 +56,12 @@ def _selected(input: Array, index: Array, axis: int, keepdim: bool) -> tuple[Arr
     return pick(input, index, axis, keepdim), jnp.expand_dims(index, axis) if keepdim else index
 
 
+def _extreme_over(f: Callable[..., Array], input: Array, axes: tuple[int, ...], keepdim: bool, nan: bool = False) -> Array:
+    if not is_inexact(input):
+        return f(input, axis=axes, keepdims=keepdim)
+    return shared_extreme(f, input, axes, keepdim, nan)
+
+
 def _extreme(
     name: str, whole: Callable[..., Array], place: Callable[..., Array], pair: Any, title: str, doc: str
 ) -> Any:
@@ -62,7 +69,7 @@ def _extreme(
 
     def all_kernel(input: Array) -> Array:
         _need_elements(name, input)
-        return whole(input)
+        return _extreme_over(whole, input, tuple(range(input.ndim)), False, nan=True)
 
     def dim_kernel(input: Array, dim: int, keepdim: bool) -> Any:
         axis = one_dim(dim, input.ndim)
@@ -116,7 +123,7 @@ def amax(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
     """The largest element over ``dim`` (all by default); elements that tie share the gradient."""
     axes = dims_of(dim, input.ndim)
     _check_axes("amax", input, axes, dim == ())
-    return jnp.max(input, axis=axes, keepdims=keepdim)
+    return _extreme_over(jnp.max, input, axes, keepdim)
 
 
 @reduction
@@ -124,7 +131,7 @@ def amin(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
     """The smallest element over ``dim`` (all by default); elements that tie share the gradient."""
     axes = dims_of(dim, input.ndim)
     _check_axes("amin", input, axes, dim == ())
-    return jnp.min(input, axis=axes, keepdims=keepdim)
+    return _extreme_over(jnp.min, input, axes, keepdim)
 
 
 _AMINMAX = return_type("aminmax", "min", "max")
@@ -137,7 +144,7 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> A
     if dim is None:
         _need_elements("aminmax", input)
     _check_axes("aminmax", input, axes)
-    return _AMINMAX(jnp.min(input, axis=axes, keepdims=keepdim), jnp.max(input, axis=axes, keepdims=keepdim))
+    return _AMINMAX(_extreme_over(jnp.min, input, axes, keepdim), _extreme_over(jnp.max, input, axes, keepdim))
 
 
 def _argument(name: str, place: Callable[..., Array], doc: str) -> Any:
@@ -174,10 +181,7 @@ def _shared(input: Array, value: Array) -> Array:
     """A value picked from the input, whose gradient is shared by all elements equal to it."""
     if not is_inexact(input):
         return value
-    equal = (input == value) | (jnp.isnan(input) & jnp.isnan(value))
-    still = lax.stop_gradient(input)
-    moving = jnp.where(equal & jnp.isfinite(still), input - jnp.where(jnp.isfinite(still), still, 0), 0)
-    return lax.stop_gradient(value) + jnp.sum(moving) / jnp.sum(equal).astype(input.dtype)
+    return shared_extreme(lambda x, axis, keepdims: value, input, tuple(range(input.ndim)), False, nan=jnp.isnan(value))
 
 
 def _middle(x: Array, skip_nan: bool) -> tuple[Array, Array]:

@@ -19,8 +19,9 @@ from jaxnn.core.registry import METHODS, Operand, inplace_form, op
 
 from .factor_checks import without_derivative
 from .promotion import compute
+from .slopes import with_slopes
 
-__all__ = ["digamma", "igamma", "igammac", "multigammaln", "mvlgamma", "polygamma", "zeta"]
+__all__ = ["digamma", "igamma", "igammac", "lgamma", "multigammaln", "mvlgamma", "polygamma", "zeta"]
 
 # --- zeta
 
@@ -70,7 +71,8 @@ def _trigamma(x: Array) -> Array:
     left = x < 0.5
     found = _hurwitz(jnp.full_like(x, 2), jnp.where(left, 1 - x, x))
     sine = jnp.sin(jnp.where(left, x, 0.5) * np.pi)
-    return jnp.where(left, jnp.square(np.pi / sine) - found, found).astype(x.dtype)
+    found = jnp.where(left, jnp.square(np.pi / sine) - found, found)
+    return jnp.where(jnp.isposinf(x), 0, found).astype(x.dtype)
 
 
 _trigamma.defjvp(lambda primals, tangents: (_trigamma(primals[0]), _derivative(2, primals[0]) * tangents[0]))
@@ -89,6 +91,15 @@ def _digamma(x: Array) -> Array:
 
 
 _digamma.defjvp(lambda primals, tangents: (_digamma(primals[0]), _derivative(1, primals[0]) * tangents[0]))
+
+
+_lgamma = with_slopes(lax.lgamma, lambda found, x: _digamma(x))
+
+
+@op(inplace=True)
+def lgamma(input: Array) -> Array:
+    """The logarithm of the absolute value of the gamma function."""
+    return compute(_lgamma, input, to_floating=True)
 
 
 @op(inplace=True)
@@ -123,7 +134,7 @@ def mvlgamma(input: Array, p: int) -> Array:
         raise RuntimeError("p has to be greater than or equal to 1")
 
     def kernel(x: Array) -> Array:
-        terms = [lax.lgamma(x - j / 2) for j in range(p)]
+        terms = [_lgamma(x - j / 2) for j in range(p)]
         return sum(terms[1:], terms[0]) + p * (p - 1) / 4 * float(np.log(np.pi))
 
     return compute(kernel, input, to_floating=True)

@@ -18,7 +18,8 @@ from .decompositions import hermitian_eigen, singular
 from .dims import dims_of
 from .factor_checks import adjoint, need_floating, need_matrix, need_square, scalar_name
 from .promotion import cast
-from .reduce import vector_norm as _vector_norm
+from .slopes import shared_extreme
+from .vector_norms import vector_norm as _vector_norm
 
 __all__ = ["cond", "matrix_norm", "matrix_rank", "norm_linalg", "pinv", "vector_norm"]
 
@@ -83,7 +84,7 @@ def _over_matrices(x: Array, order: Any, dims: tuple[int, int], keepdim: bool, n
         return jnp.expand_dims(found, tuple(sorted((first, second)))) if keepdim else found
     inner, outer = (first, second) if abs(order) == 1 else (second, first)
     sums = _vector_norm(x, 1.0, (inner,), True)
-    found = (jnp.max if order > 0 else jnp.min)(sums, axis=outer, keepdims=True)
+    found = shared_extreme(jnp.max if order > 0 else jnp.min, sums, (outer,), True)
     return found if keepdim else jnp.squeeze(found, (first, second))
 
 

@@ -17,6 +17,7 @@ from jaxnn.core.registry import Operand, function, op
 
 from .arguments import need_tensor, wrap_dim
 from .return_types import return_type
+from .vector_norms import vector_norm
 
 __all__ = ["frexp", "hash_tensor", "nonzero_static", "renorm"]
 
@@ -63,19 +64,15 @@ def renorm(input: Any, p: float, dim: int, maxnorm: Operand) -> Any:
     if p <= 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
     axes = tuple(d for d in range(input.ndim) if d != wrap_dim(dim, input.ndim))
-    size = jnp.abs(input).astype(jnp.float32 if input.dtype.itemsize == 2 else None)
-    if np.isinf(p):
-        norm = jnp.max(size, axes, keepdims=True)
-    elif p == 2:
-        total = jnp.sum(size * size, axes, keepdims=True)
-        norm = jnp.where(total == 0, 0, jnp.sqrt(jnp.where(total == 0, 1, total)))
-    else:
-        total = jnp.sum(size**p, axes, keepdims=True)
-        norm = jnp.where(total == 0, 0, jnp.where(total == 0, 1, total) ** (1 / p))
+    wide = input.astype(jnp.float32) if input.dtype.itemsize == 2 else input
+    norm = vector_norm(wide, p, axes, True)
     limit = jnp.asarray(maxnorm).astype(norm.dtype)
+    above = norm > limit
+    # What is not scaled is not looked at: the derivative of its norm may be NaN.
+    norm = vector_norm(jnp.where(above, wide, 1), p, axes, True)
     # the small number keeps the quotient finite, as in PyTorch
-    factor = jnp.where(norm > limit, limit / (norm + 1e-7), 1)
-    return input * factor.astype(input.dtype)
+    factor = limit / (norm + 1e-7)
+    return jnp.where(above, input * factor.astype(input.dtype), input)
 
 
 @function

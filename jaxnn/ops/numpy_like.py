@@ -19,6 +19,7 @@ from jaxnn.core.registry import call, function, op
 from .arguments import integers, operator_of, shape, wrap_dim
 from .join import cat
 from .split import narrow
+from .vector_norms import chebyshev, vector_norm
 
 __all__ = ["cdist", "corrcoef", "cov", "diff", "trapezoid", "unravel_index", "vander"]
 
@@ -60,17 +61,13 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 
 
 def _distances(x1: Any, x2: Any, p: float) -> Any:
-    apart = jnp.abs(x1[..., :, None, :] - x2[..., None, :, :])
-    if p == 0:
-        return jnp.sum(apart != 0, -1).astype(x1.dtype)
+    apart = x1[..., :, None, :] - x2[..., None, :, :]
+    if p == 1:  # the derivative at NaN is NaN, unlike that of the norm
+        return jnp.sum(apart * lax.stop_gradient(lax.sign(apart)), -1)
     if math.isinf(p):
-        return jnp.max(apart, -1)
-    if p == 1:
-        return jnp.sum(apart, -1)
-    total = jnp.sum(apart**p, -1)
-    # The gradient at distance zero is zero, not the infinite slope of the root.
-    safe = jnp.where(total == 0, 1, total)
-    return jnp.where(total == 0, 0, jnp.sqrt(safe) if p == 2 else safe ** (1 / p))
+        return chebyshev(apart)
+    found = vector_norm(apart, p, (-1,))
+    return jnp.where(jnp.isnan(apart).any(-1), jnp.nan, found) if p == 0 else found
 
 
 _CDIST = operator_of("cdist", _distances)

@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/torch.html#pointwise-ops
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -21,10 +22,10 @@ from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op, write_back
 
 from .promotion import cast, common_dtype, compute, is_number, promote, to_float, widened
+from .slopes import with_slopes
 
 __all__ = [
-    "add", "addcdiv", "addcmul", "by_tensors", "clamp", "clamp_max", "clamp_min", "div", "fmax", "fmin", "fmod", "lerp",
-    "maximum", "minimum", "mul", "pow", "remainder", "rsub", "sub",
+    "add", "addcdiv", "addcmul", "by_tensors", "div", "fmod", "mul", "pow", "remainder", "rsub", "sub",
 ]  # fmt: skip
 
 
@@ -171,6 +172,10 @@ def _category(t: TensorBase) -> int:
     return aval(t).dtype._category
 
 
+#: Divided twice, not by a square: that of a small divisor would be 0.
+_quotient = with_slopes(jnp.true_divide, lambda found, a, b: 1 / b, lambda found, a, b: -(found / b))
+
+
 def _div_name(statics: list[Any], avals: list[Any]) -> str:
     return "DivBackward2" if statics and statics[-1] is not None else "DivBackward0"
 
@@ -182,7 +187,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
     Raises RuntimeError for another rounding mode.
     """
     if rounding_mode is None:
-        return compute(jnp.true_divide, input, other, to_floating=True)
+        return compute(_quotient, input, other, to_floating=True)
     if rounding_mode not in ("trunc", "floor"):
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                            f"'{rounding_mode}'")  # fmt: skip
@@ -215,7 +220,7 @@ def _floor_div(a: Array, b: Array) -> Array:
 @op(inplace=True, grad_name="DivBackward0")
 def true_divide(input: Operand, other: Operand) -> Array:
     """The quotient, of a floating type. Raises RuntimeError for shapes that do not broadcast."""
-    return compute(jnp.true_divide, input, other, to_floating=True)
+    return compute(_quotient, input, other, to_floating=True)
 
 
 alias_of("div", "divide")
@@ -238,8 +243,15 @@ def remainder(input: Operand, other: Operand) -> Array:
 def _remainder(a: Array, b: Array) -> Array:
     if _kind(a) in "iub":
         return jnp.remainder(a, b)
-    rest = lax.rem(*jnp.broadcast_arrays(a, b))
+    return _rest(*jnp.broadcast_arrays(a, b))
+
+
+def _floor_rest(a: Array, b: Array) -> Array:
+    rest = lax.rem(a, b)
     return jnp.where((rest != 0) & ((rest < 0) != (b < 0)), rest + b, rest)
+
+
+_rest = with_slopes(_floor_rest, lambda found, a, b: jnp.ones_like(a), lambda found, a, b: -_floor_div(a, b))
 
 
 @op(inplace=True, grad_name=by_tensors("FmodBackward0", "FmodBackward1"), check=_no_zero)
@@ -261,15 +273,25 @@ def _pow_static(input: Array, exponent: int | float) -> Array:
     if not (result.is_floating_point or result.is_complex):
         return _integer_power(cast(input, result.np), int(exponent))
     x = cast(input, widened(result))
-    if exponent == 0.5:
-        found = jnp.sqrt(x)
-    elif exponent == -0.5:
-        found = lax.rsqrt(x)
+    if exponent in (0.5, -0.5, 1.5):
+        found = _root_power(float(exponent))(x)
     elif exponent == int(exponent) and abs(exponent) <= _UNROLLED:
         found = lax.integer_pow(x, int(exponent))
     else:
-        found = jnp.power(x, jnp.asarray(exponent, x.dtype))
+        found = _float_power(x, jnp.asarray(exponent, x.dtype))
     return found.astype(result.np)
+
+
+@functools.cache
+def _root_power(exponent: float) -> Any:
+    """A power whose exponent is known: a root where that is exact, and so in the derivative."""
+    if exponent == 0.5:
+        return jnp.sqrt
+    if exponent == -0.5:
+        return with_slopes(lax.rsqrt, lambda found, x: -0.5 * _float_power(x, jnp.asarray(-1.5, x.dtype)))
+    return with_slopes(
+        lambda x: jnp.power(x, jnp.asarray(exponent, x.dtype)), lambda found, x: exponent * _root_power(exponent - 1)(x)
+    )
 
 
 def _integer_power(x: Array, exponent: int) -> Array:
@@ -305,9 +327,23 @@ def _repeated_product(base: Array, exponent: Array) -> Array:
     return lax.while_loop(lambda state: jnp.any(state[2] > 0), step, (jnp.ones_like(base), base, exponent))[0]
 
 
-def _float_power(a: Array, e: Array) -> Array:
-    # The derivative in the exponent is 0 where PyTorch's is: at a base of 0 with an exponent that is not negative.
-    return jnp.power(a, e)
+def _raised(a: Array, e: Array) -> Array:
+    found = jnp.power(a, e)
+    if _kind(a) != "c":
+        return found
+    return jnp.where((a == 0) & (e.real > 0), 0, found)
+
+
+def _by_base(found: Array, a: Array, e: Array) -> Array:
+    return jnp.where(e == 0, 0, e * _float_power(a, e - 1))
+
+
+def _by_exponent(found: Array, a: Array, e: Array) -> Array:
+    zero = (a == 0) & (jnp.real(e) >= 0)
+    return jnp.where(zero, 0, found * jnp.log(jnp.where(zero, 1, a)))
+
+
+_float_power = with_slopes(_raised, _by_base, _by_exponent)
 
 
 @op(name="pow", method=False, grad_name="PowBackward2")
@@ -328,7 +364,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
         made = _pow(input, exponent)
     elif not isinstance(input, TensorBase) and isinstance(exponent, TensorBase):
         made = _pow_of_number(exponent, input)
-    elif kind is int or kind is float and (exponent in (0.5, -0.5) or exponent.is_integer() and abs(exponent) <= 4):
+    elif kind is int or kind is float and (exponent in (0.5, -0.5, 1.5) or exponent.is_integer() and abs(exponent) <= 4):
         made = _pow_static(input, exponent)
     else:
         made = _pow(input, exponent)
@@ -365,105 +401,7 @@ def float_power_(self: Any, exponent: Any) -> Any:
     return write_back(self, made)
 
 
-# --- larger, smaller, between
-
-
-@op(inplace=False)
-def maximum(input: Array, other: Array) -> Array:
-    """The larger of two elements, NaN if one is; at ties each gets half of the gradient."""
-    return compute(jnp.maximum, input, other)
-
-
-@op(inplace=False)
-def minimum(input: Array, other: Array) -> Array:
-    """The smaller of two elements, NaN if one is; at ties each gets half of the gradient."""
-    return compute(jnp.minimum, input, other)
-
-
-@op
-def fmax(input: Array, other: Array) -> Array:
-    """The larger of two elements; of a number and NaN the number."""
-    return compute(lambda a, b: jnp.where(jnp.isnan(b) | (a >= b), a, b), input, other)
-
-
-@op
-def fmin(input: Array, other: Array) -> Array:
-    """The smaller of two elements; of a number and NaN the number."""
-    return compute(lambda a, b: jnp.where(jnp.isnan(b) | (a <= b), a, b), input, other)
-
-
-def _number_or_tensor(name: str, value: Any) -> None:
-    if value is not None and not is_number(value) and not hasattr(value, "dtype"):
-        raise TypeError(f"clamp(): argument '{name}' must be Tensor or Number, not {type(value).__name__}")
-
-
-def _bounds_of_one_kind(input: Any, min: Any, max: Any) -> None:
-    # a tensor without dimensions counts as a number
-    tensors = [isinstance(x, TensorBase) and len(aval(x).shape) > 0 for x in (min, max) if x is not None]
-    if len(set(tensors)) > 1 and Number in (type(min), type(max)):
-        raise TypeError("clamp(): 'min' and 'max' must both be Tensors or both be Numbers")
-
-
-@op(inplace=True, grad_name=by_tensors("ClampBackward1", "ClampBackward0"), check=_bounds_of_one_kind)
-def clamp(input: Array, min: Operand = None, max: Operand = None) -> Array:
-    """The element, or the bound that it is beyond. At a bound the gradient is the element's.
-
-    Raises RuntimeError without any bound.
-    """
-    _number_or_tensor("min", min)
-    _number_or_tensor("max", max)
-    if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if max is None:
-        return compute(_at_least, input, min)
-    if min is None:
-        return compute(_at_most, input, max)
-    return compute(lambda x, low, high: _at_most(_at_least(x, low), high), input, min, max)
-
-
-def _at_least(x: Array, low: Array) -> Array:
-    # NaN stays and has no gradient
-    return jnp.where(x >= low, x, jnp.where(jnp.isnan(x), lax.stop_gradient(x), low))
-
-
-def _at_most(x: Array, high: Array) -> Array:
-    return jnp.where(x <= high, x, jnp.where(jnp.isnan(x), lax.stop_gradient(x), high))
-
-
-@op(inplace=True, grad_name=by_tensors("ClampMinBackward0", "ClampMinBackward1"))
-def clamp_min(input: Array, min: Operand) -> Array:
-    """The element, or ``min`` where that is larger."""
-    return compute(_at_least, input, min)
-
-
-@op(inplace=True, grad_name=by_tensors("ClampMaxBackward0", "ClampMaxBackward1"))
-def clamp_max(input: Array, max: Operand) -> Array:
-    """The element, or ``max`` where that is smaller."""
-    return compute(_at_most, input, max)
-
-
-alias_of("clamp", "clip")
-
 # --- combined
-
-
-def _same_dtype(name: str, input: Any, *others: Any) -> None:
-    for other in others:
-        if not is_number(other) and other.dtype != input.dtype:
-            raise RuntimeError(f"{name}: expected dtype {dtypes.of(input.dtype)} for `end` but got dtype "
-                               f"{dtypes.of(other.dtype)}".replace("torch.", ""))  # fmt: skip
-
-
-@op(inplace=True, grad_name=lambda statics, avals: "LerpBackward0" if len(avals) < 3 else "LerpBackward1")
-def lerp(input: Array, end: Array, weight: Operand) -> Array:
-    """input + weight * (end - input). Raises RuntimeError for operands of different types."""
-    _same_dtype("lerp", input, end, weight)
-
-    def between(a: Array, b: Array, w: Array) -> Array:
-        # From the nearer end, so that a weight of 1 gives the end itself.
-        return jnp.where(jnp.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w))
-
-    return compute(between, input, end, weight)
 
 
 @op(inplace=True)
@@ -496,7 +434,17 @@ def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Operand = 1)
 @op(inplace=True)
 def atan2(input: Array, other: Array) -> Array:
     """The angle of the point (other, input)."""
-    return compute(jnp.arctan2, input, other, to_floating=True)
+    return compute(_direction, input, other, to_floating=True)
+
+
+def _inverse_square(a: Array, b: Array) -> Array:
+    square = a * a + b * b
+    return jnp.where(square == 0, 0, 1 / jnp.where(square == 0, 1, square))
+
+
+_direction = with_slopes(
+    jnp.arctan2, lambda found, a, b: b * _inverse_square(a, b), lambda found, a, b: -a * _inverse_square(a, b)
+)
 
 
 alias_of("atan2", "arctan2")
@@ -505,23 +453,22 @@ alias_of("atan2", "arctan2")
 @op(inplace=True)
 def hypot(input: Array, other: Array) -> Array:
     """The length of the hypotenuse; its gradient at (0, 0) is NaN, as PyTorch's."""
+    return compute(_length, input, other)
 
-    def length(a: Array, b: Array) -> Array:
-        return jnp.hypot(a, b)
 
-    return compute(length, input, other)
+_length = with_slopes(jnp.hypot, lambda found, a, b: a / found, lambda found, a, b: b / found)
 
 
 @op(inplace=True, grad_name=by_tensors("CopysignBackward1", "CopysignBackward0"))
 def copysign(input: Array, other: Operand) -> Array:
     """The magnitude of the first with the sign of the second."""
+    return compute(_signed, input, other, to_floating=True)
 
-    def signed(a: Array, b: Array) -> Array:
-        flip = jnp.signbit(a) != jnp.signbit(b)
-        found = jnp.where(flip, -a, a)
-        return jnp.where(lax.stop_gradient(a) == 0, lax.stop_gradient(found), found)
 
-    return compute(signed, input, other, to_floating=True)
+_signed = with_slopes(
+    lambda a, b: jnp.where(jnp.signbit(a) != jnp.signbit(b), -a, a),
+    lambda found, a, b: jnp.where(a == 0, 0, found / jnp.where(a == 0, 1, a)), None,
+)  # fmt: skip
 
 
 @op(inplace=True, differentiable=False)
@@ -535,12 +482,20 @@ def heaviside(input: Array, values: Array) -> Array:
 @op(inplace=True, grad_name=lambda statics, avals: "XlogyBackward0" if len(avals) > 1 else "XlogyBackward2")
 def xlogy(input: Operand, other: Operand) -> Array:
     """input * log(other), 0 where input is 0 (and other is not NaN)."""
+    return compute(_times_log, input, other, to_floating=True)
 
-    def product(a: Array, b: Array) -> Array:
-        zero = (a == 0) & ~jnp.isnan(b)
-        return jnp.where(zero, a * 0, a * jnp.log(jnp.where(zero, 1, b)))
 
-    return compute(product, input, other, to_floating=True)
+def _product_with_log(a: Array, b: Array) -> Array:
+    zero = (a == 0) & ~jnp.isnan(b)
+    return jnp.where(zero, 0, a * jnp.log(jnp.where(zero, 1, b)))
+
+
+def _log_or_zero(found: Array, a: Array, b: Array) -> Array:
+    guarded = (a == 0) & (b <= 0)
+    return jnp.where(guarded, 0, jnp.log(jnp.where(guarded, 1, b)))
+
+
+_times_log = with_slopes(_product_with_log, _log_or_zero, lambda found, a, b: a / b)
 
 
 def _logaddexp(a: Array, b: Array) -> Array:
@@ -555,13 +510,21 @@ def _logaddexp(a: Array, b: Array) -> Array:
 @op
 def logaddexp(input: Array, other: Array) -> Array:
     """log(exp(input) + exp(other)) without overflow."""
-    return compute(_logaddexp, input, other, to_floating=True)
+    return compute(_log_of_sum, input, other, to_floating=True)
+
+
+_log_of_sum = with_slopes(
+    _logaddexp, lambda found, a, b: 1 / (1 + jnp.exp(b - a)), lambda found, a, b: 1 / (1 + jnp.exp(a - b))
+)
+_log2_of_sum = with_slopes(
+    jnp.logaddexp2, lambda found, a, b: 1 / (1 + jnp.exp2(b - a)), lambda found, a, b: 1 / (1 + jnp.exp2(a - b))
+)
 
 
 @op
 def logaddexp2(input: Array, other: Array) -> Array:
     """log2(2 ** input + 2 ** other) without overflow."""
-    return compute(jnp.logaddexp2, input, other, to_floating=True)
+    return compute(_log2_of_sum, input, other, to_floating=True)
 
 
 _next = jax.custom_jvp(jnp.nextafter)

@@ -21,7 +21,7 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
 from .dims import dims_of, one_dim, takes_lists
 from .promotion import cast, compute, promote, to_float, widened
-from .unary import _modulus
+from .vector_norms import vector_norm
 
 Dim = int | tuple[int, ...] | None
 
@@ -154,13 +154,32 @@ def _spread(x: Array, axes: tuple[int, ...], correction: float, keepdim: bool, n
     if not is_inexact(x):
         raise RuntimeError(f"{name} only support floating point and complex dtypes")
     wide = x.astype(widened(dtypes.of(x.dtype)))
-    count = math.prod(x.shape[k] for k in axes)
-    middle = jnp.mean(wide, axis=axes, keepdims=True)
-    off = wide - middle
+    found = _variance(wide, axes, correction), jnp.mean(wide, axis=axes, keepdims=True)
+    return found if keepdim else tuple(jnp.squeeze(a, axes) for a in found)  # type: ignore[return-value]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _variance(x: Array, axes: tuple[int, ...], correction: float) -> Array:
+    off = x - jnp.mean(x, axis=axes, keepdims=True)
     squares = jnp.real(off) ** 2 + jnp.imag(off) ** 2 if np.dtype(x.dtype).kind == "c" else off * off
-    total = jnp.sum(squares, axis=axes, keepdims=keepdim)
-    free = max(count - correction, 0)
-    return total / jnp.asarray(free, total.dtype), middle if keepdim else jnp.squeeze(middle, axes)
+    total = jnp.sum(squares, axis=axes, keepdims=True)
+    return total / _freedom(x, axes, correction).astype(total.dtype)
+
+
+def _freedom(x: Array, axes: tuple[int, ...], correction: float) -> Array:
+    return jnp.asarray(max(math.prod(x.shape[k] for k in axes) - correction, 0))
+
+
+@_variance.defjvp
+def _variance_jvp(axes: tuple[int, ...], correction: float, primals: Any, tangents: Any) -> Any:
+    # Twice the distance from the mean: beside infinity that is infinite, not NaN as through the mean of squares.
+    (x,), (dx,) = primals, tangents
+    found = _variance(x, axes, correction)
+    slope = (x - jnp.mean(x, axis=axes, keepdims=True)) * (2 / _freedom(x, axes, correction).astype(found.dtype))
+    moved = jnp.real(slope) * jnp.real(dx)
+    if np.dtype(x.dtype).kind == "c":
+        moved = moved + jnp.imag(slope) * jnp.imag(dx)
+    return found, jnp.sum(moved, axis=axes, keepdims=True)
 
 
 def _var(input: Array, dim: Dim, correction: float, keepdim: bool) -> Array:
@@ -231,29 +250,6 @@ var_mean = _spread_function("var_mean", _var_mean, "Variance and mean" + _BY)
 std_mean = _spread_function("std_mean", _std_mean, "Standard deviation and mean" + _BY)
 
 # --- norms
-
-
-def vector_norm(x: Array, p: float, axes: tuple[int, ...], keepdim: bool) -> Array:
-    """The p-norm over dimensions; its gradient where the norm is 0 is 0."""
-    kept = x.dtype
-    size = _modulus(x.astype(widened(dtypes.of(kept))))
-    real = _real(x)
-    if p == 2:
-        found = safe_sqrt(jnp.sum(size * size, axis=axes, keepdims=keepdim))
-    elif p == 1:
-        found = jnp.sum(size, axis=axes, keepdims=keepdim)
-    elif p == 0:
-        found = jnp.sum((size != 0).astype(size.dtype), axis=axes, keepdims=keepdim)
-    elif p == math.inf:
-        found = jnp.max(size, axis=axes, keepdims=keepdim)
-    elif p == -math.inf:
-        found = jnp.min(size, axis=axes, keepdims=keepdim)
-    else:
-        zero = size == 0
-        powers = jnp.where(zero, 0 if p > 0 else jnp.inf, jnp.power(jnp.where(zero, 1, size), p))
-        total = jnp.sum(powers, axis=axes, keepdims=keepdim)
-        found = jnp.where(total == 0, 0, jnp.power(jnp.where(total == 0, 1, total), 1 / p))
-    return found.astype(real)
 
 
 def _norm_name(statics: list[Any], avals: list[Any]) -> str:
@@ -345,9 +341,9 @@ def _running_logsumexp_jvp(axis: int, primals: Any, tangents: Any) -> Any:
     lead = [(0, 0)] * x.ndim
     lead[axis] = (1, 0)
     before = jax.lax.slice_in_dim(jnp.pad(found, lead, constant_values=-jnp.inf), 0, x.shape[axis], axis=axis)
-    nothing = jnp.isneginf(found.real)
-    old = jnp.where(nothing, 0, jnp.exp(before - jnp.where(nothing, 0, found)))
-    new = jnp.where(nothing, 0, jnp.exp(x - jnp.where(nothing, 0, found)))
+    same = before == found  # infinities, too
+    old = jnp.where(same, 1, jnp.exp(jnp.where(same, 0, before - found)))
+    new = jnp.exp(x - found)
 
     def join(a: Any, b: Any) -> Any:
         return a[0] * b[0], a[1] * b[0] + b[1]

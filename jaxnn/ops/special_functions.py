@@ -17,6 +17,7 @@ from jax import Array, lax
 from jaxnn.core.registry import Operand, op
 
 from .promotion import compute
+from .slopes import with_slopes
 
 __all__ = [
     "entr", "erfcx", "erfinv", "i0", "i0e", "i1", "i1e", "log_ndtr", "ndtr", "ndtri", "xlog1py",
@@ -72,7 +73,7 @@ def _i1_scaled(x: Array) -> Array:
 @_i1_scaled.defjvp
 def _i1_scaled_jvp(primals: Any, tangents: Any) -> Any:
     x, found = primals[0], _i1_scaled(primals[0])
-    zero = jnp.abs(x) <= jnp.finfo(x.dtype).eps
+    zero = ~(jnp.abs(x) > jnp.finfo(x.dtype).eps)
     safe = jnp.where(zero, 1, x)
     slope = jnp.where(zero, 0.5, jsp.i0e(safe) - found * (jnp.sign(safe) + 1 / safe))
     return found, slope.astype(x.dtype) * tangents[0]
@@ -86,7 +87,7 @@ def _i1(x: Array) -> Array:
 @_i1.defjvp
 def _i1_jvp(primals: Any, tangents: Any) -> Any:
     x, found = primals[0], _i1(primals[0])
-    zero = jnp.abs(x) <= jnp.finfo(x.dtype).eps
+    zero = ~(jnp.abs(x) > jnp.finfo(x.dtype).eps)
     safe = jnp.where(zero, 1, x)
     slope = jnp.where(zero, 0.5, jsp.i0(safe) - found / safe)
     return found, slope.astype(x.dtype) * tangents[0]
@@ -133,16 +134,24 @@ i0e = _public("i0e", jsp.i0e, "exp(-|x|) times the modified Bessel function of o
 i1 = _public("i1", _i1, "The modified Bessel function of the first kind, of order 1.")
 i1e = _public("i1e", _i1_scaled, "exp(-|x|) times the modified Bessel function of order 1.", "SpecialI1EBackward0")
 ndtr = _public("ndtr", _normal_cdf, "The distribution function of the standard normal distribution.", "MulBackward1")
-ndtri = _public("ndtri", jsp.ndtri, "The quantile function of the standard normal distribution.")
+ndtri = _public("ndtri", with_slopes(jsp.ndtri, lambda found, x: (2 * np.pi) ** 0.5 * jnp.exp(found * found / 2)), "The quantile function of the standard normal distribution.")
 log_ndtr = _public("log_ndtr", _log_normal_cdf, "The logarithm of `ndtr`, exact far below 0.")
 
 
 @op(name="special_xlog1py", method=False, grad_name="SpecialXlog1PyBackward0")
 def xlog1py(input: Operand, other: Operand) -> Array:
     """input * log1p(other), 0 where input is 0 (and other is not NaN)."""
+    return compute(_times_log1p, input, other, to_floating=True)
 
-    def product(a: Array, b: Array) -> Array:
-        zero = (a == 0) & ~jnp.isnan(b)
-        return jnp.where(zero, a * jnp.where(b > -1, jnp.log1p(b), 0), a * jnp.log1p(jnp.where(zero, 1, b)))
 
-    return compute(product, input, other, to_floating=True)
+def _product_with_log1p(a: Array, b: Array) -> Array:
+    zero = (a == 0) & ~jnp.isnan(b)
+    return jnp.where(zero, 0, a * jnp.log1p(jnp.where(zero, 1, b)))
+
+
+def _log1p_or_zero(found: Array, a: Array, b: Array) -> Array:
+    guarded = (a == 0) & (b <= -1)
+    return jnp.where(guarded, 0, jnp.log1p(jnp.where(guarded, 0, b)))
+
+
+_times_log1p = with_slopes(_product_with_log1p, _log1p_or_zero, lambda found, a, b: a / (1 + b))

@@ -18,6 +18,7 @@ from jaxnn.core.handle import aval
 from jaxnn.core.registry import FUNCTIONS, Operand, alias_of, function, op, write_back
 
 from .promotion import compute
+from .slopes import with_slopes
 
 
 def _floating(
@@ -62,8 +63,7 @@ atanh = _floating("atanh", jnp.arctanh, "The inverse hyperbolic tangent.")
 sigmoid = _floating("sigmoid", jax.nn.sigmoid, "1 / (1 + exp(-input)).")
 erf = _floating("erf", lax.erf, "The error function.")
 erfc = _floating("erfc", lax.erfc, "1 - erf(input), exact for large inputs.")
-lgamma = _floating("lgamma", lax.lgamma, "The logarithm of the absolute value of the gamma function.")
-sinc = _floating("sinc", jnp.sinc, "sin(pi x) / (pi x), 1 at 0.")
+sinc = _floating("sinc", lambda x: jnp.sinc(jnp.where(x * x == 0, 0 * x, x)), "sin(pi x) / (pi x), 1 at 0.")
 deg2rad = _floating("deg2rad", lambda x: x * (np.pi / 180), "Degrees as radians.", grad_name="Deg2RadBackward0")
 rad2deg = _floating("rad2deg", lambda x: x * (180 / np.pi), "Radians as degrees.", grad_name="Rad2DegBackward0")
 alias_of("asin", "arcsin")
@@ -84,7 +84,12 @@ def logit(input: Array, eps: float | None = None) -> Array:
             x = jnp.where(x < eps, eps, jnp.where(x > 1 - eps, 1 - eps, x)).astype(x.dtype)
         return jnp.log(x / (1 - x))
 
-    return compute(kernel, input, to_floating=True)
+    def slope(found: Array, x: Array) -> Array:
+        low, high, outside = (0, 1, jnp.nan) if eps is None else (eps, 1 - eps, 0)
+        inside = ~((x < low) | (x > high))  # NaN, too
+        return jnp.where(inside, 1 / (x * (1 - x)), outside)
+
+    return compute(with_slopes(kernel, slope), input, to_floating=True)
 
 
 # --- signs
@@ -120,18 +125,21 @@ def _sign(x: Array) -> Array:
 
 
 @jax.custom_jvp
-def _modulus(x: Array) -> Array:
-    return jnp.abs(x)
+def modulus(x: Array) -> Array:
+    """The absolute value, whose derivative is 0 at 0 and at NaN."""
+    if _kind(x) != "c":
+        return jnp.abs(x)
+    return jnp.where(jnp.isinf(x.real) | jnp.isinf(x.imag), jnp.inf, jnp.abs(x)).astype(x.real.dtype)  # beside NaN, too
 
 
-@_modulus.defjvp
-def _modulus_jvp(primals: Any, tangents: Any) -> Any:
+@modulus.defjvp
+def modulus_jvp(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
-    size = _modulus(x)
+    size = modulus(x)
     if _kind(x) != "c":
         return size, _sign(x) * dx  # 0 at 0 and at NaN
-    unit = x / jnp.where(size == 0, 1, size)
-    return size, jnp.real(unit) * jnp.real(dx) + jnp.imag(unit) * jnp.imag(dx)
+    turned = x / jnp.where(size == 0, 1, size)
+    return size, jnp.real(turned) * jnp.real(dx) + jnp.imag(turned) * jnp.imag(dx)
 
 
 @op
@@ -139,7 +147,7 @@ def abs(input: Array) -> Array:
     """The absolute value; its derivative at 0 is 0. Raises NotImplementedError for bool."""
     if _kind(input) == "b":
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
-    return _modulus(input) if dtypes.of(input.dtype)._category > 1 else jnp.abs(input)
+    return modulus(input) if dtypes.of(input.dtype)._category > 1 else jnp.abs(input)
 
 
 @function(function=False)
@@ -168,8 +176,28 @@ def sgn(input: Array) -> Array:
     """The sign; for complex numbers the one of length 1 in the same direction, 0 for 0."""
     if _kind(input) != "c":
         return sign.raw(input)
-    size = _modulus(input)
-    return input / jnp.where(size == 0, 1, size)
+    return unit(input)
+
+
+@jax.custom_jvp
+def unit(z: Array) -> Array:
+    """The sign, of real and of complex numbers; 0 for 0, and for a real NaN."""
+    if _kind(z) != "c":
+        return _sign(z)
+    size = modulus(z)
+    return z / jnp.where(size == 0, 1, size)
+
+
+@unit.defjvp
+def unit_jvp(primals: Any, tangents: Any) -> Any:
+    # a turn: what of the change is at a right angle, over the modulus; 0 at 0
+    (z,), (dz,) = primals, tangents
+    found = unit(z)
+    if _kind(z) != "c":
+        return found, jnp.zeros_like(found)
+    size = modulus(z)
+    along = jnp.real(found) * jnp.real(dz) + jnp.imag(found) * jnp.imag(dz)
+    return found, jnp.where(size == 0, 0, (dz - along * found) / jnp.where(size == 0, 1, size))
 
 
 @op
@@ -253,11 +281,24 @@ def nan_to_num(input: Array, nan: Operand = None, posinf: Operand = None, neginf
 # --- complex numbers
 
 
+@jax.custom_jvp
+def _argument(z: Array) -> Array:
+    return jnp.angle(z)
+
+
+@_argument.defjvp
+def _argument_jvp(primals: Any, tangents: Any) -> Any:
+    (z,), (dz,) = primals, tangents
+    square = jnp.square(modulus(z))
+    slope = jnp.where(square == 0, 0, z / jnp.where(square == 0, 1, square) * 1j)
+    return _argument(z), jnp.real(slope) * jnp.real(dz) + jnp.imag(slope) * jnp.imag(dz)
+
+
 @op
 def angle(input: Array) -> Array:
     """The angle of complex numbers; of real ones pi below zero and 0 above, without a gradient."""
     if _kind(input) == "c":
-        return jnp.angle(input)
+        return _argument(input)
 
     def turn(x: Array) -> Array:
         found = jnp.where(x < 0, jnp.asarray(np.pi, x.dtype), jnp.zeros((), x.dtype))

@@ -14,6 +14,7 @@ from jaxnn.core.bounds import bounds_of
 from jaxnn.core.config import in_transformation
 from jaxnn.core.engine import immediate_view
 from jaxnn.core.handle import TensorBase, wrap
+from jaxnn.ops.unary import modulus
 
 _C_NAMES = {
     "float32": "float",
@@ -120,10 +121,8 @@ def require_real_float(array: Array, kernel: str) -> None:
 
 
 def absolute(array: Array) -> Array:
-    """Absolute value whose derivative at 0 is 0, as in PyTorch; that of `jnp.abs` is 1 there."""
-    if not is_floating(array):
-        return jnp.abs(array)
-    return array * lax.sign(array)
+    """Absolute value whose derivative at 0 and NaN is 0, as in PyTorch; that of `jnp.abs` is 1 at 0."""
+    return modulus(array) if is_floating(array) else jnp.abs(array)
 
 
 def holds_jax_integers(value: Any) -> bool:

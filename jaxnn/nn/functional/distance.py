@@ -19,31 +19,7 @@ from jaxnn.nn.functional.common import (
     value_of,
     widen,
 )
-
-
-def vector_norm(x: Array, p: float, dims: tuple[int, ...], keepdim: bool = False) -> Array:
-    """The p-norm over `dims`, with PyTorch's derivatives: 0 at the zero vector, shared evenly by equal extremes."""
-    options: dict[str, Any] = {"axis": dims, "keepdims": keepdim}
-    if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        square = jnp.square(x.real) + jnp.square(x.imag)
-        size = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
-    else:
-        size = absolute(x)
-    if p == 0:
-        return jnp.sum((size != 0).astype(size.dtype), **options)
-    if p == math.inf:
-        return jnp.max(size, **options)
-    if p == -math.inf:
-        return jnp.min(size, **options)
-    if p == 1:
-        return jnp.sum(size, **options)
-    # Below, the inner `where` keeps the derivative of the branch that is not taken finite.
-    if p == 2:
-        total = jnp.sum(jnp.square(size), **options)
-    else:
-        total = jnp.sum(jnp.where(size == 0, math.inf if p < 0 else 0.0, jnp.where(size == 0, 1, size) ** p), **options)
-    root = jnp.where(total == 0, 1, total)
-    return jnp.where(total == 0, 0, jnp.sqrt(root) if p == 2 else root ** (1 / p))
+from jaxnn.ops.vector_norms import chebyshev, vector_norm
 
 
 @op(method=False, grad_name="SumBackward1")
@@ -115,10 +91,7 @@ def pdist(input: Array, p: float = 2) -> Array:
     if difference.size == 0:
         return jnp.zeros(len(first), input.dtype)
     if p == math.inf:
-        # Every component that attains the maximum gets the whole gradient here, unlike in a norm.
-        size = absolute(difference)
-        largest = lax.stop_gradient(jnp.max(size, axis=1))
-        result = value_of(largest, jnp.sum(jnp.where(size == largest[:, None], size, 0), axis=1))
+        result = chebyshev(difference)
     else:
         result = vector_norm(difference, p, (1,))
     return result.astype(input.dtype)

@@ -111,7 +111,9 @@ def _smooth_l1_loss(input: Array, target: Array, reduction: str, beta: float) ->
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     x, y, dtype = _operands(input, target, "smooth_l1_cpu")
     distance = absolute(x - y)
-    loss = jnp.where(distance < beta, 0.5 * distance * distance / beta, distance - 0.5 * beta)
+    far = distance >= beta
+    near = jnp.where(far, 0, distance)  # what is not taken stays finite, or its derivative times 0 is NaN
+    loss = jnp.where(far, distance - 0.5 * beta, 0.5 * near * near / beta)
     return reduced(loss, reduction).astype(dtype)
 
 
@@ -135,7 +137,9 @@ def _huber_loss(input: Array, target: Array, weight: Array | None, reduction: st
         )
     x, y, _ = _operands(input, target, "huber_cpu")
     distance = absolute(x - y)
-    loss = jnp.where(distance <= delta, 0.5 * distance * distance, delta * (distance - 0.5 * delta))
+    far = distance > delta
+    near = jnp.where(far, 0, distance)  # what is not taken stays finite, or its derivative times 0 is NaN
+    loss = jnp.where(far, delta * (distance - 0.5 * delta), 0.5 * near * near)
     if weight is not None:
         loss = loss * widen(weight)
     return _result(reduced(loss, reduction), input.dtype, weight)

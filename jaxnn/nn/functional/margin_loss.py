@@ -32,8 +32,8 @@ from jaxnn.ops.arguments import need_tensor
 
 
 def _at_least_zero(x: Array) -> Array:
-    """max(0, x) whose derivative at 0 is 1, as that of PyTorch's clamp."""
-    return jnp.where(x < 0, 0, x)
+    """max(0, x) whose derivative at 0 is 1 and at NaN 0, as that of PyTorch's clamp."""
+    return jnp.where(x < 0, 0, jnp.where(jnp.isnan(x), lax.stop_gradient(x), x))
 
 
 def _mean_of_floats(loss: Array, reduction: str) -> None:
