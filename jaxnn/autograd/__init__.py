@@ -6,7 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html
 from jaxnn.core.autograd import backward, grad
 from jaxnn.core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-from . import functional, graph
+from . import forward_ad, functional, graph
 from .anomaly_mode import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,

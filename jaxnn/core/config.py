@@ -31,6 +31,8 @@ class ThreadState(threading.local):
 
     grad_enabled: bool = True
     inference: bool = False
+    dual: Any = None  # the open level of forward mode
+    forward_enabled: bool = True
     immediate: bool = False
     anomaly: bool = False  # backward looks for NaN in every gradient
     anomaly_check_nan: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from typing import Any
 
 from .config import state
@@ -50,6 +51,13 @@ class _Mode:
 
     def __call__(self, f: Any) -> Any:
         if inspect.isclass(f):
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions "
+                "or methods. To preserve the current behavior of class decoration, you can directly decorate the `__init__` "
+                "method and nothing else.",
+                FutureWarning,
+                stacklevel=2,
+            )
             f.__init__ = self(f.__init__)  # type: ignore[method-assign,misc]
             return f
         if inspect.isgeneratorfunction(f):
@@ -57,14 +65,21 @@ class _Mode:
             @functools.wraps(f)
             def generator(*args: Any, **kwargs: Any) -> Any:
                 made = f(*args, **kwargs)
-                sent = None
+                resume, given = made.send, None
                 while True:
                     try:
                         with self.clone():
-                            item = made.send(sent)
+                            item = resume(given)
                     except StopIteration as stop:
                         return stop.value
-                    sent = yield item
+                    try:
+                        resume, given = made.send, (yield item)
+                    except GeneratorExit:
+                        with self.clone():
+                            made.close()
+                        raise
+                    except BaseException as error:
+                        resume, given = made.throw, error
 
             return generator
 

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from . import dtypes
-from .config import in_transformation
+from .config import in_transformation, state
 from .device import META
 from .internals import TraceContextError, current_jax_trace
 from .size import Size
@@ -151,6 +151,10 @@ class Pin(Cell):
         self.version = version
 
 
+#: The storages of living inference tensors, by identity; empty in programs without any.
+INFERENCE: dict[int, Any] = {}
+
+
 class Storage:
     """The memory that tensors share: a concrete buffer, or place ``idx`` of the recording ``rec``."""
 
@@ -183,7 +187,14 @@ class Storage:
         else:
             made = cls(None, 0, aval, None)
         made.buf = Buffer(array, owned)
+        if state.inference:
+            made.mark_inference()
         return made
+
+    def mark_inference(self) -> None:
+        """Note that this memory was made in inference mode."""
+        key = id(self)
+        INFERENCE[key] = weakref.ref(self, lambda _: INFERENCE.pop(key, None))
 
     trace: Any = None  # what was tracing when it was made, see `TracedStorage`
 

@@ -14,6 +14,7 @@ from .conversion import converted
 from .engine import LOCK, overwrite, record, value_of
 from .guards import FUNCTION, Guard, check_inplace
 from .handle import (
+    INFERENCE,
     Buffer,
     Cell,
     Pin,
@@ -27,6 +28,7 @@ from .handle import (
     is_direct,
     wrap,
 )  # fmt: skip
+from .inference import check_change
 from .shared_memory import can_write, hold, settle, write
 from .tensor_hooks import follow
 
@@ -140,6 +142,10 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
     Raises:
         RuntimeError: when the target shows one place several times, unless all values are the same (``uniform``).
     """
+    if INFERENCE:
+        check_change(target)
+    if state.dual is not None:
+        state.dual.written(target, result)
     call = immediate.run if in_transformation() else record
     with LOCK:
         if type(target._cell) is Pin:  # what is written is another value than the one whose gradient is looked at

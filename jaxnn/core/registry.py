@@ -22,9 +22,11 @@ from . import immediate, mistyped
 from .autocast import cast_arguments
 from .bounds import require
 from .config import in_transformation, state
-from .engine import LOCK, Number, open_recording, overwrite, record, record_into, value_of
+from .engine import LOCK, Number, open_recording, overwrite, record, record_into, tensors_in, value_of
+from .forward_mode import with_tangents
 from .grad_mode import no_grad
-from .handle import TensorBase, aval
+from .handle import INFERENCE, TensorBase, aval
+from .inference import check_saved, mark
 from .inplace import put_through, write_back, written_operand
 from .overrides import CLASSES, SPACES, dispatch, handlers, note
 
@@ -114,6 +116,25 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
             return _dispatch(op, args, found)
     if state.autocast is not None:
         args = cast_arguments(op, args, _cast)
+    if state.dual is not None or state.inference or INFERENCE:
+        return _watched(op, args)
+    return _called(op, args)
+
+
+def _watched(op: Op, args: tuple[Any, ...]) -> Any:
+    """`call` in inference mode, beside inference tensors, and in a dual level."""
+    tensors = list(tensors_in(args))
+    if INFERENCE:
+        check_saved(op, tensors)
+    made = _called(op, args)
+    if state.inference and op.view is None:
+        mark(made)
+    if state.dual is not None and tensors:
+        with_tangents(op, args, made)
+    return made
+
+
+def _called(op: Op, args: tuple[Any, ...]) -> Any:
     first = args[0] if args else None
     if isinstance(first, TensorBase) or (type(first) is tuple and first and isinstance(first[0], TensorBase)):
         if op.check is not None:
@@ -129,7 +150,7 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
             places = mistyped.places_of_numbers(op, args) if getattr(error, "wants_number", False) else []
             if not places:
                 raise
-            return call(op, tuple(value_of(a).item() if k in places else a for k, a in enumerate(args)))
+            return _called(op, tuple(value_of(a).item() if k in places else a for k, a in enumerate(args)))
     return _call_any(op, args)
 
 

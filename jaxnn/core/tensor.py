@@ -33,6 +33,7 @@ from .handle import (
 )  # fmt: skip
 from .hook_handle import RemovableHandle
 from .immediate import tensor_of
+from .inference import is_inference
 from .keyword_names import with_other_names
 from .overrides import as_class
 from .registry import METHODS
@@ -71,7 +72,17 @@ class _Methods:
     is_mps = is_xpu = is_ipu = is_mtia = is_maia = is_vulkan = property(lambda self: False)
     layout = property(lambda self: strided, doc="How the elements are stored: always strided.")
     names = property(lambda self: (None,) * len(aval(self).shape))
-    _version = property(lambda self: self._storage.known_version)
+
+    @property
+    def _version(self) -> int:
+        if is_inference(self):
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return self._storage.known_version
+
+    def is_inference(self) -> bool:
+        """Whether this tensor was made within `inference_mode`."""
+        return is_inference(self)
+
     output_nr = property(lambda self: 0)
     name = property(lambda self: None)
     retains_grad = property(lambda self: retained(self))
@@ -199,6 +210,8 @@ class _Methods:
         if not isinstance(requires_grad, (bool, np.bool_)):
             raise TypeError("requires_grad_(): argument 'requires_grad' (position 1) must be bool, not "
                             f"{type(requires_grad).__name__}")  # fmt: skip
+        if requires_grad and not state.inference and is_inference(self):
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         source = self._cell.source
         if not requires_grad:
             if source is not None and not self.is_leaf:
