@@ -16,10 +16,12 @@ from .anomaly_mode import (
 )
 from .function import Function, FunctionCtx
 from .numerical_check import GradcheckError, gradcheck, gradgradcheck
+from .threads import is_multithreading_enabled, set_multithreading_enabled
 from .variable import Variable
 
 __all__ = [
-    "Function", "FunctionCtx", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad", "functional",
-    "grad", "graph", "gradcheck", "gradgradcheck", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
-    "no_grad", "set_anomaly_enabled", "set_detect_anomaly", "set_grad_enabled",
+    "Function", "FunctionCtx", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad", "forward_ad",
+    "functional", "grad", "gradcheck", "gradgradcheck", "graph", "inference_mode", "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled", "is_multithreading_enabled", "no_grad", "set_anomaly_enabled", "set_detect_anomaly",
+    "set_grad_enabled", "set_multithreading_enabled",
 ]  # fmt: skip

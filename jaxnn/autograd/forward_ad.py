@@ -45,7 +45,9 @@ def exit_dual_level(*, level: int | None = None) -> None:
     Raises:
         RuntimeError: when none is open, or ``level`` is not the one that is.
     """
-    if state.dual is None or level not in (None, 0):
+    if state.dual is None:
+        raise RuntimeError("Dual level must be a positive number.")
+    if level not in (None, 0):
         raise RuntimeError(
             "Trying to exit a forward AD level that was not the last one that was created. This is not supported."
         )

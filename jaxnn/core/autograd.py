@@ -7,18 +7,23 @@ again. `walks` has all three.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 from .config import in_transformation, state
-from .engine import Transfer, open_recording, value_of, walkable_readings
+from .engine import LOCK, Transfer, open_recording, value_of, walkable_readings
 from .grad_mode import _Mode, enable_grad
+from .gradient_edge import GradientEdge
 from .handle import NOWHERE, Cell, Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode
-from .inplace import CAST, put_through
+from .inplace import CAST, _Kernel, put_through
+from .node_hooks import at_node
 from .recording import Recording, node_name
 from .tensor_hooks import Redirect
 from .walks import (
@@ -143,9 +148,15 @@ class _Pass:
                 return
             if not cts or not any(node.tracked):
                 continue
+            hung = rec.hooked.get(at_node(node.start))
+            if hung is not None:
+                entered = hung.entering(tuple(cts.get(place) for place in places))
+                cts = {place: ct for place, ct in zip(places, entered, strict=True) if ct is not None}
             full = [cts[p] if p in cts else zeros(a, rec.placement) for p, a in zip(places, node.avals, strict=True)]
             targets, results = pull_node(rec, node, full)
             self.suspect(node_name(node), node.location, results)
+            if hung is not None:
+                targets, results = _left(hung, node, targets, results, tuple(cts.get(place) for place in places))
             for target, ct in zip(targets, results, strict=True):
                 if target < 0:
                     self.add(grads[~target], ct)
@@ -182,12 +193,15 @@ class _Pass:
             source, now = t._cell.source, t._cell.source_idx
             if type(source) is not Recording:
                 continue
-            pairs: tuple[tuple[Any, Any], ...] = ((place, now), ((place,), (now,)))
+            pairs: tuple[tuple[Any, Any], ...] = ((place, now), ((place,), (now,)), (at_node(place), at_node(now)))
             for old, new in pairs:
                 if (rec, old) in self.called:
                     self.called.add((source, new))
                 elif old in rec.hooked:
-                    source.hooked.setdefault(new, []).extend(rec.hooked[old])
+                    if old == at_node(place):
+                        source.hooked[new] = rec.hooked[old]
+                    else:
+                        source.hooked.setdefault(new, []).extend(rec.hooked[old])
             if self.wanted is not None and (rec, place) in self.wanted and (rec, place) not in self.found:
                 self.wanted.add(_key(t._cell))
                 self.moved[rec, place] = _key(t._cell)
@@ -205,6 +219,11 @@ class _Pass:
                 self.found[node, place] = cts[place]
         if (0,) in node.hooks:
             _hooked_together(node.hooks[(0,)], cts, 0, node.outputs)
+        hung = node.hooks.get(at_node(0))
+        if hung is not None:
+            places = range(len(node.outputs))
+            entered = hung.entering(tuple(cts.get(k) for k in places))
+            cts = {k: ct for k, ct in zip(places, entered, strict=True) if ct is not None}
         if isinstance(node, EagerNode):
             results = pull_eager(node, cts)
         elif type(node) is Transfer:
@@ -212,9 +231,27 @@ class _Pass:
         else:
             results = node.backward(cts, self.create, self.retain)
             self.suspect(node.name, "<unknown>", [ct for _, ct in results])
+        if hung is not None:
+            found = hung.leaving(tuple(ct for _, ct in results), tuple(cts.get(k) for k in places))
+            results = [(cell, ct) for (cell, _), ct in zip(results, found, strict=True)]
         for cell, ct in results:
             if ct is not None and cell.source is not None:
                 self.add(_key(cell), ct)
+
+
+def _left(hung: Any, node: Any, targets: list[int], results: Any, grads: tuple[Any, ...]) -> tuple[list[int], list[Any]]:
+    """What an operator hands on, as the hooks of its node leave it: one gradient for each operand."""
+    left = iter(results)
+    seen: set[Any] = set()
+    found: list[Any] = []
+    entries = list(node.tensor_entries())
+    for e in entries:
+        mine = e.grad is not None and (e.value, e.grad) not in seen
+        seen.add((e.value, e.grad))
+        found.append(next(left) if mine else None)
+    kept = zip(entries, hung.leaving(tuple(found), grads), strict=True)
+    pairs = [(e.grad, ct) for e, ct in kept if e.grad is not None and ct is not None]
+    return [target for target, _ in pairs], [ct for _, ct in pairs]
 
 
 def _order(source: Any) -> Any:
@@ -286,9 +323,12 @@ def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
     pairs = []
     for k, (t, g) in enumerate(zip(tensors, grads, strict=True)):
-        if t._cell.source is None:
+        if type(t) is GradientEdge:
+            described = t._described()
+        elif t._cell.source is None:
             raise RuntimeError(f"element {k} of tensors does not require grad and does not have a grad_fn")
-        described = aval(t)
+        else:
+            described = aval(t)
         if g is None:
             if described.shape.numel() != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
@@ -320,7 +360,9 @@ def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, wante
     with _Mode(create):
         done = _Pass(retain, create, wanted)
         for t, g in _roots(tensors, grads):
-            if t._view is not None:
+            if type(t) is GradientEdge:
+                done.add(t._key(), g)
+            elif t._view is not None:
                 done.add(_view_key(t), g)
             else:
                 done.add(_key(t._cell), g)
@@ -338,6 +380,8 @@ def _view_key(t: TensorBase) -> Any:
 
 def _keys(t: TensorBase) -> list[Any]:
     """Where gradients of a tensor may arrive: at each reading of a view's value, else at one place."""
+    if type(t) is GradientEdge:
+        return [t._key()]
     if t._cell.source is NOWHERE:
         return []
     if t._view is None or is_direct(t):
@@ -347,12 +391,60 @@ def _keys(t: TensorBase) -> list[Any]:
     return [(rec(), place) for rec, place in walkable_readings(t)]
 
 
+@contextlib.contextmanager
+def _with_callbacks() -> Iterator[None]:
+    """A backward, and at its end what hooks have asked for."""
+    before, state.callbacks = state.callbacks, []
+    mine = state.callbacks
+    try:
+        yield
+    finally:
+        state.callbacks = before
+    for f in mine:
+        f()
+
+
+def _listed(given: Any) -> list[Any]:
+    return [given] if isinstance(given, (TensorBase, GradientEdge)) else list(given)
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    warnings.warn(text, stacklevel=4)
+
+
+_STACK = _Kernel("stack", lambda xs: jnp.stack(xs), "StackBackward0", lists=True)
+
+
+def _batched(outputs: list[Any], inputs: list[Any], cts: Any, retain: bool, options: Any) -> tuple[Any, ...]:
+    """The gradients for each of several cotangents, stacked: one recorded backward each, in one program."""
+    cts = [cts] if isinstance(cts, TensorBase) else list(cts or [None] * len(outputs))
+    sizes = {aval(ct).shape[0] for ct in cts if ct is not None and aval(ct).shape}
+    for k, (o, ct) in enumerate(zip(outputs, cts, strict=True)):
+        if ct is not None and (not aval(ct).shape or aval(ct).shape[1:] != aval(o).shape):
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The "
+                "sizes of the remaining dimensions are expected to match the shape of corresponding output, but a mismatch was "
+                f"detected: grad_output[{k}] has a shape of {aval(ct).shape} and output[{k}] has a shape of {aval(o).shape}. If "
+                "you only want some tensors in `grad_output` to be considered batched, consider using vmap."
+            )
+    if len(sizes) != 1:
+        raise RuntimeError("is_grads_batched=True: grad_outputs must have one size of the batch dimension")
+    (count,) = sizes
+    rows = [
+        grad(outputs, inputs, [None if ct is None else ct[k] for ct in cts], retain_graph=retain or k < count - 1, **options)
+        for k in range(count)
+    ]
+    return tuple(None if column[0] is None else call(_STACK, (column,)) for column in zip(*rows, strict=True))
+
+
 def _total(done: _Pass, keys: list[Any]) -> Any:
     """The gradient that has arrived at some places, or None."""
     found = [ct for ct in (done.found.get(done.moved.get(key, key)) for key in keys) if ct is not None]
     return functools.reduce(lambda a, b: call(ADD, (a, b)), found) if found else None
 
 
+@_with_callbacks()
 def backward(
     tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
     grad_variables: Any = None, inputs: Any = None,
@@ -366,11 +458,18 @@ def backward(
     """
     if grad_variables is not None:
         grad_tensors = grad_variables
-    tensors = [tensors] if isinstance(tensors, TensorBase) else list(tensors)
+    tensors = _listed(tensors)
     wanted: set[Any] | None = None
     places: list[Any] = []
+    if create_graph:
+        _warn_once(
+            "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+            "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+            "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
+            "the cycle and avoid the leak."
+        )
     if inputs is not None:
-        inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+        inputs = _listed(inputs)
         if not inputs:
             raise RuntimeError("'inputs' argument to backward cannot be empty.")
         places = [_keys(t) for t in inputs]
@@ -395,17 +494,24 @@ def _accumulate(target: Any, ct: Any) -> None:
     if extra is not None and "hooks" in extra:
         ct = _hooked(extra["hooks"].values(), ct)
     target._storage.check_writable_here()
-    if target._grad is None:
-        target._grad = ct
-    elif state.grad_enabled:
-        target._grad = call(ADD, (target._grad, ct))
-    else:
-        put_through(target._grad, call(ADD, (target._grad, ct)))
+    hung = None if extra is None else extra.get("node")
+    if hung is not None:
+        (ct,) = hung.entering((ct,))
+    with LOCK:  # backwards of several threads may add to one leaf
+        if target._grad is None:
+            target._grad = ct
+        elif state.grad_enabled:
+            target._grad = call(ADD, (target._grad, ct))
+        else:
+            put_through(target._grad, call(ADD, (target._grad, ct)))
     if extra is not None and "after" in extra:
         for hook in list(extra["after"].values()):
             hook(target)
+    if hung is not None:
+        hung.leaving((), (ct,))
 
 
+@_with_callbacks()
 def grad(
     outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
     only_inputs: bool = True, allow_unused: bool | None = None, is_grads_batched: bool = False,
@@ -418,12 +524,12 @@ def grad(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad.html
     """
-    if is_grads_batched:
-        raise NotImplementedError("autograd.grad: is_grads_batched")
     if not only_inputs:
         raise NotImplementedError("autograd.grad: only_inputs=False")
-    outputs = [outputs] if isinstance(outputs, TensorBase) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+    outputs, inputs = _listed(outputs), _listed(inputs)
+    if is_grads_batched:
+        options = {"create_graph": create_graph, "allow_unused": allow_unused, "materialize_grads": materialize_grads}
+        return _batched(outputs, inputs, grad_outputs, retain_graph or create_graph, options)
     if allow_unused is False and materialize_grads:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
@@ -431,7 +537,7 @@ def grad(
     if allow_unused is None:
         allow_unused = materialize_grads
     for t in inputs:
-        if t._cell.source is None:
+        if type(t) is not GradientEdge and t._cell.source is None:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     places = [_keys(t) for t in inputs]
     retain = create_graph if retain_graph is None else retain_graph
@@ -440,6 +546,8 @@ def grad(
     for k, (t, keys) in enumerate(zip(inputs, places, strict=True)):
         with _Mode(create_graph):
             ct = _total(done, keys)
+            if ct is not None and type(t) is not GradientEdge and t._extra is not None and "hooks" in t._extra:
+                ct = _hooked(t._extra["hooks"].values(), ct)
         if ct is None:
             if not allow_unused:
                 raise RuntimeError(
@@ -447,6 +555,7 @@ def grad(
                     "allow_unused=True if this is the desired behavior."
                 )
             if materialize_grads:
-                ct = zeros(aval(t), aval(t).placement)
+                described = t._described() if type(t) is GradientEdge else aval(t)
+                ct = zeros(described, described.placement)
         found.append(ct)
     return tuple(found)

@@ -33,6 +33,10 @@ class ThreadState(threading.local):
     inference: bool = False
     dual: Any = None  # the open level of forward mode
     forward_enabled: bool = True
+    saving: Any = None  # hooks on what operators keep for their backward
+    saving_refused: str | None = None  # why there may be none
+    callbacks: Any = None  # what a running backward calls at its end
+    multithreading: bool = True
     immediate: bool = False
     anomaly: bool = False  # backward looks for NaN in every gradient
     anomaly_check_nan: bool = True

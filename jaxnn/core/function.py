@@ -23,6 +23,7 @@ from .handle import Buffer, Cell, Storage, TensorBase, View, alias, aval, is_dir
 from .inplace import put_through, whole_view
 from .recording import Recording
 from .registry import OPERATORS, call
+from .saved_hooks import Packed
 from .shared_memory import shows
 from .walks import TWICE, zeros
 
@@ -37,9 +38,14 @@ class _Saved:
         self.given = None if output is not None else t  # outputs would hold the node that holds them
         self.version = t._storage.version
         self.value = _frozen(t)
+        self.packed = None if state.saving is None else Packed(t, self.value)
+        if self.packed is not None:
+            self.given = self.value = None
 
     def unpacked(self, node: Any) -> Any:
         """The tensor, with its place in the graph."""
+        if self.packed is not None:
+            return self.packed.unpacked(None if self.output is None else Cell(node, self.output))
         if self.output is not None:
             return alias(self.value, Cell(node, self.output, direct=self.value._view is not None))
         if self.given._storage.version == self.version:

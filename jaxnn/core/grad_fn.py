@@ -12,13 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from .arguments import Entry
+from .grad_mode import enable_grad
+from .guards import NO_GRAD
 from .handle import Freed, Leaf, aval, is_direct
 from .hook_handle import RemovableHandle
 from .node_hooks import NodeHooks, hooks_of_leaf, hooks_of_source
 from .recording import FREED, Node, Recording, node_name, operator_name
-from .walks import TWICE, _tensor_at
+from .walks import TWICE, _tensor_at, plain
 
-__all__ = ["GradFn", "grad_fn_of"]
+__all__ = ["GradFn", "grad_fn_of", "node_of_reading", "output_number"]
 
 _RELEASED = "the graph in front of this node was released by a backward: look at it before, or with retain_graph=True"
 _alive: weakref.WeakValueDictionary[Any, GradFn] = weakref.WeakValueDictionary()
@@ -210,6 +212,26 @@ def grad_fn_of(t: Any) -> GradFn | None:
     return _of_view(view.steps, cell, id(t._storage))
 
 
+def node_of_reading(t: Any) -> Any:
+    """The node where a tensor's gradient arrives: of a view that of its reading, of a leaf the one that collects."""
+    if t._view is None or is_direct(t):
+        return _of_cell(t._cell)
+    with enable_grad():
+        return _of_cell(plain(t)._cell)
+
+
+def output_number(t: Any) -> int:
+    """Which of its node's results a tensor is."""
+    source, place = t._cell.source, t._cell.source_idx
+    if t._view is not None:
+        return t._view.guard.index if t._view.guard is not None and t._view.guard.kind != NO_GRAD else 0
+    if source is None or isinstance(source, Leaf):
+        return 0
+    if type(source) is Recording or isinstance(source, Freed):
+        return place - _maker(source.node, place).start  # type: ignore[no-any-return]
+    return place  # type: ignore[no-any-return]
+
+
 def _of_view(steps: tuple[Any, ...], cell: Any, base: int) -> GradFn | None:
     if not steps:
         return _of_cell(cell)
@@ -230,6 +252,8 @@ def _of_source(source: Any, place: int) -> GradFn:
     if type(source) is Recording:
         grads = source.grads if not source.closed else source.tape and source.tape.grads
         return _of_place(source.node, place, source, grads)
+    if hasattr(source, "packed"):
+        return _made(source.name, id(source), lambda: [_of_cell(c) for c in source.cells], source, place)  # type: ignore[no-any-return]
     if hasattr(source, "cells"):  # a Function of the user's
         return _made(  # type: ignore[no-any-return]
             source.name, id(source), lambda: [_of_cell(c) for c in source.cells], source, place, base=_OfFunction

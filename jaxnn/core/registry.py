@@ -29,6 +29,7 @@ from .handle import INFERENCE, TensorBase, aval
 from .inference import check_saved, mark
 from .inplace import put_through, write_back, written_operand
 from .overrides import CLASSES, SPACES, dispatch, handlers, note
+from .saved_hooks import keep_and_run
 
 __all__ = [
     "FUNCTIONS",
@@ -116,17 +117,17 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
             return _dispatch(op, args, found)
     if state.autocast is not None:
         args = cast_arguments(op, args, _cast)
-    if state.dual is not None or state.inference or INFERENCE:
+    if state.dual is not None or state.inference or state.saving is not None or INFERENCE:
         return _watched(op, args)
     return _called(op, args)
 
 
 def _watched(op: Op, args: tuple[Any, ...]) -> Any:
-    """`call` in inference mode, beside inference tensors, and in a dual level."""
+    """`call` in inference mode, beside inference tensors, in a dual level, and under hooks on what is kept."""
     tensors = list(tensors_in(args))
     if INFERENCE:
         check_saved(op, tensors)
-    made = _called(op, args)
+    made = _called(op, args) if state.saving is None else keep_and_run(op, args, _called)
     if state.inference and op.view is None:
         mark(made)
     if state.dual is not None and tensors:

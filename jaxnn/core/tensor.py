@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import OrderedDict
 from typing import Any
 
@@ -13,7 +14,7 @@ from . import autograd, dtypes, printing
 from .config import in_transformation, state, x64
 from .device import META, device_of
 from .engine import LOCK, escaped_value, pin, value_of
-from .grad_fn import GradFn, grad_fn_of
+from .grad_fn import GradFn, grad_fn_of, output_number
 from .guards import check_reading
 from .handle import (
     NOWHERE,
@@ -83,7 +84,7 @@ class _Methods:
         """Whether this tensor was made within `inference_mode`."""
         return is_inference(self)
 
-    output_nr = property(lambda self: 0)
+    output_nr = property(lambda self: output_number(self), doc="Which of its node's results this tensor is.")
     name = property(lambda self: None)
     retains_grad = property(lambda self: retained(self))
 
@@ -236,6 +237,14 @@ class _Methods:
         return source is None or (type(source) is Leaf and source.tensor() is self)
 
     def _get_grad(self) -> Any:
+        if self._grad is None and self._cell.source is not None and not retained(self) and not self.is_leaf:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+                "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you "
+                "access the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information.",
+                stacklevel=2,
+            )
         return self._grad
 
     def _set_grad(self, value: Any) -> None:

@@ -15,8 +15,8 @@ from jax import Array, lax
 from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 
-from .dims import dims_of, one_dim, takes_lists
 from .between import maximum, minimum
+from .dims import dims_of, one_dim, takes_lists
 from .reduce import Dim, is_inexact, reduction
 from .return_types import return_type
 from .slopes import shared_extreme

@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxnn.core.device import device_of
 from jaxnn.core.handle import aval
+from jaxnn.core.inference import is_inference
 from jaxnn.core.inplace import check_writable
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, inplace_form
 
@@ -34,6 +35,12 @@ def as_strided_(self: Any, size: Any, stride: Any, storage_offset: int | None = 
 def is_signed(input: Any) -> bool:
     """Whether the type has negative values."""
     return aval(input).dtype.is_signed
+
+
+@function(name="is_inference", method=False)
+def _is_inference(input: Any) -> bool:
+    """Whether a tensor was made within `inference_mode`."""
+    return is_inference(input)
 
 
 @function(method=False)

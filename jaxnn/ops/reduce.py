@@ -160,10 +160,19 @@ def _spread(x: Array, axes: tuple[int, ...], correction: float, keepdim: bool, n
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _variance(x: Array, axes: tuple[int, ...], correction: float) -> Array:
-    off = x - jnp.mean(x, axis=axes, keepdims=True)
+    off = _from_mean(x, axes)
     squares = jnp.real(off) ** 2 + jnp.imag(off) ** 2 if np.dtype(x.dtype).kind == "c" else off * off
     total = jnp.sum(squares, axis=axes, keepdims=True)
     return total / _freedom(x, axes, correction).astype(total.dtype)
+
+
+def _from_mean(x: Array, axes: tuple[int, ...]) -> Array:
+    """x less its mean, exactly 0 where all are equal: there XLA's fused x - sum * (1 / n) leaves a rounding error."""
+    if x.size == 0:
+        return x
+    start = x[tuple(slice(0, 1) if k in axes else slice(None) for k in range(x.ndim))]
+    shifted = x - jnp.where(jnp.isfinite(start), start, 0)
+    return shifted - jnp.mean(shifted, axis=axes, keepdims=True)
 
 
 def _freedom(x: Array, axes: tuple[int, ...], correction: float) -> Array:
@@ -175,7 +184,7 @@ def _variance_jvp(axes: tuple[int, ...], correction: float, primals: Any, tangen
     # Twice the distance from the mean: beside infinity that is infinite, not NaN as through the mean of squares.
     (x,), (dx,) = primals, tangents
     found = _variance(x, axes, correction)
-    slope = (x - jnp.mean(x, axis=axes, keepdims=True)) * (2 / _freedom(x, axes, correction).astype(found.dtype))
+    slope = _from_mean(x, axes) * (2 / _freedom(x, axes, correction).astype(found.dtype))
     moved = jnp.real(slope) * jnp.real(dx)
     if np.dtype(x.dtype).kind == "c":
         moved = moved + jnp.imag(slope) * jnp.imag(dx)

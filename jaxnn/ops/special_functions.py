@@ -134,7 +134,8 @@ i0e = _public("i0e", jsp.i0e, "exp(-|x|) times the modified Bessel function of o
 i1 = _public("i1", _i1, "The modified Bessel function of the first kind, of order 1.")
 i1e = _public("i1e", _i1_scaled, "exp(-|x|) times the modified Bessel function of order 1.", "SpecialI1EBackward0")
 ndtr = _public("ndtr", _normal_cdf, "The distribution function of the standard normal distribution.", "MulBackward1")
-ndtri = _public("ndtri", with_slopes(jsp.ndtri, lambda found, x: (2 * np.pi) ** 0.5 * jnp.exp(found * found / 2)), "The quantile function of the standard normal distribution.")
+_quantile = with_slopes(jsp.ndtri, lambda found, x: (2 * np.pi) ** 0.5 * jnp.exp(found * found / 2))
+ndtri = _public("ndtri", _quantile, "The quantile function of the standard normal distribution.")
 log_ndtr = _public("log_ndtr", _log_normal_cdf, "The logarithm of `ndtr`, exact far below 0.")
 
 

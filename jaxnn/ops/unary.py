@@ -86,8 +86,7 @@ def logit(input: Array, eps: float | None = None) -> Array:
 
     def slope(found: Array, x: Array) -> Array:
         low, high, outside = (0, 1, jnp.nan) if eps is None else (eps, 1 - eps, 0)
-        inside = ~((x < low) | (x > high))  # NaN, too
-        return jnp.where(inside, 1 / (x * (1 - x)), outside)
+        return jnp.where((x >= low) & (x <= high), 1 / (x * (1 - x)), outside)
 
     return compute(with_slopes(kernel, slope), input, to_floating=True)
 

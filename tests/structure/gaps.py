@@ -93,9 +93,6 @@ GAPS: dict[str, dict[str, str]] = {
         "reduction given as a number: use nn.functional": """
             embedding_bag feature_dropout_
         """,
-        "state of PyTorch's own autograd engine": """
-            is_inference
-        """,
         "not written": """
             lobpcg
         """,
@@ -179,8 +176,7 @@ GAPS: dict[str, dict[str, str]] = {
             DeviceType ProfilerActivity ProfilerConfig ProfilerEvent ProfilerState kineto_available
         """,
         "state of PyTorch's own autograd engine": """
-            NestedIOFunction SavedTensor enforce_grad_layout_policy is_multithreading_enabled
-            is_view_replay_enabled set_multithreading_enabled
+            NestedIOFunction SavedTensor enforce_grad_layout_policy is_view_replay_enabled
         """,
         "helpers and text of PyTorch's own source files": """
             handle_torch_function has_torch_function is_tensor_like

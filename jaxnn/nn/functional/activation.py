@@ -50,10 +50,9 @@ def _require_ordered(input: Array, bool_message: str) -> None:
         raise NotImplementedError("clamp is not supported for complex types")
 
 
-def _inside(input: Array, low: Any, high: Any, value: Array, outside: Array, nan: bool = False) -> Array:
-    """`value` strictly between the limits (and for NaN with ``nan``); elsewhere `outside`, with derivative 0."""
-    inside = ~((input <= low) | (input >= high)) if nan else (input > low) & (input < high)
-    return jnp.where(inside, value, lax.stop_gradient(outside))
+def _inside(input: Array, low: Any, high: Any, value: Array, outside: Array) -> Array:
+    """`value` strictly between the limits; elsewhere (NaN too) `outside`, with derivative 0."""
+    return jnp.where((input > low) & (input < high), value, lax.stop_gradient(outside))
 
 
 @op(method=False, name="relu")
@@ -68,7 +67,7 @@ def _hardtanh(input: Array, min_val: float, max_val: float) -> Array:
     if jnp.issubdtype(input.dtype, jnp.unsignedinteger) and min_val < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     low, high = (jnp.asarray(v).astype(input.dtype) for v in (min_val, max_val))
-    return _inside(input, low, high, input, jnp.clip(input, low, high), nan=True)
+    return _inside(input, low, high, input, jnp.clip(input, low, high))
 
 
 @op(method=False, name="silu")
@@ -89,7 +88,7 @@ def _mish(input: Array) -> Array:
 
 
 def _scaled_elu(input: Array, alpha: Any, scale: Any, slope: Any) -> Array:
-    positive = ~(input <= 0)  # NaN, too
+    positive = input > 0
     # The other branch of `where` must stay finite, or its infinite derivative times zero is NaN.
     below = jnp.where(positive, jnp.zeros((), input.dtype), input)
     return jnp.where(positive, input * scale, jnp.expm1(below * slope) * (alpha * scale))
@@ -154,11 +153,11 @@ def _hardsigmoid(input: Array) -> Array:
 @float32_inside
 def _hardswish(input: Array) -> Array:
     require_real_float(input, "hardswish_cpu")
-    middle = (input > -3) & (input < 3)
-    safe = jnp.where(middle, input, 0.0)
+    low, high = input <= -3, input >= 3
+    safe = jnp.where(low | high, 0.0, input)  # what is not taken stays finite, or its derivative times 0 is NaN
     # Minus infinity times 0 is NaN, and its derivative 0.
     below = jnp.where(jnp.isneginf(input), jnp.nan, 0.0).astype(input.dtype)
-    return jnp.where(input <= -3, below, jnp.where(middle, safe * ((safe + 3) / 6), input))
+    return jnp.where(low, below, jnp.where(high, input, safe * ((safe + 3) / 6)))
 
 
 @op(method=False, name="threshold")
@@ -284,16 +283,16 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
             f"lambda must be in range [0, {float(jnp.finfo(input.dtype).max):g}] "
             f"for input dtype {scalar_name(input)}, but found {lambd:g}"
         )
-    # NaN stays NaN, with derivative 1.
-    inside = (input >= -lambd) & (input <= lambd)
-    return jnp.where(input < -lambd, input + lambd, jnp.where(inside, lax.stop_gradient(0 * input), input - lambd))
+    # NaN stays NaN, with derivative 0.
+    return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, 0 * input))
 
 
 @op(method=False)
 def hardshrink(input: Array, lambd: float = 0.5) -> Array:
     """x, and zero within [-lambd, lambd]."""
     require_real_float(input, "hardshrink_cpu")
-    return jnp.where((input >= -lambd) & (input <= lambd), jnp.zeros((), input.dtype), input)
+    outside = (input < -lambd) | (input > lambd)
+    return jnp.where(outside, input, lax.stop_gradient(jnp.where(input != input, input, jnp.zeros((), input.dtype))))
 
 
 @op(method=False, grad_name="SubBackward0")

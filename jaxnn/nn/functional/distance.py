@@ -1,16 +1,14 @@
 """Distances and similarities between vectors, and the norm they are made of."""
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from jaxnn.core import dtypes
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import (
-    absolute,
     is_floating,
     normal_dim,
     promoted,

@@ -1,0 +1,176 @@
+"""Hooks on what operators keep for their backward: packed when they run, unpacked when a backward needs it.
+
+Under such hooks every operator that gradients flow through is a node of its own, so that nothing else holds what was packed.
+Which operands are packed follows PyTorch's formulas for common operators; others pack all of their operands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .config import state
+from .engine import Number, seal, tensors_in
+from .grad_mode import no_grad
+from .handle import Cell, TensorBase, alias, aval
+from .immediate import EagerNode
+from .recording import Recording, operator_name
+from .walks import COPY, TWICE, pull_eager, zeros
+from .walks import call as run_operator
+
+__all__ = ["Packed", "keep_and_run", "saving"]
+
+_NOTHING = {"add", "sub", "rsub", "neg", "sum", "mean", "cat", "stack", "to", "clone", "where", "contiguous"}
+#: An operand is kept if another one requires a gradient.
+_CROSSED = {"mul", "matmul", "mm", "bmm", "mv", "dot", "linear"}
+#: Operators that keep their result alone, and the gradient by it.
+_BY_RESULT: dict[str, Callable[[Any, Any], Any]] = {
+    "exp": lambda g, r: g * r.conj(),
+    "tanh": lambda g, r: g * (1 - r * r).conj(),
+    "sigmoid": lambda g, r: g * (r * (1 - r)).conj(),
+    "sqrt": lambda g, r: g / (2 * r.conj()),
+    "rsqrt": lambda g, r: -0.5 * g * (r * r * r).conj(),
+    "reciprocal": lambda g, r: -g * (r * r).conj(),
+    "relu": lambda g, r: g * (r > 0),
+}
+
+
+@contextlib.contextmanager
+def saving(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> Iterator[None]:
+    """Pack what operators keep within the block."""
+    if state.saving_refused is not None:
+        raise RuntimeError(state.saving_refused)
+    before = state.saving
+    state.saving = (pack, unpack)
+    try:
+        yield
+    finally:
+        state.saving = before
+
+
+class Packed:
+    """What a pack hook has made of a tensor, and where the tensor's gradient went."""
+
+    def __init__(self, t: Any, value: Any = None) -> None:
+        pack, self.unpack = state.saving
+        self.cell = Cell(t._cell.source, t._cell.source_idx, t._cell.direct)
+        given = alias(run_operator(COPY, (alias(t, Cell()),)) if value is None else value, self.cell)
+        version = given._storage.version
+        with _without_hooks():
+            self.packed = pack(given)
+        if given._storage.version != version:
+            raise RuntimeError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot be "
+                "modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need "
+                "to perform in-place operations on the input to a pack hook."
+            )
+
+    def unpacked(self, cell: Any = None) -> Any:
+        """The tensor that the unpack hook gives back, with its place in the graph."""
+        with _without_hooks():
+            found = self.unpack(self.packed)
+        if not isinstance(found, TensorBase):
+            raise TypeError(
+                f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}"
+            )
+        return alias(found.detach(), self.cell if cell is None else cell)
+
+
+@contextlib.contextmanager
+def _without_hooks() -> Iterator[None]:
+    before, state.saving = state.saving, None
+    try:
+        with no_grad():
+            yield
+    finally:
+        state.saving = before
+
+
+def _kept(op: Any, tensors: list[Any]) -> list[int]:
+    """Which tensor operands an operator keeps."""
+    if op.name in _NOTHING or op.name in _BY_RESULT or op.view is not None:
+        return []
+    if op.name in _CROSSED:
+        moving = [k for k, t in enumerate(tensors) if t._cell.source is not None]
+        return [k for k in range(min(2, len(tensors))) if any(m != k and m < 2 for m in moving)]
+    return list(range(len(tensors)))
+
+
+class PackedNode:
+    """An operator whose kept tensors are packed."""
+
+    def __init__(self, op: Any, args: tuple[Any, ...], made: Any) -> None:
+        tensors = list(tensors_in(args))
+        results = made if isinstance(made, (tuple, list)) else (made,)
+        self.op = op
+        self.container = type(made) if isinstance(made, (tuple, list)) else None
+        self.outputs = tuple(aval(t) for t in results)
+        self.described = [aval(t) for t in tensors]
+        self.cells = [
+            None if t._cell.source is None else Cell(t._cell.source, t._cell.source_idx, t._cell.direct) for t in tensors
+        ]
+        self.name = operator_name(op, self.described, [a for a in args if not isinstance(a, (TensorBase, Number))])
+        self.hooks: dict[Any, Any] = {}
+        kept = _kept(op, tensors)
+        self.packed: dict[int, Packed] | None = {k: Packed(tensors[k]) for k in kept}
+        self.result = Packed(made, made) if op.name in _BY_RESULT else None
+        self.args = _outlined(args, op.lists)
+        self.order = (next(Recording._orders), 0)
+
+    def backward(self, cts: dict[int, Any], create: bool, retain: bool) -> list[tuple[Any, Any]]:
+        """The gradients of the operands."""
+        if self.packed is None:
+            raise RuntimeError(TWICE)
+        if self.result is not None:
+            formula = _BY_RESULT[self.op.name]
+            found = [(self.cells[0], formula(cts[0], self.result.unpacked(Cell(self, 0))))]
+        else:
+            tensors = []
+            for k, (cell, described) in enumerate(zip(self.cells, self.described, strict=True)):
+                if k in self.packed:
+                    tensors.append(self.packed[k].unpacked())
+                else:
+                    tensors.append(alias(zeros(described, described.placement), Cell() if cell is None else cell))
+            source = iter(tensors)
+            node = EagerNode(self.op, _filled(self.args, source, self.op.lists), self.outputs, self.container)
+            found = pull_eager(node, cts)
+        if not retain:
+            self.packed = None
+            self.result = None
+        return found
+
+
+class _Operand:
+    """The place of a tensor among arguments."""
+
+
+def _outlined(args: tuple[Any, ...], lists: bool) -> tuple[Any, ...]:
+    return tuple(
+        _Operand if isinstance(a, TensorBase) else _outlined(tuple(a), lists) if isinstance(a, (tuple, list)) and lists else a
+        for a in args
+    )
+
+
+def _filled(args: tuple[Any, ...], tensors: Any, lists: bool) -> tuple[Any, ...]:
+    return tuple(
+        next(tensors) if a is _Operand else _filled(a, tensors, lists) if type(a) is tuple and lists else a for a in args
+    )
+
+
+def keep_and_run(op: Any, args: tuple[Any, ...], call: Any) -> Any:
+    """Run an operator within `saving`."""
+    tensors = list(tensors_in(args))
+    if not state.grad_enabled or not op.differentiable or op.view is not None:
+        return call(op, args)
+    if all(t._cell.source is None for t in tensors):
+        return call(op, args)
+    with no_grad():
+        made = call(op, args)
+    node = PackedNode(op, args, made)
+    seal("saved tensors hooks")
+    results = made if isinstance(made, (tuple, list)) else (made,)
+    for k, t in enumerate(results):
+        if aval(t).dtype.is_floating_point or aval(t).dtype.is_complex:
+            t._storage.source, t._storage.source_idx = node, k
+    return made
