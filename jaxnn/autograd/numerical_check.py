@@ -13,6 +13,8 @@ from jaxnn.core import generator as random
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import TensorBase, aval, host_array
 
+from .forward_ad import dual_level, make_dual, unpack_dual
+
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
@@ -27,22 +29,46 @@ def _tensors(made: Any) -> list[Any]:
     return found
 
 
+def _inexact(t: Any) -> bool:
+    return t.dtype.is_floating_point or t.dtype.is_complex
+
+
 def _differentiable(made: Any) -> list[Any]:
     return [t for t in _tensors(made) if t.requires_grad]
 
 
 def _of_array(array: np.ndarray, like: Any) -> Any:
-    return host_array(np.ascontiguousarray(array, aval(like).np), aval(like).placement)
+    shaped = np.asarray(array).reshape(tuple(aval(like).shape)).astype(aval(like).np, order="C")
+    return host_array(shaped, aval(like).placement)
 
 
-def _refuse(**options: Any) -> None:
+def _numbers(t: Any) -> np.ndarray:
+    """The elements in double precision, flat."""
+    kind = np.complex128 if t.dtype.is_complex else np.float64
+    return np.asarray(t.detach().tolist(), kind).reshape(-1)
+
+
+def _refuse(of: str, **options: Any) -> None:
     for name, value in options.items():
         if value:
-            raise NotImplementedError(f"gradcheck: {name}={value}")
+            raise NotImplementedError(f"{of}: {name}={value}")
+
+
+#: A tensor as real numbers: its elements, of complex ones the real parts, then the imaginary parts.
+def _real(t: Any) -> np.ndarray:
+    x = _numbers(t)
+    return np.concatenate([x.real, x.imag]) if t.dtype.is_complex else x
+
+
+def _from_real(values: np.ndarray, like: Any) -> Any:
+    if not like.dtype.is_complex:
+        return _of_array(values, like)
+    half = len(values) // 2
+    return _of_array(values[:half] + 1j * values[half:], like)
 
 
 class _Checked:
-    """A function and the inputs that it is checked by."""
+    """A function and the inputs that it is checked by. All Jacobians are real: rows are input coordinates, columns output ones."""
 
     def __init__(self, func: Callable[..., Any], inputs: Any) -> None:
         self.func = func
@@ -53,96 +79,144 @@ class _Checked:
                 "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
             )
         for k in self.moving:
-            if self.inputs[k].is_complex():
-                raise NotImplementedError("gradcheck: complex inputs")
-            if self.inputs[k].dtype is not dtypes.float64:
+            if self.inputs[k].dtype not in (dtypes.float64, dtypes.complex128):
                 warnings.warn(
                     f"Input #{k} requires gradient and is not a double precision floating point or complex. This check will "
                     "likely fail if all the inputs are not of double precision floating point or complex. ",
                     stacklevel=4,
                 )
 
-    def values(self, place: int, array: np.ndarray) -> list[np.ndarray]:
+    def outputs(self) -> list[Any]:
+        """The outputs that require gradients."""
+        return _differentiable(self.func(*self.inputs))
+
+    def values(self, place: int, coordinates: np.ndarray, all_outputs: bool = False) -> list[np.ndarray]:
         """The outputs with one input replaced."""
         changed = list(self.inputs)
-        changed[place] = _of_array(array, self.inputs[place]).requires_grad_()
+        changed[place] = _from_real(coordinates, self.inputs[place]).requires_grad_()
         made = self.func(*changed)
-        return [np.asarray(t.detach().tolist(), np.float64).reshape(tuple(t.shape)) for t in _differentiable(made)]
+        return [_real(t) for t in ([t for t in _tensors(made) if _inexact(t)] if all_outputs else _differentiable(made))]
 
-    def numerical(self, place: int, eps: float, count: int) -> list[np.ndarray]:
-        """For each output, its Jacobian (rows: elements of the input) by central differences."""
-        start = np.asarray(self.inputs[place].detach().tolist(), np.float64).reshape(tuple(self.inputs[place].shape))
-        rows: list[list[np.ndarray]] = [[] for _ in range(count)]
-        for k in range(start.size):
-            ends = []
-            for step in (eps, -eps):
-                moved = start.copy()
-                moved.reshape(-1)[k] += step
-                ends.append(self.values(place, moved))
-            for j, (a, b) in enumerate(zip(*ends, strict=True)):
-                rows[j].append((a - b).reshape(-1) / (2 * eps))
-        return [np.array(r).reshape(start.size, -1) for r in rows]
+    def numerical(self, place: int, directions: np.ndarray, eps: float, all_outputs: bool = False) -> list[np.ndarray]:
+        """For each output its derivatives in some directions of an input (a row each), by central differences."""
+        start = _real(self.inputs[place])
+        rows = []
+        for direction in directions:
+            ends = [self.values(place, start + step * direction, all_outputs) for step in (eps, -eps)]
+            rows.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
+        return [np.array(column).reshape(len(directions), column[0].size) for column in zip(*rows, strict=True)]
 
-    def analytical(self, output: Any, place: int) -> np.ndarray:
-        """One output's Jacobian by backward."""
-        described = aval(output)
-        count = described.shape.numel()
+    def backward(self, output: Any, place: int, cotangents: np.ndarray, dtypes_too: bool = False) -> np.ndarray:
+        """The gradients of an input for some cotangents of an output (a row each)."""
         t = self.inputs[place]
         rows = []
-        for k in range(count):
-            unit = np.zeros(count, described.np)
-            unit[k] = 1
-            ct = host_array(unit.reshape(described.shape), described.placement)
-            (g,) = autograd.grad(output, t, ct, retain_graph=True, allow_unused=True)
-            if g is None:
-                rows.append(np.zeros(t.numel()))
-                continue
-            if g.dtype is not t.dtype:
+        for cotangent in cotangents:
+            (g,) = autograd.grad(output, t, _from_real(cotangent, output), retain_graph=True, allow_unused=True)
+            if g is not None and dtypes_too and g.dtype is not t.dtype:
                 raise GradcheckError(f"Gradient has dtype {g.dtype}, its input {t.dtype}")
-            rows.append(np.asarray(g.detach().tolist(), np.float64).reshape(-1))
-        return np.array(rows).reshape(count, t.numel()).T
+            rows.append(np.zeros(_real(t).size) if g is None else _real(g))
+        return np.array(rows).reshape(len(cotangents), _real(t).size)
+
+    def forward(self, place: int, directions: np.ndarray) -> list[np.ndarray]:
+        """For each output its derivatives in some directions of an input (a row each), by forward mode."""
+        rows = []
+        t = self.inputs[place]
+        for direction in directions:
+            with dual_level():
+                changed = list(self.inputs)
+                changed[place] = make_dual(t.detach().requires_grad_(), _from_real(direction, t))
+                made = [o for o in _tensors(self.func(*changed)) if o.requires_grad]
+                parts = [unpack_dual(o).tangent for o in made]
+                rows.append([np.zeros_like(_real(o)) if p is None else _real(p) for o, p in zip(made, parts, strict=True)])
+        return [np.array(column).reshape(len(directions), column[0].size) for column in zip(*rows, strict=True)]
 
 
-def _check(checked: _Checked, eps: float, atol: float, rtol: float, nondet_tol: float) -> None:
-    outputs = _differentiable(checked.func(*checked.inputs))
+class _Settings:
+    def __init__(self, **options: Any) -> None:
+        self.__dict__.update(options)
+
+
+def _directions(size: int, fast: bool) -> np.ndarray:
+    """The unit vectors, or in fast mode one random direction of length 1."""
+    if not fast:
+        return np.eye(size)
+    drawn = random.default_generator.normal((size,), 0.0, 1.0, np.float64)
+    return (drawn / max(float(np.linalg.norm(drawn)), 1e-300))[None]
+
+
+def _compare(analytical: np.ndarray, numerical: np.ndarray, j: int, place: int, how: str, s: Any) -> None:
+    if not np.allclose(analytical, numerical, s.rtol, s.atol, equal_nan=True):
+        fast = "\nThe above quantities relating the numerical and analytical jacobians are computed in fast mode." if s.fast else ""
+        raise GradcheckError(
+            f"{how}Jacobian mismatch for output {j} with respect to input {place},\nnumerical:{numerical}\n"
+            f"analytical:{analytical}\n{fast}"
+        )
+
+
+def _check(checked: _Checked, s: Any) -> None:
+    outputs = checked.outputs()
     if not outputs:
-        with no_grad():
-            made = _tensors(checked.func(*checked.inputs))
-        for place in checked.moving:
-            for o, numerical in zip(made, _numerical_of_all(checked, place, eps, len(made)), strict=True):
-                if o.dtype.is_floating_point and np.abs(numerical).max(initial=0) > atol:
-                    raise GradcheckError("Numerical gradient for function expected to be zero")
+        _check_constant(checked, s)
         return
     for place in checked.moving:
-        numerical = checked.numerical(place, eps, len(outputs))
+        size = _real(checked.inputs[place]).size
+        ways = _directions(size, s.fast)
+        numerical = checked.numerical(place, ways, s.eps)
+        if len(numerical) != len(outputs):
+            numerical = [np.zeros((len(ways), _real(o).size)) for o in outputs]
+        if s.forward_ad:
+            for j, pushed in enumerate(checked.forward(place, ways)):
+                how = "While computing forward mode: "
+                _compare(pushed, numerical[j], j, place, how, s)
+        if not s.backward_ad:
+            continue
         for j, o in enumerate(outputs):
-            analytical = checked.analytical(o, place)
-            again = checked.analytical(o, place)
-            if np.abs(analytical - again).max(initial=0) > nondet_tol:
+            ends = _directions(_real(o).size, s.fast)
+            pulled = checked.backward(o, place, ends, s.grad_dtypes)
+            again = checked.backward(o, place, ends)
+            if np.abs(pulled - again).max(initial=0) > s.nondet_tol:
                 raise GradcheckError(
                     f"Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
                     f"different values, although analytical gradient matches numerical gradient. The tolerance for "
-                    f"nondeterminism was {nondet_tol}."
+                    f"nondeterminism was {s.nondet_tol}."
                 )
-            if not np.allclose(analytical, numerical[j], rtol, atol):
-                raise GradcheckError(
-                    f"Jacobian mismatch for output {j} with respect to input {place},\nnumerical:{numerical[j]}\n"
-                    f"analytical:{analytical}\n"
-                )
+            if s.fast:
+                _compare(pulled @ ways.T, ends @ numerical[j].T, j, place, "", s)
+            else:
+                _compare(pulled.T, numerical[j], j, place, "", s)
+        if s.batched_grad:
+            _check_batched(checked, outputs, place)
 
 
-def _numerical_of_all(checked: _Checked, place: int, eps: float, count: int) -> list[np.ndarray]:
-    """Finite differences of outputs that require no gradients."""
-    func = checked.func
+def _check_batched(checked: _Checked, outputs: list[Any], place: int) -> None:
+    t = checked.inputs[place]
+    for o in outputs:
+        cts = [_from_real(random.default_generator.normal((_real(o).size,), 0.0, 1.0, np.float64), o) for _ in range(2)]
+        one = [autograd.grad(o, t, ct, retain_graph=True, allow_unused=True)[0] for ct in cts]
+        batch = _stacked(cts, o)
+        (several,) = autograd.grad(o, t, batch, retain_graph=True, allow_unused=True, is_grads_batched=True)
+        if several is None:
+            continue
+        for k, g in enumerate(one):
+            if not np.allclose(_real(several[k]), _real(g)):
+                raise GradcheckError("While verifying batched gradients: is_grads_batched gives other gradients than a loop")
 
-    def attached(*inputs: Any) -> Any:
-        return [t.detach().requires_grad_() if t.dtype.is_floating_point else t for t in _tensors(func(*inputs))]
 
-    try:
-        checked.func = attached
-        return checked.numerical(place, eps, count)
-    finally:
-        checked.func = func
+def _stacked(cts: list[Any], like: Any) -> Any:
+    rows = np.stack([_numbers(ct).reshape(tuple(aval(like).shape)) for ct in cts]).astype(aval(like).np)
+    return host_array(rows, aval(like).placement)
+
+
+def _check_constant(checked: _Checked, s: Any) -> None:
+    """Outputs that require no gradients must not depend on the inputs."""
+    with no_grad():
+        made = [t for t in _tensors(checked.func(*checked.inputs)) if _inexact(t)]
+    for place in checked.moving:
+        ways = _directions(_real(checked.inputs[place]).size, s.fast)
+        numerical = checked.numerical(place, ways, s.eps, all_outputs=True)
+        for _, found in zip(made, numerical, strict=True):
+            if np.abs(found).max(initial=0) > s.atol:
+                raise GradcheckError("Numerical gradient for function expected to be zero")
 
 
 def gradcheck(
@@ -151,26 +225,35 @@ def gradcheck(
     check_grad_dtypes: bool = False, check_batched_grad: bool = False, check_batched_forward_grad: bool = False,
     check_forward_ad: bool = False, check_backward_ad: bool = True, fast_mode: bool = False, masked: bool | None = None,
 ) -> bool:  # fmt: skip
-    """Whether a function's gradients by its inputs (best of float64) agree with central differences.
+    """Whether a function's gradients by its inputs (best of float64 or complex128) agree with central differences.
 
     Args:
         check_undefined_grad: nothing is left to check: missing gradients count as zeros in every backward.
-        check_grad_dtypes: gradients of another type than their inputs never pass.
+        check_grad_dtypes: gradients of another type than their inputs do not pass.
+        check_batched_grad: also whether `grad` with ``is_grads_batched`` gives the same.
+        check_forward_ad: also the derivatives of forward mode; ``check_backward_ad=False`` leaves the others out.
+        fast_mode: one random direction of each input and each output, in the place of all of them.
 
     Raises:
         GradcheckError: where they do not agree, unless ``raise_exception=False``.
         ValueError: when no input requires gradients.
+        NotImplementedError: for ``check_batched_forward_grad`` and ``masked``.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradcheck.html
     """
-    _refuse(
-        check_batched_grad=check_batched_grad, check_batched_forward_grad=check_batched_forward_grad,
-        check_forward_ad=check_forward_ad, fast_mode=fast_mode, masked=masked,
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
+    if check_batched_grad and not check_backward_ad:
+        raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
+    if check_batched_forward_grad and not check_forward_ad:
+        raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
+    _refuse("gradcheck", check_batched_forward_grad=check_batched_forward_grad, masked=masked)
+    settings = _Settings(
+        eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, grad_dtypes=check_grad_dtypes, fast=fast_mode,
+        batched_grad=check_batched_grad, forward_ad=check_forward_ad, backward_ad=check_backward_ad,
     )  # fmt: skip
-    if not check_backward_ad:
-        raise ValueError("gradcheck: at least one of check_forward_ad and check_backward_ad must be True")
     try:
-        _check(_Checked(func, inputs), eps, atol, rtol, nondet_tol)
+        _check(_Checked(func, inputs), settings)
     except GradcheckError:
         if raise_exception:
             raise
@@ -188,17 +271,22 @@ def gradgradcheck(
 
     Args:
         grad_outputs: cotangents of the outputs; None: random ones.
+        gen_non_contig_grad_outputs: has no meaning here: values have one layout.
+
+    Raises:
+        AssertionError: when both ways are left out.
+        NotImplementedError: for ``check_fwd_over_rev``.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradgradcheck.html
     """
-    _refuse(gen_non_contig_grad_outputs=gen_non_contig_grad_outputs, check_fwd_over_rev=check_fwd_over_rev)
-    if not check_rev_over_rev:
-        raise ValueError("gradgradcheck: check_rev_over_rev=False leaves nothing to check")
+    if not (check_fwd_over_rev or check_rev_over_rev):
+        raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
+    _refuse("gradgradcheck", check_fwd_over_rev=check_fwd_over_rev)
     given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     if grad_outputs is None:
         outputs = _differentiable(func(*given))
         cts = [
-            _of_array(random.default_generator.normal(tuple(o.shape), 0.0, 1.0, np.float64), o).requires_grad_()
+            _from_real(random.default_generator.normal((_real(o).size,), 0.0, 1.0, np.float64), o).requires_grad_()
             for o in outputs
         ]
     else:

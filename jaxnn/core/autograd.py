@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from .config import in_transformation, state
 from .engine import LOCK, Transfer, open_recording, value_of, walkable_readings
 from .grad_mode import _Mode, enable_grad
+from .forward_mode import tangent_of
 from .gradient_edge import GradientEdge
 from .handle import NOWHERE, Cell, Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode
@@ -244,7 +245,7 @@ def _left(hung: Any, node: Any, targets: list[int], results: Any, grads: tuple[A
     left = iter(results)
     seen: set[Any] = set()
     found: list[Any] = []
-    entries = list(node.tensor_entries())
+    entries = list(node.tensors)
     for e in entries:
         mine = e.grad is not None and (e.value, e.grad) not in seen
         seen.add((e.value, e.grad))
@@ -323,6 +324,8 @@ def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
     pairs = []
     for k, (t, g) in enumerate(zip(tensors, grads, strict=True)):
+        if state.dual is not None and any(isinstance(x, TensorBase) and tangent_of(x) is not None for x in (t, g)):
+            raise NotImplementedError("forward_ad: the gradient of a dual number (forward over reverse mode); use func.jvp")
         if type(t) is GradientEdge:
             described = t._described()
         elif t._cell.source is None:

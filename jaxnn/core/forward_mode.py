@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 
+from .arguments import Entry, bind, flat
 from .config import state
 from .engine import Number, tensors_in
 from .handle import TensorBase, alias, aval
 from .inplace import _Kernel, put_through
-from .program import strong
-from .recording import Entry
-from .walks import COPY, _bind, zeros
+from .traced import strong
+from .walks import COPY, zeros
 from .walks import call as run
 
 __all__ = ["Level", "attach", "dual", "tangent_of", "with_tangents"]
@@ -131,13 +131,12 @@ def _jvp_op(op: Any, recipe: Any, moving: tuple[int, ...], several: bool) -> Any
     """The operator that pushes tangents through ``op``."""
 
     def kernel(inputs: Any, tangents: Any, numbers: Any) -> Any:
-        places = list(_moving_places(recipe))
+        places = [e.value for e in flat(recipe)[0] if e.grad is not None]
 
         def apply(*values: Any) -> Any:
             replaced = dict(zip(places, values, strict=True))
             position = iter([replaced.get(k, x) for k, x in enumerate(inputs)])
-            counted = iter(numbers)
-            found = op.kernel(*_bind(recipe, lambda: next(position), lambda: next(counted)))
+            found = op.kernel(*bind(recipe, position, iter(numbers)))
             found = list(found) if several else [found]
             return [strong(found[k], None) for k in moving]
 
@@ -146,11 +145,3 @@ def _jvp_op(op: Any, recipe: Any, moving: tuple[int, ...], several: bool) -> Any
         return tuple(jax.jvp(apply, primals, given)[1])
 
     return _Kernel(f"{op.name}_jvp", kernel, "NotImplemented", lists=True)
-
-
-def _moving_places(recipe: Any) -> Any:
-    for e in recipe:
-        if e.kind == "tensor" and e.grad is not None:
-            yield e.value
-        elif e.kind == "list":
-            yield from _moving_places(e.value)

@@ -193,8 +193,7 @@ def _saved(node: GradFn, name: str) -> Any:
             if entry.kind == "list":
                 return tuple(_tensor_at(source, e.value, e.grad) for e in entry.value)
             if entry.kind == "number":
-                packed = source.floats if entry.grad is float else source.ints if entry.grad is int else source.complexes
-                return packed[entry.value]
+                return source.scalars()[entry.grad][entry.value]
             return entry.value
     raise AttributeError(f"'{node._name}' object has no attribute '_saved_{name}'")
 

@@ -1,0 +1,100 @@
+"""`gradcheck` and `gradgradcheck`, their options and their verdicts, on both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import jaxnn
+
+
+def _functions(lib: Any) -> dict[str, Any]:
+    class Wrong(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return g * x
+
+    class WrongTwice(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return g * 3 * (x * x).detach()
+
+    return {
+        "scalar": lambda x: (x * x).sum(),
+        "0-d input": lambda x: x[0] * x[1],
+        "several": lambda x: (x.sin(), (x * 2).sum(), x[:0]),
+        "matrix": lambda x: x.reshape(1, -1) @ x.reshape(-1, 1),
+        "some constant": lambda x: (x.exp(), x.detach() * 0 + 1),
+        "wrong": Wrong.apply,
+        "wrong twice": WrongTwice.apply,
+        "constant": lambda x: lib.ones(2, dtype=lib.float64),
+    }
+
+
+CHECKS: list[tuple[str, str, dict[str, Any]]] = [
+    ("gradcheck", name, options)
+    for name in ("scalar", "0-d input", "several", "matrix", "wrong", "constant", "some constant")
+    for options in ({}, {"fast_mode": True})
+] + [
+    ("gradcheck", "scalar", {"check_forward_ad": True}),
+    ("gradcheck", "matrix", {"check_forward_ad": True, "check_backward_ad": False, "fast_mode": True}),
+    ("gradcheck", "several", {"check_batched_grad": True}),
+    ("gradgradcheck", "scalar", {}), ("gradgradcheck", "several", {}), ("gradgradcheck", "matrix", {"fast_mode": True}),
+    ("gradgradcheck", "wrong twice", {}),
+    ("gradcheck", "scalar", {"check_backward_ad": False}), ("gradgradcheck", "scalar", {"check_rev_over_rev": False}),
+]  # fmt: skip
+
+
+def _verdict(lib: Any, check: str, name: str, options: Any) -> Any:
+    lib.manual_seed(0)
+    x = lib.tensor([0.4, 1.3], dtype=lib.float64, requires_grad=True)
+    try:
+        return getattr(lib.autograd, check)(_functions(lib)[name], (x,), **options)
+    except Exception as error:
+        return type(error).__name__, str(error).split(",")[0].split("\n")[0][:60]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("check", "name", "options"), CHECKS)
+def test_verdict(check: str, name: str, options: Any) -> None:
+    assert _verdict(jaxnn, check, name, options) == _verdict(torch, check, name, options)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("fast", [False, True])
+def test_complex(fast: bool) -> None:
+    def verdict(lib: Any) -> Any:
+        z = lib.tensor([1 + 2j, -0.5 + 0.3j], dtype=lib.complex128, requires_grad=True)
+        return [
+            lib.autograd.gradcheck(f, (z,), fast_mode=fast)
+            for f in (lambda z: z * z, lambda z: z.abs(), lambda z: z.exp().sum(), lambda z: lib.view_as_real(z))
+        ]
+
+    assert verdict(jaxnn) == verdict(torch)
+
+
+def test_shapes_of_numbers_are_kept() -> None:
+    """Outputs and cotangents without dimensions have none."""
+    seen: list[Any] = []
+
+    def f(x: Any) -> Any:
+        seen.append(tuple(x.shape))
+        return x.exp()
+
+    assert jaxnn.autograd.gradcheck(f, jaxnn.tensor(0.3, dtype=jaxnn.float64, requires_grad=True))
+    assert jaxnn.autograd.gradgradcheck(f, jaxnn.tensor(0.3, dtype=jaxnn.float64, requires_grad=True))
+    assert set(seen) == {()}
