@@ -18,8 +18,8 @@ import jax.numpy as jnp
 
 from .config import in_transformation, state
 from .engine import LOCK, Transfer, open_recording, value_of, walkable_readings
-from .grad_mode import _Mode, enable_grad
 from .forward_mode import tangent_of
+from .grad_mode import _Mode, enable_grad
 from .gradient_edge import GradientEdge
 from .handle import NOWHERE, Cell, Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode

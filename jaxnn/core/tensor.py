@@ -186,10 +186,6 @@ class _Methods:
         """Whether the tensor is one of PyTorch's old distributed ones: no."""
         return False
 
-    def is_inference(self) -> bool:
-        """Whether the tensor was made in `inference_mode`: those are plain tensors here."""
-        return False
-
     def is_coalesced(self) -> bool:
         """Only for sparse tensors, of which there are none."""
         raise RuntimeError("is_coalesced expected sparse coordinate tensor layout but got Strided")

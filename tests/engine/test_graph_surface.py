@@ -141,7 +141,8 @@ def edges_stand_for_tensors(torch):
 def hooks_on_several_tensors(torch):
     a, b, c = (leaf(torch, 1.0, 1.0) for _ in range(3))
     calls: list[Any] = []
-    handle = torch.autograd.graph.register_multi_grad_hook((a, b, c), lambda gs: calls.append([None if g is None else g.tolist() for g in gs]))
+    several = torch.autograd.graph.register_multi_grad_hook
+    handle = several((a, b, c), lambda gs: calls.append([None if g is None else g.tolist() for g in gs]))
     (a * 2 + b * 3).sum().backward()
     (a * c).sum().backward()
     handle.remove()

@@ -17,8 +17,9 @@ from jaxnn.core.engine import Number
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import Arrays, Op, Operand, op, replace
+from jaxnn.ops.between import clamp
 from jaxnn.ops.construct import tensor
-from jaxnn.ops.pointwise import clamp, mul
+from jaxnn.ops.pointwise import mul
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
