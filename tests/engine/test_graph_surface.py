@@ -186,11 +186,11 @@ def packed_and_unpacked(torch):
     log: list[Any] = []
 
     def pack(t):
-        log.append(["packed", plain(t)])
+        log.append(["packed", [round(v, 4) for v in t.tolist()]])
         return t * 2
 
     def unpack(t):
-        log.append(["unpacked", plain(t)])
+        log.append(["unpacked", [round(v, 4) for v in t.tolist()]])
         return t / 2
 
     with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
