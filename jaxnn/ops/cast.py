@@ -196,7 +196,8 @@ def _type(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
         if name not in TYPED:
             raise ValueError(f"invalid type: '{dtype}'")
         dtype = TYPED[name].dtype
-    return to(self, getattr(dtype, "dtype", dtype), non_blocking=non_blocking)
+    wanted = dtype if isinstance(dtype, dtypes.dtype) else getattr(dtype, "dtype", dtype)
+    return to(self, wanted, non_blocking=non_blocking)
 
 
 def _type_as(self: Any, other: Any) -> Any:
