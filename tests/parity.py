@@ -8,6 +8,8 @@ Compared: values, types, shapes, requires_grad, the names of grad_fn, printed te
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -17,6 +19,11 @@ import numpy as np
 import torch
 
 import jaxnn
+from jaxnn.core.policy import set_execution_mode
+
+#: Every how many comparisons a program is compiled as a whole, too. JAXNN_BOTH=1 compiles all.
+WHOLE_EVERY = 1 if os.environ.get("JAXNN_BOTH") else 3
+_compared = itertools.count()
 
 #: Relative tolerance by element size in bytes: a few units of the last place.
 RTOL = {1: 0.0, 2: 1e-2, 4: 2e-6, 8: 1e-13, 16: 1e-13}
@@ -139,6 +146,11 @@ def _same(ours: Any, theirs: Any, text: bool, names: bool, options: dict[str, An
     assert type(ours) is type(theirs) and ours == theirs, f"{ours!r}, PyTorch has {theirs!r}"
 
 
+def modes() -> tuple[str, ...]:
+    """The ways in which a comparison runs: operator by operator, and every so often compiled as a whole, too."""
+    return ("operators", "whole") if next(_compared) % WHOLE_EVERY == 0 else ("operators",)
+
+
 def parity(
     f: Callable[..., Any], *inputs: Any, grad: bool = True, rtol: float | None = None, atol: float | None = None,
     text: bool = True, names: bool = True, message: str | None = None, grad_rtol: float | None = None,
@@ -153,22 +165,27 @@ def parity(
         message: what both errors say; a case without it may not raise in PyTorch.
     """
     theirs, their_inputs, their_error = _run(torch, f, inputs, grad)
-    ours, our_inputs, our_error = _run(jaxnn, f, inputs, grad)
-    if their_error is not None or our_error is not None:
-        if our_error is not None and (their_error is None or message is None):
-            raise our_error
-        assert their_error is not None
-        assert our_error is not None, f"PyTorch raises {their_error!r}"
-        assert message is not None, f"PyTorch raises {their_error!r}: say so with message="
-        assert type(our_error) is type(their_error), f"{our_error!r}, PyTorch raises {their_error!r}"
-        for error in (their_error, our_error):
-            assert message in str(error), f"{error!r} does not say {message!r}"
-        return
-    assert message is None, "nothing is raised"
-    _same(ours, theirs, text, names, {"rtol": rtol, "atol": atol})
-    if grad:
-        for k, (a, b) in enumerate(zip(our_inputs, their_inputs, strict=True)):
-            if isinstance(b, torch.Tensor) and b.is_leaf and b.requires_grad:
-                assert (a.grad is None) == (b.grad is None), f"gradient {k}: {a.grad}, PyTorch has {b.grad}"
-                if b.grad is not None:
-                    close(a.grad, b.grad, f"gradient {k}", rtol=grad_rtol or rtol, atol=atol)
+    for mode in modes():
+        set_execution_mode(mode)
+        try:
+            ours, our_inputs, our_error = _run(jaxnn, f, inputs, grad)
+        finally:
+            set_execution_mode("auto")
+        if their_error is not None or our_error is not None:
+            if our_error is not None and (their_error is None or message is None):
+                raise our_error
+            assert their_error is not None
+            assert our_error is not None, f"PyTorch raises {their_error!r}"
+            assert message is not None, f"PyTorch raises {their_error!r}: say so with message="
+            assert type(our_error) is type(their_error), f"{our_error!r}, PyTorch raises {their_error!r}"
+            for error in (their_error, our_error):
+                assert message in str(error), f"{error!r} does not say {message!r}"
+            continue
+        assert message is None, "nothing is raised"
+        _same(ours, theirs, text, names, {"rtol": rtol, "atol": atol})
+        if grad:
+            for k, (a, b) in enumerate(zip(our_inputs, their_inputs, strict=True)):
+                if isinstance(b, torch.Tensor) and b.is_leaf and b.requires_grad:
+                    assert (a.grad is None) == (b.grad is None), f"gradient {k}: {a.grad}, PyTorch has {b.grad}"
+                    if b.grad is not None:
+                        close(a.grad, b.grad, f"gradient {k}", rtol=grad_rtol or rtol, atol=atol)
