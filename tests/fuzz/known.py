@@ -193,3 +193,9 @@ def _hooks_of_grad(case: Case) -> bool:
 @rule("fault: out= of an operand may have another shape")
 def _out_of_operand(case: Case) -> bool:
     return "out=" in case.statement and case.raised("output with shape .* doesn't match the broadcast shape")
+
+
+@rule("fault: a leaf that stops requiring a gradient before backward is given one")
+def _stopped(case: Case) -> bool:
+    stopped = re.search(r"requires_grad_\(False\)|detach_\(", case.text)
+    return case.difference.kind == "has grad" and case.difference.theirs is False and bool(stopped)
