@@ -223,7 +223,7 @@ def output_number(t: Any) -> int:
     """Which of its node's results a tensor is."""
     source, place = t._cell.source, t._cell.source_idx
     if t._view is not None:
-        return t._view.guard.index if t._view.guard is not None and t._view.guard.kind != NO_GRAD else 0
+        return t._view.guard.number if t._view.guard is not None and t._view.guard.kind != NO_GRAD else 0
     if source is None or isinstance(source, Leaf):
         return 0
     if type(source) is Recording or isinstance(source, Freed):
