@@ -71,7 +71,7 @@ def test_raw_arrays_beside_tensors(transform):
         transform(lambda x: value_of(jaxnn.maximum(tensor_of(x), [1.0])))(x)
 
 
-def test_raw_arrays_in_raw_arrays_out(net):
+def test_raw_arrays_in_raw_arrays_out(net, whole):
     net.eval()
     for x in (X, jnp.asarray(X)):
         out = net(x)
@@ -181,7 +181,7 @@ def test_optimizer_and_trainable(net):
 def test_optimizer_on_all_parameters(net):
     optimizer = nnx.Optimizer(net, optax.sgd(1e-2), wrt=nnx.Param)
     grads = nnx.grad(lambda m: (m(X) ** 2).mean())(net)
-    before = net.last.bias.detach().numpy()
+    before = net.last.bias.detach().numpy().copy()
     optimizer.update(net, grads)
     assert not np.array_equal(before, net.last.bias.detach().numpy())
 
