@@ -199,3 +199,10 @@ def _out_of_operand(case: Case) -> bool:
 def _stopped(case: Case) -> bool:
     stopped = re.search(r"requires_grad_\(False\)|detach_\(", case.text)
     return case.difference.kind == "has grad" and case.difference.theirs is False and bool(stopped)
+
+
+@rule("fault: a view of a leaf that is itself a view keeps its graph after the leaf was written to without gradients")
+def _view_after_step(case: Case) -> bool:
+    leaf_view = re.search(r"\)(\[|\.view\()[^\n]*(requires_grad_\(\)|\)\))", case.text)
+    written = re.search(r"\.step\(\)|no_grad|\.data", case.text)
+    return case.difference.kind == "has grad" and case.difference.theirs is False and bool(leaf_view and written)
