@@ -37,6 +37,13 @@ _levels = _Levels()
 _made: weakref.WeakSet[Leaf] = weakref.WeakSet()
 
 
+def start_of_graph(t: Any) -> Any:
+    """A tensor made a leaf that no caller knows of: a graph that leads to nothing else is none of theirs."""
+    t.requires_grad_()
+    _made.add(t._cell.source)
+    return t
+
+
 class Inputs:
     """Tensors that a function is differentiated by: where gradients arrive, and what the function gets.
 
@@ -54,9 +61,8 @@ class Inputs:
                 if self.outer and t._cell.source is not None:
                     self.ends.append(gated(t))
                 else:
-                    end = (t.detach() if t._view is None else t.detach().clone()).requires_grad_()
+                    end = start_of_graph(t.detach() if t._view is None else t.detach().clone())
                     self.own.add(id(end._cell.source))
-                    _made.add(end._cell.source)
                     self.ends.append(end)
             # A further copy, so that the function may write to its inputs.
             self.given = [end.clone() for end in self.ends]

@@ -26,6 +26,8 @@ from jaxnn.ops.masks import traced_keys
 from jaxnn.utils.gates import captured, closed, gated
 from jaxnn.utils.trees import broadcast_prefix, flatten, form, unflatten
 
+from .reverse import start_of_graph
+
 __all__ = ["vmap"]
 
 _RANDOM = (
@@ -128,7 +130,7 @@ class _Vmapped(Function):
             ends = []
             for k in moving:
                 t = primals[k]
-                primals[k] = gated(t) if t._cell.source is not None else t.detach().requires_grad_()
+                primals[k] = gated(t) if t._cell.source is not None else start_of_graph(t.detach())
                 ends.append(primals[k])
             with enable_grad():
                 made = mapping.f(*primals)
