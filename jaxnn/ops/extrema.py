@@ -177,13 +177,6 @@ argmin = _argument(
 # --- medians, quantiles, modes
 
 
-def _shared(input: Array, value: Array) -> Array:
-    """A value picked from the input, whose gradient is shared by all elements equal to it."""
-    if not is_inexact(input):
-        return value
-    return shared_extreme(lambda x, axis, keepdims: value, input, tuple(range(input.ndim)), False, nan=jnp.isnan(value))
-
-
 def _middle(x: Array, skip_nan: bool) -> tuple[Array, Array]:
     """The lower median along the last dimension and where it is; NaN wins unless it is skipped."""
     order = jnp.argsort(x, axis=-1, stable=True)  # NaN last
@@ -200,10 +193,14 @@ def _middle(x: Array, skip_nan: bool) -> tuple[Array, Array]:
 def _median(name: str, title: str, skip_nan: bool, doc: str) -> Any:
     made = return_type(name, "values", "indices")
 
+    def whole(x: Array, axis: Any, keepdims: bool) -> Array:
+        return _middle(x.reshape(-1), skip_nan)[0]
+
     def all_kernel(input: Array) -> Array:
         if input.size == 0:
             return jnp.full((), jnp.nan, input.dtype)
-        return _shared(input, _middle(lax.stop_gradient(input).reshape(-1), skip_nan)[0])
+        # elements equal to it share its gradient
+        return _extreme_over(whole, input, tuple(range(input.ndim)), False, nan=True)
 
     def dim_kernel(input: Array, dim: int, keepdim: bool) -> Any:
         axis = one_dim(dim, input.ndim)

@@ -35,7 +35,7 @@ def with_slopes(f: Callable[..., Array], *slopes: Callable[..., Array] | None) -
     return made
 
 
-def shared_extreme(f: Callable[..., Array], x: Array, axes: tuple[int, ...], keepdim: bool, nan: Any = False) -> Array:
+def shared_extreme(f: Callable[..., Array], x: Array, axes: tuple[int, ...], keepdim: bool, nan: bool = False) -> Array:
     """``jnp.max`` or ``jnp.min``, whose gradient elements that tie share; beside NaN it is NaN, or the NaNs' with ``nan``."""
 
     @jax.custom_jvp
@@ -47,7 +47,7 @@ def shared_extreme(f: Callable[..., Array], x: Array, axes: tuple[int, ...], kee
         (x,), (dx,) = primals, tangents
         found = extreme(x)
         value = found if keepdim else jnp.expand_dims(found, axes)
-        ties = (x == value) | (jnp.isnan(x) & nan)
+        ties = (x == value) | (jnp.isnan(x) & jnp.isnan(value) & nan)
         count = jnp.sum(ties, axis=axes, keepdims=True)
         # Nothing equals NaN: written out, since XLA takes a quotient of a bool for a choice.
         share = jnp.where(count == 0, jnp.nan, ties / count.astype(x.dtype)).astype(x.dtype)
