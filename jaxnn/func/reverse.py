@@ -29,7 +29,7 @@ class _Levels(threading.local):
     """The inputs of the transformations whose functions are running in this thread, the innermost last."""
 
     def __init__(self) -> None:
-        self.running: list[Inputs] = []
+        self.running: list[Level] = []
 
 
 _levels = _Levels()
@@ -44,15 +44,28 @@ def start_of_graph(t: Any) -> Any:
     return t
 
 
-class Inputs:
+class Level:
+    """The leaves by which something is being differentiated; as a context, while it runs."""
+
+    def __init__(self, ends: list[Any]) -> None:
+        self.own = {id(end._cell.source) for end in ends}
+
+    def __enter__(self) -> None:
+        _levels.running.append(self)
+
+    def __exit__(self, *exception: Any) -> None:
+        _levels.running.pop()
+
+
+class Inputs(Level):
     """Tensors that a function is differentiated by: where gradients arrive, and what the function gets.
 
     As a context: the function is running.
     """
 
     def __init__(self, tensors: list[Any]) -> None:
+        super().__init__([])
         self.outer = state.grad_enabled
-        self.own: set[int] = set()
         self.ends: list[Any] = []
         with enable_grad():
             for t in tensors:
@@ -66,12 +79,6 @@ class Inputs:
                     self.ends.append(end)
             # A further copy, so that the function may write to its inputs.
             self.given = [end.clone() for end in self.ends]
-
-    def __enter__(self) -> None:
-        _levels.running.append(self)
-
-    def __exit__(self, *exception: Any) -> None:
-        _levels.running.pop()
 
     def gradients(self, outputs: list[Any], cotangents: list[Any]) -> list[Any]:
         """The gradients of the inputs, zeros where an output does not depend on one."""

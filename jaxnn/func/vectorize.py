@@ -26,7 +26,7 @@ from jaxnn.ops.masks import traced_keys
 from jaxnn.utils.gates import captured, closed, gated
 from jaxnn.utils.trees import broadcast_prefix, flatten, form, unflatten
 
-from .reverse import start_of_graph
+from .reverse import Level, start_of_graph
 
 __all__ = ["vmap"]
 
@@ -132,7 +132,7 @@ class _Vmapped(Function):
                 t = primals[k]
                 primals[k] = gated(t) if t._cell.source is not None else start_of_graph(t.detach())
                 ends.append(primals[k])
-            with enable_grad():
+            with enable_grad(), Level(ends):
                 made = mapping.f(*primals)
             outputs = [made[k] for k in floating]
             pairs = [(o, c) for o, c in zip(outputs, cts, strict=True) if o._cell.source is not None]

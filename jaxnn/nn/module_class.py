@@ -77,7 +77,7 @@ class ModuleMeta(_FLAX, _PROTOCOL):  # type: ignore[misc]
         if rngs is None:
             made, rngs = cls._made(args, kwargs), given()
         else:
-            if "rngs" in kwargs and "rngs" not in inspect.signature(cls.__init__).parameters:
+            if "rngs" in kwargs and "rngs" not in inspect.signature(cls.__init__).parameters:  # type: ignore[misc]
                 del kwargs["rngs"]  # Flax's keyword; the class has PyTorch's
             with drawing_from(rngs):
                 made = cls._made(args, kwargs)

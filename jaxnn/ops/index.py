@@ -5,6 +5,7 @@ Integers, slices, None and ``...`` select a view; tensors, lists and masks then 
 
 from __future__ import annotations
 
+import math
 import operator
 import warnings
 from collections.abc import Sequence
@@ -473,7 +474,7 @@ def _check_written(x: TensorBase, value: Any, tensors: Any, masks: Any) -> None:
     """What index tensors select takes values of its own type; a mask also a single element of another one."""
     if not isinstance(value, TensorBase) or aval(value).dtype is aval(x).dtype:
         return
-    filled = len(masks) == len(tensors) == 1 and shape_of(value).numel() == 1
+    filled = len(masks) == len(tensors) == 1 and math.prod(shape_of(value)) == 1
     if not filled and any(shape_of(e) for _, e in tensors):
         names = [dtypes.SCALAR_NAMES[aval(t).dtype] for t in (x, value)]
         raise RuntimeError(
