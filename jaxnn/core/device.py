@@ -180,7 +180,7 @@ def put(array: Any, placement: Any) -> jax.Array:
 
 def jax_default_device() -> jax.Device:
     """Where JAX puts a new array: its setting ``jax_default_device``, or else its first device."""
-    chosen: Any = jax.config.read("jax_default_device")
+    chosen: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
     return _first(None) if chosen is None else _first(chosen) if isinstance(chosen, str) else chosen
 
 

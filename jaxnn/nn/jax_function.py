@@ -103,7 +103,8 @@ def _apply(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     if not tensors:
         raise TypeError(f"jax_function({getattr(f, '__name__', f)}): there is no tensor among the arguments")
     operator, results = _operator(f)
-    how = _Call(tree, tuple(statics), bool(jax.config.read("jax_enable_x64")), results)
+    wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+    how = _Call(tree, tuple(statics), wide, results)
     made = call(operator, (tuple(tensors), how))
     return jax.tree.unflatten(results[how, _shapes(tensors)], list(made))
 
