@@ -127,7 +127,7 @@ def _empty(operands: Sequence[Any], results: Sequence[Any], params: dict[str, An
 
 
 def _reduce(ufunc: np.ufunc, *kinds: str) -> Maker:
-    """A reduction by a ufunc, in the operand's own type; halves add up in float32."""
+    """A reduction by a ufunc, in the operand's own type; halves add up in float32, float32 in float64."""
 
     def make(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function | None:
         axes, dtype, shape = tuple(params["axes"]), operands[0].dtype, results[0].shape
@@ -146,6 +146,8 @@ def _reduce(ufunc: np.ufunc, *kinds: str) -> Maker:
         over = axes[0] if len(axes) == 1 else None if len(axes) == operands[0].ndim else axes
         if kind == "half":
             return lambda x: ufunc.reduce(x.astype(np.float32), over).astype(dtype)
+        if ufunc is np.add and kind == "float" and dtype.itemsize == 4:
+            return lambda x: ufunc.reduce(x, over, np.float64).astype(dtype)
         if ufunc in (np.add, np.multiply):  # small integers would become int64
             return functools.partial(ufunc.reduce, axis=over, dtype=dtype)
         return functools.partial(ufunc.reduce, axis=over)
@@ -222,6 +224,13 @@ def _accumulate(ufunc: np.ufunc, *kinds: str) -> Maker:
 # --- contractions ---
 
 
+#: In which type products of a kind and size are summed: small matrices are wanted here, and XLA's sums are nearer to the
+#: exact ones than those of a plain loop over float32.
+_WIDER: dict[str, dict[int, np.dtype]] = {
+    "half": {2: np.dtype(np.float32)}, "float": {4: np.dtype(np.float64)}, "complex": {8: np.dtype(np.complex128)},
+}  # fmt: skip
+
+
 def _dot_general(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function | None:
     """Both operands as matrices (batch, free, contracted) and (batch, contracted, free); halves are added up in float32."""
     a, b = operands
@@ -229,7 +238,7 @@ def _dot_general(operands: Sequence[Any], results: Sequence[Any], params: dict[s
     kinds = {kind_of(a.dtype), kind_of(b.dtype), kind_of(result.dtype)}
     if not kinds <= {"int", "unsigned", "half", "float", "complex"}:
         return None
-    inner = np.dtype(np.float32) if kind_of(result.dtype) == "half" else result.dtype
+    inner = _WIDER.get(kind_of(result.dtype), {}).get(result.dtype.itemsize, result.dtype)
     (a_sum, b_sum), (a_batch, b_batch) = params["dimension_numbers"]
     a_free = [d for d in range(a.ndim) if d not in a_sum and d not in a_batch]
     b_free = [d for d in range(b.ndim) if d not in b_sum and d not in b_batch]

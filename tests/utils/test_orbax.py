@@ -40,7 +40,7 @@ class Run:
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-def test_a_run_goes_on(asynchronous, tmp_path):
+def test_a_run_goes_on(asynchronous, tmp_path, whole):
     run = Run()
     with CheckpointManager(tmp_path, max_to_keep=2, asynchronous=asynchronous) as checkpoints:
         for step in range(5):
