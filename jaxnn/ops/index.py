@@ -242,7 +242,9 @@ def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list
         elif isinstance(e, np.integer) or (isinstance(e, (np.ndarray, jax.Array)) and e.ndim == 0 and _is_known_int(e)):
             e = int(e)
             used += 1
-        elif isinstance(e, (TensorBase, list, tuple, np.ndarray, jax.Array, range)):
+        elif isinstance(e, str) and len(e) > len(sizes):  # its letters count as indices
+            raise IndexError(f"too many indices for tensor of dimension {len(sizes)}")
+        elif isinstance(e, (TensorBase, list, tuple, np.ndarray, jax.Array, range, str)):
             e = index_tensor(e, x)
             kind = aval(e).dtype
             if kind._category > 1:

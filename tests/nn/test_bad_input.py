@@ -45,7 +45,6 @@ CLEARER = {
     "optim.Adam([w], betas=0.9)": "betas must be a tuple of numbers, not float: 0.9",
     "init.constant_(x(2), 'foo')": "argument 'value' (position 1) must be Number, not str",
     "init.zeros_(1)": "a Tensor is needed to initialise, but got a 'int' object",
-    "w['foo']": "are valid indices (got str)",
 }  # fmt: skip
 
 # What shows through where an error of a layer below was not foreseen.
