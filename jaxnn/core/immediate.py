@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from . import mistyped
+from .arguments import replace_tensors
 from .config import get_setting, state, x64
 from .device import default_placement
 from .engine import Number, tensors_in, value_of
@@ -103,7 +104,7 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
         made = [wrap(Storage.concrete(o, aval_of(tuple(o.shape), np.dtype(o.dtype), placement), False)) for o in outs]
     if tracked:
         replaced = iter([frozen(t) for t in tensors])
-        kept = _with_tensors(args, replaced, op.lists)
+        kept = replace_tensors(args, TensorBase, replaced, op.lists)
         node = EagerNode(op, kept, tuple(aval(m) for m in made), container)
         for k, m in enumerate(made):
             if aval(m).dtype.is_floating_point or aval(m).dtype.is_complex:
@@ -111,14 +112,6 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
     if container is None:
         return made[0]
     return container(*made) if hasattr(container, "_fields") else container(made)
-
-
-def _with_tensors(args: tuple[Any, ...], replaced: Any, lists: bool) -> tuple[Any, ...]:
-    return tuple(
-        next(replaced) if isinstance(a, TensorBase)
-        else _with_tensors(a, replaced, lists) if type(a) is tuple and lists else a
-        for a in args
-    )  # fmt: skip
 
 
 def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:

@@ -24,6 +24,7 @@ from jaxnn.core.engine import cut, escaped_value
 from jaxnn.core.handle import Tensor, TensorBase, aval
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.internals import PytreeState
+from jaxnn.core.policy import END_OF_MODULE
 
 from .conversion import ConversionMethods
 from .flax_modes import FlaxModes, asked_by_flax
@@ -150,7 +151,7 @@ class Module(
                 rec is not None and not rec.closed and not rec.grads and not in_transformation()
                 and next(iter(self.parameters()), None) is not None
             ):  # fmt: skip
-                cut("end of a module's call without gradients")
+                cut(END_OF_MODULE)
         return result
 
     def _outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import Aval, TensorBase, aval, host_array
 from jaxnn.core.hook_handle import RemovableHandle
 from jaxnn.core.immediate import tensor_of
+from jaxnn.core.policy import STEP
 
 from .labels import Labels
 from .step import Bucket, Rule, update
@@ -75,7 +76,7 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             return step(self, *args, **kwargs)
         if "_pre_hooks" not in self.__dict__:  # a wrapper around another optimizer that never called `__init__`
             made = step(self, *args, **kwargs)
-            cut("optimizer.step()")
+            cut(STEP)
             return made
         self._stepping = True
         try:
@@ -93,7 +94,7 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
                 hook(self, args, kwargs)
         finally:
             self._stepping = False
-        cut("optimizer.step()")
+        cut(STEP)
         return made
 
     return hooked
