@@ -1,0 +1,31 @@
+"""The command line: runs programs written for PyTorch, and the tools that read their files.
+
+python -m jaxnn script.py [arguments]        run a program, with `torch` answered by jaxnn
+python -m jaxnn -m module [arguments]        the same for a module
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+#: Tool -> (module, function). The function takes the arguments behind the tool's name and returns the exit status.
+COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+def main(arguments: list[str]) -> int:
+    """Run a tool. Returns the exit status."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__, end="")
+        for name in sorted(COMMANDS):
+            print(f"python -m jaxnn {name} --help")
+        return 0 if arguments else 2
+    if arguments[0] in COMMANDS:
+        module, function = COMMANDS[arguments[0]]
+        return getattr(import_module(module), function)(arguments[1:]) or 0
+    print(f"python -m jaxnn: there is no tool '{arguments[0]}'", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
