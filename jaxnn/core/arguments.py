@@ -1,15 +1,31 @@
-"""The arguments of a recorded operator as a tree: tensors, Python numbers, static values, and lists of these.
+"""The arguments of an operator as a tree: tensors, Python numbers, static values, and lists of these.
 
-This is the one place that walks it. An operator sees a tree; everything that runs operators sees two flat lists, the tensors and
-the numbers in the order in which they stand.
+This is the one place that walks it, as a call gives it (tuples) and as a recording keeps it (entries). An operator sees a tree;
+everything that runs operators sees two flat lists, the tensors and the numbers in the order in which they stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["Entry", "Tree", "arguments_of", "bind", "flat", "given", "replace_tensors", "signature", "without_gradients"]
+from .handle import TensorBase
+
+__all__ = [
+    "Entry", "Number", "Tree", "arguments_of", "bind", "changed", "flat", "given", "signature", "tensors_in", "tree_of",
+    "without_gradients",
+]  # fmt: skip
+
+
+class Number:
+    """A Python number that a program takes as an input."""
+
+    __slots__ = ("type", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.type = type(value)
+
 
 
 class Entry(NamedTuple):
@@ -96,10 +112,40 @@ def arguments_of(tree: Tree, tensor: Callable[[Entry], Any], number: Callable[[E
     )  # fmt: skip
 
 
-def replace_tensors(args: Sequence[Any], kind: type, replaced: Iterator[Any], lists: bool) -> tuple[Any, ...]:
-    """A call's arguments with each tensor (an instance of ``kind``) replaced, in order."""
+def tensors_in(args: Iterable[Any]) -> Iterator[TensorBase]:
+    """The tensors among a call's arguments, in order, those in lists included."""
+    for a in args:
+        if isinstance(a, TensorBase):
+            yield a
+        elif type(a) is tuple or type(a) is list:
+            yield from tensors_in(a)
+
+
+def changed(args: Iterable[Any], change: Callable[[Any], Any], lists: bool = True) -> tuple[Any, ...]:
+    """A call's arguments, ``change`` applied to each in order, also inside lists if the operator takes any."""
     return tuple(
-        next(replaced) if isinstance(a, kind)
-        else replace_tensors(a, kind, replaced, lists) if type(a) is tuple and lists else a
-        for a in args
+        change(a) if not lists or (type(a) is not tuple and type(a) is not list) else type(a)(changed(a, change)) for a in args
     )  # fmt: skip
+
+
+def tree_of(args: Iterable[Any], lists: bool, moves: Callable[[int], bool]) -> tuple[Tree, list[Number]]:
+    """The tree of a call's arguments, and the numbers among them.
+
+    Each tensor is its own reference, the number of tensors before it; so is its gradient source where ``moves`` says of that
+    number that a gradient flows.
+    """
+    counter = iter(range(1 << 60))
+    numbers: list[Number] = []
+
+    def entry(a: Any) -> Entry:
+        if isinstance(a, TensorBase):
+            k = next(counter)
+            return Entry("tensor", k, k if moves(k) else None)
+        if type(a) is Number:
+            numbers.append(a)
+            return Entry("number", len(numbers) - 1, a.type)
+        if isinstance(a, (tuple, list)) and lists:
+            return Entry("list", tuple(map(entry, a)))
+        return Entry("static", a)
+
+    return tuple(map(entry, args)), numbers

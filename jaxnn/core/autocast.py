@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from . import dtypes
+from .arguments import changed, tensors_in
 from .config import state
 from .device import device_of
-from .engine import tensors_in
 from .handle import TensorBase, aval
 
 __all__ = ["DEFAULTS", "SUPPORTED", "cast_arguments", "is_enabled", "set_dtype", "set_enabled", "type_of"]
@@ -123,12 +123,10 @@ def cast_arguments(op: Any, args: tuple[Any, ...], cast: Any) -> tuple[Any, ...]
     else:
         return args
 
-    def changed(value: Any) -> Any:
-        if isinstance(value, TensorBase):
-            own = aval(value).dtype
-            return cast(value, target) if own.is_floating_point and own not in (target, dtypes.float64) else value
-        if type(value) in (tuple, list):
-            return type(value)(changed(v) for v in value)
-        return value
+    def fitted(value: Any) -> Any:
+        if not isinstance(value, TensorBase):
+            return value
+        own = aval(value).dtype
+        return cast(value, target) if own.is_floating_point and own not in (target, dtypes.float64) else value
 
-    return tuple(changed(a) for a in args)
+    return changed(args, fitted)

@@ -23,8 +23,9 @@ from .grad_mode import _Mode, enable_grad
 from .gradient_edge import GradientEdge
 from .handle import NOWHERE, Cell, Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode
-from .inplace import CAST, _Kernel, put_through
+from .inplace import CAST, put_through
 from .node_hooks import at_node
+from .op import Op
 from .recording import Recording, node_name
 from .tensor_hooks import Redirect
 from .walks import (
@@ -416,7 +417,7 @@ def _warn_once(text: str) -> None:
     warnings.warn(text, stacklevel=4)
 
 
-_STACK = _Kernel("stack", lambda xs: jnp.stack(xs), "StackBackward0", lists=True)
+_STACK = Op("stack", lambda xs: jnp.stack(xs), lists=True)
 
 
 def _batched(outputs: list[Any], inputs: list[Any], cts: Any, retain: bool, options: Any) -> tuple[Any, ...]:

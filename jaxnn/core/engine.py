@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .arguments import Entry, Tree, without_gradients
+from .arguments import Entry, Number, Tree, changed, tensors_in, without_gradients
 from .config import in_transformation, state, x64
 from .cutting import (
     LOCK,
@@ -33,7 +33,6 @@ from .handle import (
     Cell,
     Failure,
     Leaf,
-    Number,
     Pin,
     SharedBuffer,
     Storage,
@@ -44,7 +43,6 @@ from .handle import (
     aval_of,
     base_reference,
     is_direct,
-    tensors_in,
     wrap,
 )  # fmt: skip
 from .pins import pin_reading, walkable_readings
@@ -555,13 +553,12 @@ def brought_together(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     Raises:
         RuntimeError: for two devices, unless what is elsewhere is a CPU tensor without dimensions.
     """
-    found = [t for a in args for t in (a if type(a) is tuple else (a,)) if isinstance(t, TensorBase)]
+    found = list(tensors_in(args))
     places = [t._storage.aval.placement for t in found]
     main = next((p for t, p in zip(found, places, strict=True) if (t._view or t._storage).aval.shape), places[0])
     main = next((p for p in places if isinstance(p, jax.sharding.Sharding) and len(p.device_set) > 1), main)
+
     def bring(t: Any) -> Any:
-        if type(t) is tuple:
-            return tuple(bring(x) for x in t)
         if not isinstance(t, TensorBase) or t._storage.aval.placement == main:
             return t
         if aval(t).shape and not isinstance(main, jax.sharding.Sharding):
@@ -577,7 +574,7 @@ def brought_together(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
             )
         return transferred(t, main)
 
-    made = tuple(bring(a) for a in args)
+    made = changed(args, bring)
     open_recording(main)
     return made
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import jax
 
-from .arguments import Entry, bind, flat
+from .arguments import Tree, flat, tensors_in, tree_of
 from .config import state
-from .engine import Number, tensors_in
 from .handle import TensorBase, alias, aval
-from .inplace import _Kernel, put_through
-from .traced import strong
+from .inplace import put_through
+from .op import Op
+from .traced import called
 from .walks import COPY, zeros
 from .walks import call as run
 
@@ -101,47 +101,28 @@ def _moves(t: Any) -> bool:
 
 
 def _pushed(op: Any, args: tuple[Any, ...], tensors: list[Any], tangents: list[Any], made: Any) -> list[Any]:
-    numbers: list[Number] = []
-    counter = iter(range(len(tensors)))
-
-    def entries(given: tuple[Any, ...]) -> tuple[Entry, ...]:
-        found = []
-        for a in given:
-            if isinstance(a, TensorBase):
-                k = next(counter)
-                found.append(Entry("tensor", k, None if tangents[k] is None else k))
-            elif type(a) is Number:
-                numbers.append(a)
-                found.append(Entry("number", 0, a.type))
-            elif isinstance(a, (tuple, list)) and op.lists:
-                found.append(Entry("list", entries(tuple(a))))
-            else:
-                found.append(Entry("static", a))
-        return tuple(found)
-
-    recipe = entries(args)
+    tree, numbers = tree_of(args, op.lists, lambda k: tangents[k] is not None)
     results = made if isinstance(made, (tuple, list)) else (made,)
     moving = tuple(k for k, t in enumerate(results) if _moves(t))
     given = tuple(t for t in tangents if t is not None)
-    return list(run(_jvp_op(op, recipe, moving, isinstance(made, (tuple, list))), (tuple(tensors), given, tuple(numbers))))
+    return list(run(_jvp_op(op, tree, moving), (tuple(tensors), given, tuple(numbers))))
 
 
 @functools.lru_cache(maxsize=10_000)
-def _jvp_op(op: Any, recipe: Any, moving: tuple[int, ...], several: bool) -> Any:
+def _jvp_op(op: Any, tree: Tree, moving: tuple[int, ...]) -> Op:
     """The operator that pushes tangents through ``op``."""
 
     def kernel(inputs: Any, tangents: Any, numbers: Any) -> Any:
-        places = [e.value for e in flat(recipe)[0] if e.grad is not None]
+        places = [e.value for e in flat(tree)[0] if e.grad is not None]
 
         def apply(*values: Any) -> Any:
             replaced = dict(zip(places, values, strict=True))
-            position = iter([replaced.get(k, x) for k, x in enumerate(inputs)])
-            found = op.kernel(*bind(recipe, position, iter(numbers)))
-            found = list(found) if several else [found]
-            return [strong(found[k], None) for k in moving]
+            full = [*(replaced.get(k, x) for k, x in enumerate(inputs)), *numbers]
+            found, _ = called(op, tree, full, len(inputs))
+            return [found[k] for k in moving]
 
         primals = [inputs[k] for k in places]
         given = [t.astype(p.dtype) for p, t in zip(primals, tangents, strict=True)]
         return tuple(jax.jvp(apply, primals, given)[1])
 
-    return _Kernel(f"{op.name}_jvp", kernel, "NotImplemented", lists=True)
+    return Op(f"{op.name}_jvp", kernel, grad_name="NotImplemented", lists=True)

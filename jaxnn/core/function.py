@@ -21,11 +21,11 @@ from .grad_mode import _Mode, enable_grad, no_grad
 from .guards import FUNCTION, Guard, check_inplace
 from .handle import Buffer, Cell, Storage, TensorBase, View, alias, aval, is_direct, wrap
 from .inplace import put_through, whole_view
+from .op import OPERATORS
 from .recording import Recording
-from .registry import OPERATORS, call
 from .saved_hooks import Packed
 from .shared_memory import shows
-from .walks import TWICE, zeros
+from .walks import TWICE, call, zeros
 
 __all__ = ["Function", "FunctionCtx"]
 

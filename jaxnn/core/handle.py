@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -26,20 +25,10 @@ from .size import Size
 from .tensor_methods import TensorMethods
 
 __all__ = [
-    "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Number", "Pin", "SharedBuffer", "Storage", "Tensor",
+    "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "SharedBuffer", "Storage", "Tensor",
     "TensorBase", "View", "aval_of", "base_reference",
-    "tensors_in", "without_values",
+    "without_values",
 ]  # fmt: skip
-
-
-class Number:
-    """A Python number that a program takes as an input."""
-
-    __slots__ = ("type", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self.type = type(value)
 
 
 class Aval:
@@ -364,15 +353,6 @@ def unguarded(t: Any) -> Any:
         made.rec, made.idx, made.version, made.tracked = view.rec, view.idx, view.version, view.tracked
         made.own = len(view.steps)
     return t
-
-
-def tensors_in(args: Iterable[Any]) -> Iterator[TensorBase]:
-    """The tensors among an operator's arguments, in order, those in lists included."""
-    for a in args:
-        if isinstance(a, TensorBase):
-            yield a
-        elif type(a) is tuple or type(a) is list:
-            yield from tensors_in(a)
 
 
 def base_reference(base: TensorBase) -> Any:

@@ -8,15 +8,15 @@ import jax
 import numpy as np
 
 from . import mistyped
-from .arguments import replace_tensors
+from .arguments import Number, changed, tensors_in
 from .config import get_setting, state, x64
 from .device import default_placement
-from .engine import Number, tensors_in, value_of
+from .engine import value_of
 from .forking import check_process
 from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, base_reference, wrap
 from .internals import convert_element_type
 from .recording import Recording, translated
-from .traced import strong
+from .traced import NUMBER_TYPES, strong
 
 __all__ = ["EagerNode", "run", "tensor_of"]
 
@@ -72,25 +72,21 @@ def frozen(t: TensorBase) -> Tensor:
 def run(op: Any, args: tuple[Any, ...]) -> Any:
     """Run an operator on the values that its operands have now."""
     check_process()
-    tensors: list[TensorBase] = []
+    tensors = list(tensors_in(args))
 
     def read(value: Any) -> Any:
         if isinstance(value, TensorBase):
-            tensors.append(value)
             return value_of(value)
         if type(value) is Number:
-            wide = {float: np.float64, int: np.int64, complex: np.complex128}[value.type]
+            wide = NUMBER_TYPES[value.type]
             return convert_element_type(np.asarray(value.value, wide), np.dtype(wide), weak_type=True)
-        if type(value) is tuple and op.lists:
-            return tuple(read(v) for v in value)
         return value
 
     given = [mistyped.FITS if isinstance(a, (TensorBase, Number)) else a for a in args]
     mistyped.need_tensors(op, given)
     with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
         try:
-            values = [read(a) for a in args]
-            result = op.kernel(*values)
+            result = op.kernel(*changed(args, read, op.lists))
         except Exception as error:
             raise mistyped.diagnosed(op, given, error) or translated(error, op, [aval(t) for t in tensors]) from None
         container = type(result) if isinstance(result, (tuple, list)) else None
@@ -103,8 +99,7 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
     with x64(True):
         made = [wrap(Storage.concrete(o, aval_of(tuple(o.shape), np.dtype(o.dtype), placement), False)) for o in outs]
     if tracked:
-        replaced = iter([frozen(t) for t in tensors])
-        kept = replace_tensors(args, TensorBase, replaced, op.lists)
+        kept = changed(args, lambda a: frozen(a) if isinstance(a, TensorBase) else a, op.lists)
         node = EagerNode(op, kept, tuple(aval(m) for m in made), container)
         for k, m in enumerate(made):
             if aval(m).dtype.is_floating_point or aval(m).dtype.is_complex:

@@ -29,27 +29,16 @@ from .handle import (
     wrap,
 )  # fmt: skip
 from .inference import check_change
+from .op import Op
 from .shared_memory import can_write, hold, settle, write
 from .tensor_hooks import follow
 
 __all__ = ["ALIAS", "CAST", "check_writable", "put_through", "whole_view", "write_back", "written_operand"]
 
 
-class _Kernel:
-    """An operator of the engine's own."""
-
-    check = None
-
-    def __init__(self, name: str, kernel: Any, grad_name: str, lists: bool = False, view: Any = None) -> None:
-        self.name = name
-        self.kernel = kernel
-        self.grad_name = grad_name
-        self.lists = lists
-        self.view = view
-        self.differentiable = True
-
-
-CAST = _Kernel("copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else cast(x, dtype), "CopyBackwards")
+CAST = Op(
+    "copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else cast(x, dtype), grad_name="CopyBackwards"
+)
 
 
 def cast(x: Any, dtype: dtypes.dtype) -> Any:
@@ -73,7 +62,7 @@ def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
 
 
 #: All of a tensor, as a view of it.
-ALIAS = _Kernel("alias", lambda x: x, "ViewBackward0", view=lambda base, new: new)
+ALIAS = Op("alias", lambda x: x, grad_name="ViewBackward0", view=lambda base, new: new)
 
 
 def _repeats(op: Any) -> bool:
@@ -82,7 +71,7 @@ def _repeats(op: Any) -> bool:
 
 
 #: Its last argument is (operator, arguments) pairs; numbers among them (an index in a loop) are inputs of the program.
-_PUT = _Kernel("copy_slices", _put, "CopySlices", lists=True)
+_PUT = Op("copy_slices", _put, grad_name="CopySlices", lists=True)
 
 
 def check_writable(target: TensorBase, written: Any = None) -> None:

@@ -15,8 +15,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .arguments import Number
 from .config import state
-from .engine import Number
 from .handle import Tensor, TensorBase
 
 __all__ = ["CLASSES", "SPACES", "as_class", "disabled", "dispatch", "handlers", "note", "tensor_torch_function"]

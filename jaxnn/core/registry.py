@@ -19,15 +19,17 @@ import jax
 import numpy as np
 
 from . import immediate, mistyped
+from .arguments import Number, tensors_in
 from .autocast import cast_arguments
 from .bounds import require
 from .config import in_transformation, state
-from .engine import LOCK, Number, open_recording, overwrite, record, record_into, tensors_in, value_of
+from .engine import LOCK, open_recording, overwrite, record, record_into, value_of
 from .forward_mode import with_tangents
 from .grad_mode import no_grad
 from .handle import INFERENCE, TensorBase, aval
 from .inference import check_saved, mark
 from .inplace import put_through, write_back, written_operand
+from .op import OPERATORS, Op
 from .overrides import CLASSES, SPACES, dispatch, handlers, note
 from .saved_hooks import keep_and_run
 
@@ -58,43 +60,6 @@ Arrays: Any = Sequence[TensorBase]
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 #: ``Tensor.NAME``.
 METHODS: dict[str, Callable[..., Any]] = {}
-
-
-class Op:
-    """A kernel and what the engine must know of it."""
-
-    __slots__ = ("__name__", "check", "differentiable", "grad_name", "home", "kernel", "lists", "name", "view")
-
-    def __init__(
-        self, name: str, kernel: Callable[..., Any], *, view: Any = None, grad_name: Any = None, lists: bool = False,
-        differentiable: bool = True, check: Any = None,
-    ) -> None:  # fmt: skip
-        self.name = self.__name__ = name
-        self.kernel = kernel
-        self.view = view
-        self.lists = lists
-        self.differentiable = differentiable
-        self.check = check
-        self.home = getattr(kernel, "__module__", "")
-        self.grad_name = grad_name or camel_case(name) + "Backward0"
-
-    def __repr__(self) -> str:
-        return f"<operator {self.name}>"
-
-    def __reduce__(self) -> Any:
-        return _operator_named, (self.name,)
-
-
-OPERATORS: dict[str, Op] = {}
-
-
-def _operator_named(name: str) -> Op:
-    return OPERATORS[name]
-
-
-def camel_case(name: str) -> str:
-    """PyTorch's spelling of an operator inside a ``grad_fn``: ``log_softmax`` is LogSoftmax."""
-    return "".join(part[:1].upper() + part[1:] for part in name.strip("_").split("_"))
 
 
 def _operand(value: Any) -> Any:

@@ -10,8 +10,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .arguments import Number, changed, tensors_in
 from .config import state
-from .engine import Number, seal, tensors_in
+from .engine import seal
 from .grad_mode import no_grad
 from .handle import Cell, TensorBase, alias, aval
 from .immediate import EagerNode
@@ -115,7 +116,7 @@ class PackedNode:
         kept = _kept(op, tensors)
         self.packed: dict[int, Packed] | None = {k: Packed(tensors[k]) for k in kept}
         self.result = Packed(made, made) if op.name in _BY_RESULT else None
-        self.args = _outlined(args, op.lists)
+        self.args = changed(args, lambda a: _Operand if isinstance(a, TensorBase) else a, op.lists)
         self.order = (next(Recording._orders), 0)
 
     def backward(self, cts: dict[int, Any], create: bool, retain: bool) -> list[tuple[Any, Any]]:
@@ -133,7 +134,8 @@ class PackedNode:
                 else:
                     tensors.append(alias(zeros(described, described.placement), Cell() if cell is None else cell))
             source = iter(tensors)
-            node = EagerNode(self.op, _filled(self.args, source, self.op.lists), self.outputs, self.container)
+            args = changed(self.args, lambda a: next(source) if a is _Operand else a, self.op.lists)
+            node = EagerNode(self.op, args, self.outputs, self.container)
             found = pull_eager(node, cts)
         if not retain:
             self.packed = None
@@ -143,19 +145,6 @@ class PackedNode:
 
 class _Operand:
     """The place of a tensor among arguments."""
-
-
-def _outlined(args: tuple[Any, ...], lists: bool) -> tuple[Any, ...]:
-    return tuple(
-        _Operand if isinstance(a, TensorBase) else _outlined(tuple(a), lists) if isinstance(a, (tuple, list)) and lists else a
-        for a in args
-    )
-
-
-def _filled(args: tuple[Any, ...], tensors: Any, lists: bool) -> tuple[Any, ...]:
-    return tuple(
-        next(tensors) if a is _Operand else _filled(a, tensors, lists) if type(a) is tuple and lists else a for a in args
-    )
 
 
 def keep_and_run(op: Any, args: tuple[Any, ...], call: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .arguments import changed
 from .config import state, x64
 from .conversion import converted
 from .cutting import flush
@@ -138,12 +139,10 @@ def view_aval(op: Any, base: Aval, statics: tuple[Any, ...]) -> tuple[tuple[int,
 
 def without_shared(args: tuple[Any, ...], record: Any) -> tuple[Any, ...]:
     """An operator's arguments, those that share memory with numpy replaced by what they hold now, with the same gradients."""
-    return tuple(_without_shared(a, record) for a in args)
+    return changed(args, lambda a: _without_shared(a, record))
 
 
 def _without_shared(a: Any, record: Any) -> Any:
-    if type(a) is tuple:
-        return without_shared(a, record)
     if not isinstance(a, TensorBase) or not shows(a._storage):
         return a
     if a._view is None or a._cell.source is None or is_direct(a) or not state.grad_enabled:

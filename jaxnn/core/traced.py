@@ -48,6 +48,14 @@ def as_container(form: Any, full: Any) -> Any:
     return form(*full) if hasattr(form, "_fields") else form(full)
 
 
+def called(op: Any, tree: Tree, operands: Sequence[Any], count: int) -> tuple[list[Any], Any]:
+    """An operator's results on operands (so many tensors, then numbers), and the container that its kernel returned them in."""
+    result = op.kernel(*bind(tree, iter(operands[:count]), iter(operands[count:])))
+    container = type(result) if isinstance(result, (tuple, list)) else None
+    result = strong(result, container)
+    return list(result) if container is not None else [result], container
+
+
 def carries_gradient(a: Aval) -> bool:
     """Whether values of this type have gradients."""
     return a.dtype.is_floating_point or a.dtype.is_complex
@@ -153,6 +161,22 @@ def _dependent(jaxpr: Any, given: list[bool]) -> list[bool]:
     return [is_marked(v) for v in jaxpr.outvars]
 
 
+def linearised(function: Callable[..., Any], operands: Sequence[Any], groups: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+    """The results of a function of operands, and the pull of their cotangents to groups of the operands.
+
+    This is the one place that linearises. The operands of a group are one value with one gradient.
+    """
+
+    def apply(moving: list[Any]) -> Any:
+        full = list(operands)
+        for group, value in zip(groups, moving, strict=True):
+            for k in group:
+                full[k] = value
+        return function(*full)
+
+    return jax.vjp(apply, [operands[group[0]] for group in groups])  # type: ignore[no-any-return]
+
+
 class Linear:
     """An operator's forward that leaves the residuals of its linearisation, and the pulls through it."""
 
@@ -171,14 +195,7 @@ class Linear:
         finish = instance.forward.finish
 
         def linear(*operands: Any) -> Any:
-            def apply(moving: list[Any]) -> Any:
-                full = list(operands)
-                for group, value in zip(groups, moving, strict=True):
-                    for k in group:
-                        full[k] = value
-                return finish(full, run(*full))
-
-            results, vjp = jax.vjp(apply, [operands[group[0]] for group in groups])
+            results, vjp = linearised(lambda *full: finish(full, run(*full)), operands, groups)
             residuals, self.treedef = jax.tree.flatten(vjp)
             return [*results, *residuals]
 
@@ -261,11 +278,8 @@ class Instance:
         self.container: Any = None
 
         def forward(*operands: Any) -> Any:
-            count = len(self.described)
-            result = op.kernel(*bind(tree, iter(operands[:count]), iter(operands[count:])))
-            self.container = type(result) if isinstance(result, (tuple, list)) else None
-            result = strong(result, self.container)
-            return list(result) if self.container is not None else [result]
+            results, self.container = called(op, tree, operands, len(self.described))
+            return results
 
         self.forward = Traced(forward, self.operands(), op.name)
         inputs, outputs = self.forward.closed.in_avals, self.forward.closed.out_avals

@@ -6,23 +6,22 @@ import functools
 import weakref
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from . import immediate
-from .arguments import Entry, Tree, arguments_of, bind, flat
+from .arguments import Entry, Number, Tree, arguments_of, tree_of
 from .config import in_transformation
 from .cutting import holders_of
-from .engine import LOCK, Number, _at, materialised, open_recording, record
+from .engine import LOCK, _at, materialised, open_recording, record
 from .grad_mode import enable_grad, no_grad
 from .half_sums import float32_sums
 from .handle import Aval, Buffer, Cell, Leaf, Storage, Tensor, TensorBase, alias, aval_of, wrap
 from .immediate import EagerNode
-from .inplace import _Kernel
+from .op import Op
 from .program import BACKWARD, Plan, Tracing, conj, plan_backward, producers, walk
 from .recording import FREED, Node, Recording
 from .saved import intact, needed, released
-from .traced import as_container, carries_gradient, strong, zero_cotangent
+from .traced import called, carries_gradient, linearised, zero_cotangent
 
 TWICE = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
@@ -30,9 +29,9 @@ TWICE = (
     "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
     "after calling backward."
 )
-ADD = _Kernel("add", lambda a, b: a + b, "AddBackward0")
-HAS_NAN = _Kernel("has_nan", lambda x: jnp.isnan(x).any(), "")
-ONES = _Kernel("ones", lambda shape, dtype: jnp.ones(shape, dtype), "")
+ADD = Op("add", lambda a, b: a + b)
+HAS_NAN = Op("has_nan", lambda x: jnp.isnan(x).any())
+ONES = Op("ones", lambda shape, dtype: jnp.ones(shape, dtype))
 
 
 def call(op: Any, args: tuple[Any, ...]) -> Any:
@@ -46,7 +45,7 @@ def zeros(described: Aval, placement: Any) -> Any:
     return call(_ZEROS, (tuple(described.shape), described.np))
 
 
-_ZEROS = _Kernel("zeros", lambda shape, dtype: jnp.zeros(shape, dtype), "")
+_ZEROS = Op("zeros", lambda shape, dtype: jnp.zeros(shape, dtype))
 
 
 def plan_of(rec: Recording, path: list[Node], roots: tuple[int, ...]) -> Plan:
@@ -86,7 +85,7 @@ def walk_recording(rec: Recording, roots: dict[int, Any], retain: bool) -> list[
         return [(slot, _at(rec, child.start + k, plan.avals[k], False)) for k, slot in enumerate(plan.slots)]
 
 
-COPY = _Kernel("clone", lambda x: jnp.copy(x), "CloneBackward0")
+COPY = Op("clone", lambda x: jnp.copy(x))
 
 
 def mark_freed(rec: Recording, plan: Plan) -> None:
@@ -101,7 +100,7 @@ def mark_freed(rec: Recording, plan: Plan) -> None:
     rec.node = child
 
 
-_NOTHING = _Kernel("nothing", lambda: (), "")
+_NOTHING = Op("nothing", lambda: ())
 
 
 def pull_node(rec: Recording, node: Node, cts: list[Any]) -> tuple[list[int], Any]:
@@ -113,36 +112,22 @@ def pull_node(rec: Recording, node: Node, cts: list[Any]) -> tuple[list[int], An
     )
     scalars = rec.scalars()
     numbers = tuple(Number(scalars[e.grad][e.value]) for e in node.numbers)
-    results = call(_vjp_op(node.op, node.recipe, node.avals, node.container), (inputs, tuple(cts), numbers))
+    results = call(_vjp_op(node.op, node.recipe, node.groups, node.avals), (inputs, tuple(cts), numbers))
     return [target for target, _ in node.targets()], results
 
 
 @functools.lru_cache(maxsize=10_000)
-def _vjp_op(op: Any, recipe: Tree, avals: Any, form: Any) -> Any:
-    """The operator that pulls cotangents back through ``op``."""
-    tensors, _ = flat(recipe)
-    refs = list(dict.fromkeys((e.value, e.grad) for e in tensors if e.grad is not None))
+def _vjp_op(op: Any, tree: Tree, groups: tuple[tuple[int, ...], ...], avals: tuple[Aval, ...]) -> Op:
+    """The operator that pulls cotangents back through ``op`` to groups of its tensors."""
 
     def kernel(inputs: Any, cts: Any, numbers: Any) -> Any:
-        known = {(e.value, e.grad): x for e, x in zip(tensors, inputs, strict=True)}
-
-        def apply(moving: list[Any]) -> Any:
-            replaced = dict(zip(refs, moving, strict=True))
-            position = iter([replaced.get((e.value, e.grad), x) for e, x in zip(tensors, inputs, strict=True)])
-            return strong(op.kernel(*bind(recipe, position, iter(numbers))), form)
-
-        _, vjp = jax.vjp(apply, [known[r] for r in refs])
+        _, pull = linearised(lambda *full: called(op, tree, full, len(inputs))[0], [*inputs, *numbers], groups)
         full = [conj(ct) if carries_gradient(a) else zero_cotangent(a) for a, ct in zip(avals, cts, strict=True)]
         with float32_sums():
-            found = vjp(as_container(form, full) if form is not None else full[0])[0]
-        return tuple(conj(ct) for ct in found)
+            return tuple(conj(ct) for ct in pull(full)[0])
 
-    return _Kernel(
-        f"{op.name}_backward",
-        kernel,
-        f"{op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name}BackwardBackward0",
-        lists=True,
-    )
+    name = op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name
+    return Op(f"{op.name}_backward", kernel, grad_name=f"{name}BackwardBackward0", lists=True)
 
 
 def _tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
@@ -254,7 +239,7 @@ def _tape_op(tape: Any, roots: tuple[int, ...]) -> Any:
 
         return tuple(walk(plan, held, roots, list(cts), Tracing))
 
-    op = _Kernel("backward", kernel, "", lists=True)
+    op = Op("backward", kernel, lists=True)
     if len(_tape_ops) > 10_000:
         _tape_ops.clear()
     _tape_ops[key] = (op, plan, tape)
@@ -305,24 +290,9 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
 
 def pull_eager(node: EagerNode, cts: dict[int, Any]) -> list[tuple[Any, Any]]:
     """The cotangents of the arguments of an operator that ran at once."""
-    counter = iter(range(len(node.inputs)))
-
-    def entries(args: tuple[Any, ...]) -> tuple[Any, ...]:
-        made = []
-        for a in args:
-            if isinstance(a, TensorBase):
-                k = next(counter)
-                made.append(Entry("tensor", k, k if a._cell.source is not None else None))
-            elif type(a) is Number:
-                made.append(Entry("number", 0, a.type))
-            elif type(a) is tuple and node.op.lists:
-                made.append(Entry("list", entries(a)))
-            else:
-                made.append(Entry("static", a))
-        return tuple(made)
-
-    recipe = entries(node.args)
-    numbers = tuple(a for a in node.args if type(a) is Number)
+    moving = [k for k, t in enumerate(node.inputs) if t._cell.source is not None]
+    tree, numbers = tree_of(node.args, node.op.lists, moving.__contains__)
     full = tuple(cts[k] if k in cts else zeros(v, v.placement) for k, v in enumerate(node.outputs))
-    results = call(_vjp_op(node.op, recipe, node.outputs, node.container), (node.inputs, full, numbers))
-    return list(zip([t._cell for t in node.inputs if t._cell.source is not None], results, strict=True))
+    op = _vjp_op(node.op, tree, tuple((k,) for k in moving), tuple(node.outputs))
+    results = call(op, (node.inputs, full, tuple(numbers)))
+    return list(zip([node.inputs[k]._cell for k in moving], results, strict=True))

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core.engine import Number, shape_of
+from jaxnn.core.arguments import Number
+from jaxnn.core.engine import shape_of
 from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import OPERATORS, Op
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn.core import dtypes
-from jaxnn.core.engine import Number
+from jaxnn.core.arguments import Number
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import Operand, alias_of, op
 

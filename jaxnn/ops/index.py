@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.core import dtypes
+from jaxnn.core.arguments import Number
 from jaxnn.core.bounds import bounds_of
 from jaxnn.core.config import in_transformation, state
-from jaxnn.core.engine import Number, value_of
+from jaxnn.core.engine import value_of
 from jaxnn.core.handle import Leaf, TensorBase, aval, host_array
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import cast, check_writable, written_operand

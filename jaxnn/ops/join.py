@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.core import dtypes
-from jaxnn.core.engine import Number, value_of
+from jaxnn.core.arguments import Number
+from jaxnn.core.engine import value_of
 from jaxnn.core.handle import TensorBase, aval, host_array
 from jaxnn.core.inplace import cast
 from jaxnn.core.registry import METHODS, Arrays, alias_of, call, function, op, write_back

@@ -15,9 +15,10 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.core import dtypes
+from jaxnn.core.arguments import Number
 from jaxnn.core.bounds import bounds_of
 from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import Number, shape_of, value_of
+from jaxnn.core.engine import shape_of, value_of
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op, write_back
 

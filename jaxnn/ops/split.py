@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from jaxnn.core.engine import Number
+from jaxnn.core.arguments import Number
 from jaxnn.core.guards import outputs_of_one
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import METHODS, call, function

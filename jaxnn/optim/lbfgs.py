@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.core.engine import Number
+from jaxnn.core.arguments import Number
 from jaxnn.core.grad_mode import enable_grad, no_grad
 from jaxnn.core.handle import TensorBase, aval, host_array
 from jaxnn.core.immediate import tensor_of

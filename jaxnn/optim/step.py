@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnn.core.arguments import Number
 from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import Number, cut, open_recording
+from jaxnn.core.engine import cut, open_recording
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import Op, replace
 

@@ -14,8 +14,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.core.arguments import Number
 from jaxnn.core.device import default_placement
-from jaxnn.core.engine import Number
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import aval, host_array
 from jaxnn.core.registry import Op, replace

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnn.core.arguments import Number
 from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import Number
 from jaxnn.core.grad_mode import no_grad
 from jaxnn.core.handle import TensorBase, aval
 from jaxnn.core.registry import Arrays, Op, Operand, op, replace
