@@ -3,6 +3,8 @@
 from jaxnn.serialization import load, save
 
 from .arrays import is_torch_tensor, numpy_to_torch, torch_to_numpy
-from .state_dict import from_torch, to_torch
+from .live import ConversionError, from_torch, to_torch
 
-__all__ = ["from_torch", "is_torch_tensor", "load", "numpy_to_torch", "save", "to_torch", "torch_to_numpy"]
+__all__ = [
+    "ConversionError", "from_torch", "is_torch_tensor", "load", "numpy_to_torch", "save", "to_torch", "torch_to_numpy",
+]  # fmt: skip

@@ -102,7 +102,7 @@ class SpectralNorm:
         module.register_buffer(name + "_u", u)
         module.register_buffer(name + "_v", v)
         module.register_forward_pre_hook(made)
-        module._register_state_dict_hook(_SpectralNormVersion(made))
+        module._register_state_dict_hook(SpectralNormVersion(made))
         return made
 
     def remove(self, module: Any) -> None:
@@ -119,7 +119,7 @@ class SpectralNorm:
         setattr(module, self.name, self.compute_weight(module, do_power_iteration=module.training))
 
 
-class _SpectralNormVersion:
+class SpectralNormVersion:
     """Notes in a state dict's metadata in what form the vectors are kept."""
 
     def __init__(self, hook: SpectralNorm) -> None:
@@ -169,6 +169,6 @@ def remove_spectral_norm(module: _Layer, name: str = "weight") -> _Layer:
     else:
         raise ValueError(f"spectral_norm of '{name}' not found in {module}")
     for key, hook in list(module._state_dict_hooks.items()):
-        if isinstance(hook, _SpectralNormVersion) and hook.hook.name == name:
+        if isinstance(hook, SpectralNormVersion) and hook.hook.name == name:
             del module._state_dict_hooks[key]
     return module
