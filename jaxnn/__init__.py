@@ -8,25 +8,23 @@ from jaxnn import compat       # PyTorch's files and live objects
 from __future__ import annotations
 
 import math as _math
+import os as _os
 import sys as _sys
 from importlib import import_module as _import_module
 from typing import Any
 
 from . import (
-    _C,
     amp,
     autograd,
     backends,
-    compiler,
     cpu,
     cuda,
     distributed,
     fft,
     func,
-    fx,
     hub,
-    jit,
     layer_functions,
+    library,
     linalg,
     nn,
     ops,
@@ -35,6 +33,7 @@ from . import (
     signal,
     special,
     testing,
+    torch_version,
     types,
     utils,
     version,
@@ -98,17 +97,14 @@ _name_the_missing(
         nn.utils,
         optim,
         optim.lr_scheduler,
-        _C,
         autograd,
         autograd.graph,
-        compiler,
         cuda,
         distributed,
         fft,
         func,
-        fx,
         hub,
-        jit,
+        library,
         linalg,
         overrides,
         signal,
@@ -151,22 +147,28 @@ def _assert(condition: Any, message: str) -> None:
         raise AssertionError(message)
 
 
+#: Imported at first use: few programs need them. `_FOREIGN` are the namespaces for source written for PyTorch.
+_LATE = ("compat", "vision")
+_FOREIGN = ("_C", "compiler", "fx", "jit")
+__path__ = [*globals()["__path__"], _os.path.join(_os.path.dirname(__file__), "compat", "foreign", "namespaces")]
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("compat", "vision"):  # imported at first use: few programs need them
+    if name in _LATE or name in _FOREIGN:
         return _import_module(f"jaxnn.{name}")
     raise AttributeError(f"module 'jaxnn' has no attribute '{name}': jaxnn lacks torch.{name}")
 
 
 __all__ = [
     "DisableTorchFunctionSubclass",
-    "Generator", "GradScaler", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends", "compiler",
+    "Generator", "GradScaler", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends",
     "cpu", "cuda", "device", "distributed", "dtype", "enable_grad", "engine_statistics", "fft", "finish", "func",
-    "follow_jax_default_device", "fx", "get_default_device", "get_default_dtype", "get_float32_matmul_precision", "hub", "inference_mode",
+    "follow_jax_default_device", "get_default_device", "get_default_dtype", "get_float32_matmul_precision", "hub", "inference_mode",
     "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled",
-    "jax_function", "jit",
-    "layer_functions", "layout", "linalg", "load", "nn", "no_grad", "ops", "optim", "overrides",
+    "jax_function",
+    "layer_functions", "layout", "library", "linalg", "load", "nn", "no_grad", "ops", "optim", "overrides",
     "reset_engine_statistics", "set_execution_mode",
     "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype", "set_float32_matmul_precision",
-    "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing", "types", "utils", "version",
+    "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing", "torch_version", "types", "utils", "version",
     "vmap",
 ]  # fmt: skip

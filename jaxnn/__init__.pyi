@@ -17,16 +17,14 @@ from jaxnn import amp as amp
 from jaxnn import autograd as autograd
 from jaxnn import backends as backends
 from jaxnn import compat as compat
-from jaxnn import compiler as compiler
 from jaxnn import cpu as cpu
 from jaxnn import cuda as cuda
 from jaxnn import distributed as distributed
 from jaxnn import fft as fft
 from jaxnn import func as func
-from jaxnn import fx as fx
 from jaxnn import hub as hub
-from jaxnn import jit as jit
 from jaxnn import layer_functions as layer_functions
+from jaxnn import library as library
 from jaxnn import linalg as linalg
 from jaxnn import nn as nn
 from jaxnn import ops as ops
@@ -35,6 +33,7 @@ from jaxnn import overrides as overrides
 from jaxnn import signal as signal
 from jaxnn import special as special
 from jaxnn import testing as testing
+from jaxnn import torch_version as torch_version
 from jaxnn import types as types
 from jaxnn import utils as utils
 from jaxnn import version as version

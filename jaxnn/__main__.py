@@ -1,7 +1,8 @@
 """The command line: runs programs written for PyTorch, and the tools that read their files.
 
-python -m jaxnn script.py [arguments]        run a program, with `torch` answered by jaxnn
-python -m jaxnn -m module [arguments]        the same for a module
+python -m jaxnn [-q] script.py [arguments]     run a program, with `torch` answered by jaxnn
+python -m jaxnn [-q] -m module [arguments]     the same for a module
+python -m jaxnn [-q] -c code [arguments]       the same for a line of code
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {}
 
 
 def main(arguments: list[str]) -> int:
-    """Run a tool. Returns the exit status."""
+    """Run a tool or a program. Returns the exit status."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__, end="")
         for name in sorted(COMMANDS):
@@ -23,8 +24,7 @@ def main(arguments: list[str]) -> int:
     if arguments[0] in COMMANDS:
         module, function = COMMANDS[arguments[0]]
         return getattr(import_module(module), function)(arguments[1:]) or 0
-    print(f"python -m jaxnn: there is no tool '{arguments[0]}'", file=sys.stderr)
-    return 2
+    return import_module("jaxnn.compat.door.running").run(arguments)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ MODULES = modules()
 
 def layer(name: str) -> int:
     inside = name.removeprefix("jaxnn").lstrip(".")
+    if inside == "__main__":  # the command line
+        return LAYERS.index("compat")
     for key in ("core", "ops", "nn.functional", "nn", "optim", "utils", "compat"):
         if inside == key or inside.startswith(key + "."):
             return LAYERS.index(key)

@@ -5,10 +5,12 @@ Source: https://docs.pytorch.org/docs/stable/torch.compiler_api.html
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeVar
 
-from .core.config import in_transformation
-from .settings import compile
+from jaxnn.core.config import in_transformation
+from jaxnn.namespaces import lacking
+from jaxnn.settings import compile
 
 __all__ = [
     "allow_in_graph", "assume_constant_result", "compile", "disable", "is_compiling", "is_dynamo_compiling",
@@ -46,3 +48,5 @@ def allow_in_graph(fn: _T) -> _T:
 def assume_constant_result(fn: _T) -> _T:
     """The function as it is."""
     return fn
+
+__getattr__ = lacking(sys.modules[__name__])

@@ -5,8 +5,11 @@ Source: https://docs.pytorch.org/docs/stable/jit.html
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
+
+from jaxnn.namespaces import lacking
 
 __all__ = [
     "Final", "annotate", "export", "ignore", "interface", "is_scripting", "is_tracing", "script", "script_if_tracing",
@@ -64,3 +67,5 @@ def is_scripting() -> bool:
 def is_tracing() -> bool:
     """False: there is no TorchScript. Inside JAX's transformations ask `jaxnn.compiler.is_compiling`."""
     return False
+
+__getattr__ = lacking(sys.modules[__name__])

@@ -5,8 +5,11 @@ Source: https://docs.pytorch.org/docs/stable/fx.html#torch.fx.wrap
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TypeVar
+
+from jaxnn.namespaces import lacking
 
 __all__ = ["wrap"]
 
@@ -22,3 +25,5 @@ def wrap(fn_or_name: _F) -> _F:
     if not callable(fn_or_name) and not isinstance(fn_or_name, str):
         raise RuntimeError("Unsupported type for global function! Must be either a callable or string name")
     return fn_or_name
+
+__getattr__ = lacking(sys.modules[__name__])

@@ -1,0 +1,181 @@
+"""`torch` as programs see it: modules named as PyTorch's whose names are jaxnn's."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import threading
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+from jaxnn.compat.foreign import namespace, namespaces, operators
+from jaxnn.nn import __all__ as _LAYERS
+from jaxnn.torch_version import API_VERSION, TorchVersion
+
+from .paths import OWN, PATHS, PRIVATE, TORCHVISION
+
+__all__ = ["Facade", "Names"]
+
+#: PyTorch's names that are not jaxnn's own of that name, by module.
+_INSTEAD: dict[str, dict[str, Any]] = {
+    "torch": {"__version__": TorchVersion(API_VERSION)},
+    "torch.version": {"__version__": API_VERSION},
+    "torchvision": {"__version__": "0.28.0"},
+}
+
+
+def lacking(path: str) -> str:
+    """What is said of a name that is not here."""
+    return f"jaxnn lacks {path}"
+
+
+class _Loader:
+    """Says that a facade is no file; what is imported is there already."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def create_module(self, spec: Any) -> Any:
+        return self._module
+
+    def exec_module(self, module: Any) -> None:
+        pass
+
+
+class Facade(ModuleType):
+    """A module under PyTorch's name. Setting a name that jaxnn's module has sets it there, until the door closes."""
+
+    def __init__(self, name: str, source: Any, names: Names) -> None:
+        super().__init__(name, getattr(source, "__doc__", None))
+        own = dict(namespace(name))
+        own.update(_seen(name, source))
+        own.update(_INSTEAD.get(name, {}))
+        listed = [n for n in getattr(source, "__all__", ()) if n in own]
+        spec = importlib.machinery.ModuleSpec(name, _Loader(self), origin="jaxnn", is_package=True)
+        vars(self).update(
+            own, __path__=[], __package__=name, __spec__=spec, __loader__=spec.loader,
+            __file__=getattr(source, "__file__", None) or __file__,
+            _facade=(source, names),
+        )  # fmt: skip
+        if listed:
+            vars(self)["__all__"] = listed
+
+    def __getattr__(self, name: str) -> Any:
+        source, names = vars(self)["_facade"]
+        path = f"{self.__name__}.{name}"
+        if not name.startswith("__"):
+            found = names.find(path)
+            if found is not None:
+                vars(self).setdefault(name, found)
+                return vars(self)[name]
+            if name in PRIVATE.get(self.__name__, "").split() or name in getattr(source, "__all__", ()):
+                if name not in OWN.get(self.__name__, "").split():
+                    return getattr(source, name)  # made at first use
+        raise AttributeError(f"module '{self.__name__}' has no attribute '{name}': {lacking(path)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        source, names = vars(self)["_facade"]
+        if name in vars(self) and name in vars(source or self) and not name.startswith("__"):
+            names.write(source, name, value)
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted(n for n in vars(self) if n != "_facade")
+
+    def __reduce__(self) -> Any:
+        return _again, (self.__name__,)
+
+
+def _again(name: str) -> Any:
+    """A facade in the process that unpickles it."""
+    return Names().module(name)
+
+
+def _seen(name: str, source: Any) -> dict[str, Any]:
+    if source is None:
+        return {}
+    hidden = set(OWN.get(name, "").split())
+    private = set(PRIVATE.get(name, "").split())
+    if name == "torch":
+        hidden.update(_LAYERS)  # jaxnn has its layers at top level, too
+        listed: Iterable[str] = [n for n in vars(source) if not n.startswith("_")]
+    else:
+        listed = getattr(source, "__all__", None) or [n for n in vars(source) if not n.startswith("_")]
+    return {
+        n: vars(source)[n]
+        for n in {*listed, *private}
+        if n in vars(source) and (n not in hidden or n in private) and not isinstance(vars(source)[n], ModuleType)
+    }
+
+
+class Names:
+    """The facades of one door by name, made at first use, and what was written through them."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+        self._lock = threading.RLock()
+        self._written: list[tuple[Any, str, Any]] = []
+        #: Called with each module that is made.
+        self.on_new: Callable[[str, Any], None] = lambda name, module: None
+
+    @staticmethod
+    def answers(name: str) -> bool:
+        """Whether there may be a facade of this name: whether the name is PyTorch's."""
+        return name == "torch" or name.startswith("torch.")
+
+    def find(self, name: str) -> Any:
+        """The module of a name; None where jaxnn has none."""
+        with self._lock:
+            if name in self._made:
+                return self._made[name]
+            found = self._make(name)
+            if found is not None:
+                self._made[name] = found
+                self.on_new(name, found)
+            return found
+
+    def module(self, name: str) -> Any:
+        """The module of a name.
+
+        Raises:
+            ModuleNotFoundError: jaxnn has none.
+        """
+        found = self.find(name)
+        if found is None:
+            raise ModuleNotFoundError(f"No module named '{name}': {lacking(name)}", name=name)
+        return found
+
+    def _make(self, name: str) -> Any:
+        if name == "torch.ops":
+            return operators
+        source = None
+        if name in PATHS:
+            source = _import_ours("jaxnn" + name.removeprefix("torch"))
+        elif name in TORCHVISION:
+            source = _import_ours("jaxnn.vision" + name.removeprefix("torchvision"))
+        if source is not None and not isinstance(source, ModuleType):
+            return source  # an object with switches, which stands for a module here already
+        if source is None and name not in namespaces():
+            return None
+        return Facade(name, source, self)
+
+    def write(self, source: Any, name: str, value: Any) -> None:
+        """Set a name of jaxnn's module; `undo` takes it back."""
+        self._written.append((source, name, vars(source)[name]))
+        setattr(source, name, value)
+
+    def undo(self) -> None:
+        """Take back what was written to jaxnn's modules."""
+        while self._written:
+            source, name, before = self._written.pop()
+            setattr(source, name, before)
+
+
+def _import_ours(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (error.name == name or name.startswith(error.name + ".")):
+            raise  # a package that it needs, such as tensorboardX
+        return None

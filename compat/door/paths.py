@@ -1,0 +1,122 @@
+"""What of jaxnn is seen as `torch`: its modules by path, and its names.
+
+A module of jaxnn's answers under PyTorch's name where its path stands here; all others (`core`, `ops`, `compat`, `vision`, the
+files that a namespace is written in) stay out of sight. Of a module's names those in ``__all__`` are seen, less `OWN`, with `PRIVATE`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["OWN", "PATHS", "PRIVATE", "TORCHVISION"]
+
+_TREES = {
+    "": (
+        "_C accelerator amp autograd backends compiler cpu cuda distributed distributions export fft func futures "
+        "fx hub jit library linalg masked mps mtia multiprocessing nested nn onnx optim overrides package profiler quasirandom "
+        "random return_types serialization signal sparse special storage testing torch_version types utils version xpu "
+        "__config__ functional"
+    ),
+    "amp": "autocast_mode grad_scaler",
+    "autograd": "anomaly_mode forward_ad function functional grad_mode graph profiler profiler_util variable gradcheck",
+    "backends": "cpu cuda cudnn mha mkl mkldnn mps openmp opt_einsum quantized",
+    "cpu": "amp",
+    "cuda": "amp amp.autocast_mode amp.grad_scaler graphs nvtx random streams memory comm",
+    "distributed": "distributed_c10d optim nn nn.functional rpc utils constants algorithms elastic fsdp tensor device_mesh checkpoint",
+    "distributions": (
+        "bernoulli beta binomial categorical cauchy chi2 constraint_registry constraints continuous_bernoulli dirichlet "
+        "distribution exp_family exponential fishersnedecor gamma generalized_pareto geometric gumbel half_cauchy half_normal "
+        "independent inverse_gamma kl kumaraswamy laplace lkj_cholesky log_normal logistic_normal lowrank_multivariate_normal "
+        "mixture_same_family multinomial multivariate_normal negative_binomial normal one_hot_categorical pareto poisson "
+        "relaxed_bernoulli relaxed_categorical studentT transformed_distribution transforms uniform utils von_mises weibull "
+        "wishart"
+    ),
+    "nn": "attention attention.bias attention.flex_attention common_types functional grad init modules parallel parameter utils",
+    "nn.modules": (
+        "activation adaptive batchnorm channelshuffle container conv distance dropout flatten fold instancenorm lazy linear "
+        "loss module normalization padding pixelshuffle pooling rnn sparse transformer upsampling utils"
+    ),
+    "nn.parallel": "data_parallel distributed parallel_apply replicate scatter_gather",
+    "nn.utils": (
+        "clip_grad convert_parameters fusion init memory_format parametrizations parametrize prune rnn spectral_norm stateless "
+        "weight_norm"
+    ),
+    "optim": (
+        "adadelta adagrad adam adamax adamw asgd lbfgs lr_scheduler nadam optimizer radam rmsprop rprop sgd sparse_adam swa_utils"
+    ),
+    "profiler": "profiler itt",
+    "signal": "windows",
+    "utils": (
+        "_pytree benchmark checkpoint collect_env cpp_extension data dlpack flop_counter hooks mobile_optimizer model_zoo tensorboard"
+    ),
+    "utils.data": "_utils _utils.collate _utils.worker dataloader dataset distributed sampler",
+    "utils.tensorboard": "writer",
+}
+
+#: Modules of PyTorch's that a module of jaxnn's of the same path answers for, where there is one.
+PATHS = frozenset(
+    f"torch.{parent}.{name}".replace("..", ".") for parent, names in _TREES.items() for name in names.split()
+) | {"torch"}
+
+#: Modules of torchvision's that `jaxnn.vision` answers for.
+TORCHVISION = frozenset(
+    "torchvision" + name
+    for name in ("", ".datasets", ".io", ".models", ".ops", ".transforms", ".transforms.functional",
+                 ".transforms.v2", ".transforms.v2.functional", ".utils")
+)  # fmt: skip
+
+#: Public names of jaxnn's that PyTorch's module of this path does not have.
+OWN = {
+    "torch": (
+        "Trainable engine_statistics finish follow_jax_default_device jax_function layer_functions "
+        "reset_engine_statistics set_execution_mode Any annotations absolute_ bitwise_not_ fork_rng special_expit"
+    ),
+    "torch.autograd": "FunctionCtx GradcheckError is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
+    "torch.autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
+    "torch.library": "registered CustomOpDef",
+    "torch.nn": "BatchStat Trainable",
+    "torch.nn.common_types": "TypeAlias",
+    "torch.nn.modules": "Any annotations",
+    "torch.version": "annotations cudnn",
+    "torch.nn.parameter": "BatchStat Trainable as_buffer",
+    "torch.nn.utils.clip_grad": "clip_grads_with_norm_ get_total_norm",
+    "torch.optim": "register_optimizer_step_post_hook register_optimizer_step_pre_hook",
+    "torch.optim.adam": "AdamW",
+    "torch.serialization": "FromRecords to_record",
+    "torch.utils.data": "WorkerInfo prefetch_to_device",
+    "torch.utils.data.sampler": "draw_seed",
+}
+
+#: Names of PyTorch's that jaxnn's module has without listing them.
+PRIVATE = {
+    "torch": "_assert",
+    "torch.amp.autocast_mode": "_cast",
+    "torch.autograd.forward_ad": "_set_fwd_grad_enabled _is_fwd_grad_enabled",
+    "torch.autograd.graph": "_MultiHandle RemovableHandle",
+    "torch.nn.grad": "_pair",
+    "torch.nn.init": "_calculate_fan_in_and_fan_out",
+    "torch.nn.modules.utils": (
+        "_ntuple _single _pair _triple _quadruple _reverse_repeat_tuple _list_with_default"
+    ),
+    "torch.nn.utils.parametrizations": "_Orthogonal _WeightNorm _SpectralNorm",
+    "torch.nn.utils.parametrize": "_cache Tensor ModuleDict ModuleList Module Parameter",
+    "torch.nn.utils.rnn": "PackedSequence_",
+    "torch.optim.adadelta": "Optimizer",
+    "torch.optim.adagrad": "Optimizer",
+    "torch.optim.adam": "Optimizer adam",
+    "torch.optim.adamax": "Optimizer",
+    "torch.optim.asgd": "Optimizer",
+    "torch.optim.lbfgs": "Optimizer",
+    "torch.optim.lr_scheduler": "Optimizer _LRScheduler",
+    "torch.optim.nadam": "Optimizer",
+    "torch.optim.optimizer": "RemovableHandle required",
+    "torch.optim.radam": "Optimizer",
+    "torch.optim.rmsprop": "Optimizer",
+    "torch.optim.rprop": "Optimizer",
+    "torch.optim.sgd": "Optimizer sgd",
+    "torch.optim.sparse_adam": "Optimizer",
+    "torch.optim.swa_utils": "Module LRScheduler",
+    "torch.types": "Tensor Size _int _float _bool _dtype _device _size _TensorOrTensors",
+    "torch.utils.data.dataloader": "default_collate default_convert BatchSampler RandomSampler SequentialSampler",
+    "torch.utils.data.dataset": "Generator default_generator",
+    "torch.utils.data.distributed": "Sampler",
+    "torch.utils.tensorboard.writer": "FileWriter",
+}

@@ -1,0 +1,43 @@
+"""``python -m jaxnn script.py``: a program runs behind an open door."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+
+from .opening import install
+
+__all__ = ["USAGE", "run"]
+
+USAGE = "usage: python -m jaxnn [-q] (script.py | -m module | -c code) [arguments]"
+
+
+def run(arguments: list[str]) -> int:
+    """Run a script, a module or code as Python would, with `torch` answered by jaxnn.
+
+    ``-q`` goes without the line on stderr. The program's own exit status and exceptions come through.
+    """
+    quiet = False
+    while arguments and arguments[0] in ("-q", "--quiet"):
+        quiet, arguments = True, arguments[1:]
+    if not arguments or (arguments[0] in ("-m", "-c") and len(arguments) < 2):
+        print(USAGE, file=sys.stderr)
+        return 2
+    kind, rest = arguments[0], arguments[1:]
+    if kind not in ("-m", "-c") and (kind.startswith("-") or not os.path.exists(kind)):
+        print(f"python -m jaxnn: can't open file {kind!r}\n{USAGE}", file=sys.stderr)
+        return 2
+    install(quiet=quiet)
+    if kind == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif kind == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        sys.path[0] = ""
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
+    else:
+        sys.argv = arguments
+        sys.path[0] = kind if os.path.isdir(kind) else os.path.dirname(os.path.abspath(kind))
+        runpy.run_path(kind, run_name="__main__")
+    return 0

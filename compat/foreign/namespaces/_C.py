@@ -1,0 +1,12 @@
+"""The few names of PyTorch's binding that programs with subclasses of Tensor import."""
+
+import sys
+
+from jaxnn.core.handle import _disabled as _disabled_torch_function_impl
+from jaxnn.core.overrides import disabled as DisableTorchFunction
+from jaxnn.core.overrides import disabled as DisableTorchFunctionSubclass
+from jaxnn.namespaces import lacking
+
+__all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl"]
+
+__getattr__ = lacking(sys.modules[__name__])
