@@ -26,7 +26,8 @@ from .immediate import EagerNode
 from .inplace import CAST, put_through
 from .node_hooks import at_node
 from .op import Op
-from .recording import Recording, node_name
+from .reach import Reach, place_of
+from .recording import FREED, Recording, node_name
 from .tensor_hooks import Redirect
 from .walks import (
     ADD,
@@ -51,18 +52,13 @@ from .walks import (
 __all__ = ["backward", "grad", "hook_result"]
 
 
-def _key(cell: Any) -> Any:
-    source = cell.source
-    return source if type(source) is Leaf else (source, cell.source_idx)
-
-
 class _Pass:
     """One backward: the cotangents that have arrived, by gradient source."""
 
-    def __init__(self, retain: bool, create: bool, wanted: set[Any] | None) -> None:
+    def __init__(self, retain: bool, create: bool, reach: Reach | None) -> None:
         self.retain = retain
         self.create = create
-        self.wanted = wanted  # sources whose gradients are asked for; None: all leaves
+        self.reach = reach  # what is asked for; None: the gradients of all leaves
         self.held: dict[Any, Any] = {}
         self.found: dict[Any, Any] = {}
         self.moved: dict[Any, Any] = {}
@@ -72,11 +68,15 @@ class _Pass:
 
     def add(self, key: Any, ct: Any) -> None:
         key = self.moved.get(key, key)
+        if self.reach is not None and not self.reach.keeps(key):
+            return
         before = self.held.get(key)
         self.held[key] = ct if before is None else call(ADD, (before, ct))
 
     def run(self) -> None:
         while True:
+            for key in [k for k in self.held if type(k) is tuple and isinstance(k[0], Freed) and not self.goes_on(k)]:
+                self.found[key] = self.held.pop(key)
             sources = {k[0] for k in self.held if type(k) is tuple}
             if not sources:
                 break
@@ -97,6 +97,23 @@ class _Pass:
                 warnings.warn(f"Error detected in {name}. The operator was called at {line}", stacklevel=4)
                 raise RuntimeError(f"Function '{name}' returned nan values in its {k}th output.")
 
+    def goes_on(self, key: Any) -> bool:
+        """Whether the operator that made the value of a place has to run."""
+        return self.reach is None or self.reach.goes_on(key)
+
+    def arrived(self, key: Any, hooks: Any, ct: Any) -> Any:
+        """The gradient at a place as its hooks leave it, noted where it is asked for; None where it goes no further.
+
+        As in PyTorch, what is asked for is the gradient before its hooks where the operator in front of it runs, else behind them.
+        """
+        on = self.goes_on(key)
+        if on and self.reach is not None and key in self.reach.wanted:
+            self.found[key] = ct
+        ct = _hooked(hooks, ct)
+        if not on:
+            self.found[key] = ct
+        return ct if on else None
+
     def suspect(self, name: str, line: str, cts: Any) -> None:
         """Remember to look for NaN in an operator's gradients, once all are recorded."""
         if state.anomaly and state.anomaly_check_nan and not in_transformation():
@@ -112,32 +129,34 @@ class _Pass:
 
     def recording(self, rec: Recording) -> None:
         roots = self.take(rec)
-        by_node = (
-            self.create
-            or state.anomaly
-            or rec.hooked
-            or any(type(k) is tuple and k[0] is rec for k in self.wanted or ())
-        )
+        if not any(self.goes_on((rec, place)) for place in roots):
+            for place, ct in roots.items():
+                self.arrived((rec, place), rec.hooked.get(place, ()), ct)
+            return
+        wanted = () if self.reach is None else self.reach.wanted
+        by_node = self.create or state.anomaly or rec.hooked or any(type(k) is tuple and k[0] is rec for k in wanted)
         if not rec.closed:
             if by_node:
                 self.by_node(rec, roots)
             else:
-                for slot, ct in walk_recording(rec, roots, self.retain):
-                    self.add(rec.grads[~slot], ct)
+                for slot, ct in walk_recording(rec, roots, self.retain, self.reach):
+                    self.add(rec.outer(slot), ct)
             return
         if rec.tape is None:
             raise RuntimeError(TWICE)
         if by_node:
             self.again(rec, roots)
         else:
-            for key, ct in walk_tape(rec, roots, self.retain):
+            for key, ct in walk_tape(rec, roots, self.retain, self.reach):
                 self.add(key, ct)
 
     def by_node(self, rec: Recording, roots: dict[int, Any]) -> None:
         """Walk an open recording operator by operator."""
         path = rec.node.path()
-        plan = plan_of(rec, path, tuple(roots))
-        refuse_released(plan, rec.node.freed)
+        reach = self.reach
+        keep = None if reach is None else reach.through(rec, roots)
+        plan = plan_of(rec, path, tuple(roots), keep)
+        refuse_released(rec, plan, rec.node.freed, reach)
         grads = list(rec.grads)
         held = dict(roots)
         anchors = [Cell(rec, place) for place in roots]  # a hook may read a value: the cut keeps what is still to be walked
@@ -155,14 +174,14 @@ class _Pass:
                 entered = hung.entering(tuple(cts.get(place) for place in places))
                 cts = {place: ct for place, ct in zip(places, entered, strict=True) if ct is not None}
             full = [cts[p] if p in cts else zeros(a, rec.placement) for p, a in zip(places, node.avals, strict=True)]
-            targets, results = pull_node(rec, node, full)
+            targets, results = pull_node(rec, node, full, self.create)
             self.suspect(node_name(node), node.location, results)
             if hung is not None:
                 targets, results = _left(hung, node, targets, results, tuple(cts.get(place) for place in places))
             for target, ct in zip(targets, results, strict=True):
                 if target < 0:
-                    self.add(grads[~target], ct)
-                else:
+                    self.add(grads[~target] if target > FREED else rec.outer(target), ct)
+                elif keep is None or target in keep:
                     held[target] = ct if target not in held else call(ADD, (held[target], ct))
         if not self.retain and not rec.closed:
             mark_freed(rec, plan)
@@ -173,13 +192,14 @@ class _Pass:
             if (rec, place) in self.called:
                 continue
             self.called.add((rec, place))
-            for hook in list(rec.hooked.get(place, ())):
-                if type(hook) is Redirect:
-                    self.add(_key(hook.cell), cts.pop(place))
-                    break
-                cts[place] = _hooked((hook,), cts[place])
-            if place in cts and self.wanted is not None and (rec, place) in self.wanted:
-                self.found[rec, place] = cts[place]
+            hooks = list(rec.hooked.get(place, ()))
+            redirect = next((hook for hook in hooks if type(hook) is Redirect), None)
+            if redirect is not None:
+                self.add(place_of(redirect.cell), cts.pop(place))
+                continue
+            ct = self.arrived((rec, place), hooks, cts.pop(place))
+            if ct is not None:
+                cts[place] = ct
         if cts and (node.start,) in rec.hooked and (rec, (node.start,)) not in self.called:
             self.called.add((rec, (node.start,)))
             _hooked_together(rec.hooked[node.start,], cts, node.start, node.avals)
@@ -189,8 +209,10 @@ class _Pass:
         """Record a recording that was cut once more, for a backward that needs more than its tape."""
         if not roots:
             return
-        plan = plan_of_tape(rec, tuple(roots))
+        plan = plan_of_tape(rec, tuple(roots), self.reach)
         made = replay(rec, tuple(roots))
+        if self.reach is not None:
+            self.reach.forget()
         for place, t in made.items():
             source, now = t._cell.source, t._cell.source_idx
             if type(source) is not Recording:
@@ -204,21 +226,23 @@ class _Pass:
                         source.hooked[new] = rec.hooked[old]
                     else:
                         source.hooked.setdefault(new, []).extend(rec.hooked[old])
-            if self.wanted is not None and (rec, place) in self.wanted and (rec, place) not in self.found:
-                self.wanted.add(_key(t._cell))
-                self.moved[rec, place] = _key(t._cell)
+            if self.reach is not None and (rec, place) in self.reach.wanted and (rec, place) not in self.found:
+                self.reach.want(place_of(t._cell))
+                self.moved[rec, place] = place_of(t._cell)
         for place, ct in roots.items():
-            self.add(_key(made[place]._cell), ct)
+            self.add(place_of(made[place]._cell), ct)
         if not self.retain:
             free_tape(rec, plan.places)
 
     def eager(self, node: Any) -> None:
         """One operator that ran at once, or a user's `Function`."""
         cts = self.take(node)
-        for place in cts:
-            cts[place] = _hooked(node.hooks.get(place, ()), cts[place])
-            if self.wanted is not None and (node, place) in self.wanted:
-                self.found[node, place] = cts[place]
+        for place in list(cts):
+            ct = self.arrived((node, place), node.hooks.get(place, ()), cts.pop(place))
+            if ct is not None:
+                cts[place] = ct
+        if not cts:
+            return
         if (0,) in node.hooks:
             _hooked_together(node.hooks[(0,)], cts, 0, node.outputs)
         hung = node.hooks.get(at_node(0))
@@ -238,7 +262,7 @@ class _Pass:
             results = [(cell, ct) for (cell, _), ct in zip(results, found, strict=True)]
         for cell, ct in results:
             if ct is not None and cell.source is not None:
-                self.add(_key(cell), ct)
+                self.add(place_of(cell), ct)
 
 
 def _left(hung: Any, node: Any, targets: list[int], results: Any, grads: tuple[Any, ...]) -> tuple[list[int], list[Any]]:
@@ -360,16 +384,16 @@ def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, wanted: set[Any] | None) -> _Pass:
+def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, reach: Reach | None) -> _Pass:
     with _Mode(create):
-        done = _Pass(retain, create, wanted)
+        done = _Pass(retain, create, reach)
         for t, g in _roots(tensors, grads):
             if type(t) is GradientEdge:
                 done.add(t._key(), g)
             elif t._view is not None:
                 done.add(_view_key(t), g)
             else:
-                done.add(_key(t._cell), g)
+                done.add(place_of(t._cell), g)
         done.run()
     return done
 
@@ -377,9 +401,9 @@ def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, wante
 def _view_key(t: TensorBase) -> Any:
     """The gradient source of a view: the recorded reading of it, not its base."""
     if is_direct(t):
-        return _key(t._cell)
+        return place_of(t._cell)
     with enable_grad():
-        return _key(plain(t)._cell)
+        return place_of(plain(t)._cell)
 
 
 def _keys(t: TensorBase) -> list[Any]:
@@ -389,7 +413,7 @@ def _keys(t: TensorBase) -> list[Any]:
     if t._cell.source is NOWHERE:
         return []
     if t._view is None or is_direct(t):
-        return [_key(t._cell)]
+        return [place_of(t._cell)]
     with enable_grad():
         plain(t)
     return [(rec(), place) for rec, place in walkable_readings(t)]
@@ -463,7 +487,7 @@ def backward(
     if grad_variables is not None:
         grad_tensors = grad_variables
     tensors = _listed(tensors)
-    wanted: set[Any] | None = None
+    reach: Reach | None = None
     places: list[Any] = []
     if create_graph:
         _warn_once(
@@ -476,15 +500,15 @@ def backward(
         inputs = _listed(inputs)
         if not inputs:
             raise RuntimeError("'inputs' argument to backward cannot be empty.")
+        for t in inputs:
+            if isinstance(t, TensorBase) and t._cell.source is not None and type(t._cell.source) is not Leaf:
+                t.retain_grad()  # type: ignore[attr-defined]  # which is what fills in its gradient
         places = [_keys(t) for t in inputs]
-        wanted = {key for keys in places for key in keys}
+        reach = Reach((key for keys in places for key in keys), run=True)
     retain = create_graph if retain_graph is None else retain_graph
-    done = _start(tensors, grad_tensors, retain, create_graph, wanted)
+    done = _start(tensors, grad_tensors, retain, create_graph, reach)
     with _Mode(create_graph):
-        if inputs is not None:
-            arrived = [(t, _total(done, keys)) for t, keys in zip(inputs, places, strict=True)]
-        else:
-            arrived = [(key.tensor(), ct) for key, ct in done.found.items() if type(key) is Leaf]
+        arrived = [(key.tensor(), ct) for key, ct in done.found.items() if type(key) is Leaf]
         for target, ct in arrived:
             if target is not None and ct is not None:
                 _accumulate(target, ct)
@@ -501,6 +525,8 @@ def _accumulate(target: Any, ct: Any) -> None:
     hung = None if extra is None else extra.get("node")
     if hung is not None:
         (ct,) = hung.entering((ct,))
+    if target._cell.source is None:
+        return  # it has stopped requiring a gradient since
     with LOCK:  # backwards of several threads may add to one leaf
         if target._grad is None:
             target._grad = ct
@@ -545,13 +571,16 @@ def grad(
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     places = [_keys(t) for t in inputs]
     retain = create_graph if retain_graph is None else retain_graph
-    done = _start(outputs, grad_outputs, retain, create_graph, {key for keys in places for key in keys})
+    done = _start(outputs, grad_outputs, retain, create_graph, Reach(key for keys in places for key in keys))
     found = []
+    left: dict[int, Any] = {}  # the gradients of leaves as their hooks leave them, who are called once
     for k, (t, keys) in enumerate(zip(inputs, places, strict=True)):
         with _Mode(create_graph):
-            ct = _total(done, keys)
-            if ct is not None and type(t) is not GradientEdge and t._extra is not None and "hooks" in t._extra:
-                ct = _hooked(t._extra["hooks"].values(), ct)
+            ct = left.get(id(t))
+            if ct is None:
+                ct = _total(done, keys)
+                if ct is not None and type(t) is not GradientEdge and t._extra is not None and "hooks" in t._extra:
+                    ct = left[id(t)] = _hooked(t._extra["hooks"].values(), ct)
         if ct is None:
             if not allow_unused:
                 raise RuntimeError(

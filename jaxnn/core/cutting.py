@@ -23,7 +23,7 @@ from . import policy, statistics
 from .config import in_transformation, on_change, state, x64
 from .device import META, default_placement, put
 from .forking import check_process, renewed_in_child
-from .handle import Buffer, Failure, Freed
+from .handle import Buffer, Failure, Freed, led_to
 from .one_by_one import OneByOne
 from .program import Layout, Poison, Program, interpret, layout_of, on_device, plan_backward, producers
 from .recording import FREED, Recording, user_line
@@ -367,11 +367,13 @@ def _close(rec: Recording, tape: Any) -> None:
     rec.closed = True
     rec.tape = tape
     kept = {p for n in tape.tape.nodes.values() for p in range(n.start, n.stop)} if tape is not None else ()
-    freed = Freed(rec.node)
+    freed: Freed | None = None
     for reference in (*rec.live.values(), *rec.cells):
         cell = reference()
         if cell is not None and cell.source is rec:
             if cell.source_idx not in kept:
+                if freed is None:
+                    freed = Freed(rec.node, led_to(rec.grads))
                 cell.source = freed
             else:
                 tape.holders.append(reference)
@@ -421,7 +423,7 @@ def _run_operators(rec: Recording, layout: Layout, wanted: tuple[int, ...], erro
                 _, s.buf, s.aval = before[id(s)]
             else:
                 s.buf = Failure(value.error)
-            s.source = Freed(rec.node) if s.source is rec else s.source
+            s.source = Freed(rec.node, led_to(rec.grads)) if s.source is rec else s.source
         else:
             s.buf = Buffer(value, used[id(value)] == 1 and not isinstance(value, np.ndarray))
         s.rec = None

@@ -373,7 +373,7 @@ def _grow(rec: Recording, op: Any, args: tuple[Any, ...], edge: tuple[Any, ...])
     if sources and op.differentiable:
         child.tracked = tuple(carries_gradient(v) for v in child.avals)
         freed = rec.node.freed
-        child.fresh = any(g not in freed if g >= 0 else g != FREED for g in sources)
+        child.fresh = any(g not in freed if g >= 0 else g > FREED for g in sources)
         child.gradient = child.gradient or child.fresh
     if sources:
         child.adopt_gradients(recipe if any(child.tracked) else without_gradients(recipe))

@@ -285,7 +285,7 @@ def _of_entry(node: Node, entry: Entry, source: Any, grads: Any) -> Any:
         return None
     if entry.grad >= 0:
         return _of_place(node, entry.grad, source, grads)
-    if grads is None or entry.grad == FREED:
+    if grads is None or entry.grad <= FREED:
         raise RuntimeError(_RELEASED)
     key = grads[~entry.grad]
     return _of_source(*key) if type(key) is tuple else _collector(key)

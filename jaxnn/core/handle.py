@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -226,12 +227,20 @@ NOWHERE = Leaf(_Gone())  # type: ignore[arg-type]
 
 
 class Freed:
-    """The source of tensors whose graph a backward has released; it still knows the operators' names."""
+    """The source of tensors whose graph a backward has released; it still knows the operators' names, and which leaves it
+    led to (weakly; None where to something else).
+    """
 
-    __slots__ = ("node",)
+    __slots__ = ("leads", "node")
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, leads: tuple[Any, ...] = ()) -> None:
         self.node = node
+        self.leads = leads
+
+
+def led_to(grads: Iterable[Any]) -> tuple[Any, ...]:
+    """The gradient sources of a graph as one that is released remembers them."""
+    return tuple([weakref.ref(source) if type(source) is Leaf else None for source in grads])
 
 
 class Unwalkable(Freed):

@@ -9,7 +9,7 @@ is linearised at the value it saw and its cotangents go where the gradient goes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -90,12 +90,12 @@ def producers(path: list[Node]) -> dict[int, Node]:
     return {place: node for node in path for place in range(node.start, node.stop)}
 
 
-def plan_backward(makers: dict[int, Any], roots: tuple[int, ...]) -> Plan:
-    """Which operators a backward from ``roots`` walks, and which sources it reaches."""
+def plan_backward(makers: dict[int, Any], roots: tuple[int, ...], keep: Container[int] | None = None) -> Plan:
+    """Which operators a backward from ``roots`` walks, and which sources it reaches; of these ``keep`` alone, if given."""
     seen: dict[int, Any] = {}
     places: set[int] = set()
     slots: dict[int, Aval] = {}
-    stack = [p for p in roots if p >= 0]
+    stack = [p for p in roots if p >= 0 and (keep is None or p in keep)]
     while stack:
         place = stack.pop()
         maker = makers[place]
@@ -104,6 +104,8 @@ def plan_backward(makers: dict[int, Any], roots: tuple[int, ...]) -> Plan:
             continue
         seen[maker.start] = maker
         for source, described in maker.targets():
+            if keep is not None and source not in keep:
+                continue
             if source >= 0:
                 stack.append(source)
             else:

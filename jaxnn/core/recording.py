@@ -110,7 +110,7 @@ class Recording:
 
     __slots__ = (
         "__weakref__", "after_backward", "cells", "closed", "complexes", "floats", "grad_slots", "grads", "hooked",
-        "ints", "leaf_slots", "leaves", "live", "node", "order", "overwritten", "placement", "tape",
+        "ints", "leads", "leaf_slots", "leaves", "live", "node", "order", "overwritten", "placement", "released", "tape",
     )  # fmt: skip
 
     _orders = itertools.count()
@@ -133,6 +133,8 @@ class Recording:
         self.after_backward = False
         self.closed = False
         self.tape: Any = None
+        self.leads: tuple[Any, ...] = ()  # of a tape that was released: see `Freed`
+        self.released: list[Any] = []  # gradient sources outside whose graph had been released: their slots go down from FREED
 
     def sizes(self) -> tuple[int, int, int, int, int]:
         """What `rollback` needs to undo an operator that could not be recorded."""
@@ -149,7 +151,10 @@ class Recording:
     def grad_slot(self, source: Any, place: int) -> int:
         """The number of a gradient source outside this recording."""
         if type(source) is Freed:
-            return FREED
+            key = (source, place)
+            if key not in self.released:
+                self.released.append(key)
+            return FREED - self.released.index(key)
         key = source if type(source) is Leaf else (source, place)
         slot = self.grad_slots.get(key)
         if slot is None:
@@ -157,6 +162,10 @@ class Recording:
             self.grads.append(key)
             self.grad_slots[key] = slot
         return slot
+
+    def outer(self, slot: int) -> Any:
+        """The gradient source of a slot."""
+        return self.released[FREED - slot] if slot <= FREED else (self.grads if self.tape is None else self.tape.grads)[~slot]
 
     def aval(self, ref: int) -> Aval:
         """The description of a value of this recording."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from .recording import Node
 
-__all__ = ["intact", "released", "saves"]
+__all__ = ["intact", "looked_at", "released", "saves"]
 
 #: Where PyTorch makes a tensor of a Python number, and saves it.
 _SCALAR_AS_TENSOR = frozenset({"mul", "div", "true_divide"})
@@ -29,6 +29,19 @@ def saves(node: Node) -> bool:
 def needed(node: Node) -> tuple[bool, ...]:
     """Which tensor arguments of a recorded operator its backward needs the values of."""
     return node.instance.linear(node.groups).needed()
+
+
+#: Operators whose backward in PyTorch sees of their operands only which elements were taken, so that it has no derivative.
+_BY_CHOICE = frozenset({
+    "aminmax", "amax", "amin", "clamp", "clamp_max", "clamp_min", "clip", "cummax", "cummin", "fmax", "fmin",
+    "hinge_embedding_loss", "kthvalue", "margin_ranking_loss", "max", "maximum", "median", "min", "minimum", "mode", "msort",
+    "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "quantile", "scatter_reduce", "sort", "topk", "xlogy",
+})  # fmt: skip
+
+
+def looked_at(node: Node) -> tuple[tuple[bool, ...], ...]:
+    """For each gradient that a recorded operator hands on, which tensor arguments its derivative depends on."""
+    return node.instance.linear(node.groups).looked_at(node.op.name in _BY_CHOICE)
 
 
 def released(nodes: Iterable[Any], freed: Any) -> bool:
@@ -51,7 +64,7 @@ def intact(root: int, makers: dict[int, Any], freed: Any, gone: int) -> bool:
     stack = [root]
     while stack:
         place = stack.pop()
-        if place == gone or (place >= 0 and place not in makers):
+        if place <= gone or (place >= 0 and place not in makers):
             return False
         if place < 0 or makers[place].start in seen:
             continue

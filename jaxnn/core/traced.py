@@ -140,8 +140,8 @@ def _measured(jaxpr: Any) -> tuple[int, int, bool]:
     return equations, matrix, loops
 
 
-def _dependent(jaxpr: Any, given: list[bool]) -> list[bool]:
-    """Which results of a jaxpr depend on those inputs that are marked."""
+def _dependent(jaxpr: Any, given: list[bool], by_choice: bool = False) -> list[bool]:
+    """Which results of a jaxpr depend on those inputs that are marked; not by truth values and integers, if ``by_choice``."""
     marked = {v for v, m in zip(jaxpr.invars, given, strict=True) if m}
 
     def is_marked(v: Any) -> bool:
@@ -153,11 +153,14 @@ def _dependent(jaxpr: Any, given: list[bool]) -> list[bool]:
             continue
         outputs = [True] * len(equation.outvars)
         if equation.primitive.name in ("jit", "pjit"):
-            outputs = _dependent(equation.params["jaxpr"].jaxpr, inputs)
+            outputs = _dependent(equation.params["jaxpr"].jaxpr, inputs, by_choice)
         elif equation.primitive.name == "cond" and not inputs[0]:
-            ways = [_dependent(branch.jaxpr, inputs[1:]) for branch in equation.params["branches"]]
+            ways = [_dependent(branch.jaxpr, inputs[1:], by_choice) for branch in equation.params["branches"]]
             outputs = [any(marks) for marks in zip(*ways, strict=True)]
-        marked.update(v for v, m in zip(equation.outvars, outputs, strict=True) if m)
+        marked.update(
+            v for v, m in zip(equation.outvars, outputs, strict=True)
+            if m and not (by_choice and getattr(v.aval, "dtype", np.dtype(bool)).kind in "biu")
+        )  # fmt: skip
     return [is_marked(v) for v in jaxpr.outvars]
 
 
@@ -180,7 +183,7 @@ def linearised(function: Callable[..., Any], operands: Sequence[Any], groups: Se
 class Linear:
     """An operator's forward that leaves the residuals of its linearisation, and the pulls through it."""
 
-    __slots__ = ("_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "tensors", "treedef")
+    __slots__ = ("_looked_at", "_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "tensors", "treedef")
 
     def __init__(self, instance: Instance, groups: tuple[tuple[int, ...], ...]) -> None:
         self.avals = instance.avals
@@ -191,6 +194,7 @@ class Linear:
         self.tensors = len(instance.described)
         self._pulls: dict[Any, Traced] = {}
         self._needed: tuple[bool, ...] | None = None
+        self._looked_at: Any = None
         run = jaxpr_as_fun(instance.forward.closed)
         finish = instance.forward.finish
 
@@ -205,6 +209,24 @@ class Linear:
     def residuals(self) -> int:
         """How many residuals the forward leaves, behind its results."""
         return len(self.forward.sources) - self.count
+
+    def looked_at(self, by_choice: bool) -> tuple[tuple[bool, ...], ...]:
+        """For each group, which tensors the pull to it depends on; not by truth values and integers, if ``by_choice``."""
+        if self._looked_at is None:
+            jaxpr = self.forward.closed.jaxpr
+            kept = self.forward.sources[self.count :]
+            pull = self.pull(tuple(carries_gradient(a) for a in self.avals))
+            columns = []
+            for tensor in range(self.tensors):
+                same = next((group for group in self.groups if tensor in group), (tensor,))
+                given = [k in same for k in range(len(jaxpr.invars))]
+                results = _dependent(jaxpr, given, by_choice)
+                marks = [(given if kind == "argument" else results)[k] for kind, k in kept]
+                marks += [False] * (len(pull.closed.jaxpr.invars) - len(marks))
+                found = _dependent(pull.closed.jaxpr, marks, by_choice)
+                columns.append([(marks if kind == "argument" else found)[k] for kind, k in pull.sources])
+            self._looked_at = tuple(zip(*columns, strict=True))
+        return self._looked_at
 
     def needed(self) -> tuple[bool, ...]:
         """For each tensor, whether a pull needs it or anything computed from it."""

@@ -15,12 +15,13 @@ from .cutting import holders_of
 from .engine import LOCK, _at, materialised, open_recording, record
 from .grad_mode import enable_grad, no_grad
 from .half_sums import float32_sums
-from .handle import Aval, Buffer, Cell, Leaf, Storage, Tensor, TensorBase, alias, aval_of, wrap
+from .handle import Aval, Buffer, Cell, Leaf, Storage, Tensor, TensorBase, alias, aval_of, led_to, wrap
 from .immediate import EagerNode
 from .op import Op
 from .program import BACKWARD, Plan, Tracing, conj, plan_backward, producers, walk
+from .reach import Reach
 from .recording import FREED, Node, Recording
-from .saved import intact, needed, released
+from .saved import intact, looked_at, released
 from .traced import called, carries_gradient, linearised, zero_cotangent
 
 TWICE = (
@@ -48,18 +49,22 @@ def zeros(described: Aval, placement: Any) -> Any:
 _ZEROS = Op("zeros", lambda shape, dtype: jnp.zeros(shape, dtype))
 
 
-def plan_of(rec: Recording, path: list[Node], roots: tuple[int, ...]) -> Plan:
-    """The plan of a backward through an open recording."""
-    return plan_backward(producers(path), roots)
+def plan_of(rec: Recording, path: list[Node], roots: tuple[int, ...], keep: frozenset[int] | None = None) -> Plan:
+    """The plan of a backward through an open recording, of all that it reaches or of ``keep`` alone (see `Reach.through`)."""
+    return plan_backward(producers(path), roots, keep)
 
 
-def refuse_released(plan: Plan, freed: frozenset[int]) -> None:
+def refuse_released(rec: Recording, plan: Plan, freed: frozenset[int], reach: Reach | None) -> None:
     """Refuse a backward through what an earlier one has freed."""
-    if FREED in plan.slots or released(plan.nodes, freed):
+    nodes = [getattr(n, "maker", n) for n in plan.nodes if reach is None or reach.runs(rec, n)]
+    outer = [rec.outer(s) for s in plan.slots if s <= FREED]
+    if any(reach is None or reach.goes_on(place) for place in outer) or released(nodes, freed):
         raise RuntimeError(TWICE)
 
 
-def walk_recording(rec: Recording, roots: dict[int, Any], retain: bool) -> list[tuple[int, Any]]:
+def walk_recording(
+    rec: Recording, roots: dict[int, Any], retain: bool, reach: Reach | None = None
+) -> list[tuple[int, Any]]:
     """The recorded backward of an open recording: one node, whose plan the trie remembers."""
     with LOCK:
         places = tuple(roots)
@@ -68,11 +73,12 @@ def walk_recording(rec: Recording, roots: dict[int, Any], retain: bool) -> list[
             if ct._view is not None or ct._storage.rec is not rec:
                 ct = record(COPY, (ct,))
             refs.append(ct._storage.idx)
-        edge = (BACKWARD, retain, places, tuple(refs))
+        asked = None if reach is None else reach.question(rec) or reach.through(rec, places)
+        edge = (BACKWARD, retain, places, tuple(refs), asked)
         child = rec.node.children.get(edge)
         if child is None:
-            plan = plan_of(rec, rec.node.path(), places)
-            refuse_released(plan, rec.node.freed)
+            plan = plan_of(rec, rec.node.path(), places, None if reach is None else reach.through(rec, places))
+            refuse_released(rec, plan, rec.node.freed, reach)
             recipe = (Entry("static", places), Entry("list", tuple(Entry("tensor", r) for r in refs)))
             child = Node(rec.node, BACKWARD, recipe, plan.avals)
             child.plan = plan
@@ -103,17 +109,25 @@ def mark_freed(rec: Recording, plan: Plan) -> None:
 _NOTHING = Op("nothing", lambda: ())
 
 
-def pull_node(rec: Recording, node: Node, cts: list[Any]) -> tuple[list[int], Any]:
-    """The cotangents of a recorded operator's arguments, as an operator on arguments and cotangents."""
-    # What the backward does not look at has no part in its derivative: that of a linear operator requires no gradient.
-    inputs = tuple(
-        _tensor_at(rec, e.value, e.grad if looked_at else None)
-        for e, looked_at in zip(node.tensors, needed(node), strict=True)
-    )
+def pull_node(rec: Recording, node: Node, cts: list[Any], create: bool) -> tuple[list[int], Any]:
+    """The cotangents of a recorded operator's arguments, as an operator on arguments and cotangents.
+
+    Where it will be differentiated again (``create``) it is an operator for each of them, which depends on those arguments alone
+    that it looks at: the derivative of a linear operator requires no gradient.
+    """
     scalars = rec.scalars()
     numbers = tuple(Number(scalars[e.grad][e.value]) for e in node.numbers)
-    results = call(_vjp_op(node.op, node.recipe, node.groups, node.avals), (inputs, tuple(cts), numbers))
-    return [target for target, _ in node.targets()], results
+    targets = [target for target, _ in node.targets()]
+    if not create:
+        inputs = tuple(_tensor_at(rec, e.value, None) for e in node.tensors)
+        return targets, call(_vjp_op(node.op, node.recipe, node.groups, node.avals), (inputs, tuple(cts), numbers))
+    results = []
+    for group, looks_at in zip(node.groups, looked_at(node), strict=True):
+        inputs = tuple(
+            _tensor_at(rec, e.value, e.grad if looks else None) for e, looks in zip(node.tensors, looks_at, strict=True)
+        )
+        results += call(_vjp_op(node.op, node.recipe, (group,), node.avals), (inputs, tuple(cts), numbers))
+    return targets, results
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -148,7 +162,7 @@ def _tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
         else:
             rec.live[ref] = weakref.ref(storage)
         t = wrap(storage)
-    if grad is None or grad == FREED:
+    if grad is None or grad <= FREED:
         t._cell = Cell()
     elif grad >= 0:
         t._cell = Cell(rec, grad)
@@ -163,17 +177,19 @@ def plain(t: TensorBase) -> Tensor:
     return immediate.run(COPY, (t,)) if in_transformation() else materialised(t)
 
 
-def walk_tape(rec: Recording, roots: dict[int, Any], retain: bool) -> list[tuple[Any, Any]]:
+def walk_tape(
+    rec: Recording, roots: dict[int, Any], retain: bool, reach: Reach | None = None
+) -> list[tuple[Any, Any]]:
     """The backward of a recording that was cut: an operator on what its tape holds."""
     bound = rec.tape
-    op, plan = _tape_op(bound.tape, tuple(roots))
+    op, plan = _tape_op(bound.tape, tuple(roots), None if reach is None else reach.through(rec, roots))
     if released((n.maker for n in plan.nodes), bound.freed):
         raise RuntimeError(TWICE)
     numbers = sorted({r for n in plan.nodes for r in n.residuals})
     held = tuple(_over(bound.buffers[k], rec.placement) for k in numbers)
     with no_grad():
         results = call(op, (held, tuple(roots.values())))
-    found = [(bound.grads[~s], ct) for s, ct in zip(plan.slots, results, strict=True)]
+    found = [(rec.outer(s), ct) for s, ct in zip(plan.slots, results, strict=True)]
     if not retain:
         free_tape(rec, plan.places)
     return found
@@ -191,7 +207,7 @@ def free_tape(rec: Recording, places: frozenset[int]) -> None:
     bound.freed |= places
     makers = tape_makers(bound.tape)
     if not any(intact(p, makers, bound.freed, FREED) for p in set(holders_of(rec)) if p in makers):
-        rec.tape = None
+        rec.tape, rec.leads = None, led_to(bound.grads)
         return
     kept = {k for n in bound.tape.nodes.values() if not released((n.maker,), bound.freed) for k in n.residuals}
     bound.buffers = [buffer if k in kept else None for k, buffer in enumerate(bound.buffers)]
@@ -202,8 +218,8 @@ def tape_makers(tape: Any) -> dict[int, Any]:
     return {p: n for n in tape.nodes.values() for p in range(n.start, n.stop)}
 
 
-def plan_of_tape(rec: Recording, roots: tuple[int, ...]) -> Plan:
-    """The plan of a backward through a recording that was cut.
+def plan_of_tape(rec: Recording, roots: tuple[int, ...], reach: Reach | None = None) -> Plan:
+    """The plan of a backward through a recording that was cut, of all that it reaches or of what is asked for.
 
     Raises:
         RuntimeError: when an earlier backward has freed something on the way.
@@ -212,24 +228,23 @@ def plan_of_tape(rec: Recording, roots: tuple[int, ...]) -> Plan:
     makers = {} if bound is None else tape_makers(bound.tape)
     if any(r not in makers for r in roots):
         raise RuntimeError(TWICE)
-    plan = plan_backward(makers, roots)
-    if FREED in plan.slots or released((n.maker for n in plan.nodes), bound.freed):
-        raise RuntimeError(TWICE)
+    plan = plan_backward(makers, roots, None if reach is None else reach.through(rec, roots))
+    refuse_released(rec, plan, bound.freed, reach)
     return plan
 
 
 _tape_ops: dict[Any, Any] = {}
 
 
-def _tape_op(tape: Any, roots: tuple[int, ...]) -> Any:
-    key = (id(tape), roots)
+def _tape_op(tape: Any, roots: tuple[int, ...], keep: frozenset[int] | None) -> Any:
+    key = (id(tape), roots, keep)
     found = _tape_ops.get(key)
     if found is not None and found[2] is tape:
         return found[0], found[1]
     makers = tape_makers(tape)
     if any(r not in makers for r in roots):
         raise RuntimeError(TWICE)
-    plan = plan_backward(makers, roots)
+    plan = plan_backward(makers, roots, keep)
     numbers = sorted({r for n in plan.nodes for r in n.residuals})
     position = {r: k for k, r in enumerate(numbers)}
 
@@ -264,7 +279,7 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
 
     def tensor(e: Any) -> Tensor:
         t = made[e.value] if e.value >= 0 else _over(bound.leaves[~e.value], rec.placement)
-        if e.grad is None:
+        if e.grad is None or e.grad <= FREED:
             cell = Cell()
         elif e.grad >= 0:
             cell = made[e.grad]._cell

@@ -23,12 +23,12 @@ def _beyond(source: Any, places: tuple[int, ...]) -> Iterable[Any]:
     if type(source) is Recording:
         if not source.closed:
             plan = plan_of(source, source.node.path(), places)
-            return [_pairs(source.grads[~s]) for s in plan.slots if s != FREED]
+            return [_pairs(source.grads[~s]) for s in plan.slots if s > FREED]
         if source.tape is None:
             return []
         makers = {p: n for n in source.tape.tape.nodes.values() for p in range(n.start, n.stop)}
         plan = plan_backward(makers, tuple(p for p in places if p in makers))
-        return [_pairs(source.tape.grads[~s]) for s in plan.slots]
+        return [_pairs(source.tape.grads[~s]) for s in plan.slots if s > FREED]
     if type(source) is EagerNode:
         return [(t._cell.source, t._cell.source_idx) for t in source.inputs]
     return [(c.source, c.source_idx) for c in getattr(source, "cells", ()) if c is not None]

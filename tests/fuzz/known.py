@@ -152,6 +152,11 @@ def _errors(case: Case) -> bool:
     return both and re.search(r"new\(\): invalid data type|index_select\(\): self indexing axis dim", theirs.text) is not None
 
 
+@rule("listed: what was computed from a released part of a graph")
+def _released(case: Case) -> bool:
+    return case.raised("backward through the graph a second time", ours=True)
+
+
 # ---- faults that are being mended
 
 
@@ -166,39 +171,9 @@ def _flags_under_no_grad(case: Case) -> bool:
     return flag and re.search(r"no_grad|enabled\(False", case.text) is not None
 
 
-@rule("fault: grad and backward refuse where a graph has been released of which nothing needs to run")
-def _released(case: Case) -> bool:
-    first_line = case.difference.kind == "missing" and "autograd.grad(" in case.statement  # both raise, PyTorch a line later
-    return first_line or case.raised("backward through the graph a second time", ours=True)
-
-
-@rule("fault: a second derivative that does not depend on a tensor gives it a gradient of zeros")
-def _unconnected(case: Case) -> bool:
-    theirs = case.difference.theirs
-    flag = case.difference.kind in ("has grad", "gradient") and (theirs is None or theirs is False)
-    return flag and "create_graph" in case.text
-
-
-@rule("fault: backward(inputs=...) gives tensors that are no leaves no gradient")
-def _inputs(case: Case) -> bool:
-    return "inputs=[" in case.text and case.difference.kind in ("gradient", "has grad", "number or text")
-
-
-@rule("fault: grad() of tensors that the result does not need runs hooks and retain_grad, or leaves out a leaf's own hook")
-def _hooks_of_grad(case: Case) -> bool:
-    hooked = re.search(r"retain_grad|register_hook|register_full", case.text)
-    return "autograd.grad(" in case.text and bool(hooked) and case.difference.kind in ("gradient", "number or text")
-
-
 @rule("fault: out= of an operand may have another shape")
 def _out_of_operand(case: Case) -> bool:
     return "out=" in case.statement and case.raised("output with shape .* doesn't match the broadcast shape")
-
-
-@rule("fault: a leaf that stops requiring a gradient before backward is given one")
-def _stopped(case: Case) -> bool:
-    stopped = re.search(r"requires_grad_\(False\)|detach_\(", case.text)
-    return case.difference.kind == "has grad" and case.difference.theirs is False and bool(stopped)
 
 
 @rule("fault: a view of a leaf that is itself a view keeps its graph after the leaf was written to without gradients")
