@@ -6,7 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html
 from jaxnn.core.autograd import backward, grad
 from jaxnn.core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-from . import forward_ad, functional, graph
+from . import forward_ad, functional, grad_mode, graph
 from .anomaly_mode import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
@@ -15,13 +15,13 @@ from .anomaly_mode import (
     set_detect_anomaly,
 )
 from .function import Function, FunctionCtx
-from .numerical_check import GradcheckError, gradcheck, gradgradcheck
+from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .threads import is_multithreading_enabled, set_multithreading_enabled
 from .variable import Variable
 
 __all__ = [
     "Function", "FunctionCtx", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad", "forward_ad",
-    "functional", "grad", "gradcheck", "gradgradcheck", "graph", "inference_mode", "is_anomaly_check_nan_enabled",
+    "functional", "grad", "grad_mode", "gradcheck", "gradgradcheck", "graph", "inference_mode", "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled", "is_multithreading_enabled", "no_grad", "set_anomaly_enabled", "set_detect_anomaly",
     "set_grad_enabled", "set_multithreading_enabled",
 ]  # fmt: skip

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jaxnn.core.config import state
-from jaxnn.core.forward_mode import Level, dual, tangent_of
+from jaxnn.core.config import in_transformation, state
+from jaxnn.core.forward_mode import Level, dual, tangent_of, unlike
 from jaxnn.core.handle import TensorBase, alias, aval
+from jaxnn.ops.creation import zeros_like
 
 __all__ = [
     "UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual",
@@ -95,9 +96,20 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         raise RuntimeError(f"Expected tangent to have dtype {tensor.dtype}, that of the primal, but got {tangent.dtype}")
     if tangent_of(tensor) is not None:
         raise RuntimeError("Trying to set a forward gradient on a tensor that has one already: that is not supported.")
+    if tangent_of(tangent) is not None:
+        raise RuntimeError("Trying to set a forward gradient that has a forward gradient at the same level: that is not supported.")
     if not state.dual.enabled:
         return alias(tensor, tensor._cell)
-    return dual(tensor, tangent)
+    return dual(tensor, tangent if _laid_out_alike(tensor, tangent) else zeros_like(tensor.detach()).copy_(tangent))
+
+
+def _laid_out_alike(primal: Any, tangent: Any) -> bool:
+    """Whether a tangent lies in memory as its primal does, so that every view of the primal is one of the tangent, too."""
+    sizes = [t._storage.aval.shape.numel() for t in (primal, tangent)]
+    flags = [(t.is_conj(), t.is_neg()) for t in (primal, tangent)]
+    return in_transformation() or not aval(primal).shape.numel() or (
+        sizes[0] == sizes[1] and primal.stride() == tangent.stride() and flags[0] == flags[1]
+    )
 
 
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
@@ -107,7 +119,7 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
     """
     if state.dual is None or not isinstance(tensor, TensorBase):
         return UnpackedDualTensor(tensor, None)
-    return UnpackedDualTensor(alias(tensor, tensor._cell), tangent_of(tensor))
+    return UnpackedDualTensor(unlike(tensor), tangent_of(tensor))
 
 
 class _set_fwd_grad_enabled:
@@ -136,3 +148,9 @@ def _set(mode: bool) -> None:
     state.forward_enabled = mode
     if state.dual is not None:
         state.dual.enabled = mode
+
+
+def __getattr__(name: str) -> Any:
+    if name == "_current_level":
+        return -1 if state.dual is None else 0
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

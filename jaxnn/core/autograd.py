@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from .config import in_transformation, state
 from .engine import LOCK, Transfer, open_recording, value_of, walkable_readings
-from .forward_mode import tangent_of
+from .forward_mode import tangent_of, unlike
 from .grad_mode import _Mode, enable_grad
 from .gradient_edge import GradientEdge
 from .handle import NOWHERE, Cell, Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
@@ -35,8 +35,10 @@ from .walks import (
     ONES,
     TWICE,
     call,
+    earlier_places,
     free_tape,
     mark_freed,
+    move_holders,
     plain,
     plan_of,
     plan_of_tape,
@@ -134,7 +136,8 @@ class _Pass:
                 self.arrived((rec, place), rec.hooked.get(place, ()), ct)
             return
         wanted = () if self.reach is None else self.reach.wanted
-        by_node = self.create or state.anomaly or rec.hooked or any(type(k) is tuple and k[0] is rec for k in wanted)
+        by_node = self.create or state.anomaly or rec.hooked or state.dual is not None
+        by_node = by_node or any(type(k) is tuple and k[0] is rec for k in wanted)
         if not rec.closed:
             if by_node:
                 self.by_node(rec, roots)
@@ -221,16 +224,15 @@ class _Pass:
             for old, new in pairs:
                 if (rec, old) in self.called:
                     self.called.add((source, new))
-                elif old in rec.hooked:
-                    if old == at_node(place):
-                        source.hooked[new] = rec.hooked[old]
-                    else:
-                        source.hooked.setdefault(new, []).extend(rec.hooked[old])
+                if old in rec.hooked:
+                    source.hooked.setdefault(new, rec.hooked[old])
             if self.reach is not None and (rec, place) in self.reach.wanted and (rec, place) not in self.found:
                 self.reach.want(place_of(t._cell))
                 self.moved[rec, place] = place_of(t._cell)
         for place, ct in roots.items():
             self.add(place_of(made[place]._cell), ct)
+        if self.create:
+            move_holders(rec, made)
         if not self.retain:
             free_tape(rec, plan.places)
 
@@ -349,8 +351,9 @@ def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
     pairs = []
     for k, (t, g) in enumerate(zip(tensors, grads, strict=True)):
-        if state.dual is not None and any(isinstance(x, TensorBase) and tangent_of(x) is not None for x in (t, g)):
-            raise NotImplementedError("forward_ad: the gradient of a dual number (forward over reverse mode); use func.jvp")
+        if state.dual is not None and in_transformation():
+            if any(isinstance(x, TensorBase) and tangent_of(x) is not None for x in (t, g)):
+                raise NotImplementedError("forward_ad: the gradient of a dual number, inside a JAX transformation; use func.jvp")
         if type(t) is GradientEdge:
             described = t._described()
         elif t._cell.source is None:
@@ -413,7 +416,7 @@ def _keys(t: TensorBase) -> list[Any]:
     if t._cell.source is NOWHERE:
         return []
     if t._view is None or is_direct(t):
-        return [place_of(t._cell)]
+        return [place_of(t._cell), *earlier_places(t._cell)]
     with enable_grad():
         plain(t)
     return [(rec(), place) for rec, place in walkable_readings(t)]
@@ -529,7 +532,7 @@ def _accumulate(target: Any, ct: Any) -> None:
         return  # it has stopped requiring a gradient since
     with LOCK:  # backwards of several threads may add to one leaf
         if target._grad is None:
-            target._grad = ct
+            target._grad = ct if state.dual is None or state.grad_enabled else unlike(ct)  # a detached one has no tangent
         elif state.grad_enabled:
             target._grad = call(ADD, (target._grad, ct))
         else:

@@ -16,6 +16,7 @@ from . import autograd, immediate
 from .config import in_transformation, state
 from .cutting import hold
 from .engine import materialised, seal, value_of
+from .function_forward import push, tangents_of, without_tangents
 from .function_in_jax import custom
 from .grad_mode import _Mode, enable_grad, no_grad
 from .guards import FUNCTION, Guard, check_inplace
@@ -78,6 +79,8 @@ class FunctionCtx:
         self._dirty: tuple[Any, ...] = ()
         self._fixed: tuple[Any, ...] = ()
         self._materialize = True
+        self._pushing = False  # whether jvp runs
+        self.saved_for_forward: tuple[Any, ...] = ()
         self.needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -90,7 +93,12 @@ class FunctionCtx:
         self._given = tensors
 
     def save_for_forward(self, *tensors: Any) -> None:
-        """Keep tensors for ``jvp``, which nothing here calls: a derivative forwards goes twice through ``backward``."""
+        """Keep tensors (or None) for ``jvp``."""
+        for k, t in enumerate(tensors):
+            if t is not None and not isinstance(t, TensorBase):
+                raise TypeError(
+                    f"save_for_forward can only save variables, but argument {k} is of type {type(t).__name__}"
+                )
         self.saved_for_forward = tensors
 
     def _keep(self, node: FunctionNode, outputs: tuple[Any, ...]) -> None:
@@ -107,6 +115,8 @@ class FunctionCtx:
         Raises:
             RuntimeError: after a backward has freed it.
         """
+        if self._pushing:
+            return self.saved_for_forward
         if self._saved is None:
             raise RuntimeError(TWICE)
         if self._given:
@@ -218,6 +228,13 @@ class Function:
             "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
         )
 
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Compute the tangents of the outputs, in forward mode."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
     #: Whether a JAX transformation differentiates forward itself: for functions of the library's own that take results.
     _transparent = False
 
@@ -260,8 +277,10 @@ class Function:
         values = {}
         if in_transformation() and not cls._transparent:
             values = {k: value_of(a) for k, a in enumerate(args) if isinstance(a, TensorBase)}
-        made = cls._forward(ctx, args)
-        outputs = made if isinstance(made, tuple) else (made,)
+        tangents = tangents_of(args)
+        with without_tangents():
+            made = cls._forward(ctx, args)
+        given = outputs = made if isinstance(made, tuple) else (made,)
         for d in ctx._dirty:
             if not any(t is d for t in outputs):
                 raise RuntimeError(
@@ -273,9 +292,9 @@ class Function:
         if any(isinstance(v, jax.core.Tracer) for v in values.values()):
             outputs = cls._in_jax(ctx, args, values, outputs)
         if not tracked:
-            given = [a for a in args if isinstance(a, TensorBase)]
+            tensors = [a for a in args if isinstance(a, TensorBase)]
             outputs = tuple(
-                whole_view(t, Cell()) if any(t is a for a in given) and not any(t is d for d in ctx._dirty) else t
+                whole_view(t, Cell()) if any(t is a for a in tensors) and not any(t is d for d in ctx._dirty) else t
                 for t in outputs
             )
         else:
@@ -283,6 +302,8 @@ class Function:
             if not in_transformation():
                 seal("autograd.Function")
             outputs = _connected(node, args, outputs)
+        if tangents is not None:
+            push(cls, ctx, args, tangents, given, outputs)
         return outputs if isinstance(made, tuple) else outputs[0] if not isinstance(made, list) else made
 
 

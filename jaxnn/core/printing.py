@@ -177,6 +177,7 @@ def tensor_text(
     is_parameter: bool = False,
     type_name: str = "tensor",
     default_dtype: str = "torch.float32",
+    tangent: object = None,
     indent: int = 0,
 ) -> str:
     """A tensor's repr.
@@ -192,6 +193,7 @@ def tensor_text(
         type_name: the word in front of the bracket: the class of a tensor that is an instance of a subclass.
         is_parameter: puts 'Parameter containing:' and a line break in front.
         default_dtype: name of the default floating dtype.
+        tangent: that of a dual number, or None.
         indent: column in which the text starts.
     """
     prefix = f"{type_name}("
@@ -212,6 +214,8 @@ def tensor_text(
         suffixes.append(f"grad_fn=<{grad_fn}>")
     elif requires_grad:
         suffixes.append("requires_grad=True")
+    if tangent is not None:
+        suffixes.append(f"tangent={tangent}")
     text = _with_suffixes(text, suffixes, indent, len(prefix))
     return f"Parameter containing:\n{text}" if is_parameter else text
 

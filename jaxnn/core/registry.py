@@ -24,7 +24,7 @@ from .autocast import cast_arguments
 from .bounds import require
 from .config import in_transformation, state
 from .engine import LOCK, open_recording, overwrite, record, record_into, value_of
-from .forward_mode import with_tangents
+from .forward_mode import refuse_dual_out, with_tangents
 from .grad_mode import no_grad
 from .handle import INFERENCE, TensorBase, aval
 from .inference import check_saved, mark
@@ -309,6 +309,8 @@ def _into(out: Any, made: Any) -> Any:
     if len(targets) != len(from_results):
         raise TypeError(f"out= expects {len(from_results)} tensors, got {len(targets)}")
     for target, result in zip(targets, from_results, strict=True):
+        if state.dual is not None:
+            refuse_dual_out(target, result)
         check_out(target, result._cell.source is not None)
         resize_out(target, aval(result).shape)
         write_back(target, result)

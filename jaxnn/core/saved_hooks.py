@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .arguments import Number, changed, tensors_in
+from .by_result import BY_RESULT
 from .config import state
 from .engine import seal
 from .grad_mode import no_grad
@@ -25,17 +26,6 @@ __all__ = ["Packed", "keep_and_run", "saving"]
 _NOTHING = {"add", "sub", "rsub", "neg", "sum", "mean", "cat", "stack", "to", "clone", "where", "contiguous"}
 #: An operand is kept if another one requires a gradient.
 _CROSSED = {"mul", "matmul", "mm", "bmm", "mv", "dot", "linear"}
-#: Operators that keep their result alone, and the gradient by it.
-_BY_RESULT: dict[str, Callable[[Any, Any], Any]] = {
-    "exp": lambda g, r: g * r.conj(),
-    "tanh": lambda g, r: g * (1 - r * r).conj(),
-    "sigmoid": lambda g, r: g * (r * (1 - r)).conj(),
-    "sqrt": lambda g, r: g / (2 * r.conj()),
-    "rsqrt": lambda g, r: -0.5 * g * (r * r * r).conj(),
-    "reciprocal": lambda g, r: -g * (r * r).conj(),
-    "relu": lambda g, r: g * (r > 0),
-}
-
 
 @contextlib.contextmanager
 def saving(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> Iterator[None]:
@@ -90,7 +80,7 @@ def _without_hooks() -> Iterator[None]:
 
 def _kept(op: Any, tensors: list[Any]) -> list[int]:
     """Which tensor operands an operator keeps."""
-    if op.name in _NOTHING or op.name in _BY_RESULT or op.view is not None:
+    if op.name in _NOTHING or op.name in BY_RESULT or op.view is not None:
         return []
     if op.name in _CROSSED:
         moving = [k for k, t in enumerate(tensors) if t._cell.source is not None]
@@ -115,7 +105,7 @@ class PackedNode:
         self.hooks: dict[Any, Any] = {}
         kept = _kept(op, tensors)
         self.packed: dict[int, Packed] | None = {k: Packed(tensors[k]) for k in kept}
-        self.result = Packed(made, made) if op.name in _BY_RESULT else None
+        self.result = Packed(made, made) if op.name in BY_RESULT else None
         self.args = changed(args, lambda a: _Operand if isinstance(a, TensorBase) else a, op.lists)
         self.order = (next(Recording._orders), 0)
 
@@ -124,7 +114,7 @@ class PackedNode:
         if self.packed is None:
             raise RuntimeError(TWICE)
         if self.result is not None:
-            formula = _BY_RESULT[self.op.name]
+            formula = BY_RESULT[self.op.name]
             found = [(self.cells[0], formula(cts[0], self.result.unpacked(Cell(self, 0))))]
         else:
             tensors = []

@@ -14,6 +14,7 @@ from . import autograd, dtypes, printing
 from .config import in_transformation, state, x64
 from .device import META, device_of
 from .engine import LOCK, escaped_value, pin, value_of
+from .forward_mode import tangent_of
 from .grad_fn import GradFn, grad_fn_of, output_number
 from .guards import check_reading
 from .handle import (
@@ -317,6 +318,8 @@ class _Methods:
                 "torch/optim/optimizer.py as the solution."
             )
         self._cell = Cell()
+        if self._extra is not None:
+            self._extra.pop("tangent", None)
         return self
 
     def register_hook(self, hook: Any) -> RemovableHandle:
@@ -456,6 +459,7 @@ class _Methods:
             is_parameter=getattr(self, "_is_parameter", False),
             type_name=type(self).__name__ if self._keeps_class else "tensor",
             default_dtype=repr(dtypes.get_default_dtype()),
+            tangent=None if state.dual is None else tangent_of(self),
         )
 
     def __str__(self) -> str:

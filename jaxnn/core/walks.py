@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from . import immediate
 from .arguments import Entry, Number, Tree, arguments_of, tree_of
-from .config import in_transformation
+from .by_result import BY_RESULT
+from .config import in_transformation, state
 from .cutting import holders_of
 from .engine import LOCK, _at, materialised, open_recording, record
 from .grad_mode import enable_grad, no_grad
@@ -37,7 +38,10 @@ ONES = Op("ones", lambda shape, dtype: jnp.ones(shape, dtype))
 
 def call(op: Any, args: tuple[Any, ...]) -> Any:
     """Run an operator of the walk: recorded, or at once inside a JAX transformation."""
-    return immediate.run(op, args) if in_transformation() else record(op, args)
+    made = immediate.run(op, args) if in_transformation() else record(op, args)
+    if state.dual is not None and op.name != "zeros":
+        state.dual.ran(op, args, made)
+    return made
 
 
 def zeros(described: Aval, placement: Any) -> Any:
@@ -115,6 +119,10 @@ def pull_node(rec: Recording, node: Node, cts: list[Any], create: bool) -> tuple
     Where it will be differentiated again (``create``) it is an operator for each of them, which depends on those arguments alone
     that it looks at: the derivative of a linear operator requires no gradient.
     """
+    if create and node.op.name in BY_RESULT and node.tracked[0]:
+        return [target for target, _ in node.targets()], [
+            BY_RESULT[node.op.name](cts[0], _tensor_at(rec, node.start, node.start))
+        ]
     scalars = rec.scalars()
     numbers = tuple(Number(scalars[e.grad][e.value]) for e in node.numbers)
     targets = [target for target, _ in node.targets()]
@@ -169,6 +177,8 @@ def _tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
     else:
         key = rec.grads[~grad]
         t._cell = Cell(key) if type(key) is Leaf else Cell(*key)
+    if state.dual is not None:
+        state.dual.remind(t, *((rec.leaves[~ref],) if ref < 0 else (rec, ref)))
     return t
 
 
@@ -291,16 +301,44 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
     def number(e: Any) -> Number:
         return Number(bound.scalars[e.grad][e.value])
 
+    level = state.dual
     with enable_grad():
         for node in path:
             if node.start not in needed or not node.avals:
                 continue
             if node.plan is not None:
                 raise NotImplementedError("create_graph through a value that an earlier backward computed before a cut")
-            result = call(node.op, arguments_of(node.recipe, tensor, number))
+            state.dual = None
+            try:
+                result = call(node.op, arguments_of(node.recipe, tensor, number))
+            finally:
+                state.dual = level
             for k, t in enumerate(result if isinstance(result, (tuple, list)) else (result,)):
                 made[node.start + k] = t if t._view is None else plain(t)
+                if level is not None:
+                    level.move(rec, node.start + k, made[node.start + k])
     return made
+
+
+#: Where gradients of a cell may arrive besides: earlier places, which a backward with create_graph has moved it from.
+_earlier: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
+
+
+def move_holders(rec: Recording, made: dict[int, Any]) -> None:
+    """Send the gradients of living tensors to where their values are recorded now, where those of this backward go."""
+    for reference in rec.tape.holders:
+        cell = reference()
+        if cell is not None and cell.source is rec and cell.source_idx in made:
+            now = made[cell.source_idx]._cell
+            _earlier.setdefault(cell, []).append((weakref.ref(rec), cell.source_idx))
+            cell.source, cell.source_idx = now.source, now.source_idx
+            if type(now.source) is Recording:
+                now.source.cells.append(reference)
+
+
+def earlier_places(cell: Any) -> list[Any]:
+    """The places that a cell was moved from."""
+    return [(rec(), place) for rec, place in _earlier.get(cell, ()) if rec() is not None]
 
 
 def pull_eager(node: EagerNode, cts: dict[int, Any]) -> list[tuple[Any, Any]]:

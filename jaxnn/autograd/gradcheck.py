@@ -118,14 +118,19 @@ class _Checked:
         return np.array(rows).reshape(len(cotangents), _real(t).size)
 
     def forward(self, place: int, directions: np.ndarray) -> list[np.ndarray]:
-        """For each output its derivatives in some directions of an input (a row each), by forward mode."""
+        """For each output its derivatives in some directions of an input (a row each), by forward mode.
+
+        The function is given dual numbers that require no gradients.
+        """
         rows = []
-        t = self.inputs[place]
+        moves = [o.requires_grad for o in _tensors(self.func(*self.inputs))]
         for direction in directions:
             with dual_level():
-                changed = list(self.inputs)
-                changed[place] = make_dual(t.detach().requires_grad_(), _from_real(direction, t))
-                made = [o for o in _tensors(self.func(*changed)) if o.requires_grad]
+                changed = [t.detach() if isinstance(t, TensorBase) else t for t in self.inputs]
+                for k in self.moving:
+                    size = _real(changed[k]).size
+                    changed[k] = make_dual(changed[k], _from_real(direction if k == place else np.zeros(size), changed[k]))
+                made = [o for o, moving in zip(_tensors(self.func(*changed)), moves, strict=True) if moving]
                 parts = [unpack_dual(o).tangent for o in made]
                 rows.append([np.zeros_like(_real(o)) if p is None else _real(p) for o, p in zip(made, parts, strict=True)])
         return [np.array(column).reshape(len(directions), column[0].size) for column in zip(*rows, strict=True)]
@@ -148,7 +153,7 @@ def _compare(analytical: np.ndarray, numerical: np.ndarray, j: int, place: int, 
     if not np.allclose(analytical, numerical, s.rtol, s.atol, equal_nan=True):
         fast = "\nThe above quantities relating the numerical and analytical jacobians are computed in fast mode." if s.fast else ""
         raise GradcheckError(
-            f"{how}Jacobian mismatch for output {j} with respect to input {place},\nnumerical:{numerical}\n"
+            f"Jacobian{how} mismatch for output {j} with respect to input {place},\nnumerical:{numerical}\n"
             f"analytical:{analytical}\n{fast}"
         )
 
@@ -166,8 +171,7 @@ def _check(checked: _Checked, s: Any) -> None:
             numerical = [np.zeros((len(ways), _real(o).size)) for o in outputs]
         if s.forward_ad:
             for j, pushed in enumerate(checked.forward(place, ways)):
-                how = "While computing forward mode: "
-                _compare(pushed, numerical[j], j, place, how, s)
+                _compare(pushed, numerical[j], j, place, " computed with forward mode", s)
         if not s.backward_ad:
             continue
         for j, o in enumerate(outputs):
@@ -272,16 +276,14 @@ def gradgradcheck(
     Args:
         grad_outputs: cotangents of the outputs; None: random ones.
         gen_non_contig_grad_outputs: has no meaning here: values have one layout.
+        check_fwd_over_rev: forward mode through the gradients; ``check_rev_over_rev=False`` leaves the other way out.
 
     Raises:
         AssertionError: when both ways are left out.
-        NotImplementedError: for ``check_fwd_over_rev``.
-
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradgradcheck.html
     """
     if not (check_fwd_over_rev or check_rev_over_rev):
         raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
-    _refuse("gradgradcheck", check_fwd_over_rev=check_fwd_over_rev)
     given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     if grad_outputs is None:
         outputs = _differentiable(func(*given))
@@ -292,8 +294,10 @@ def gradgradcheck(
     else:
         cts = list(grad_outputs) if isinstance(grad_outputs, (tuple, list)) else [grad_outputs]
     count = len(cts)
+    moves = [isinstance(t, TensorBase) and t.requires_grad for t in (*given, *cts)]
 
     def gradients(*both: Any) -> Any:
+        both = tuple(t.requires_grad_() if wanted else t for t, wanted in zip(both, moves, strict=True))
         inner, ct = both[: len(given)], both[len(given) :]
         moving = [t for t in inner if isinstance(t, TensorBase) and t.requires_grad]
         outputs = _differentiable(func(*inner))[:count]
@@ -303,5 +307,5 @@ def gradgradcheck(
     return gradcheck(
         gradients, (*given, *cts), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, nondet_tol=nondet_tol,
         check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes, check_batched_grad=check_batched_grad,
-        fast_mode=fast_mode, masked=masked or None,
+        check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev, fast_mode=fast_mode, masked=masked or None,
     )  # fmt: skip
