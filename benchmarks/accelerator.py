@@ -33,6 +33,9 @@ def rows(torch):
     nn, F = torch.nn, torch.nn.functional
     conv = lambda **options: lambda x, w: F.conv2d(x, w, **options)
     square = (4, 12, 12)
+    attend, heads = F.scaled_dot_product_attention, [(2, 4, 24, 16)] * 3
+    grouped = [(2, 4, 24, 16), (2, 2, 20, 16), (2, 2, 20, 16)]
+    half = lambda function: lambda *operands: function(*(a.bfloat16() for a in operands)).float()
     symmetric = lambda a: a @ a.mT + 4 * torch.eye(a.shape[-1], device=a.device)
     labels = lambda x: torch.arange(x.shape[0], device=x.device) % x.shape[1]
     return [
@@ -56,8 +59,14 @@ def rows(torch):
         ("cross_entropy", lambda x: F.cross_entropy(x, labels(x), label_smoothing=0.1), [(30, 50)], 1e-5),
         ("gelu", F.gelu, [(40, 40)], 1e-5),
         ("silu", F.silu, [(40, 40)], 1e-5),
-        ("attention", F.scaled_dot_product_attention, [(2, 4, 24, 16)] * 3, 1e-4),
-        ("attention causal", lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), [(2, 4, 24, 16)] * 3, 1e-4),
+        ("attention", attend, heads, 1e-4),
+        ("attention causal", lambda q, k, v: attend(q, k, v, is_causal=True), heads, 1e-4),
+        ("attention bfloat16", half(attend), heads, 3e-2),
+        ("attention bfloat16 causal", half(lambda q, k, v: attend(q, k, v, is_causal=True, scale=0.3)), heads, 3e-2),
+        ("attention bfloat16 grouped", half(lambda q, k, v: attend(q, k, v, enable_gqa=True)), grouped, 3e-2),
+        ("attention bfloat16 odd", half(attend), [(2, 4, 23, 16), (2, 4, 19, 16), (2, 4, 19, 16)], 3e-2),
+        ("attention bfloat16 masked", half(lambda q, k, v: attend(q, k, v, q[..., :1] > k[..., None, :, 0])), heads, 3e-2),
+        ("attention second derivative", half(lambda q, k, v: _penalty(torch, attend(q, k, v), q)), heads, 3e-2),
         ("embedding", lambda w: F.embedding(torch.arange(40, device=w.device) % 7, w), [(9, 12)], 1e-6),
         ("grid_sample", lambda x, g: F.grid_sample(x, g.tanh(), align_corners=False), [(2, 3, 9, 9), (2, 7, 7, 2)], 1e-4),
         ("interpolate", lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), [(2, 3, 9, 9)], 1e-5),
@@ -93,6 +102,10 @@ def _written(x):
     return y
 
 
+def _penalty(torch, y, x):
+    return torch.autograd.grad(y.float().pow(2).sum(), x, create_graph=True)[0]
+
+
 def _seeded(torch, make):
     torch.manual_seed(3)
     return make()
@@ -107,6 +120,8 @@ def numbers(arguments):
     there = accelerator(torch)
     result = []
     for name, function, shapes, allowed in rows(torch):
+        if arguments.rows not in name:
+            continue
         rng = np.random.default_rng(len(name))
         arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
         found = []
@@ -418,6 +433,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=["numbers", "loop", *FULL], choices=["numbers", "loop", *FULL])
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    parser.add_argument("--rows", default="", help="only the rows of `numbers` whose names contain this")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--limit", type=int, default=150, help="seconds for one network by one variant")
     parser.add_argument("--small", action="store_true")

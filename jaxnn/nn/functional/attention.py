@@ -12,8 +12,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.core import dtypes
+from jaxnn.core.handle import TensorBase
 from jaxnn.core.registry import Operand, op
 from jaxnn.core.size import Size
+from jaxnn.nn.functional import flash_attention as flash
 from jaxnn.nn.functional.common import c_name, is_floating, require_broadcast, scalar_name, size_text, widen
 from jaxnn.nn.functional.linear import linear
 from jaxnn.ops.arguments import need_tensor
@@ -42,7 +44,13 @@ def _weighted(scores: Array, value: Array, keep: Array | None, p: Any, dropout: 
     top = lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True, initial=-jnp.inf))
     weights = jnp.exp(scores - jnp.where(top == -jnp.inf, 0, top))
     total = jnp.sum(weights, axis=-1, keepdims=True)
-    return matmul(_drop(weights, keep, p, dropout), value) / jnp.where(total == 0, 1, total)
+    kept = _drop(weights, keep, p, dropout).astype(value.dtype)
+    return _product(kept, value, scores.dtype) / jnp.where(total == 0, 1, total)
+
+
+def _product(a: Array, b: Array, result: Any) -> Array:
+    """A product whose sums are taken in `result`, a wider type than its operands' or their own."""
+    return matmul(a, b) if a.dtype == result else jnp.matmul(a, b, preferred_element_type=result)
 
 
 # --- scaled_dot_product_attention --------------------------------------------------------------------------------
@@ -105,16 +113,24 @@ def _masked(scores: Array, attn_mask: Array | None, is_causal: bool) -> Array:
 
 
 def _scores(
-    query: Array, key: Array, value: Array, attn_mask: Array | None, is_causal: bool, scale: Any, enable_gqa: bool
-) -> tuple[Array, Array]:
-    """The scores before the softmax, and the values for each query head."""
+    query: Array, key: Array, value: Array, attn_mask: Array | None, is_causal: bool, scale: Any, enable_gqa: bool,
+    narrow: bool = False,
+) -> tuple[Array, Array]:  # fmt: skip
+    """The scores before the softmax, and the values for each query head; `narrow` multiplies halves as halves."""
     _check_operands(query, key, value, attn_mask, is_causal)
-    query, key, value = widen(query), widen(key), widen(value)
+    wide = jnp.promote_types(query.dtype, jnp.float32)
+    if not narrow:
+        query, key, value = widen(query), widen(key), widen(value)
     if enable_gqa:
         key, value = _for_each_query_head(query, key, value)
     if scale is None:
         scale = 1 / sqrt(query.shape[-1]) if query.shape[-1] else 0.0
-    return _masked(matmul(query * scale, jnp.swapaxes(key, -1, -2)), attn_mask, is_causal), value
+    transposed = jnp.swapaxes(key, -1, -2)
+    if query.dtype == wide:
+        scores = matmul(query * scale, transposed)
+    else:
+        scores = _product(query, transposed, wide) * jnp.asarray(scale, wide)
+    return _masked(scores, attn_mask, is_causal), value
 
 
 @op(method=False, differentiable=False)
@@ -136,10 +152,20 @@ def _attention_grad_name(static: list[Any], avals: list[Any]) -> str:
 @op(method=False, name="scaled_dot_product_attention", grad_name=_attention_grad_name)
 def _attention(
     query: Array, key: Array, value: Array, attn_mask: Array | None, keep: Array | None, dropout_p: Operand,
-    scale: Operand, is_causal: bool, enable_gqa: bool, dropout: int,
+    scale: Operand, is_causal: bool, enable_gqa: bool, fused: float | None, accelerated: bool, dropout: int,
 ) -> Array:  # fmt: skip
-    scores, values = _scores(query, key, value, attn_mask, is_causal, scale, enable_gqa)
+    if fused is not None and flash.fits(query, key, value, is_causal):
+        if enable_gqa or query.shape[1] == key.shape[1]:
+            return flash.flash_attention(query, key, value, fused, is_causal)
+    scores, values = _scores(query, key, value, attn_mask, is_causal, scale, enable_gqa, accelerated)
     return _weighted(scores, values, keep, dropout_p, dropout).astype(query.dtype)
+
+
+def _kind_of_device(operand: Any) -> str:
+    """PyTorch's name for what a tensor lies on; for a raw array, for what JAX runs on."""
+    if isinstance(operand, TensorBase):
+        return operand.device.type
+    return {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
 
 
 def scaled_dot_product_attention(
@@ -174,9 +200,14 @@ def scaled_dot_product_attention(
     dropout, keep = _kind_of_dropout(dropout_p), None
     if dropout == _MASKED:
         keep = bernoulli_mask(_scores_like(query, key, value, attn_mask, is_causal, enable_gqa), 1 - dropout_p)
+    place = _kind_of_device(query)
+    fused = None
+    if place == "cuda" and attn_mask is None and dropout == _KEPT and query.shape[-1] and flash.available():
+        fused = 1 / sqrt(query.shape[-1]) if scale is None else float(scale)
     return _attention(
-        query, key, value, attn_mask, keep, dropout_p if dropout else None, scale, is_causal, enable_gqa, dropout
-    )
+        query, key, value, attn_mask, keep, dropout_p if dropout else None, scale, is_causal, enable_gqa, fused,
+        place != "cpu", dropout,
+    )  # fmt: skip
 
 
 # --- masks of multi_head_attention_forward -----------------------------------------------------------------------
