@@ -113,7 +113,7 @@ class FromRecords:
             self._bases[id(storage)] = base
             self._kept.append(storage)
         if plain and tuple(record.size) == tuple(aval(base).shape) and aval(base).dtype.name == record.dtype:
-            return alias(base, base._cell)
+            return alias(base)
         if aval(base).dtype.name != record.dtype:
             raise NotImplementedError(f"load: one storage seen as {aval(base).dtype.name} and as {record.dtype}")
         return as_strided(base, tuple(record.size), tuple(record.stride), record.offset)

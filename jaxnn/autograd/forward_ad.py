@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.forward_mode import Level, dual, tangent_of, unlike
-from jaxnn.core.handle import TensorBase, alias, aval
+from jaxnn.core.handle import TensorBase, alias, aval, stored
 from jaxnn.ops.creation import zeros_like
 
 __all__ = [
@@ -99,13 +99,13 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     if tangent_of(tangent) is not None:
         raise RuntimeError("Trying to set a forward gradient that has a forward gradient at the same level: that is not supported.")
     if not state.dual.enabled:
-        return alias(tensor, tensor._cell)
+        return alias(tensor)
     return dual(tensor, tangent if _laid_out_alike(tensor, tangent) else zeros_like(tensor.detach()).copy_(tangent))
 
 
 def _laid_out_alike(primal: Any, tangent: Any) -> bool:
     """Whether a tangent lies in memory as its primal does, so that every view of the primal is one of the tangent, too."""
-    sizes = [t._storage.aval.shape.numel() for t in (primal, tangent)]
+    sizes = [stored(t).shape.numel() for t in (primal, tangent)]
     flags = [(t.is_conj(), t.is_neg()) for t in (primal, tangent)]
     return in_transformation() or not aval(primal).shape.numel() or (
         sizes[0] == sizes[1] and primal.stride() == tangent.stride() and flags[0] == flags[1]

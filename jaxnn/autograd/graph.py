@@ -15,7 +15,7 @@ from jaxnn.core.config import state
 from jaxnn.core.grad_fn import GradFn as Node
 from jaxnn.core.grad_fn import node_of_reading
 from jaxnn.core.gradient_edge import GradientEdge
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.handle import TensorBase, count_write
 from jaxnn.core.hook_handle import RemovableHandle
 
 __all__ = [
@@ -45,7 +45,7 @@ def increment_version(tensor: Any) -> None:
     for t in (tensor,) if isinstance(tensor, TensorBase) else tensor:
         if t.is_inference():
             raise RuntimeError("Inference tensors do not track version counter.")
-        t._storage.version += 1
+        count_write(t)
 
 
 class saved_tensors_hooks:

@@ -26,9 +26,9 @@ from .size import Size
 from .tensor_methods import TensorMethods
 
 __all__ = [
-    "NOWHERE", "Aval", "Buffer", "Cell", "Failure", "Freed", "Leaf", "Pin", "SharedBuffer", "Storage", "Tensor",
-    "TensorBase", "View", "aval_of", "base_reference",
-    "without_values",
+    "aval_of", "base_reference", "check_writable_here", "count_write", "is_view", "known_array", "memory_key",
+    "same_memory", "steps_of", "stored", "whole_of", "without_values", "Aval", "Buffer", "Cell", "Failure", "Freed",
+    "Leaf", "NOWHERE", "Pin", "SharedBuffer", "Storage", "Tensor", "TensorBase", "View",
 ]  # fmt: skip
 
 
@@ -344,11 +344,11 @@ def wrap(storage: Storage) -> Tensor:
     return made
 
 
-def alias(like: TensorBase, cell: Any) -> Tensor:
-    """A tensor that shares the storage and the view of ``like`` and sends its gradient to ``cell``."""
+def alias(like: TensorBase, cell: Any = None) -> Tensor:
+    """A tensor that shares the storage and the view of ``like`` and sends its gradient to ``cell``, or where that sends its."""
     made = _new(Tensor)
     made._storage = like._storage
-    made._cell = cell
+    made._cell = like._cell if cell is None else cell
     made._view = like._view
     made._grad = made._extra = None
     return made
@@ -382,6 +382,56 @@ def is_direct(t: TensorBase) -> bool:
 def aval(t: TensorBase) -> Aval:
     """Shape, type and placement of a tensor."""
     return t._storage.aval if t._view is None else t._view.aval
+
+
+def is_view(t: TensorBase) -> bool:
+    """Whether a tensor shows its storage through steps, not as it is."""
+    return t._view is not None
+
+
+def steps_of(t: TensorBase) -> tuple[Any, ...]:
+    """The steps (operator, static arguments) from the storage's value to a tensor."""
+    return () if t._view is None else t._view.steps
+
+
+def whole_of(t: TensorBase, cell: Any = None) -> Tensor:
+    """A plain tensor over all of the storage that a tensor shows, with a gradient cell of its own if one is given."""
+    made = wrap(t._storage)
+    if cell is not None:
+        made._cell = cell
+    return made
+
+
+def stored(t: TensorBase) -> Aval:
+    """Shape, type and placement of all of the storage that a tensor shows."""
+    return t._storage.aval
+
+
+def same_memory(a: TensorBase, b: TensorBase) -> bool:
+    """Whether two tensors share their storage."""
+    return a._storage is b._storage
+
+
+def memory_key(t: TensorBase) -> int:
+    """A number that tensors have in common as long as they live if they share their storage."""
+    return id(t._storage)
+
+
+def known_array(t: TensorBase) -> Any:
+    """The array that a tensor is all of, if it has been computed; else None."""
+    if t._view is not None or t._storage.rec is not None or type(t._storage.buf) is Failure:
+        return None
+    return t._storage.buf.array
+
+
+def count_write(t: TensorBase) -> None:
+    """Count a write to a tensor's memory."""
+    t._storage.version += 1
+
+
+def check_writable_here(t: TensorBase) -> None:
+    """Refuse a write inside a JAX transformation to memory that was made outside of it: see `Storage`."""
+    t._storage.check_writable_here()
 
 
 def without_values(shape: Any, numpy_dtype: Any) -> Tensor:

@@ -22,7 +22,7 @@ from .handle import Aval, Buffer, Cell, SharedBuffer, Storage, Tensor, TensorBas
 from .recording import Node
 
 __all__ = [
-    "Shares", "can_write", "hold", "part", "present_value", "private", "record_shared", "settle", "shows", "unsettled",
+    "Shares", "can_write", "hold", "part", "present_value", "private", "record_shared", "settle", "shares", "shows", "unsettled",
     "view_aval", "without_shared", "write",
 ]  # fmt: skip
 
@@ -44,6 +44,11 @@ def shows(s: Storage) -> bool:
         return True
     s.buf = Buffer(buf.array, False)
     return False
+
+
+def shares(t: TensorBase) -> bool:
+    """Whether numpy arrays may show a tensor's memory now."""
+    return shows(t._storage)
 
 
 def part(t: TensorBase) -> np.ndarray | None:

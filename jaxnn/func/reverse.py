@@ -17,7 +17,7 @@ from jaxnn.core import autograd
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.engine import value_of
 from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import Leaf, TensorBase
+from jaxnn.core.handle import Leaf, TensorBase, is_view
 from jaxnn.utils.gates import closed, gated
 from jaxnn.utils.gradient_leaves import reached
 from jaxnn.utils.trees import flatten, form, unflatten
@@ -71,10 +71,10 @@ class Inputs(Level):
             for t in tensors:
                 if not isinstance(t, TensorBase):
                     raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
-                if self.outer and t._cell.source is not None:
+                if self.outer and t.requires_grad:
                     self.ends.append(gated(t))
                 else:
-                    end = start_of_graph(t.detach() if t._view is None else t.detach().clone())
+                    end = start_of_graph(t.detach().clone() if is_view(t) else t.detach())
                     self.own.add(id(end._cell.source))
                     self.ends.append(end)
             # A further copy, so that the function may write to its inputs.
@@ -82,7 +82,7 @@ class Inputs(Level):
 
     def gradients(self, outputs: list[Any], cotangents: list[Any]) -> list[Any]:
         """The gradients of the inputs, zeros where an output does not depend on one."""
-        pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o._cell.source is not None]
+        pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
         for o, c in zip(outputs, cotangents, strict=True):
             if c is not None and c.shape != o.shape:
                 raise RuntimeError(
@@ -112,7 +112,7 @@ class Inputs(Level):
         with no_grad():
             return [
                 t.detach()
-                if isinstance(t, TensorBase) and t._cell.source is not None and not (self.outer and keeps(t))
+                if isinstance(t, TensorBase) and t.requires_grad and not (self.outer and keeps(t))
                 else t
                 for t in tensors
             ]
@@ -266,7 +266,7 @@ class _Linear:
     def __init__(self, inputs: Inputs, outputs: list[Any]) -> None:
         self.inputs = inputs
         self.outputs = outputs
-        self.moving = [o for o in outputs if o._cell.source is not None]
+        self.moving = [o for o in outputs if o.requires_grad]
         with enable_grad():
             self.cotangents = Inputs([o.new_zeros(o.shape).detach() for o in self.moving])
             self.gradients = inputs.gradients(self.moving, self.cotangents.given) if self.moving else []
@@ -274,7 +274,7 @@ class _Linear:
     def __call__(self, tangents: list[Any]) -> list[Any]:
         with enable_grad(), self.inputs:
             found = iter(self.cotangents.gradients(self.gradients, tangents) if self.moving else ())
-        return [o.new_zeros(o.shape).detach() if o._cell.source is None else next(found) for o in self.outputs]
+        return [next(found) if o.requires_grad else o.new_zeros(o.shape).detach() for o in self.outputs]
 
 
 def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
@@ -309,7 +309,7 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
     with enable_grad(), inputs:
         result, aux = _split_aux(func(*unflatten(primals, inputs.given)), has_aux, name)
     outputs = _outputs(result, name)
-    if strict and any(o._cell.source is None for o in outputs):
+    if strict and not all(o.requires_grad for o in outputs):
         raise RuntimeError(
             "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed "
             "with strict=True."

@@ -122,7 +122,7 @@ class _Vmapped(Function):
         mapping, count = ctx.mapping, ctx.count
         tensors = ctx.saved_tensors
         explicit, outside = tensors[:count], tensors[count:]
-        moving = [k for k, t in enumerate(explicit) if t._cell.source is not None]
+        moving = [k for k, t in enumerate(explicit) if t.requires_grad]
         floating = [k for k, c in enumerate(cotangents) if c.is_floating_point() or c.is_complex()]
 
         def pulled(*given: Any) -> list[Any]:
@@ -130,12 +130,12 @@ class _Vmapped(Function):
             ends = []
             for k in moving:
                 t = primals[k]
-                primals[k] = gated(t) if t._cell.source is not None else start_of_graph(t.detach())
+                primals[k] = gated(t) if t.requires_grad else start_of_graph(t.detach())
                 ends.append(primals[k])
             with enable_grad(), Level(ends):
                 made = mapping.f(*primals)
             outputs = [made[k] for k in floating]
-            pairs = [(o, c) for o, c in zip(outputs, cts, strict=True) if o._cell.source is not None]
+            pairs = [(o, c) for o, c in zip(outputs, cts, strict=True) if o.requires_grad]
             wanted = [*ends, *outside]
             if not pairs:
                 return [t.new_zeros(t.shape) for t in wanted]
@@ -157,7 +157,7 @@ class _Vmapped(Function):
 
 def _connected(mapping: _Mapping, tensors: list[Any]) -> list[Any]:
     """Run a mapping; its results know where their gradients go."""
-    tracked = state.grad_enabled and any(t._cell.source is not None for t in tensors)
+    tracked = state.grad_enabled and any(t.requires_grad for t in tensors)
     # Inside, an unmapped tensor is a leaf: the graph behind it is walked outside.
     given = [
         alias(t, Cell()) if d is None and isinstance(t, TensorBase) else t

@@ -46,7 +46,7 @@ class BackwardHooks:
 
     def _through(self, values: tuple[Any, ...], hook: Any) -> tuple[tuple[Any, ...], list[int]]:
         """The values with the differentiable tensors passed on by one node, and where these are."""
-        places = [k for k, v in enumerate(values) if isinstance(v, TensorBase) and v._cell.source is not None]
+        places = [k for k, v in enumerate(values) if isinstance(v, TensorBase) and v.requires_grad]
         if not places:
             return values, places
         passed = call(_IDENTITY, (tuple(values[k] for k in places),))

@@ -20,7 +20,7 @@ from jaxnn.core.config import x64
 from jaxnn.core.device import META, default_placement
 from jaxnn.core.engine import LOCK
 from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import Buffer, TensorBase, aval
+from jaxnn.core.handle import Buffer, TensorBase, aval, check_writable_here, is_view
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
 from jaxnn.core.shared_memory import hold
@@ -44,8 +44,8 @@ def _fill(tensor: Any, array: np.ndarray, uniform: bool = False) -> Any:
     if isinstance(array, np.ndarray):
         array = np.ascontiguousarray(array, described.np)
     array = array.reshape(tuple(described.shape))
-    tensor._storage.check_writable_here()
-    if tensor._view is not None:
+    check_writable_here(tensor)
+    if is_view(tensor):
         with no_grad():
             put_through(tensor, tensor_of(array, described.placement), uniform)
         return tensor

@@ -15,7 +15,7 @@ import jax
 from jaxnn.core.config import x64
 from jaxnn.core.device import default_placement, jax_default_device
 from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import Buffer, TensorBase, aval_of
+from jaxnn.core.handle import Buffer, TensorBase, aval_of, is_view
 
 __all__ = ["follow_jax_default_device", "settle"]
 
@@ -34,7 +34,7 @@ def settle(t: Any) -> None:
     if not _follows or where == default_placement() or not isinstance(t, TensorBase) or t._storage is None:
         return
     s = t._storage
-    if t._view is not None or s.aval.placement != default_placement():
+    if is_view(t) or s.aval.placement != default_placement():
         return
     held = escaped_value(t)
     with x64(True):

@@ -215,7 +215,7 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
         made._adopt(_plain(storage, self._view), Cell())
         made._var_metadata = dict(self._var_metadata)
         made.__dict__.update(self.__dict__)
-        if self._cell.source is not None:
+        if self.requires_grad:
             made.requires_grad_()
         return made
 
@@ -306,7 +306,7 @@ class Parameter(_TensorVariable, nnx.Param):  # type: ignore[misc, override]
         """Take value and metadata of another variable, whether it is trained too."""
         super().update_from_state(variable_state)
         wanted = self._var_metadata.get("requires_grad", True)
-        if self._storage is not None and wanted != (self._cell.source is not None):
+        if self._storage is not None and wanted != self.requires_grad:
             described = aval(self).dtype
             _BASE.requires_grad_(self, wanted and (described.is_floating_point or described.is_complex))
 
@@ -433,7 +433,7 @@ class _Uninitialized:
 
     def _copied(self) -> Any:
         made = object.__new__(type(self))
-        made._begin(self._cell.source is not None, self._empty)  # type: ignore[attr-defined]
+        made._begin(self.requires_grad, self._empty)  # type: ignore[attr-defined]
         return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -443,7 +443,7 @@ class _Uninitialized:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         this: Any = self
-        return _again, (type(self), this._cell.source is not None, self._empty, this.__dict__.get("persistent", True))
+        return _again, (type(self), this.requires_grad, self._empty, this.__dict__.get("persistent", True))
 
     def __repr__(self) -> str:
         return f"<{self._shown}>"

@@ -18,7 +18,7 @@ import numpy as np
 from jaxnn.core.device import META
 from jaxnn.core.engine import LOCK, value_of
 from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.handle import TensorBase, aval, check_writable_here, is_view
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import put_through
 
@@ -67,13 +67,13 @@ def _copy_into(target: Any, source: TensorBase) -> None:
     if want.placement is META:
         return
     if (
-        target._view is None
+        not is_view(target)
         and have.dtype is want.dtype
         and have.placement == want.placement
         and have.shape == want.shape
     ):
         array = value_of(source)
-        target._storage.check_writable_here()
+        check_writable_here(target)
         with LOCK:
             if source._view is None:
                 source._storage.buf.owned = False

@@ -71,7 +71,7 @@ def on_device(t: TensorBase, where: Any) -> Any:
     """A copy of a tensor on another device; gradients flow back. Inside a JAX transformation the tensor itself."""
     if in_transformation():
         return t
-    if not (state.grad_enabled and t._cell.source is not None):
+    if not (state.grad_enabled and t.requires_grad):
         return moved(t, where)
     made = _Transfer.apply(t, where)
     made._cell.source.name = "ToCopyBackward0"
@@ -240,7 +240,7 @@ def _copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     described = aval(self)
     if aval(src).placement != described.placement:
         src = on_device(src, described.placement)
-    tracked = state.grad_enabled and self._cell.source is not None
+    tracked = state.grad_enabled and self.requires_grad
     put_through(
         self, _replaced_tracked(self, src) if tracked else _replaced(src, tuple(described.shape), described.dtype)
     )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.handle import TensorBase, aval, steps_of
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function, op
 
 from .arguments import need_tensor, operator_of, shape
@@ -219,8 +219,8 @@ def conj_physical(input: Array) -> Array:
 def _signs(t: Any) -> tuple[bool, bool]:
     """Whether a tensor is the conjugate of its memory's numbers, and whether the negative of them."""
     conjugated = negative = False
-    if isinstance(t, TensorBase) and t._view is not None:
-        for step, _ in t._view.steps:
+    if isinstance(t, TensorBase):
+        for step, _ in steps_of(t):
             if step is _CONJ:
                 conjugated = not conjugated
             elif step is _IMAG or step is _REAL:

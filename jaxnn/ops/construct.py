@@ -271,7 +271,7 @@ def _legacy(wanted: dtypes.dtype, args: tuple[Any, ...], device: Any) -> Any:
         return made(np.zeros(0, wanted.np), device)
     first = args[0]
     if isinstance(first, TensorBase) and len(args) == 1:
-        return alias(first, first._cell)
+        return alias(first)
     if isinstance(first, (int, np.integer)) and not isinstance(first, bool):
         return made(np.zeros(sizes("new", args), wanted.np), device)
     if len(args) > 1 or not isinstance(first, (Sequence, np.ndarray, range)) or isinstance(first, str):

@@ -20,12 +20,22 @@ from jaxnn.core.arguments import Number
 from jaxnn.core.bounds import bounds_of
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.engine import value_of
-from jaxnn.core.handle import Leaf, TensorBase, aval, host_array
+from jaxnn.core.handle import (
+    Leaf,
+    TensorBase,
+    aval,
+    count_write,
+    host_array,
+    is_view,
+    known_array,
+    same_memory,
+    steps_of,
+)
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import cast, check_writable, written_operand
 from jaxnn.core.registry import METHODS, call, function, write_back
 from jaxnn.core.shared_memory import part as memory_part
-from jaxnn.core.shared_memory import shows
+from jaxnn.core.shared_memory import shares
 
 from .arguments import operator_of
 from .arguments import shape as shape_of
@@ -195,7 +205,7 @@ def first_outside(index: Any, low: int, high: int) -> int | None:
     found = bounds_of(index)
     if found is None or (found[0] >= low and found[1] < high):
         return None
-    values = np.asarray(index._storage.buf.array).reshape(-1)
+    values = np.asarray(known_array(index)).reshape(-1)
     return int(values[np.argmax((values < low) | (values >= high))])
 
 
@@ -374,7 +384,7 @@ def getitem(self: TensorBase, key: Any) -> TensorBase:
         return call(SLICE, (self, spec, *starts))
     part = self if _is_plain(spec) else call(SLICE, (self, spec, *starts))
     dims, indices = _places(self, tensors)
-    if shows(part._storage) and (part._cell.source is None or not state.grad_enabled) and not in_transformation():
+    if shares(part) and (not part.requires_grad or not state.grad_enabled) and not in_transformation():
         return _picked(part, dims, indices)
     return call(_INDEX, (part, dims, *indices))
 
@@ -419,10 +429,9 @@ def _value_shape(value: Any) -> tuple[int, ...]:
 
 def _same_view(x: TensorBase, value: Any, spec: tuple[Any, ...], starts: list[Number]) -> bool:
     """Whether the value is that very part of the tensor: Python writes ``x[k] += 1`` back where it already is."""
-    if not isinstance(value, TensorBase) or value._view is None or value._storage is not x._storage:
+    if not isinstance(value, TensorBase) or not is_view(value) or not same_memory(value, x):
         return False
-    steps = value._view.steps
-    before = () if x._view is None else x._view.steps
+    steps, before = steps_of(value), steps_of(x)
     if len(steps) != len(before) + 1 or any(a is not b for a, b in zip(steps, before, strict=False)):
         return False
     op, statics = steps[-1]
@@ -440,15 +449,14 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
     spec, starts, tensors = _parse(self, key)
     if not tensors:
         if _same_view(self, value, spec, starts):  # `x[i] += 1`: what is written is there already
-            self._storage.version += 1
+            count_write(self)
             return
         if state.grad_enabled and type(self._cell.source) is Leaf:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
         guarded = self._view is not None and self._view.guard is not None
         check_writable(call(SLICE, (self, spec, *starts)) if guarded else self, value)
-        if shows(self._storage) or (
-            self._view is not None and any(getattr(step.view, "refuse", None) for step, _ in self._view.steps)
-        ):  # a part may show each place once where the whole does not, and costs less to read
+        # A part may show each place once where the whole does not, and costs less to read.
+        if shares(self) or any(getattr(step.view, "refuse", None) for step, _ in steps_of(self)):
             self = call(SLICE, (self, spec, *starts))
             spec, starts = (FULL,) * len(shape_of(self)), []
         made = _selected(shape_of(self), spec)

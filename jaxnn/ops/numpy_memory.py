@@ -131,7 +131,7 @@ def _numpy(self: TensorBase, *, force: bool = False) -> np.ndarray:
         raise TypeError(
             f"can't convert {where} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
         )
-    if self._cell.source is not None and not force:
+    if self.requires_grad and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     for name, short, is_pending in (("conjugate", "conj", is_conj), ("negative", "neg", is_neg)):
         if not force and is_pending(self):
@@ -152,7 +152,7 @@ def _outside(buf: SharedBuffer, shown: np.ndarray) -> np.ndarray:
 
 
 def _dlpack(self: TensorBase, **options: Any) -> Any:
-    if self._cell.source is not None:
+    if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     described = aval(self)
     if is_conj(self):
@@ -268,7 +268,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
 def from_dlpack(ext_tensor: Any) -> Any:
     """A tensor of what another library exports by DLPack: over its memory on the CPU, a copy of a JAX array and elsewhere."""
     if isinstance(ext_tensor, TensorBase):
-        return alias(ext_tensor, ext_tensor._cell)
+        return alias(ext_tensor)
     on_cpu = not isinstance(ext_tensor, jax.Array) and int(ext_tensor.__dlpack_device__()[0]) == 1
     if on_cpu:
         return over_array(np.from_dlpack(ext_tensor))

@@ -365,7 +365,7 @@ def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
         drawn = _drawn_for(
             self, stream(generator, name), lambda g, place, *given: draw(g, place, *given, **options), *beside
         )
-        if state.grad_enabled and self._cell.source is not None:  # the old value gets a gradient: zeros
+        if state.grad_enabled and self.requires_grad:  # the old value gets a gradient: zeros
             drawn = call(replaced, (self, drawn))
         put_through(self, drawn)
         return self

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxnn.core.device import device_of
 from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.handle import TensorBase, aval, same_memory
 from jaxnn.core.inplace import check_writable
 from jaxnn.core.registry import METHODS, function, write_back
 
@@ -130,7 +130,7 @@ def is_same_size(input: Any, other: Any) -> bool:
 @function(function=False)
 def is_set_to(self: Any, tensor: Any) -> bool:
     """Whether two tensors show the same memory in the same way."""
-    return self._storage is tensor._storage and layout(self) == layout(tensor)
+    return same_memory(self, tensor) and layout(self) == layout(tensor)
 
 
 @function(function=False)

@@ -12,7 +12,7 @@ from jax import Array
 from jaxnn.core import dtypes
 from jaxnn.core.config import in_transformation
 from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.handle import TensorBase, aval, host_array, known_array
 from jaxnn.core.inplace import cast
 from jaxnn.core.registry import METHODS, Operand, function, op, write_back
 
@@ -472,8 +472,7 @@ def _common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 def _check_masked(input: Any, mask: Any, source: Any) -> None:
     if (
         not isinstance(mask, TensorBase)
-        or mask._view is not None
-        or mask._storage.rec is not None
+        or known_array(mask) is None
         or in_transformation()
     ):
         return

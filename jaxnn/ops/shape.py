@@ -12,7 +12,7 @@ from jax import lax
 
 from jaxnn.core import dtypes
 from jaxnn.core.config import state
-from jaxnn.core.handle import TensorBase, aval, unguarded
+from jaxnn.core.handle import TensorBase, aval, is_view, unguarded
 from jaxnn.core.inplace import check_writable
 from jaxnn.core.registry import METHODS, alias_of, call, function
 
@@ -43,7 +43,7 @@ def _view_layout(before: Layout, sizes: tuple[int, ...]) -> Layout:
 
 
 def _viewable(x: Any, sizes: tuple[int, ...]) -> bool:
-    if not isinstance(x, TensorBase) or x._view is None:
+    if not isinstance(x, TensorBase) or not is_view(x):
         return True
     found = layout(x)
     return view_strides(found.shape, found.strides, sizes) is not None

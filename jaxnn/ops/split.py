@@ -77,7 +77,7 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     if not sizes:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim(dim, len(sizes))
-    if input._cell.source is not None:
+    if input.requires_grad:
         return outputs_of_one(call(UNBIND, (input, (FULL,) * dim + (k,))) for k in range(sizes[dim]))
     # Data that a loop runs over: one program for all places.
     return outputs_of_one(call(UNBIND, (input, (FULL,) * dim + (PLACE,), Number(k))) for k in range(sizes[dim]))

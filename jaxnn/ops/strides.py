@@ -16,9 +16,21 @@ import numpy as np
 
 from jaxnn.core.dtypes import dtype as Dtype
 from jaxnn.core.engine import escaped_value, value_of
-from jaxnn.core.handle import Cell, TensorBase, alias, aval, wrap
+from jaxnn.core.handle import (
+    Cell,
+    TensorBase,
+    alias,
+    aval,
+    is_view,
+    known_array,
+    memory_key,
+    same_memory,
+    steps_of,
+    stored,
+    whole_of,
+)
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
-from jaxnn.core.shared_memory import layout_of, shows
+from jaxnn.core.shared_memory import layout_of, shares
 from jaxnn.core.size import layout as layout_type
 from jaxnn.core.size import strided
 
@@ -114,18 +126,16 @@ def view_strides(shape: Sequence[int], strides: Sequence[int], new: Sequence[int
 
 def layout(t: TensorBase) -> Layout:
     """Where a tensor's elements lie in its storage."""
-    base = t._storage.aval.shape
+    base = stored(t).shape
     found = Layout(tuple(base), contiguous_strides(base), 0)
-    if t._view is None:
-        return found
-    width = t._storage.aval.dtype.itemsize
-    for op, statics in t._view.steps:
+    width = stored(t).dtype.itemsize
+    for op, statics in steps_of(t):
         if op.name == "view_dtype":
             found, width = _in_type(found, width, statics[0].itemsize), statics[0].itemsize
             continue
         step = _RULES.get(op.name)
         if step is None:
-            sizes = tuple(t._view.aval.shape)
+            sizes = tuple(aval(t).shape)
             return Layout(sizes, contiguous_strides(sizes), 0)
         found = step(found, *(number(s) for s in statics))
         width = int(width * _WIDTHS.get(op.name, 1))
@@ -153,7 +163,7 @@ def memory_order(t: TensorBase) -> tuple[int, ...]:
     Sorted by strides, in place and stable; a dimension that repeats the same elements stays beside the one that follows it.
     """
     dims = tuple(range(len(aval(t).shape)))
-    if t._view is None:
+    if not is_view(t):
         return dims
     shape, strides, _ = layout(t)
     found = list(reversed(dims))  # the fastest first
@@ -233,7 +243,7 @@ def storage_offset(self: TensorBase) -> int:
 def is_contiguous(self: TensorBase, *, memory_format: memory_format = FORMATS["contiguous_format"]) -> bool:
     """Whether the elements lie in the order of the dimensions (or in the given memory format)."""
     if memory_format is FORMATS["contiguous_format"]:
-        return self._view is None or _is_row_major(layout(self))
+        return not is_view(self) or _is_row_major(layout(self))
     channels = {"channels_last": 4, "channels_last_3d": 5}.get(memory_format.name)
     if channels is None:
         raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
@@ -284,7 +294,7 @@ def contiguous(self: TensorBase, memory_format: memory_format = FORMATS["contigu
         if memory_format is FORMATS["preserve_format"]:
             raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
         return in_format(self, memory_format)
-    if self._view is None or _is_row_major(layout(self)):
+    if not is_view(self) or _is_row_major(layout(self)):
         return self
     return call(_copy, (self,))
 
@@ -295,12 +305,12 @@ def _address(t: TensorBase) -> int:
     Raises:
         RuntimeError: inside a JAX transformation, and for an array on several devices.
     """
-    whole = wrap(t._storage)
+    whole = whole_of(t)
     array = value_of(whole, "data_ptr()")
     if isinstance(array, jax.core.Tracer):
         raise RuntimeError("data_ptr(): inside a JAX transformation a tensor has no memory")
-    if shows(t._storage):
-        return t._storage.buf.array.ctypes.data
+    if shares(t):
+        return known_array(whole).ctypes.data
     array = escaped_value(whole)  # an array of JAX's, whose memory no program reuses from now on
     if len(array.devices()) > 1:
         raise RuntimeError("data_ptr(): the tensor lies on several devices, it has no single address")
@@ -330,7 +340,7 @@ class UntypedStorage:
 
     @property
     def _described(self) -> Any:
-        return self._tensor._storage.aval
+        return stored(self._tensor)
 
     def data_ptr(self) -> int:
         """The address of the first byte: see `Tensor.data_ptr`."""
@@ -350,10 +360,10 @@ class UntypedStorage:
         return self._numbers().numpy().reshape(-1).view("uint8").tolist()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, UntypedStorage) and other._tensor._storage is self._tensor._storage
+        return isinstance(other, UntypedStorage) and same_memory(other._tensor, self._tensor)
 
     def __hash__(self) -> int:
-        return hash(id(self._tensor._storage))
+        return hash(memory_key(self._tensor))
 
     @property
     def device(self) -> Any:
@@ -407,9 +417,7 @@ class TypedStorage(UntypedStorage):
 
 def _whole(t: TensorBase) -> TensorBase:
     """A detached plain tensor over the whole storage of a tensor."""
-    made = wrap(t._storage)
-    made._cell = Cell()
-    return made
+    return whole_of(t, Cell())
 
 
 @function(function=False)
@@ -426,8 +434,4 @@ def storage(self: TensorBase) -> TypedStorage:
 
 def base_of(t: TensorBase) -> TensorBase:
     """The plain tensor whose view ``t`` is: the same storage, gradients to the same place."""
-    if t._view is None:
-        return t
-    made = wrap(t._storage)
-    made._cell = t._cell
-    return made
+    return whole_of(t, t._cell) if is_view(t) else t

@@ -18,7 +18,7 @@ import optax
 
 from jaxnn.core.engine import cut, cut_without_gradients
 from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import Aval, TensorBase, aval, host_array
+from jaxnn.core.handle import Aval, TensorBase, aval, host_array, known_array
 from jaxnn.core.hook_handle import RemovableHandle
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.policy import STEP
@@ -231,7 +231,7 @@ class Optimizer:
                 if set_to_none:
                     p._grad = None
                 else:
-                    if p._grad._cell.source is not None:
+                    if p._grad.requires_grad:
                         p._grad = p._grad.detach()
                     p._grad.zero_()
 
@@ -449,8 +449,8 @@ def _number(value: Any) -> float:
     """A counter as a Python number; one that the step has written is read without a copy."""
     if not isinstance(value, TensorBase):
         return float(value)
-    buffer = value._storage.buf
-    return float(buffer.array) if buffer is not None and value._storage.rec is None else value.item()
+    array = known_array(value)
+    return value.item() if array is None else float(array)
 
 
 def _loaded(p: Any, name: str, value: Any) -> Any:

@@ -114,10 +114,10 @@ class CheckpointFunction(Function):
         tensors = list(ctx.saved_tensors)
         inputs, outside = tensors[: len(places)], tensors[len(places) :]
         create = state.grad_enabled
-        ends = [t if t._cell.source is None else gated(t) if create else t.detach().requires_grad_() for t in inputs]
+        ends = [(gated(t) if create else t.detach().requires_grad_()) if t.requires_grad else t for t in inputs]
         outputs = [o for o in segment.again(ends, places) if isinstance(o, TensorBase)]
-        pairs = [(o, ct) for o, ct in zip(outputs, cotangents, strict=True) if o._cell.source is not None]
-        moving = [k for k, t in enumerate(ends) if t._cell.source is not None]
+        pairs = [(o, ct) for o, ct in zip(outputs, cotangents, strict=True) if o.requires_grad]
+        moving = [k for k, t in enumerate(ends) if t.requires_grad]
         wanted = [ends[k] for k in moving] + outside
         grads: list[Any] = [None] * len(tensors)
         if pairs:
@@ -187,14 +187,14 @@ def _kept_small(segment: _Segment) -> Any:
     leaves = flatten(segment.given)
     places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, TensorBase)]
     inputs = [leaves[k] for k in places]
-    ends = [t if t._cell.source is None else t.detach().requires_grad_() for t in inputs]
+    ends = [t.detach().requires_grad_() if t.requires_grad else t for t in inputs]
     own = {id(t._cell.source) for t in ends if type(t._cell.source) is Leaf}
     own -= {id(t._cell.source) for t in inputs}
     outputs, form = segment.run(ends, places)
     segment.described = [_described(o) for o in outputs]
     found = [o for o in outputs if isinstance(o, TensorBase)]
     outside = captured(found, own)
-    if not outside and all(o._cell.source is None for o in found):
+    if not outside and not any(o.requires_grad for o in found):
         return form
     with no_grad():  # copies without the graph behind them, so that nothing of it is kept
         plain = [o.clone() for o in found]

@@ -13,7 +13,7 @@ from jaxnn.core import dtypes
 from jaxnn.core.bounds import bounds_of
 from jaxnn.core.config import in_transformation
 from jaxnn.core.engine import immediate_view
-from jaxnn.core.handle import TensorBase, wrap
+from jaxnn.core.handle import TensorBase, aval, is_view, known_array, stored, whole_of
 from jaxnn.ops.unary import modulus
 
 _C_NAMES = {
@@ -137,14 +137,11 @@ def known(value: Any) -> np.ndarray | None:
     """
     waits = not isinstance(value, TensorBase)
     if not waits:
-        storage = value._storage
-        if storage.rec is not None:
-            return None
-        if value._view is not None:
-            if in_transformation() or known(wrap(storage)) is None:
+        if is_view(value):
+            if in_transformation() or known(whole_of(value)) is None:
                 return None
             return np.asarray(immediate_view(value))
-        value = getattr(storage.buf, "array", None)
+        value = known_array(value)
     if isinstance(value, np.ndarray):
         return value
     if not isinstance(value, Array) or isinstance(value, jax.core.Tracer) or not value.is_fully_addressable:
@@ -157,16 +154,15 @@ def known(value: Any) -> np.ndarray | None:
 def within(indices: Any, low: int, high: int) -> bool:
     """Whether no integer of `indices` that is known lies outside [low, high)."""
     if isinstance(indices, TensorBase):
-        described = indices._storage.aval
+        described = stored(indices)
         if described.dtype.is_floating_point or described.dtype.is_complex:
             return True  # the kernel refuses the type
-        view = indices._view
-        if view is None or view.aval.dtype is described.dtype:
+        if aval(indices).dtype is described.dtype:
             # Kept with the storage, so that a second look costs nothing; a view has no more than its storage has.
-            bounds = bounds_of(indices if view is None else wrap(indices._storage))
+            bounds = bounds_of(whole_of(indices))
             if bounds is None or (bounds[0] >= low and bounds[1] < high):
                 return True
-            if view is None:
+            if not is_view(indices):
                 return False
     values = known(indices)
     return values is None or not values.size or bool(values.min() >= low and values.max() < high)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxnn.core.arguments import Number
 from jaxnn.core.config import in_transformation
 from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.handle import TensorBase, aval, memory_key
 from jaxnn.core.registry import Arrays, Op, Operand, op, replace
 from jaxnn.ops.between import clamp
 from jaxnn.ops.construct import tensor
@@ -105,8 +105,8 @@ def _rewrite(grads: Sequence[TensorBase], kernel: Op, *args: Any) -> None:
     stores: set[int] = set()
     for g in grads:
         # One that shares memory with another is changed after it.
-        key = (aval(g).placement, id(g) if id(g._storage) in stores else None)
-        stores.add(id(g._storage))
+        key = (aval(g).placement, id(g) if memory_key(g) in stores else None)
+        stores.add(memory_key(g))
         apart.setdefault(key, []).append(g)
     for (placement, _), found in apart.items():
         replace(kernel, (tuple(found), *args), found, placement)

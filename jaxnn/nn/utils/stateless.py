@@ -125,7 +125,7 @@ def _is_tensor(x: Any) -> bool:
 
 def _plain(t: Any) -> Any:
     """A buffer as the tensor that was assigned to the module; anything else as it is."""
-    return alias(t, t._cell) if isinstance(t, Buffer) else t
+    return alias(t) if isinstance(t, Buffer) else t
 
 
 def _arrays(result: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxnn.core import dtypes
 from jaxnn.core.device import default_placement
 from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.handle import TensorBase, aval, host_array, known_array
 from jaxnn.core.registry import Op, call
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert", "on_host"]
@@ -29,9 +29,9 @@ _STACK = Op("stack", lambda tensors: jnp.stack(tensors), grad_name="StackBackwar
 
 def on_host(t: TensorBase) -> bool:
     """Whether a tensor's value lies in host memory, needs no waiting and carries no gradient."""
-    if t._view is not None or t._storage.rec is not None or t._cell.source is not None:
+    if t.requires_grad:
         return False
-    array = t._storage.buf.array
+    array = known_array(t)
     if type(array) is np.ndarray:
         return True
     if not isinstance(array, jax.Array) or isinstance(array, jax.core.Tracer) or not array.is_fully_addressable:
