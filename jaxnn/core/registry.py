@@ -138,7 +138,7 @@ def _for_strangers(op: Op, args: tuple[Any, ...], error: Exception) -> Any:
 def replace(op: Op, args: tuple[Any, ...], targets: Sequence[TensorBase], placement: Any) -> None:
     """Record an operator whose results, a tuple, become the values of ``targets``."""
     with no_grad():
-        if in_transformation() or any(t._view is not None for t in targets):
+        if in_transformation() or any([t._view is not None for t in targets]):  # noqa: C419
             for target, made in zip(targets, call(op, args), strict=True):
                 put_through(target, made)
         else:

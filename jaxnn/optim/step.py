@@ -90,7 +90,7 @@ def update(buckets: Sequence[Bucket]) -> None:
     for bucket in buckets:
         placements.setdefault(aval(bucket.params[0]).placement, []).append(bucket)
     for placement, group in placements.items():
-        if sum(len(b.params) for b in group) <= MANY or in_transformation():
+        if sum([len(b.params) for b in group]) <= MANY or in_transformation():
             _update(group, placement)
             continue
         # Every piece is a recording of its own: pieces of the same shapes find the same program.
@@ -122,10 +122,10 @@ def _pieces(buckets: Sequence[Bucket]) -> Iterator[Bucket]:
 def _update(group: Sequence[Bucket], placement: Any) -> None:
     """Record the update of buckets on one device."""
     params = [p for b in group for p in b.params]
-    grads = tuple(p._grad for p in params)
-    states = tuple(tuple(tuple(kind) for kind in b.states) for b in group)
-    numbers = tuple(tuple(Number(float(n)) for n in b.numbers) for b in group)
-    layout = tuple((b.rule, b.options, len(b.params)) for b in group)
-    targets = [*params, *(s for b in group for kind in b.states for s in kind)]
+    grads = tuple([p._grad for p in params])  # lists: a generator costs a call for each of its items
+    states = tuple([tuple(map(tuple, b.states)) for b in group])
+    numbers = tuple([tuple([Number(float(n)) for n in b.numbers]) for b in group])
+    layout = tuple([(b.rule, b.options, len(b.params)) for b in group])
+    targets = [*params, *[s for b in group for kind in b.states for s in kind]]
     args = (tuple(params), grads, states, numbers, layout)
     replace(_UPDATE, args, targets, placement)
