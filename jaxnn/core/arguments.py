@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from .handle import TensorBase
 
 __all__ = [
-    "Entry", "Number", "Tree", "arguments_of", "bind", "changed", "flat", "given", "signature", "tensors_in", "tree_of",
+    "Entry", "Number", "Tree", "arguments_of", "bind", "changed", "flat", "given", "leaves", "signature", "tensors_in", "tree_of",
     "without_gradients",
 ]  # fmt: skip
 
@@ -114,11 +114,16 @@ def arguments_of(tree: Tree, tensor: Callable[[Entry], Any], number: Callable[[E
 
 def tensors_in(args: Iterable[Any]) -> Iterator[TensorBase]:
     """The tensors among a call's arguments, in order, those in lists included."""
+    return (a for a in leaves(args) if isinstance(a, TensorBase))
+
+
+def leaves(args: Iterable[Any]) -> Iterator[Any]:
+    """A call's arguments in order, what lists hold in the place of the lists."""
     for a in args:
-        if isinstance(a, TensorBase):
+        if type(a) is tuple or type(a) is list:
+            yield from leaves(a)
+        else:
             yield a
-        elif type(a) is tuple or type(a) is list:
-            yield from tensors_in(a)
 
 
 def changed(args: Iterable[Any], change: Callable[[Any], Any], lists: bool = True) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ from .tensor_methods import TensorMethods
 
 __all__ = [
     "aval_of", "base_reference", "check_writable_here", "count_write", "is_view", "known_array", "memory_key",
-    "same_memory", "steps_of", "stored", "whole_of", "without_values", "Aval", "Buffer", "Cell", "Failure", "Freed",
+    "same_memory", "source_of", "steps_of", "stored", "whole_of", "without_values", "Aval", "Buffer", "Cell", "Failure", "Freed",
     "Leaf", "NOWHERE", "Pin", "SharedBuffer", "Storage", "Tensor", "TensorBase", "View",
 ]  # fmt: skip
 
@@ -405,6 +405,11 @@ def whole_of(t: TensorBase, cell: Any = None) -> Tensor:
 def stored(t: TensorBase) -> Aval:
     """Shape, type and placement of all of the storage that a tensor shows."""
     return t._storage.aval
+
+
+def source_of(t: TensorBase) -> tuple[Any, int]:
+    """Where the gradient of a tensor goes (a `Leaf`, a recording, a node; None for nowhere), and the place there."""
+    return t._cell.source, t._cell.source_idx
 
 
 def same_memory(a: TensorBase, b: TensorBase) -> bool:

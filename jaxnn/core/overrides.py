@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .arguments import Number
+from .arguments import Number, leaves
 from .config import state
 from .handle import Tensor, TensorBase
 
@@ -59,20 +59,15 @@ def _takes_part(value: Any) -> bool:
     return hasattr(kind, "__torch_function__")
 
 
-def _found(values: Any, into: list[Any]) -> list[Any]:
-    for v in values:
-        if type(v) is tuple or type(v) is list:
-            _found(v, into)
-        elif _takes_part(v) and type(v) not in [type(o) for o in into]:
-            # A subclass before the classes that it extends, otherwise from left to right.
-            place = next((k for k, o in enumerate(into) if issubclass(type(v), type(o))), len(into))
-            into.insert(place, v)
-    return into
-
-
 def handlers(args: tuple[Any, ...]) -> list[Any]:
     """The arguments whose classes want to be asked, one of each class, in the order of asking."""
-    return [] if state.plain_operators else _found(args, [])
+    found: list[Any] = []
+    for v in () if state.plain_operators else leaves(args):
+        if _takes_part(v) and type(v) not in [type(o) for o in found]:
+            # A subclass before the classes that it extends, otherwise from left to right.
+            place = next((k for k, o in enumerate(found) if issubclass(type(v), type(o))), len(found))
+            found.insert(place, v)
+    return found
 
 
 def dispatch(op: Any, public: Any, args: tuple[Any, ...], found: list[Any], call: Callable[..., Any]) -> Any:

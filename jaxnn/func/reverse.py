@@ -17,7 +17,7 @@ from jaxnn.core import autograd
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.engine import value_of
 from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import Leaf, TensorBase, is_view
+from jaxnn.core.handle import Leaf, TensorBase, is_view, source_of
 from jaxnn.utils.gates import closed, gated
 from jaxnn.utils.gradient_leaves import reached
 from jaxnn.utils.trees import flatten, form, unflatten
@@ -40,7 +40,7 @@ _made: weakref.WeakSet[Leaf] = weakref.WeakSet()
 def start_of_graph(t: Any) -> Any:
     """A tensor made a leaf that no caller knows of: a graph that leads to nothing else is none of theirs."""
     t.requires_grad_()
-    _made.add(t._cell.source)
+    _made.add(source_of(t)[0])
     return t
 
 
@@ -48,7 +48,7 @@ class Level:
     """The leaves by which something is being differentiated; as a context, while it runs."""
 
     def __init__(self, ends: list[Any]) -> None:
-        self.own = {id(end._cell.source) for end in ends}
+        self.own = {id(source_of(end)[0]) for end in ends}
 
     def __enter__(self) -> None:
         _levels.running.append(self)
@@ -75,7 +75,7 @@ class Inputs(Level):
                     self.ends.append(gated(t))
                 else:
                     end = start_of_graph(t.detach().clone() if is_view(t) else t.detach())
-                    self.own.add(id(end._cell.source))
+                    self.own.add(id(source_of(end)[0]))
                     self.ends.append(end)
             # A further copy, so that the function may write to its inputs.
             self.given = [end.clone() for end in self.ends]

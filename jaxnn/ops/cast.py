@@ -16,7 +16,7 @@ from jaxnn.core.config import in_transformation, state
 from jaxnn.core.device import device as device_type
 from jaxnn.core.device import device_of, jax_devices, placement_of
 from jaxnn.core.function import Function
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.handle import TensorBase, aval, source_of
 from jaxnn.core.inplace import cast as cast_array
 from jaxnn.core.inplace import check_writable, put_through
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op, write_back
@@ -74,7 +74,7 @@ def on_device(t: TensorBase, where: Any) -> Any:
     if not (state.grad_enabled and t.requires_grad):
         return moved(t, where)
     made = _Transfer.apply(t, where)
-    made._cell.source.name = "ToCopyBackward0"
+    source_of(made)[0].name = "ToCopyBackward0"
     return made
 
 

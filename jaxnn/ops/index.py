@@ -29,6 +29,7 @@ from jaxnn.core.handle import (
     is_view,
     known_array,
     same_memory,
+    source_of,
     steps_of,
 )
 from jaxnn.core.immediate import tensor_of
@@ -451,7 +452,7 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
         if _same_view(self, value, spec, starts):  # `x[i] += 1`: what is written is there already
             count_write(self)
             return
-        if state.grad_enabled and type(self._cell.source) is Leaf:
+        if state.grad_enabled and type(source_of(self)[0]) is Leaf:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
         guarded = self._view is not None and self._view.guard is not None
         check_writable(call(SLICE, (self, spec, *starts)) if guarded else self, value)

@@ -18,7 +18,7 @@ from jaxnn.core import generator as random
 from jaxnn.core.config import in_transformation, state
 from jaxnn.core.function import Function
 from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import Leaf, TensorBase, aval
+from jaxnn.core.handle import Leaf, TensorBase, aval, source_of
 from jaxnn.nn.containers import Sequential
 
 from .gates import captured, closed, gated
@@ -188,8 +188,8 @@ def _kept_small(segment: _Segment) -> Any:
     places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, TensorBase)]
     inputs = [leaves[k] for k in places]
     ends = [t.detach().requires_grad_() if t.requires_grad else t for t in inputs]
-    own = {id(t._cell.source) for t in ends if type(t._cell.source) is Leaf}
-    own -= {id(t._cell.source) for t in inputs}
+    own = {id(source) for source, _ in map(source_of, ends) if type(source) is Leaf}
+    own -= {id(source) for source, _ in map(source_of, inputs)}
     outputs, form = segment.run(ends, places)
     segment.described = [_described(o) for o in outputs]
     found = [o for o in outputs if isinstance(o, TensorBase)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxnn.core.function import Function, FunctionNode
 from jaxnn.core.grad_mode import enable_grad
-from jaxnn.core.handle import Leaf
+from jaxnn.core.handle import Leaf, source_of
 
 from .gradient_leaves import reached
 
@@ -81,7 +81,7 @@ def captured(tensors: Iterable[Any], own: frozenset[int] | set[int] = frozenset(
 @contextlib.contextmanager
 def closed(tensors: Iterable[Any]) -> Iterator[None]:
     """No gradient passes the gates of these tensors within the block; others are let be."""
-    gates = [g for g in (_gate_of(t._cell.source) for t in tensors) if g is not None]
+    gates = [g for g in (_gate_of(source_of(t)[0]) for t in tensors) if g is not None]
     for g in gates:
         g.shut += 1
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxnn.core.handle import Leaf, TensorBase
+from jaxnn.core.handle import Leaf, TensorBase, source_of
 from jaxnn.core.immediate import EagerNode
 from jaxnn.core.program import plan_backward
 from jaxnn.core.recording import FREED, Recording
@@ -30,7 +30,7 @@ def _beyond(source: Any, places: tuple[int, ...]) -> Iterable[Any]:
         plan = plan_backward(makers, tuple(p for p in places if p in makers))
         return [_pairs(source.tape.grads[~s]) for s in plan.slots if s > FREED]
     if type(source) is EagerNode:
-        return [(t._cell.source, t._cell.source_idx) for t in source.inputs]
+        return [source_of(t) for t in source.inputs]
     return [(c.source, c.source_idx) for c in getattr(source, "cells", ()) if c is not None]
 
 
@@ -55,7 +55,7 @@ def reached(tensors: Iterable[Any], end_of: Callable[[Any], Any] | None = None) 
 
     for t in tensors:
         if isinstance(t, TensorBase):
-            add(t._cell.source, t._cell.source_idx)
+            add(*source_of(t))
     while pending:
         source, places = pending.popitem()
         for beyond in _beyond(source, tuple(places)):
