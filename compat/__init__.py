@@ -4,9 +4,11 @@ from jaxnn.serialization import load, save
 
 from .arrays import is_torch_tensor, numpy_to_torch, torch_to_numpy
 from .door import install, torch_alias
-from .live import ConversionError, from_torch, to_torch
+from .files import Weights, from_pretrained, open_weights, save_pretrained, save_weights
+from .live import ConversionError, as_jax, as_torch_module, from_torch, to_torch
 
 __all__ = [
-    "ConversionError", "from_torch", "install", "is_torch_tensor", "load", "numpy_to_torch", "save", "to_torch",
-    "torch_alias", "torch_to_numpy",
+    "ConversionError", "Weights", "as_jax", "as_torch_module", "from_pretrained", "from_torch", "install", "is_torch_tensor",
+    "load", "numpy_to_torch", "open_weights", "save", "save_pretrained", "save_weights", "to_torch", "torch_alias",
+    "torch_to_numpy",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ A record is a plain description of a tensor (or storage, dtype, device, size). T
 ``from_record`` and ``to_record``, that maps it to and from whatever the caller uses for tensors.
 """
 
-from .atomic import replacing
+from .atomic import replacing, replacing_path
 from .numpy_record import NumpyRecord
 from .read import load_records, names_in_file
 from .records import ArrayRecord, DeviceRecord, DtypeRecord, ObjectRecord, Record, SizeRecord, StorageRecord
@@ -27,6 +27,7 @@ __all__ = [
     "named_globals",
     "names_in_file",
     "replacing",
+    "replacing_path",
     "safe_globals",
     "save_records",
 ]

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["replacing", "sync_folder"]
+__all__ = ["replacing", "replacing_path", "sync_folder"]
 
 
 def sync_folder(folder: str) -> None:
@@ -44,6 +44,32 @@ def _permissions(path: str) -> int:
 
 
 @contextlib.contextmanager
+def replacing_path(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The name of an empty file to write, which takes the place of ``path`` at the end of the block; see `replacing`."""
+    target = os.path.realpath(path)
+    if _is_special(target):
+        yield target
+        return
+    folder, name = os.path.split(target)
+    part = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.part")
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield part
+        handle = os.open(part, os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.chmod(part, _permissions(target))
+        os.replace(part, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
+    sync_folder(folder)
+
+
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write, which takes the place of ``path`` at the end of the block.
 
@@ -54,23 +80,5 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
         OSError: when the folder or the disk takes no file.
     """
-    target = os.path.realpath(path)
-    if _is_special(target):
-        with open(target, "wb") as stream:
-            yield stream
-        return
-    folder, name = os.path.split(target)
-    part = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        with open(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(handle)
-        os.chmod(part, _permissions(target))
-        os.replace(part, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
-    sync_folder(folder)
+    with replacing_path(path) as part, open(part, "wb") as stream:
+        yield stream
