@@ -19,7 +19,7 @@ class TensorsFromTorch:
     """PyTorch's tensors as ours, on the CPU. Those that share memory do so again; one tensor becomes one."""
 
     def __init__(self) -> None:
-        self._storages: dict[int, StorageRecord] = {}
+        self._storages: dict[tuple[int, int], StorageRecord] = {}
         self._build = FromRecords("cpu")
         self._made: dict[int, tuple[Any, Any]] = {}
 
@@ -46,10 +46,11 @@ class TensorsFromTorch:
         if t.layout is not torch.strided or t.is_quantized or t.is_nested:
             raise TypeError(f"a {'quantized' if t.is_quantized else t.layout} tensor")
         memory = t.untyped_storage()
-        shared = self._storages.get(memory.data_ptr())
+        place = memory.data_ptr(), memory.nbytes()  # an empty one may lie where another begins
+        shared = self._storages.get(place)
         if shared is None or memory.data_ptr() == 0:
             data = torch.empty(0, dtype=torch.uint8).set_(memory.cpu()).numpy().copy()  # type: ignore[call-overload]
-            shared = self._storages[memory.data_ptr()] = StorageRecord(data, name)
+            shared = self._storages[place] = StorageRecord(data, name)
         return self._build(
             ArrayRecord(
                 shared,

@@ -11,7 +11,11 @@ import sys
 from importlib import import_module
 
 #: Tool -> (module, function). The function takes the arguments behind the tool's name and returns the exit status.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("jaxnn.compat.check", "main"),
+    "convert": ("jaxnn.compat.files.commands", "convert"),
+    "inspect": ("jaxnn.compat.files.commands", "inspect"),
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -170,7 +170,11 @@ class NpzReader(Reader):
                     raise ValueError(f"{path}: {member} is no array")
                 with archive.open(member) as stream:
                     version = np.lib.format.read_magic(stream)
-                    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
                     shape, _, kind = read(stream)
                 name = member.removesuffix(".npy")
                 self.entries[name] = Entry(name, shape, dtype_name(kind), path)
@@ -179,7 +183,7 @@ class NpzReader(Reader):
         """One tensor."""
         with np.load(self.path, allow_pickle=False) as archive:
             data = archive[name]
-        return tensor_of(np.ascontiguousarray(data, data.dtype.newbyteorder("=")))
+        return tensor_of(np.asarray(data, data.dtype.newbyteorder("="), order="C"))
 
 
 def reader_of(path: str | os.PathLike[str], key: str | None = None, mmap: bool = False) -> Reader:

@@ -80,7 +80,9 @@ def _save_safetensors(arrays: dict[str, np.ndarray], path: str, metadata: Mappin
         package.serialize_file(specs, part, metadata=dict(metadata) or None)
 
 
-def save_weights(state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+def save_weights(
+    state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write named tensors to a file; its ending says in which format.
 
     The file takes the place of another only when it is complete; until then, and when anything fails, that one stays as it was.
@@ -107,7 +109,9 @@ def save_weights(state: Mapping[str, Any], path: str | os.PathLike[str], metadat
         arrays, aliases = _arrays(state)
         for name, a in arrays.items():
             if a.dtype.kind == "V" or not a.dtype.isbuiltin:
-                raise TypeError(f"{name} has the type {dtype_name(a.dtype)}, which numpy's files lack: convert it to float32")
+                raise TypeError(
+                    f"{name} has the type {dtype_name(a.dtype)}, which numpy's files lack: convert it to float32"
+                )
         with replacing(path) as stream:
             np.savez(stream, **arrays, **{n: arrays[kept] for n, kept in aliases.items()})  # type: ignore[arg-type]
     elif ending in (".pt", ".pth", ".bin", ".ckpt"):
@@ -117,7 +121,10 @@ def save_weights(state: Mapping[str, Any], path: str | os.PathLike[str], metadat
 
 
 def save_pretrained(
-    model: Any, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None, max_shard_size: int | str = "5GB"
+    model: Any,
+    folder: str | os.PathLike[str],
+    config: Mapping[str, Any] | None = None,
+    max_shard_size: int | str = "5GB",
 ) -> None:
     """Write a model to a folder in Hugging Face's layout: ``model.safetensors``, or shards with their index, and ``config.json``.
 

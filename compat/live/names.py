@@ -9,6 +9,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from jaxnn.compat.door.facade import Facade, Names
+
 __all__ = ["LACKING", "counterpart", "is_of", "lacking", "name_of", "other", "resolve"]
 
 #: What stands for nothing: an object that the other library lacks.
@@ -22,8 +24,8 @@ _NAMESPACES = (
     "autograd.functional", "autograd.forward_ad", "autograd.graph", "amp", "optim", "optim.lr_scheduler", "func", "random",
     "utils", "utils.checkpoint", "utils.data", "utils.dlpack", "cuda", "cpu", "distributions", "Tensor",
 )  # fmt: skip
-#: Names of jaxnn's inside, which are none of PyTorch's.
-_INNER = {"core", "ops", "compat", "vision", "settings", "namespaces", "layer_functions"}
+#: What stands for PyTorch's modules here: jaxnn's under PyTorch's names, as the door shows them to programs.
+_FACADES = Names()
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), list, dict, tuple, set, ModuleType)
 
 
@@ -38,13 +40,18 @@ def is_of(value: Any, library: str) -> bool:
     return isinstance(name, str) and (name == library or name.startswith(library + "."))
 
 
+def _root(library: str) -> Any:
+    """The module that another library's names are looked up in."""
+    return import_module("torch") if library == "torch" else _FACADES.module("torch")
+
+
 def _walk(start: Any, path: str) -> Any:
     """The object with a dotted path; submodules are imported where they are not yet."""
     found = start
     for part in path.split(".") if path else ():
         owner, found = found, getattr(found, part, LACKING)
         if found is LACKING:
-            if not isinstance(owner, ModuleType):
+            if not isinstance(owner, ModuleType) or isinstance(owner, Facade):
                 return LACKING
             try:
                 found = import_module(f"{owner.__name__}.{part}")
@@ -109,11 +116,8 @@ def _by_name(kind: type, library: str) -> Any:
 def counterpart(value: Any, source: str) -> Any:
     """What the other library has for a module, class, function or constant of ``source``; `LACKING` where it has nothing."""
     target = other(source)
-    root = import_module(target)
     for path in _paths(value, source):
-        if "torch" == source and path.partition(".")[0] in _INNER:
-            continue
-        found = _walk(root, path)
+        found = _walk(_root(target), path)
         if found is not LACKING and isinstance(found, type) == isinstance(value, type):
             return found
     if isinstance(value, type) and value.__module__.startswith(("torch.nn.modules.", "torch.nn.utils.", "jaxnn.nn.")):
@@ -122,10 +126,8 @@ def counterpart(value: Any, source: str) -> Any:
 
 
 def resolve(path: str) -> Any:
-    """The object of jaxnn that has PyTorch's path below ``torch`` ("nn.functional.relu"); `LACKING` where there is none."""
-    if path.partition(".")[0] in _INNER:
-        return LACKING
-    return _walk(import_module("jaxnn"), path)
+    """What stands for PyTorch's path below ``torch`` ("nn.functional.relu"); `LACKING` where nothing does."""
+    return _walk(_FACADES.module("torch"), path)
 
 
 def lacking(name: str, target: str) -> Any:

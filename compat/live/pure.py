@@ -74,7 +74,9 @@ class PureFunction:
             else:
                 leaves.append(held)
         module = nnx.merge(self._graphdef, nnx.from_flat_state(list(zip(self._paths, leaves))))
-        result = module(*jax.tree.map(_array, args, is_leaf=_is_tensor), **jax.tree.map(_array, kwargs, is_leaf=_is_tensor))
+        result = module(
+            *jax.tree.map(_array, args, is_leaf=_is_tensor), **jax.tree.map(_array, kwargs, is_leaf=_is_tensor)
+        )
         after = {n: escaped_value(b) for n, b in module.named_buffers()}
         return result, after
 
@@ -123,5 +125,3 @@ def as_jax(module: Any) -> PureFunction:
         if not isinstance(module, nn.Module):
             raise TypeError(f"as_jax takes a module, not {type(module).__name__}")
     return PureFunction(module)
-
-

@@ -38,7 +38,9 @@ def as_torch_module(model: nn.Module) -> Any:
         >>> torch.optim.Adam(net.parameters())
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"as_torch_module takes a module of jaxnn, not {type(model).__module__}.{type(model).__qualname__}")
+        raise TypeError(
+            f"as_torch_module takes a module of jaxnn, not {type(model).__module__}.{type(model).__qualname__}"
+        )
     return _wrapper_class()(model)
 
 
@@ -77,18 +79,18 @@ def _to_jax(t: Any) -> jax.Array:
     import torch
 
     t = t.detach().resolve_conj().resolve_neg().contiguous()
-    if t.dtype is torch.bool:
-        return jax.dlpack.from_dlpack(t.view(torch.uint8)).astype(bool)
-    return jax.dlpack.from_dlpack(t)
+    with x64(True):
+        if t.dtype is torch.bool:
+            return jax.dlpack.from_dlpack(t.view(torch.uint8)).astype(bool)
+        return jax.dlpack.from_dlpack(t)
 
 
-def _to_torch(a: Any, copy: bool = False) -> Any:
+def _to_torch(a: Any) -> Any:
     import torch
 
     if a.dtype == jnp.bool_:
         return torch.from_dlpack(a.astype(jnp.uint8)).to(torch.bool)
-    made = torch.from_dlpack(a)
-    return made.clone() if copy else made
+    return torch.from_dlpack(a)
 
 
 @functools.cache
@@ -103,7 +105,6 @@ def _wrapper_class() -> Any:
         def forward(ctx: Any, work: Any, names: Any, which: Any, *tensors: Any) -> Any:
             count = len(names)
             params = dict(zip(names, map(_to_jax, tensors[:count])))
-            ctx.integers = [not (t.is_floating_point() or t.is_complex()) for t in tensors]
             arrays = list(map(_to_jax, tensors[count:]))
             flat, ctx.pull = work(params, arrays, which)
             ctx.names, ctx.which, ctx.number = names, which, len(tensors)

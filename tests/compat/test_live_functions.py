@@ -58,7 +58,8 @@ def test_a_pure_function_gives_its_buffers():
     dropout = compat.as_jax(torch.nn.Dropout(0.5))
     a, b = (dropout.apply({}, {}, jnp.ones(64), key=jax.random.key(k))[0] for k in (1, 2))
     assert not np.array_equal(a, b) and set(np.unique(a)) == {0.0, 2.0}
-    near(compat.as_jax(jaxnn.nn.Linear(3, 2).eval())({"bias": jnp.zeros(2), "weight": jnp.ones((2, 3))}, np.ones((1, 3), np.float32)), [[3, 3]])
+    linear = compat.as_jax(jaxnn.nn.Linear(3, 2).eval())
+    near(linear({"bias": jnp.zeros(2), "weight": jnp.ones((2, 3))}, np.ones((1, 3), np.float32)), [[3, 3]])
 
 
 def test_a_torch_module_trains_with_pytorchs_optimizer():
