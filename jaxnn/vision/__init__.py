@@ -9,6 +9,6 @@ Pillow: ``pip install 'jaxnn-torch[vision]'``.
 Source: https://docs.pytorch.org/vision/stable/index.html
 """
 
-from . import datasets, transforms, utils
+from . import datasets, models, ops, transforms, utils
 
-__all__ = ["datasets", "transforms", "utils"]
+__all__ = ["datasets", "models", "ops", "transforms", "utils"]
