@@ -68,6 +68,7 @@ def test_initial_weights(make, small):
 )
 def test_outputs_gradients_and_checkpoints(make, small):
     """In float64: normalisation over the few places of a small picture amplifies rounding."""
+    tolerance = (1e-6, 1e-7)  # the derivative of PyTorch's hardsigmoid is a float32, 1 / 6, in float64, too
     ours, theirs = (model.double() for model in pair(make))
     # A layer that begins with zeros would hide what is below it.
     noise = np.random.default_rng(0)
@@ -95,7 +96,7 @@ def test_outputs_gradients_and_checkpoints(make, small):
         left, right = results
         assert left.keys() == right.keys()
         for name in left:
-            np.testing.assert_allclose(left[name], right[name], 1e-7, 1e-9, err_msg=f"{mode} {name}")
+            np.testing.assert_allclose(left[name], right[name], *tolerance, err_msg=f"{mode} {name}")
     same_state(ours, theirs, 1e-9)
 
     file = io.BytesIO()
@@ -137,7 +138,9 @@ def test_every_model(name):
     assert [repr(w) for w in left] == [repr(w) for w in right] and left.DEFAULT.name == right.DEFAULT.name
     for mine, other in zip(left, right):
         assert mine.url == other.url
-        assert {k: mine.meta[k] for k in ("num_params", "min_size")} == {k: other.meta[k] for k in ("num_params", "min_size")}
+        assert {k: mine.meta[k] for k in ("num_params", "min_size")} == {
+            k: other.meta[k] for k in ("num_params", "min_size")
+        }
         assert mine.meta["num_classes"] == (other.meta["categories"] and len(other.meta["categories"]))
         assert repr(mine.transforms()) == repr(other.transforms())
     count = sum(p.numel() for p in ours.parameters())

@@ -141,12 +141,11 @@ class FusedMBConv(_Block):
     ) -> None:
         step = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.SiLU)
         wide = cnf.adjust_channels(cnf.input_channels, cnf.expand_ratio)
-        size = {"kernel_size": cnf.kernel, "stride": cnf.stride}
         if wide == cnf.input_channels:
-            layers = [step(cnf.input_channels, cnf.out_channels, **size)]
+            layers = [step(cnf.input_channels, cnf.out_channels, cnf.kernel, cnf.stride)]
         else:
             layers = [
-                step(cnf.input_channels, wide, **size),
+                step(cnf.input_channels, wide, cnf.kernel, cnf.stride),
                 step(wide, cnf.out_channels, kernel_size=1, activation_layer=None),
             ]
         super().__init__(cnf, layers, stochastic_depth_prob)
@@ -225,7 +224,7 @@ _B = [
     (6, 5, 2, 112, 192, 4), (6, 3, 1, 192, 320, 1),
 ]  # fmt: skip
 #: The fused stages, which come first, and the others.
-_V2: dict[str, tuple[list[tuple[int, ...]], list[tuple[int, ...]]]] = {
+_V2: dict[str, tuple[list[Any], list[Any]]] = {
     "s": ([(1, 3, 1, 24, 24, 2), (4, 3, 2, 24, 48, 4), (4, 3, 2, 48, 64, 4)],
           [(4, 3, 2, 64, 128, 6), (6, 3, 1, 128, 160, 9), (6, 3, 2, 160, 256, 15)]),
     "m": ([(1, 3, 1, 24, 24, 3), (4, 3, 2, 24, 48, 5), (4, 3, 2, 48, 80, 5)],
@@ -235,7 +234,7 @@ _V2: dict[str, tuple[list[tuple[int, ...]], list[tuple[int, ...]]]] = {
 }  # fmt: skip
 
 
-def _b(width_mult: float, depth_mult: float, dropout: float, kwargs: dict[str, Any], **norm: float) -> EfficientNet:
+def _b(width_mult: float, depth_mult: float, dropout: float, kwargs: dict[str, Any], **norm: Any) -> EfficientNet:
     """A scaled B0; `dropout` and the options of its normalisation are defaults."""
     setting = [MBConvConfig(*row, width_mult=width_mult, depth_mult=depth_mult) for row in _B]
     if norm:
@@ -245,7 +244,8 @@ def _b(width_mult: float, depth_mult: float, dropout: float, kwargs: dict[str, A
 
 def _v2(size: str, dropout: float, kwargs: dict[str, Any]) -> EfficientNet:
     fused, others = _V2[size]
-    setting = [*(FusedMBConvConfig(*row) for row in fused), *(MBConvConfig(*row) for row in others)]
+    setting: list[Any] = [FusedMBConvConfig(*row) for row in fused]
+    setting += [MBConvConfig(*row) for row in others]
     kwargs.setdefault("norm_layer", partial(nn.BatchNorm2d, eps=1e-03))
     kwargs.setdefault("last_channel", 1280)
     return EfficientNet(setting, kwargs.pop("dropout", dropout), **kwargs)

@@ -80,7 +80,12 @@ class InvertedResidual(nn.Module):
         stride = 1 if cnf.dilation > 1 else cnf.stride
         layers.append(
             step(
-                wide, wide, kernel_size=cnf.kernel, stride=stride, dilation=cnf.dilation, groups=wide,
+                wide,
+                wide,
+                kernel_size=cnf.kernel,
+                stride=stride,
+                dilation=cnf.dilation,
+                groups=wide,
                 activation_layer=activation,
             )  # fmt: skip
         )
@@ -172,9 +177,15 @@ def _made(
         tail = i - (len(rows) - 3)  # of the last three blocks, this is number 0, 1 or 2
         setting.append(
             InvertedResidualConfig(
-                before // divisor if tail > 0 else before, kernel, within // divisor if tail > 0 else within,
-                after // divisor if tail >= 0 else after, use_se, activation, stride,
-                2 if dilated and tail >= 0 else 1, width_mult,
+                before // divisor if tail > 0 else before,
+                kernel,
+                within // divisor if tail > 0 else within,
+                after // divisor if tail >= 0 else after,
+                use_se,
+                activation,
+                stride,
+                2 if dilated and tail >= 0 else 1,
+                width_mult,
             )  # fmt: skip
         )
     last = InvertedResidualConfig.adjust_channels(last_channel // divisor, width_mult)

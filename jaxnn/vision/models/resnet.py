@@ -144,7 +144,8 @@ class ResNet(nn.Module):
         dilate = [False] * 3 if replace_stride_with_dilation is None else list(replace_stride_with_dilation)
         if len(dilate) != 3:
             raise ValueError(
-                "replace_stride_with_dilation should be None or a 3-element tuple, got " + str(replace_stride_with_dilation)
+                "replace_stride_with_dilation should be None or a 3-element tuple, got "
+                + str(replace_stride_with_dilation)
             )
         self.groups = groups
         self.base_width = width_per_group

@@ -74,12 +74,10 @@ class SqueezeNet(nn.Module):
             if layer == "M":
                 layers.append(nn.MaxPool2d(3, 2, ceil_mode=True))
             else:
-                layers.append(Fire(*layer, layer[-1]))
+                layers.append(Fire(layer[0], layer[1], layer[2], layer[2]))
         self.features = nn.Sequential(*layers)
         final = nn.Conv2d(512, num_classes, 1)
-        self.classifier = nn.Sequential(
-            nn.Dropout(dropout), final, nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d((1, 1))
-        )
+        self.classifier = nn.Sequential(nn.Dropout(dropout), final, nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d((1, 1)))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 if module is final:

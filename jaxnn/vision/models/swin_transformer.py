@@ -163,8 +163,14 @@ class SwinTransformer(nn.Module):
                 left_out = stochastic_depth_prob * float(made) / (total - 1)
                 blocks.append(
                     block(
-                        dim, num_heads[stage], window_size=window_size, shift_size=shift, mlp_ratio=mlp_ratio,
-                        dropout=dropout, attention_dropout=attention_dropout, stochastic_depth_prob=left_out,
+                        dim,
+                        num_heads[stage],
+                        window_size=window_size,
+                        shift_size=shift,
+                        mlp_ratio=mlp_ratio,
+                        dropout=dropout,
+                        attention_dropout=attention_dropout,
+                        stochastic_depth_prob=left_out,
                         norm_layer=norm,
                     )  # fmt: skip
                 )
@@ -201,7 +207,11 @@ def _made(
 
 
 def _made_v2(
-    embed_dim: int, depths: Sequence[int], num_heads: Sequence[int], stochastic_depth_prob: float, kwargs: dict[str, Any]
+    embed_dim: int,
+    depths: Sequence[int],
+    num_heads: Sequence[int],
+    stochastic_depth_prob: float,
+    kwargs: dict[str, Any],
 ) -> SwinTransformer:
     second = {"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2}
     return _made(embed_dim, depths, num_heads, 8, stochastic_depth_prob, second | kwargs)

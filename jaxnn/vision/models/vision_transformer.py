@@ -153,7 +153,8 @@ class VisionTransformer(nn.Module):
         self.representation_size = representation_size
         self.norm_layer = norm_layer
         if conv_stem_configs is None:
-            self.conv_proj = last = nn.Conv2d(3, hidden_dim, patch_size, stride=patch_size)
+            last = nn.Conv2d(3, hidden_dim, patch_size, stride=patch_size)
+            self.conv_proj: nn.Module = last
         else:
             self.conv_proj, last = _stem(conv_stem_configs, hidden_dim)
         self.class_token = nn.Parameter(jaxnn.zeros(1, 1, hidden_dim))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jaxnn
 from jaxnn import nn
@@ -38,9 +39,9 @@ def _shift_mask(like: Tensor, size: tuple[int, int], window: tuple[int, int], sh
 
 
 def shifted_window_attention(
-    input: Tensor, qkv_weight: Tensor, proj_weight: Tensor, relative_position_bias: Tensor, window_size: Sequence[int],
+    input: Tensor, qkv_weight: Any, proj_weight: Any, relative_position_bias: Tensor, window_size: Sequence[int],
     num_heads: int, shift_size: Sequence[int], attention_dropout: float = 0.0, dropout: float = 0.0,
-    qkv_bias: Tensor | None = None, proj_bias: Tensor | None = None, logit_scale: Tensor | None = None,
+    qkv_bias: Tensor | None = None, proj_bias: Tensor | None = None, logit_scale: Any = None,
     training: bool = True,
 ) -> Tensor:  # fmt: skip
     """Attention of each place to those in its window.
@@ -145,7 +146,7 @@ class ShiftedWindowAttention(nn.Module):
         across = (columns[:, None] - columns + width - 1)[None, :, None, :]
         self.register_buffer("relative_position_index", (down * (2 * width - 1) + across).flatten())
 
-    def _bias(self, table: Tensor) -> Tensor:
+    def _bias(self, table: Any) -> Tensor:
         """(1, num_heads, L, L) from the table's rows."""
         places = self.window_size[0] * self.window_size[1]
         return table[self.relative_position_index].reshape(places, places, -1).permute(2, 0, 1)[None]
@@ -157,7 +158,7 @@ class ShiftedWindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self._attend(x, None)
 
-    def _attend(self, x: Tensor, logit_scale: Tensor | None) -> Tensor:
+    def _attend(self, x: Tensor, logit_scale: Any) -> Tensor:
         return shifted_window_attention(
             x, self.qkv.weight, self.proj.weight, self.get_relative_position_bias(), self.window_size, self.num_heads,
             self.shift_size, self.attention_dropout, self.dropout, self.qkv.bias, self.proj.bias, logit_scale, self.training,

@@ -178,7 +178,7 @@ class MLP(nn.Sequential):
         self, in_channels: int, hidden_channels: Sequence[int], norm_layer: Maker | None = None,
         activation_layer: Maker | None = nn.ReLU, inplace: bool | None = None, bias: bool = True, dropout: float = 0.0,
     ) -> None:  # fmt: skip
-        place = {} if inplace is None else {"inplace": inplace}
+        place: dict[str, Any] = {} if inplace is None else {"inplace": inplace}
         layers: list[nn.Module] = []
         sizes = [in_channels, *hidden_channels]
         for have, want in zip(sizes[:-2], sizes[1:-1], strict=True):
