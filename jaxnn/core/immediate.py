@@ -13,12 +13,12 @@ from .config import get_setting, state, x64
 from .device import default_placement
 from .engine import value_of
 from .forking import check_process
-from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, base_reference, wrap
+from .handle import Cell, Storage, Tensor, TensorBase, View, alias, aval, aval_of, base_reference, without_values, wrap
 from .internals import convert_element_type
 from .recording import Recording, translated
 from .traced import NUMBER_TYPES, strong
 
-__all__ = ["EagerNode", "run", "tensor_of"]
+__all__ = ["EagerNode", "run", "tensor_like", "tensor_of"]
 
 
 class EagerNode:
@@ -45,6 +45,13 @@ def tensor_of(array: Any, placement: Any = None) -> Tensor:
             array = jax.lax.convert_element_type(array, array.dtype)
         described = aval_of(tuple(array.shape), np.dtype(array.dtype), placement)
     return wrap(Storage.concrete(array, described, owned=False))
+
+
+def tensor_like(value: Any) -> Tensor:
+    """A tensor over an array, or a tensor without values where only a shape and a type are known."""
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return without_values(value.shape, value.dtype)
+    return tensor_of(value)
 
 
 def _placement(array: Any) -> Any:

@@ -6,6 +6,7 @@ overridden or called among them; a test looks up each one, so that a release tha
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -22,8 +23,8 @@ from jax.interpreters import ad
 
 __all__ = [
     "FLAX_MODES", "USED", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "Use", "ad",
-    "backends_are_initialized", "convert_element_type", "current_jax_trace", "is_graph_node_type", "lax_rules",
-    "trace_state_clean", "with_results",
+    "backends_are_initialized", "convert_element_type", "current_jax_trace", "is_graph_node_type", "is_result_of_jax",
+    "lax_rules", "trace_state_clean", "with_results",
 ]  # fmt: skip
 
 
@@ -47,6 +48,8 @@ USED = (
     Use("jax.extend.core.Jaxpr.replace", "core/traced.py", "a public way to leave out some of a jaxpr's results"),
     Use("jax.extend.core.Jaxpr.debug_info", "core/traced.py", "the same: the names that belong to the results"),
     Use("jax._src.lax.lax._unbroadcast", "core/half_sums.py", "a public rule for the gradient of an implied broadcast"),
+    Use("jax._src.linear_util.WrappedFun.call_wrapped", "core/tensor.py",
+        "a public question whether a function that JAX runs on plain arrays (custom_vjp) is returning"),
     Use("jax._src.xla_bridge.backends_are_initialized", "core/forking.py",
         "a public question whether JAX has started its devices, which must not start them"),
     Use("jax.interpreters.ad.primitive_transposes", "core/half_sums.py", "a public way to wrap a transposition rule"),
@@ -87,3 +90,16 @@ FLAX_MODES = nnx.Module.set_attributes.__module__
 def is_graph_node_type(kind: Any) -> bool:
     """Whether Flax takes instances of a type apart as nodes of its graphs."""
     return kind in graphlib.GRAPH_REGISTRY
+
+
+def is_result_of_jax() -> bool:
+    """Whether the tree that JAX flattens now is the result of a function that it runs, not what it was given."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in ("jax", "flax", "jaxnn", "functools", "contextlib"):
+            return False
+        if frame.f_code.co_name == "call_wrapped" and name == "jax._src.linear_util":
+            return True
+        frame = frame.f_back
+    return False

@@ -36,6 +36,7 @@ from .handle import (
 from .hook_handle import RemovableHandle
 from .immediate import tensor_of
 from .inference import is_inference
+from .internals import is_result_of_jax
 from .keyword_names import with_other_names
 from .overrides import as_class
 from .registry import METHODS
@@ -48,8 +49,10 @@ _NO_ARRAY = np.empty(0)
 
 
 def refuse_to_end_gradient(t: TensorBase) -> None:
-    """Refuse to hand the array of a tensor that requires gradients to a function of JAX's."""
-    if t._cell.source is not None and state.grad_enabled and not in_transformation():
+    """Refuse to hand the array of a tensor that requires gradients to a function of JAX's; what such a function's own
+    function returns is a result.
+    """
+    if t._cell.source is not None and state.grad_enabled and not in_transformation() and not is_result_of_jax():
         raise RuntimeError(
             "a function of JAX's was given a tensor that requires gradients: its result would carry none, and backward() "
             "would leave this path out. Make it an operator, jaxnn.jax_function(f)(tensor), or say that no gradient is "

@@ -45,8 +45,13 @@ class DrawsMasks(Module):
 
     def _take_stream(self, rngs: Any) -> None:
         """Draw masks from a stream of its own out of those that were given when the module was made."""
-        if self._draws() and "rngs" not in self.__dict__:
-            self.__dict__["rngs"] = (rngs.dropout if isinstance(rngs, nnx.Rngs) else rngs).fork()
+        if not self._draws() or "rngs" in self.__dict__:
+            return
+        stream = rngs
+        if isinstance(rngs, nnx.Rngs):  # which may hold streams for other things only
+            stream = next((rngs[name] for name in ("dropout", "default") if name in rngs), None)
+        if stream is not None:
+            self.__dict__["rngs"] = stream.fork()
 
     def _seed_stream(self) -> None:
         """Make the stream, or start it anew after a `manual_seed`; PyTorch's own stream is left alone."""

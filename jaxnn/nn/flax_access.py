@@ -64,6 +64,17 @@ class FlaxAccess:
     get_value: Any
     set_value: Any
     _raw_value: Any
+    _storage: Any
+
+    def __eq__(self, other: Any) -> Any:
+        if self._storage is None:  # Flax put no array into it, but a number or a marker
+            return bool(self._raw_value == other)
+        return _BASE.__eq__(self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return not self == other if self._storage is None else _BASE.__ne__(self, other)
+
+    __hash__: Any = object.__hash__
 
     def __getitem__(self, index: Any) -> Any:
         if index is ... and (_called_by_flax() or (not state.module_depth and (state.grad_enabled or in_transformation()))):

@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 
 from jaxnn.core import dtypes
+from jaxnn.core.engine import escaped_value
 from jaxnn.core.handle import TensorBase
 
 from .graph_protocol import GraphProtocol
@@ -43,8 +44,16 @@ def is_foreign_variable(value: Any) -> bool:
     return _has_array(value)
 
 
+def _held(variable: Any) -> Any:
+    """The array in a variable, also in one that holds a reference of JAX's."""
+    value = variable.get_raw_value()
+    if isinstance(value, TensorBase):
+        return escaped_value(value)
+    return value[...] if variable.get_metadata().get("ref") else value
+
+
 def _has_array(variable: Any) -> bool:
-    held = variable.get_raw_value()
+    held = _held(variable)
     if not isinstance(held, (jax.Array, np.ndarray)):
         return False
     try:
@@ -71,8 +80,9 @@ def adopted(variable: Any) -> Any:
     found = _ADOPTED.get(number)
     if found is not None and (made := found[1]()) is not None:
         return made
-    kind: Any = type(variable)
-    made = _kind(kind)._new(variable.get_raw_value(), variable.get_metadata())
+    # One whose writes JAX itself tracks (`hijax`, `ref`) becomes a tensor as any other does.
+    kind: Any = variable.var_type if variable.hijax else type(variable)
+    made = _kind(kind)._new(_held(variable), {**variable.get_metadata(), "hijax": False, "ref": False})
     _ADOPTED[number] = variable, weakref.ref(made, lambda _: _ADOPTED.pop(number, None))
     return made
 

@@ -15,9 +15,10 @@ import numpy as np
 from flax import nnx
 
 from jaxnn.core.config import in_transformation
+from jaxnn.core.device import META
 from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import Tensor, TensorBase
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.handle import Tensor, TensorBase, aval
+from jaxnn.core.immediate import tensor_like
 from jaxnn.core.internals import PytreeState, StaticElem, is_graph_node_type
 from jaxnn.core.tensor import refuse_to_end_gradient
 
@@ -27,7 +28,7 @@ __all__ = ["GraphProtocol", "StaticBox"]
 
 #: The box's name among the children. Sorts first; no attribute can be called so.
 _BOX = "\0attributes"
-_OWN = ("_pytree__state", "_pytree__nodes", "_box")
+_OWN = ("_pytree__state", "_pytree__nodes", "_box", "_marked")
 
 
 class _Held:
@@ -164,20 +165,23 @@ class GraphProtocol:
         rest: dict[str, Any] = {}
         tensors = []
         registered = self.__dict__.get("_registered", {})
+        marked = self.__dict__.get("_marked", {})
         outside = not in_transformation()
         for name, value in vars(self).items():
             if name in _OWN:
                 continue
+            if name in marked and marked[name][0] is value:
+                data.append((name, value))
+                if marked[name][1]:
+                    tensors.append(name)
+                continue
             if outside and isinstance(value, TensorBase):
                 settle(value)
-            if name in registered:
-                if value is None:
-                    rest[name] = None
-                else:
-                    data.append((name, value))
+            if name in registered:  # also None, as Flax does with a missing bias
+                data.append((name, value))
             elif type(value) is Tensor:
                 tensors.append(name)
-                data.append((name, escaped_value(value)))
+                data.append((name, _array(value)))
             elif isinstance(value, jax.Array) or (
                 not isinstance(value, (TensorBase, GraphProtocol)) and _is_flax(value)
             ):
@@ -203,9 +207,14 @@ class GraphProtocol:
         for name in box.counters:
             if name in before:
                 own[name] = before[name] + box.changes.get(name, 0)
-        for name, value in found.items():
-            own[name] = tensor_of(value) if name in box.tensors and _is_array(value) else value
         registered = own.get("_registered")
+        marked = {}
+        for name, value in found.items():
+            own[name] = tensor_like(value) if name in box.tensors and _is_array(value) else value
+            if name not in (registered or ()) and not isinstance(own[name], (TensorBase, jax.Array)) and not _is_flax(value):
+                marked[name] = own[name], name in box.tensors
+        if marked:  # a tree of axes, of masks, of None: what stands in a leaf's place is none of the attributes
+            own["_marked"] = marked
         if registered is not None:
             own["_registered"] = registered = dict(registered)  # the box's must not change with this module
             for name in registered:  # the order of children is that of registration again
@@ -226,7 +235,7 @@ class GraphProtocol:
         if isinstance(value, nnx.Variable) and isinstance(current, nnx.Variable):
             current.update_from_state(value)
         elif type(current) is Tensor and _is_array(value):
-            vars(self)[key] = tensor_of(value)
+            vars(self)[key] = tensor_like(value)
         else:
             setattr(self, key, value)
 
@@ -244,14 +253,19 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, (jax.Array, np.ndarray, jax.ShapeDtypeStruct))
 
 
+def _array(t: Tensor) -> Any:
+    """A tensor's array, or what is known of the array of one without values."""
+    return aval(t).struct() if aval(t).placement is META else escaped_value(t)
+
+
 def _tensor_leaves(t: Any) -> tuple[tuple[Any, ...], None]:
     refuse_to_end_gradient(t)
-    return (escaped_value(t),), None
+    return (_array(t),), None
 
 
 def _tensor_again(_: None, leaves: Any) -> Any:
     (value,) = leaves
-    return tensor_of(value) if _is_array(value) else value  # trees of markers pass through JAX, too
+    return tensor_like(value) if _is_array(value) else value  # trees of markers pass through JAX, too
 
 
 # Tensors go into and out of jax.jit, jax.tree.map and the like as trees of one array.

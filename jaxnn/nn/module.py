@@ -56,8 +56,20 @@ def _indented(text: str) -> str:
     return text.replace("\n", "\n  ")
 
 
+def _is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
 def _is_raw(value: Any) -> bool:
-    return isinstance(value, (jax.Array, np.ndarray))
+    """Whether a value is an array that is a tensor to ``forward``: no random keys, no texts."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biufcV"
+    return isinstance(value, jax.Array) and not _is_key(value)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value goes to ``forward`` as it is: tensors, modules, Flax's random streams and other objects."""
+    return isinstance(value, (TensorBase, nnx.Pytree, nnx.Variable))
 
 
 def _own_children(module: Any, kind: str) -> Iterator[tuple[str, Any]]:
@@ -156,12 +168,12 @@ class Module(
 
     def _outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An outermost call whose arguments may hold raw arrays."""
-        leaves = jax.tree.leaves((args, kwargs), is_leaf=lambda v: isinstance(v, (TensorBase, Module)))
-        if not any(_is_raw(v) for v in leaves):
+        leaves = jax.tree.leaves((args, kwargs), is_leaf=_is_whole)
+        if not any(_is_raw(v) or _is_key(v) for v in leaves):
             return self._run_outermost(args, kwargs)
         wrapped = jax.tree.map(
             lambda v: tensor_of(v.copy() if type(v) is np.ndarray else v) if _is_raw(v) else v, (args, kwargs),
-            is_leaf=lambda v: isinstance(v, (TensorBase, Module)),
+            is_leaf=_is_whole,
         )  # fmt: skip
         if any(isinstance(v, TensorBase) for v in leaves):
             return self._run_outermost(*wrapped)
@@ -172,7 +184,7 @@ class Module(
             state.grad_enabled = grad_enabled
         return jax.tree.map(
             lambda v: escaped_value(v) if isinstance(v, TensorBase) else v, result,
-            is_leaf=lambda v: isinstance(v, (TensorBase, Module)),
+            is_leaf=_is_whole,
         )  # fmt: skip
 
     # --- registration

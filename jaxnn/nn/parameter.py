@@ -51,6 +51,10 @@ def _tensor_over(value: Any) -> Tensor | None:
             return tensor_of(value)
         if isinstance(value, jax.ShapeDtypeStruct):
             return without_values(value.shape, value.dtype)
+        if isinstance(value, TensorBase):  # what a function of tensors has made of one
+            return without_values(aval(value).shape, aval(value).np) if aval(value).placement is META else tensor_of(
+                escaped_value(value)
+            )
     except TypeError:  # arrays of random keys have no PyTorch type
         pass
     return None
@@ -133,7 +137,7 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
         made._storage = None  # type: ignore[assignment]
         made._view = made._grad = made._extra = None
         made._cell = Cell()
-        made._raw_value = value
+        made._hold(value)
         return made
 
     @property
@@ -150,6 +154,11 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
 
     @_raw_value.setter
     def _raw_value(self, value: Any) -> None:
+        self._check_can_update()
+        self._hold(value)
+
+    def _hold(self, value: Any) -> None:
+        """Take a value of Flax's, into the memory that this tensor shares."""
         held = _tensor_over(value)
         if held is None:
             self._other = value
@@ -179,7 +188,7 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
         """Flax's way to write the value, into the memory that this tensor shares."""
         if not _unsafe_bypass_check:
             self._check_can_update()
-        self._raw_value = value
+        self._hold(value)
 
     def set_value(self, value: Any, **index: Any) -> None:
         """Flax's way to write the value; a Tensor is taken for its array."""

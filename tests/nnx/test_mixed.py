@@ -195,3 +195,42 @@ def test_modes_cross_both_ways():
     outer.set_attributes(nn.Dropout, deterministic=True)
     assert not outer.inner[0].training
     np.testing.assert_array_equal(jax.jit(outer.inner[0])(X), X)
+
+
+@pytest.mark.parametrize("kind", [{"hijax": True}, {"ref": True}])
+def test_variables_whose_writes_jax_tracks(kind):
+    """Once a module of ours holds one, it is a parameter as any other."""
+    holder = nn.Module()
+    holder.p = nnx.Param(jnp.ones(3), **kind)
+    assert isinstance(holder.p, nn.Parameter) and holder.p.tolist() == [1.0] * 3 and list(holder.state_dict()) == ["p"]
+    with nnx.var_defaults(**kind):
+        abstract = nnx.eval_shape(lambda: nn.Linear(2, 3))
+    assert abstract.weight.get_value().shape == (3, 2)
+
+
+def test_a_variable_that_holds_a_tensor():
+    holder = nn.Module()
+    holder.p = nnx.Param(jaxnn.ones(3))
+    assert list(holder.state_dict()) == ["p"] and holder.p.tolist() == [1.0] * 3
+    holder.p = nn.Parameter(jaxnn.ones(3))
+    state = nnx.map(lambda path, p: p * 2, nnx.state(holder))
+    assert np.asarray(state["p"][...]).tolist() == [2.0] * 3
+
+
+def test_what_is_no_array_in_a_parameter():
+    """A number or a marker that Flax put there: it is compared as what it is."""
+    state = nnx.unpack(nn.Linear(2, 3)) if hasattr(nnx, "unpack") else nnx.state(nn.Linear(2, 3))
+    state["weight"] = state["weight"].replace(0)
+    if hasattr(nnx, "unpack"):
+        assert nnx.merge(state).weight == 0 and nnx.merge(state).weight != 1
+
+
+def test_texts_keys_and_streams_go_to_forward_as_they_are():
+    class Net(nn.Module):
+        def forward(self, x, *rest, **named):
+            self.seen = [type(v) for v in (x, *rest, *named.values())]
+            return x
+
+    net, key, rngs = Net(), jax.random.key(0), nnx.Rngs(0)
+    out = net(X, np.array(["a"]), key, rngs, other=nnx.Param(jnp.ones(2)), raw=jnp.ones(2))
+    assert net.seen == [jaxnn.Tensor, np.ndarray, type(key), nnx.Rngs, nnx.Param, jaxnn.Tensor] and isinstance(out, jax.Array)

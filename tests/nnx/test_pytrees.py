@@ -231,3 +231,44 @@ def test_a_module_that_wants_to_be_no_tree():
 
     assert jax.tree.leaves(made := Closed()) == [made]
     assert len(nnx.to_flat_state(nnx.state(made))) == 2
+
+
+class Leafy(nn.Module):
+    """Leaves of all kinds: parameters, a missing one, a buffer, a tensor, an array, a random stream."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 2, bias=False)
+        self.register_buffer("b", jaxnn.ones(2))
+        self.register_parameter("missing", None)
+        self.t, self.a = jaxnn.ones(2), jnp.ones(3)
+        self.rngs = nnx.Rngs(0)
+
+
+@pytest.mark.parametrize("mark", [None, 0, True, "x", lambda a: a.shape, lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype)])
+def test_trees_of_marks_keep_the_structure(mark):
+    """Axes, masks, shapes in the places of leaves: as prefixes, and filled with arrays again."""
+    model = Leafy()
+    marks = jax.tree.map(mark if callable(mark) else lambda _: mark, model)
+    leaves, structure = jax.tree.flatten(marks, is_leaf=lambda v: v is None or isinstance(v, tuple))
+    with_none = jax.tree.structure(model, is_leaf=lambda v: v is None)
+    assert structure.num_leaves >= len(jax.tree.leaves(model)) == 6 and with_none.num_leaves == 8
+    again = jax.tree.unflatten(jax.tree.structure(model), jax.tree.leaves(model))
+    assert jax.tree.structure(again) == jax.tree.structure(model)
+    filled = jax.tree.map(lambda m, a: a, marks, model, is_leaf=lambda v: v is None or isinstance(v, tuple))
+    assert jax.tree.structure(filled) == jax.tree.structure(model) and type(filled.t) is jaxnn.Tensor
+    assert filled.missing is None and list(filled.state_dict()) == list(model.state_dict())
+
+
+def test_a_differing_structure_is_an_error_of_jaxs():
+    with pytest.raises(ValueError, match="[Mm]ismatch|expected|structure"):
+        jax.tree.map(lambda a, b: a, nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
+    with pytest.raises((ValueError, TypeError)):
+        nnx.while_loop(lambda c: c[1] < 1, lambda c: (nn.Linear(2, 2, bias=False), c[1] + 1), (nn.Linear(2, 2), 0), graph=False)
+
+
+def test_results_without_values_are_tensors_of_the_meta_device():
+    out = jax.jit(lambda t: t * 2).lower(jaxnn.ones(2, 3)).out_info
+    assert type(out) is jaxnn.Tensor and out.is_meta and out.shape == (2, 3)
+    (leaf,) = jax.tree.leaves(jax.eval_shape(lambda t: t * 2, jaxnn.ones(2)))
+    assert isinstance(leaf, jax.ShapeDtypeStruct) and leaf.shape == (2,)
