@@ -14,6 +14,10 @@ from importlib import import_module as _import_module
 from typing import Any
 
 from . import (
+    __config__ as __config__,
+)
+from . import (
+    accelerator,
     amp,
     autograd,
     backends,
@@ -22,16 +26,21 @@ from . import (
     distributed,
     fft,
     func,
+    futures,
     hub,
     layer_functions,
     library,
     linalg,
+    multiprocessing,
     nn,
     ops,
     optim,
     overrides,
+    profiler,
+    random,
     signal,
     special,
+    storage,
     testing,
     torch_version,
     types,
@@ -41,6 +50,8 @@ from . import (
 from .amp import GradScaler, autocast
 from .amp.switches import *  # noqa: F403
 from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
+from .checks import *  # noqa: F403
+from .control_flow import cond, while_loop
 from .core.config import get_setting as _get_setting
 from .core.config import set_setting as _set_setting
 from .core.device import device, get_default_device, set_default_device
@@ -67,7 +78,10 @@ from .core.registry import function as _function
 from .core.size import Size, layout, strided
 from .core.statistics import engine_statistics, reset_engine_statistics
 from .core.tensor import bind_methods as _bind_methods
+from .cuda import OutOfMemoryError
+from .foreach import *  # noqa: F403
 from .func import vmap
+from .futures import Future
 from .namespaces import name_for_pickle as _name_for_pickle
 from .namespaces import name_the_missing as _name_the_missing
 from .nn import *  # noqa: F403  (jaxnn.Linear is jaxnn.nn.Linear)
@@ -76,6 +90,7 @@ from .nn.jax_devices import follow_jax_default_device
 from .nn.jax_function import jax_function
 from .serialization import load, save
 from .settings import *  # noqa: F403  (threads, deterministic algorithms, compile)
+from .storage import TypedStorage, UntypedStorage
 
 for _name in ("softmax", "log_softmax"):
     _function(getattr(special, _name), name=_name, out=True)
@@ -160,15 +175,14 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "DisableTorchFunctionSubclass",
-    "Generator", "GradScaler", "Size", "Tensor", "Trainable", "amp", "autocast", "autograd", "backends",
-    "cpu", "cuda", "device", "distributed", "dtype", "enable_grad", "engine_statistics", "fft", "finish", "func",
-    "follow_jax_default_device", "get_default_device", "get_default_dtype", "get_float32_matmul_precision", "hub", "inference_mode",
-    "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled",
-    "jax_function",
-    "layer_functions", "layout", "library", "linalg", "load", "nn", "no_grad", "ops", "optim", "overrides",
-    "reset_engine_statistics", "set_execution_mode",
-    "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype", "set_float32_matmul_precision",
-    "set_grad_enabled", "set_printoptions", "signal", "special", "strided", "testing", "torch_version", "types", "utils", "version",
-    "vmap",
+    "DisableTorchFunctionSubclass", "Future", "Generator", "GradScaler", "OutOfMemoryError", "Size", "Tensor",
+    "Trainable", "TypedStorage", "UntypedStorage", "accelerator", "amp", "autocast", "autograd", "backends", "cond",
+    "cpu", "cuda", "device", "distributed", "dtype", "enable_grad", "engine_statistics", "fft", "finish",
+    "follow_jax_default_device", "func", "futures", "get_default_device", "get_default_dtype",
+    "get_float32_matmul_precision", "hub", "inference_mode", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
+    "is_grad_enabled", "is_inference_mode_enabled", "jax_function", "layer_functions", "layout", "library", "linalg",
+    "load", "multiprocessing", "nn", "no_grad", "ops", "optim", "overrides", "profiler", "random", "reset_engine_statistics",
+    "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype", "set_execution_mode",
+    "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "signal", "special", "storage", "strided",
+    "testing", "torch_version", "types", "utils", "version", "vmap", "while_loop",
 ]  # fmt: skip

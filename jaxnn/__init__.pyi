@@ -13,6 +13,7 @@ from jaxnn.core.grad_fn import GradFn as _GradFn
 from jaxnn.core.handle import Tensor as Tensor
 from jaxnn.core.size import Size as _Size
 
+from jaxnn import accelerator as accelerator
 from jaxnn import amp as amp
 from jaxnn import autograd as autograd
 from jaxnn import backends as backends
@@ -22,16 +23,21 @@ from jaxnn import cuda as cuda
 from jaxnn import distributed as distributed
 from jaxnn import fft as fft
 from jaxnn import func as func
+from jaxnn import futures as futures
 from jaxnn import hub as hub
 from jaxnn import layer_functions as layer_functions
 from jaxnn import library as library
 from jaxnn import linalg as linalg
+from jaxnn import multiprocessing as multiprocessing
 from jaxnn import nn as nn
 from jaxnn import ops as ops
 from jaxnn import optim as optim
 from jaxnn import overrides as overrides
+from jaxnn import profiler as profiler
+from jaxnn import random as random
 from jaxnn import signal as signal
 from jaxnn import special as special
+from jaxnn import storage as storage
 from jaxnn import testing as testing
 from jaxnn import torch_version as torch_version
 from jaxnn import types as types
@@ -55,6 +61,8 @@ from jaxnn.amp.switches import set_autocast_gpu_dtype as set_autocast_gpu_dtype
 from jaxnn.autograd.anomaly_mode import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from jaxnn.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from jaxnn.autograd.anomaly_mode import set_anomaly_enabled as set_anomaly_enabled
+from jaxnn.control_flow import cond as cond
+from jaxnn.control_flow import while_loop as while_loop
 from jaxnn.core.cutting import flush_all as finish
 from jaxnn.core.device import device as device
 from jaxnn.core.device import get_default_device as get_default_device
@@ -76,7 +84,9 @@ from jaxnn.core.size import Size as Size
 from jaxnn.core.size import layout as layout
 from jaxnn.core.statistics import engine_statistics as engine_statistics
 from jaxnn.core.statistics import reset_engine_statistics as reset_engine_statistics
+from jaxnn.cuda import OutOfMemoryError as OutOfMemoryError
 from jaxnn.func.vectorize import vmap as vmap
+from jaxnn.futures import Future as Future
 from jaxnn.nn.activation import CELU as CELU
 from jaxnn.nn.activation import ELU as ELU
 from jaxnn.nn.activation import GELU as GELU
@@ -250,6 +260,8 @@ from jaxnn.nn.upsampling import UpsamplingBilinear2d as UpsamplingBilinear2d
 from jaxnn.nn.upsampling import UpsamplingNearest2d as UpsamplingNearest2d
 from jaxnn.ops.cast import finfo as finfo
 from jaxnn.ops.cast import iinfo as iinfo
+from jaxnn.ops.strides import TypedStorage as TypedStorage
+from jaxnn.ops.strides import UntypedStorage as UntypedStorage
 from jaxnn.ops.strides import memory_format as memory_format
 from jaxnn.serialization import load as load
 from jaxnn.serialization import save as save

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-from jaxnn.compat.foreign import namespace, namespaces, operators
+from jaxnn.compat.foreign import OBJECTS, namespace, namespaces
 from jaxnn.nn import __all__ as _LAYERS
 from jaxnn.torch_version import API_VERSION, TorchVersion
 
-from .paths import OWN, PATHS, PRIVATE, TORCHVISION
+from .paths import ELSEWHERE, OWN, PATHS, PRIVATE, TORCHVISION
 
 __all__ = ["Facade", "Names"]
 
@@ -49,6 +49,7 @@ class Facade(ModuleType):
     def __init__(self, name: str, source: Any, names: Names) -> None:
         super().__init__(name, getattr(source, "__doc__", None))
         own = dict(namespace(name))
+        own.update(_from_elsewhere(name))
         own.update(_seen(name, source))
         own.update(_INSTEAD.get(name, {}))
         listed = [n for n in getattr(source, "__all__", ()) if n in own]
@@ -100,6 +101,8 @@ def _seen(name: str, source: Any) -> dict[str, Any]:
     if name == "torch":
         hidden.update(_LAYERS)  # jaxnn has its layers at top level, too
         listed: Iterable[str] = [n for n in vars(source) if not n.startswith("_")]
+    elif name.startswith("torch.nn.modules.") and name != "torch.nn.modules.utils":
+        listed = [n for n in vars(source) if not n.startswith("__")]  # what PyTorch's file has, and no more
     else:
         listed = getattr(source, "__all__", None) or [n for n in vars(source) if not n.startswith("_")]
     return {
@@ -107,6 +110,18 @@ def _seen(name: str, source: Any) -> dict[str, Any]:
         for n in {*listed, *private}
         if n in vars(source) and (n not in hidden or n in private) and not isinstance(vars(source)[n], ModuleType)
     }
+
+
+def _from_elsewhere(name: str) -> dict[str, Any]:
+    found = {}
+    for home, names in ELSEWHERE.get(name, {}).items():
+        source = _import_ours(home)
+        if source is not None:
+            for name in names.split():
+                shown, _, ours = name.partition("=")
+                if hasattr(source, ours or shown):
+                    found[shown] = getattr(source, ours or shown)
+    return found
 
 
 class Names:
@@ -147,8 +162,8 @@ class Names:
         return found
 
     def _make(self, name: str) -> Any:
-        if name == "torch.ops":
-            return operators
+        if name in OBJECTS:
+            return OBJECTS[name]
         source = None
         if name in PATHS:
             source = _import_ours("jaxnn" + name.removeprefix("torch"))
@@ -156,7 +171,7 @@ class Names:
             source = _import_ours("jaxnn.vision" + name.removeprefix("torchvision"))
         if source is not None and not isinstance(source, ModuleType):
             return source  # an object with switches, which stands for a module here already
-        if source is None and name not in namespaces():
+        if source is None and name not in namespaces() and name not in ELSEWHERE:
             return None
         return Facade(name, source, self)
 

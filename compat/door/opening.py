@@ -66,7 +66,9 @@ class Door:
     def covers(self, name: str) -> bool:
         """Whether a module of this name gets jaxnn for `torch`."""
         top = name.partition(".")[0]
-        return top not in _NEVER and (self.scope is None or top in self.scope)
+        if top in _NEVER or top.startswith("_remote_module_"):  # PyTorch writes modules of this name
+            return False
+        return (self.scope is None or top in self.scope)
 
     def answers(self, name: str) -> bool:
         """Whether the door itself, and no package, answers for a module of this name."""

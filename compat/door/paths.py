@@ -6,20 +6,22 @@ files that a namespace is written in) stay out of sight. Of a module's names tho
 
 from __future__ import annotations
 
-__all__ = ["OWN", "PATHS", "PRIVATE", "TORCHVISION"]
+from jaxnn.foreach import __all__ as FOREACH
+
+__all__ = ["ELSEWHERE", "OWN", "PATHS", "PRIVATE", "TORCHVISION"]
 
 _TREES = {
     "": (
-        "_C accelerator amp autograd backends compiler cpu cuda distributed distributions export fft func futures "
-        "fx hub jit library linalg masked mps mtia multiprocessing nested nn onnx optim overrides package profiler quasirandom "
-        "random return_types serialization signal sparse special storage testing torch_version types utils version xpu "
-        "__config__ functional"
+        "_C accelerator amp autograd backends compiler cpu cuda distributed distributions fft func futures "
+        "fx hub jit library linalg multiprocessing nn optim overrides profiler "
+        "random serialization signal sparse special storage testing torch_version types utils version "
+        "__config__"
     ),
     "amp": "autocast_mode grad_scaler",
-    "autograd": "anomaly_mode forward_ad function functional grad_mode graph profiler profiler_util variable gradcheck",
+    "autograd": "anomaly_mode forward_ad function functional graph profiler variable",
     "backends": "cpu cuda cudnn mha mkl mkldnn mps openmp opt_einsum quantized",
     "cpu": "amp",
-    "cuda": "amp amp.autocast_mode amp.grad_scaler graphs nvtx random streams memory comm",
+    "cuda": "amp",
     "distributed": "distributed_c10d optim nn nn.functional rpc utils constants algorithms elastic fsdp tensor device_mesh checkpoint",
     "distributions": (
         "bernoulli beta binomial categorical cauchy chi2 constraint_registry constraints continuous_bernoulli dirichlet "
@@ -34,20 +36,17 @@ _TREES = {
         "activation adaptive batchnorm channelshuffle container conv distance dropout flatten fold instancenorm lazy linear "
         "loss module normalization padding pixelshuffle pooling rnn sparse transformer upsampling utils"
     ),
-    "nn.parallel": "data_parallel distributed parallel_apply replicate scatter_gather",
     "nn.utils": (
-        "clip_grad convert_parameters fusion init memory_format parametrizations parametrize prune rnn spectral_norm stateless "
-        "weight_norm"
+        "clip_grad convert_parameters fusion init memory_format parametrizations parametrize prune rnn stateless"
     ),
     "optim": (
-        "adadelta adagrad adam adamax adamw asgd lbfgs lr_scheduler nadam optimizer radam rmsprop rprop sgd sparse_adam swa_utils"
+        "adadelta adagrad adam adamax asgd lbfgs lr_scheduler nadam optimizer radam rmsprop rprop sgd sparse_adam swa_utils"
     ),
-    "profiler": "profiler itt",
     "signal": "windows",
     "utils": (
-        "_pytree benchmark checkpoint collect_env cpp_extension data dlpack flop_counter hooks mobile_optimizer model_zoo tensorboard"
+        "_pytree benchmark checkpoint data dlpack flop_counter hooks tensorboard"
     ),
-    "utils.data": "_utils _utils.collate _utils.worker dataloader dataset distributed sampler",
+    "utils.data": "dataloader dataset distributed sampler",
     "utils.tensorboard": "writer",
 }
 
@@ -72,10 +71,12 @@ OWN = {
     "torch.autograd": "FunctionCtx GradcheckError is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
     "torch.autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
     "torch.library": "registered CustomOpDef",
+    "torch.multiprocessing": "ProcessException",
     "torch.nn": "BatchStat Trainable",
     "torch.nn.common_types": "TypeAlias",
     "torch.nn.modules": "Any annotations",
     "torch.version": "annotations cudnn",
+    "torch.nn.modules.padding": "_PadNd _ZeroPadNd",
     "torch.nn.parameter": "BatchStat Trainable as_buffer",
     "torch.nn.utils.clip_grad": "clip_grads_with_norm_ get_total_norm",
     "torch.optim": "register_optimizer_step_post_hook register_optimizer_step_pre_hook",
@@ -87,10 +88,12 @@ OWN = {
 
 #: Names of PyTorch's that jaxnn's module has without listing them.
 PRIVATE = {
-    "torch": "_assert",
+    "torch": "_assert _assert_async _check _check_index _check_is_size _check_not_implemented _check_tensor_all "
+    "_check_tensor_all_with _check_type _check_value _check_with " + " ".join(FOREACH),
     "torch.amp.autocast_mode": "_cast",
     "torch.autograd.forward_ad": "_set_fwd_grad_enabled _is_fwd_grad_enabled",
     "torch.autograd.graph": "_MultiHandle RemovableHandle",
+    "torch.hub": "_get_torch_home",
     "torch.nn.grad": "_pair",
     "torch.nn.init": "_calculate_fan_in_and_fan_out",
     "torch.nn.modules.utils": (
@@ -119,4 +122,39 @@ PRIVATE = {
     "torch.utils.data.dataset": "Generator default_generator",
     "torch.utils.data.distributed": "Sampler",
     "torch.utils.tensorboard.writer": "FileWriter",
+}
+
+#: PyTorch's module -> our module -> names (``theirs=ours`` where they differ) that stand there, beside those of a module of the same path.
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "torch": {
+        "jaxnn.symbolic": "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum",
+    },
+    "torch._higher_order_ops": {"jaxnn.control_flow": "cond scan while_loop"},
+    "torch._tensor": {"jaxnn": "Tensor"},
+    "torch.autograd.grad_mode": {"jaxnn": "enable_grad inference_mode no_grad set_grad_enabled"},
+    "torch.cuda.amp.autocast_mode": {"jaxnn.cuda.amp": "autocast custom_bwd custom_fwd"},
+    "torch.cuda.amp.grad_scaler": {"jaxnn.cuda.amp": "GradScaler"},
+    "torch.cuda.random": {
+        "jaxnn.cuda": "get_rng_state initial_seed manual_seed manual_seed_all seed seed_all set_rng_state",
+    },
+    "torch.cuda.memory": {
+        "jaxnn.cuda": (
+            "empty_cache max_memory_allocated max_memory_reserved mem_get_info memory_allocated memory_reserved memory_stats "
+            "memory_summary reset_max_memory_allocated reset_peak_memory_stats"
+        ),
+    },
+    "torch.functional": {
+        "jaxnn": (
+            "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors cartesian_prod cdist chain_matmul "
+            "einsum istft lu meshgrid norm split stft tensordot unique unique_consecutive unravel_index"
+        ),
+    },
+    "torch.nn.parallel.data_parallel": {"jaxnn.nn.parallel": "DataParallel data_parallel"},
+    "torch.nn.parallel.distributed": {"jaxnn.nn.parallel": "DistributedDataParallel"},
+    "torch.nn.utils.spectral_norm": {"jaxnn.nn.utils": "remove_spectral_norm spectral_norm"},
+    "torch.nn.utils.weight_norm": {"jaxnn.nn.utils": "remove_weight_norm weight_norm"},
+    "torch.optim.adamw": {"jaxnn.optim": "AdamW"},
+    "torch.utils.data._utils": {},
+    "torch.utils.model_zoo": {"jaxnn.hub": "load_url=load_state_dict_from_url"},
+    "torch.utils.data._utils.collate": {"jaxnn.utils.data": "default_collate default_convert"},
 }

@@ -5,6 +5,6 @@ is used. `table` has them all; what would change results is never harmless. Name
 """
 
 from .making import namespace, namespaces, rows
-from .operators import operators
+from .objects import OBJECTS
 
-__all__ = ["namespace", "namespaces", "operators", "rows"]
+__all__ = ["OBJECTS", "namespace", "namespaces", "rows"]

@@ -62,6 +62,16 @@ def _class(path: str, why: str) -> Any:
     return type(name, (), {"__new__": __new__, "__module__": module, "__doc__": f"Can't be made: {why}."})
 
 
+def _opaque(path: str, why: str) -> Any:
+    """A class whose instances hold nothing."""
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    module, _, name = path.rpartition(".")
+    return type(name, (), {"__init__": __init__, "__module__": module, "__doc__": f"Holds nothing: {why}."})
+
+
 def _base(path: str, why: str) -> Any:
     """A class to inherit from and to check against."""
     module, _, name = path.rpartition(".")
@@ -80,6 +90,7 @@ KINDS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "list": ("harmless", _constant_function(list, "An empty list")),
     "block": ("harmless", _block),
     "base": ("harmless", _base),
+    "opaque": ("harmless", _opaque),
     "constant": ("harmless", lambda path, why: CONSTANTS[path]),
     "class": ("refusing", _class),
     "refusing": ("refusing", _refusing),

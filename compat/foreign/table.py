@@ -7,26 +7,122 @@ from typing import Any
 
 __all__ = ["CONSTANTS", "TABLE"]
 
-TABLE: dict[str, tuple[str, dict[str, str]]] = {
-    "torch._dynamo": (
-        "nothing is compiled from source",
+_COMPILER = "nothing is compiled from source"
+_SCRIPT = "there is no TorchScript, what is scripted runs as the Python that it is"
+_GRAPHS = "graphs are not captured from source; jax.make_jaxpr shows XLA's"
+_STREAMS = "XLA schedules by itself, there are no streams"
+_QUANTIZED = "quantised tensors and modules are not here"
+_RPC = "there are no remote calls"
+_BINDING = "there is no C++ binding of PyTorch's"
+_EXPORT = "jaxnn.compat.export writes StableHLO"
+_SYMBOLS = "shapes are numbers"
+
+
+def _device(kind: str) -> tuple[str, dict[str, str]]:
+    """The namespace of a kind of device that JAX has not."""
+    return (
+        f"there is no {kind} device",
         {
-            "decorator": "disable allow_in_graph assume_constant_result disallow_in_graph forbid_in_graph graph_break",
-            "nothing": "mark_static_address mark_dynamic mark_static maybe_mark_dynamic reset reset_code_caches",
-            "false": "is_compiling",
+            "false": "is_available is_initialized is_bf16_supported is_current_stream_capturing is_tf32_supported",
+            "zero": (
+                "device_count memory_allocated max_memory_allocated memory_reserved max_memory_reserved"
+            ),
+            "nothing": (
+                "empty_cache manual_seed manual_seed_all seed seed_all reset_peak_memory_stats reset_accumulated_memory_stats "
+                "set_rng_state_all init"
+            ),
+            "list": "get_rng_state_all",
+            "class": "Stream Event StreamContext",
+            "refusing": (
+                "current_device current_stream device set_device stream set_stream get_device_name get_device_capability "
+                "get_device_properties get_rng_state set_rng_state mem_get_info synchronize initial_seed memory_stats"
+            ),
+        },
+    )
+
+
+def _only(row: tuple[str, dict[str, str]], without: str) -> tuple[str, dict[str, str]]:
+    """A row without some names."""
+    return row[0], {k: " ".join(n for n in v.split() if n not in without.split()) for k, v in row[1].items()}
+
+
+TABLE: dict[str, tuple[str, dict[str, str]]] = {
+    "torch": (
+        "of compilers, streams and the C++ binding",
+        {
+            "class": "ScriptModule Stream Event SymInt SymFloat SymBool ScriptFunction CompilationUnit Value Graph Node",
+            "refusing": "fork wait",
+        },
+    ),
+    "torch._C": (
+        _BINDING,
+        {
+            "nothing": (
+                "_log_api_usage_once _jit_set_profiling_executor _jit_set_profiling_mode _jit_override_can_fuse_on_cpu "
+                "_jit_override_can_fuse_on_gpu _jit_set_texpr_fuser_enabled _jit_set_nvfuser_enabled "
+                "_set_math_sdp_allow_fp16_bf16_reduction"
+            ),
+            "constant": "DispatchKey",
+            "opaque": "DispatchKeySet",
+            "none": "_get_tracing_state",
+            "false": "_jit_can_fuse_on_cpu _jit_can_fuse_on_gpu _are_functorch_transforms_active",
+            "class": (
+                "Graph Value Node ScriptModule ScriptFunction FunctionSchema _ExcludeDispatchKeyGuard "
+                "_AutoDispatchBelowAutograd ScriptObject"
+            ),
+            "refusing": "parse_schema _jit_get_all_schemas _functionality_to_backend_keys",
+        },
+    ),
+    "torch._C._functorch": (
+        _BINDING,
+        {"false": "is_batchedtensor is_gradtrackingtensor is_functorch_wrapped_tensor is_legacy_batchedtensor"},
+    ),
+    "torch._dynamo": (
+        _COMPILER,
+        {
+            "decorator": "disable allow_in_graph assume_constant_result disallow_in_graph forbid_in_graph nonstrict_trace",
+            "nothing": (
+                "mark_static_address mark_dynamic mark_static maybe_mark_dynamic reset reset_code_caches graph_break"
+            ),
+            "block": "set_stance error_on_graph_break",
+            "false": "is_compiling is_dynamo_supported is_inductor_supported",
+            "list": "list_backends",
             "class": "OptimizedModule",
-            "refusing": "export explain optimize",
+            "refusing": "export explain optimize optimize_assert lookup_backend register_backend",
+        },
+    ),
+    "torch._dynamo.eval_frame": (
+        _COMPILER, {"false": "is_dynamo_supported is_inductor_supported", "class": "OptimizedModule", "refusing": "export"},
+    ),
+    "torch._dynamo.utils": (_COMPILER, {"false": "is_compile_supported"}),
+    "torch._dynamo.decorators": (
+        _COMPILER,
+        {"nothing": "mark_static_address mark_dynamic mark_static", "decorator": "disable"},
+    ),
+    "torch._dynamo.external_utils": (_COMPILER, {"false": "is_compiling"}),
+    "torch._inductor": (
+        _COMPILER, {"nothing": "cudagraph_mark_step_begin", "refusing": "compile aot_compile aoti_compile_and_package aoti_load_package"},
+    ),
+    "torch._logging": (_COMPILER, {"nothing": "set_logs", "block": "hide_warnings"}),
+    "torch.compiler": (
+        _COMPILER,
+        {
+            "nothing": "cudagraph_mark_step_begin reset",
+            "block": "set_stance",
+            "list": "list_backends",
+            "decorator": "nested_compile_region skip_all_guards_unsafe",
+            "refusing": "save_cache_artifacts load_cache_artifacts",
         },
     ),
     "torch.jit": (
-        "there is no TorchScript, what is scripted runs as the Python that it is",
+        _SCRIPT,
         {
             "decorator": "_overload _overload_method _script_if_tracing",
             "nothing": "enable_onednn_fusion set_fusion_strategy",
             "false": "onednn_fusion_enabled",
-            "class": "ScriptFunction TopLevelTracedModule TracedModule CompilationUnit",
+            "class": "ScriptFunction TopLevelTracedModule TracedModule CompilationUnit Attribute",
             "base": "ScriptModule RecursiveScriptModule",
-            "constant": "Error TracerWarning",
+            "constant": "Error TracerWarning isinstance",
             "identity": "optimize_for_inference freeze",
             "refusing": "load save trace trace_module fork wait jit_module_from_flatbuffer save_jit_module_to_flatbuffer",
         },
@@ -35,6 +131,170 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         "types are for the compiler of TorchScript",
         {"constant": "List Dict Optional Tuple Any BroadcastingList1 BroadcastingList2 BroadcastingList3"},
     ),
+    "torch._jit_internal": (
+        _SCRIPT,
+        {
+            "decorator": "_overload _overload_method export ignore unused",
+            "false": "is_scripting",
+            "constant": "List Dict Optional Tuple Any Final BroadcastingList1 BroadcastingList2 BroadcastingList3",
+            "refusing": "boolean_dispatch",
+        },
+    ),
+    "torch.jit._script": (_SCRIPT, {"base": "ScriptModule RecursiveScriptModule", "class": "ScriptFunction"}),
+    "torch.fx": (
+        _GRAPHS,
+        {
+            "class": "Graph GraphModule Node Proxy Tracer Interpreter Transformer CodeGen",
+            "refusing": "symbolic_trace replace_pattern map_arg",
+            "identity": "has_side_effect",
+        },
+    ),
+    "torch.fx.node": (_GRAPHS, {"class": "Node", "constant": "Target Argument", "refusing": "map_arg map_aggregate"}),
+    "torch.fx.graph": (_GRAPHS, {"class": "Graph CodeGen PythonCode"}),
+    "torch.fx.proxy": (
+        _GRAPHS, {"class": "Proxy TracerBase GraphAppendingTracer Attribute ParameterProxy", "constant": "TraceError"},
+    ),
+    "torch.fx.graph_module": (
+        _GRAPHS, {"class": "GraphModule _CodeOnlyModule", "constant": "_USER_PRESERVED_ATTRIBUTES_KEY", "refusing": "_copy_attr"},
+    ),
+    "torch.fx._symbolic_trace": (
+        _GRAPHS, {"class": "Tracer", "false": "is_fx_tracing is_fx_symbolic_tracing", "refusing": "symbolic_trace"},
+    ),
+    "torch.fx._compatibility": (_GRAPHS, {"decorator": "compatibility"}),
+    "torch.fx._pytree": (_GRAPHS, {"nothing": "register_pytree_flatten_spec", "refusing": "tree_flatten_spec"}),
+    "torch.fx.experimental.symbolic_shapes": (
+        _SYMBOLS,
+        {
+            "identity": "guard_or_false guard_or_true guard_size_oblivious statically_known_true",
+            "constant": "GuardOnDataDependentSymNode",
+            "class": "ShapeEnv SymNode",
+            "refusing": "free_symbols free_unbacked_symbols",
+        },
+    ),
+    "torch.fx.experimental.proxy_tensor": (_GRAPHS, {"none": "get_proxy_mode", "refusing": "make_fx"}),
+    "torch.fx.passes.infra.pass_base": (_GRAPHS, {"class": "PassBase PassResult"}),
+    "torch.fx.traceback": (_GRAPHS, {"block": "annotate preserve_node_meta"}),
+    "torch._subclasses": (_GRAPHS, {"class": "FakeTensor FakeTensorMode"}),
+    "torch._subclasses.fake_tensor": (_GRAPHS, {"class": "FakeTensor FakeTensorMode"}),
+    "torch._functorch": (_GRAPHS, {}),
+    "torch._functorch.config": (_GRAPHS, {}),
+    "torch._guards": (_COMPILER, {"none": "detect_fake_mode", "class": "Source TracingContext"}),
+    "torch._utils": (_SCRIPT, {"false": "is_compiling"}),
+    "torch.export": (
+        _EXPORT,
+        {
+            "class": "ExportedProgram Dim ShapesCollection AdditionalInputs UnflattenedModule",
+            "nothing": "register_dataclass",
+            "refusing": "export load save unflatten draft_export default_decompositions",
+        },
+    ),
+    "torch.export._trace": (_EXPORT, {"refusing": "_export"}),
+    "torch.export.decomp_utils": (_EXPORT, {"class": "CustomDecompTable"}),
+    "torch.onnx": (
+        _EXPORT,
+        {
+            "false": "is_in_onnx_export",
+            "nothing": "register_custom_op_symbolic unregister_custom_op_symbolic",
+            "class": "ONNXProgram JitScalarType ExportableModule",
+            "constant": "OperatorExportTypes TrainingMode TensorProtoDataType OnnxExporterError",
+            "refusing": "export select_model_mode_for_export",
+        },
+    ),
+    "torch.onnx.operators": (_EXPORT, {"refusing": "shape_as_tensor reshape_from_tensor_shape"}),
+    "torch.onnx.symbolic_helper": (
+        _EXPORT, {"decorator": "parse_args quantized_args", "constant": "cast_pytorch_to_onnx"},
+    ),
+    "torch.onnx.symbolic_opset9": (_EXPORT, {"refusing": "masked_fill softmax add mul"}),
+    "torch.onnx.symbolic_opset11": (_EXPORT, {"refusing": "select squeeze unsqueeze"}),
+    "torch.onnx.symbolic_opset12": (_EXPORT, {"refusing": "dropout"}),
+    "torch.ao": (_QUANTIZED, {}),
+    "torch.ao.quantization": (
+        _QUANTIZED,
+        {
+            "class": "QConfig QuantStub DeQuantStub QuantWrapper FakeQuantize MinMaxObserver ObserverBase FakeQuantizeBase QConfigMapping",
+            "refusing": (
+                "convert prepare prepare_qat quantize quantize_dynamic fuse_modules fuse_modules_qat get_default_qconfig "
+                "get_default_qat_qconfig default_observer"
+            ),
+        },
+    ),
+    "torch.ao.quantization.quantize_fx": (_QUANTIZED, {"refusing": "convert_fx prepare_fx prepare_qat_fx fuse_fx"}),
+    "torch.ao.nn": (_QUANTIZED, {}),
+    "torch.ao.nn.quantized": (_QUANTIZED, {"class": "FloatFunctional QFunctional Linear Conv2d"}),
+    "torch.quantization": (
+        _QUANTIZED,
+        {"class": "QConfig QuantStub DeQuantStub", "refusing": "convert prepare prepare_qat quantize_dynamic fuse_modules"},
+    ),
+    "torch.nn.quantized": (_QUANTIZED, {"class": "FloatFunctional QFunctional Linear Conv2d"}),
+    "torch.xpu": _device("XPU"),
+    "torch.mps": (
+        "there is no MPS device",
+        {
+            "false": "is_available",
+            "zero": "device_count current_allocated_memory driver_allocated_memory recommended_max_memory",
+            "nothing": "empty_cache manual_seed seed",
+            "class": "Event",
+            "refusing": "get_rng_state set_rng_state synchronize compile_shader",
+        },
+    ),
+    "torch.mtia": _only(
+        _device("MTIA"),
+        "is_tf32_supported is_current_stream_capturing max_memory_reserved memory_reserved reset_accumulated_memory_stats "
+        "get_device_name mem_get_info",
+    ),
+    "torch.autograd.profiler": ("no profiler of NVIDIA's or Intel's listens", {"block": "emit_nvtx emit_itt"}),
+    "torch.cuda": (
+        _STREAMS,
+        {
+            "false": "is_current_stream_capturing is_tf32_supported",
+            "list": "get_rng_state_all",
+            "nothing": "set_rng_state_all set_per_process_memory_fraction",
+            "class": "Stream CUDAGraph ExternalStream StreamContext MemPool",
+            "constant": "default_generators",
+            "refusing": "stream current_stream default_stream set_stream graph make_graphed_callables graph_pool_handle cudart",
+        },
+    ),
+    "torch.cuda.streams": (_STREAMS, {"class": "Stream ExternalStream"}),
+    "torch.cuda.graphs": (
+        _STREAMS,
+        {"class": "CUDAGraph", "false": "is_current_stream_capturing", "refusing": "graph make_graphed_callables"},
+    ),
+    "torch.cuda.nvtx": (
+        "no profiler of NVIDIA's listens",
+        {"nothing": "mark range_pop range_push range_start range_end", "block": "range"},
+    ),
+    "torch.cuda.tunable": (_STREAMS, {"nothing": "enable tuning_enable", "false": "is_enabled tuning_is_enabled"}),
+    "torch.nested": (
+        "there are no nested tensors",
+        {"refusing": "nested_tensor as_nested_tensor to_padded_tensor nested_tensor_from_jagged narrow"},
+    ),
+    "torch.package": ("code is not packed", {"class": "PackageExporter PackageImporter"}),
+    "torch.utils.cpp_extension": (
+        _BINDING,
+        {
+            "class": "CppExtension CUDAExtension BuildExtension",
+            "constant": "CUDA_HOME",
+            "refusing": "load load_inline include_paths library_paths",
+            "false": "is_ninja_available",
+        },
+    ),
+    "torch.utils.mobile_optimizer": (_SCRIPT, {"refusing": "optimize_for_mobile"}),
+    "torch.distributed.rpc": (
+        _RPC,
+        {
+            "false": "is_available",
+            "class": "RRef TensorPipeRpcBackendOptions WorkerInfo",
+            "refusing": "init_rpc shutdown rpc_sync rpc_async remote get_worker_info",
+        },
+    ),
+    "torch.distributed.rpc.api": (_RPC, {"refusing": "_all_gather _require_initialized rpc_sync rpc_async"}),
+    "torch.utils._sympy": (_SYMBOLS, {}),
+    "torch._prims_common": (_GRAPHS, {"class": "ELEMENTWISE_TYPE_PROMOTION_KIND"}),
+    "torch._decomp": (
+        _GRAPHS,
+        {"refusing": "get_decompositions core_aten_decompositions", "decorator": "register_decomposition"},
+    ),
+    "torch._custom_ops": (_GRAPHS, {"refusing": "get_ctx"}),
 }
 
 
@@ -46,6 +306,30 @@ class TracerWarning(Warning):
     """What TorchScript's tracer warns with: nothing here does."""
 
 
+class TraceError(ValueError):
+    """What tracing a graph raises: nothing here does."""
+
+
+class GuardOnDataDependentSymNode(RuntimeError):
+    """What a symbolic size raises: nothing here does."""
+
+
+class OnnxExporterError(RuntimeError):
+    """What the exporter to ONNX raises: nothing here does."""
+
+
+class _Members:
+    """Constants of an enumeration, for code that names them."""
+
+    def __init__(self, path: str, names: str) -> None:
+        self._path = path
+        for n in names.split():
+            setattr(self, n, f"{path}.{n}")
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"jaxnn lacks {self._path}.{name}")
+
+
 class _BroadcastingList:
     """``BroadcastingList2[int]`` in an annotation is a list of its type."""
 
@@ -53,10 +337,39 @@ class _BroadcastingList:
         return list[kind]
 
 
+def _of_typing(path: str, names: str) -> dict[str, Any]:
+    return {f"{path}.{name}": getattr(typing, name) for name in names.split()}
+
+
+def _lists(path: str) -> dict[str, Any]:
+    return {f"{path}.BroadcastingList{n}": _BroadcastingList() for n in (1, 2, 3)}
+
+
 #: The values of the names of kind "constant".
 CONSTANTS: dict[str, Any] = {
+    "torch._C.DispatchKey": _Members(
+        "torch._C.DispatchKey", "CPU CUDA XPU Meta Autograd AutogradCPU AutogradCUDA AutocastCPU AutocastCUDA AutocastXPU "
+        "CompositeImplicitAutograd CompositeExplicitAutograd FuncTorchDynamicLayerFrontMode Python BackendSelect ADInplaceOrView"
+    ),
     "torch.jit.Error": JitError,
     "torch.jit.TracerWarning": TracerWarning,
-    **{f"torch.jit.annotations.{name}": getattr(typing, name) for name in ("List", "Dict", "Optional", "Tuple", "Any")},
-    **{f"torch.jit.annotations.BroadcastingList{n}": _BroadcastingList() for n in (1, 2, 3)},
+    "torch.jit.isinstance": isinstance,
+    **_of_typing("torch.jit.annotations", "List Dict Optional Tuple Any"),
+    **_of_typing("torch._jit_internal", "List Dict Optional Tuple Any Final"),
+    **_lists("torch.jit.annotations"),
+    **_lists("torch._jit_internal"),
+    "torch.fx.node.Target": typing.Any,
+    "torch.fx.node.Argument": typing.Any,
+    "torch.fx.proxy.TraceError": TraceError,
+    "torch.fx.graph_module._USER_PRESERVED_ATTRIBUTES_KEY": "_user_preserved_attributes",
+    "torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode": GuardOnDataDependentSymNode,
+    "torch.onnx.OperatorExportTypes": _Members("torch.onnx.OperatorExportTypes", "ONNX ONNX_ATEN ONNX_ATEN_FALLBACK ONNX_FALLTHROUGH"),
+    "torch.onnx.TrainingMode": _Members("torch.onnx.TrainingMode", "EVAL TRAINING PRESERVE"),
+    "torch.onnx.TensorProtoDataType": _Members(
+        "torch.onnx.TensorProtoDataType", "FLOAT INT64 INT32 BOOL DOUBLE FLOAT16 BFLOAT16 UINT8 INT8 UNDEFINED"
+    ),
+    "torch.onnx.OnnxExporterError": OnnxExporterError,
+    "torch.onnx.symbolic_helper.cast_pytorch_to_onnx": {},
+    "torch.cuda.default_generators": (),
+    "torch.utils.cpp_extension.CUDA_HOME": None,
 }

@@ -7,6 +7,7 @@ contiguous, and each view operator says here what it does to sizes, strides and 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -333,10 +334,47 @@ def data_ptr(self: TensorBase) -> int:
 
 
 class UntypedStorage:
-    """The memory of a tensor, for comparing and measuring: what `Tensor.untyped_storage` returns."""
+    """The memory of a tensor, for comparing and measuring: what `Tensor.untyped_storage` returns.
 
-    def __init__(self, tensor: TensorBase) -> None:
+    Args:
+        tensor: the tensor; or a number of bytes, for memory of zeros; or a sequence of bytes as numbers.
+    """
+
+    def __init__(self, tensor: Any = 0, *, device: Any = None) -> None:
+        if not isinstance(tensor, TensorBase):
+            tensor = self._fresh(tensor, device)
         self._tensor = alias(tensor, Cell())
+
+    @staticmethod
+    def _fresh(given: Any, device: Any) -> TensorBase:
+        values = np.zeros(given, np.uint8) if isinstance(given, int) else np.array(given, np.uint8)
+        return FUNCTIONS["tensor"](values, device=device)
+
+    @classmethod
+    def from_file(cls, filename: Any, shared: bool = False, nbytes: int = 0) -> Any:
+        """Memory that shows a file: with ``shared`` writing to it writes to the file, which then is made as large as needed.
+
+        Args:
+            filename: the file's name.
+            nbytes: how many bytes to show; 0: none.
+
+        Raises:
+            RuntimeError: the file is smaller, and is not shared.
+        """
+        path = os.fspath(filename)
+        if shared:
+            with open(path, "ab") as file:
+                file.truncate(max(nbytes, os.path.getsize(path)))
+        elif os.path.getsize(path) < nbytes:
+            raise RuntimeError(f"from_file: the file {path!r} has {os.path.getsize(path)} bytes, fewer than {nbytes}")
+        if nbytes == 0:
+            return cls(0)
+        return cls(FUNCTIONS["from_numpy"](np.memmap(path, np.uint8, "r+" if shared else "c", shape=(nbytes,))))
+
+    @property
+    def filename(self) -> None:
+        """None: the memory does not say which file it shows."""
+        return None
 
     @property
     def _described(self) -> Any:

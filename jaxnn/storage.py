@@ -1,0 +1,8 @@
+"""``torch.storage``: the memory of tensors.
+
+Source: https://docs.pytorch.org/docs/stable/storage.html
+"""
+
+from .ops.strides import TypedStorage, UntypedStorage
+
+__all__ = ["TypedStorage", "UntypedStorage"]
