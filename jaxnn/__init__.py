@@ -163,7 +163,7 @@ def _assert(condition: Any, message: str) -> None:
 
 
 #: Imported at first use: few programs need them. `_FOREIGN` are the namespaces for source written for PyTorch.
-_LATE = ("compat", "vision")
+_LATE = ("compat", "distributions", "vision")
 _FOREIGN = ("_C", "compiler", "fx", "jit")
 __path__ = [*globals()["__path__"], _os.path.join(_os.path.dirname(__file__), "compat", "foreign", "namespaces")]
 

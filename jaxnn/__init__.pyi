@@ -21,6 +21,7 @@ from jaxnn import compat as compat
 from jaxnn import cpu as cpu
 from jaxnn import cuda as cuda
 from jaxnn import distributed as distributed
+from jaxnn import distributions as distributions
 from jaxnn import fft as fft
 from jaxnn import func as func
 from jaxnn import futures as futures

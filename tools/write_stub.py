@@ -80,7 +80,7 @@ def namespace_stub(name: str) -> str:
         else:
             lines.append(f"{n}: {_constant(value)}")
     if name == "jaxnn":
-        lines += ["from jaxnn import compat as compat", "from jaxnn import vision as vision", "__version__: builtins.str"]
+        lines += [*(f"from jaxnn import {name} as {name}" for name in ("compat", "distributions", "vision")), "__version__: builtins.str"]
     return "\n".join([*HEADER, "", *sorted(line for line in lines if line.startswith("from ")), "",
                       *(line for line in lines if not line.startswith("from "))]) + "\n"  # fmt: skip
 

@@ -72,7 +72,7 @@ class Generator:
             self.epoch = getattr(self, "epoch", 0) + 1  # how often the stream has been restarted
             self._forks = 0
             self._start: int | None = 0  # the stored read position while no word of the current table is left
-            self._next_normal: float | None = None
+            self.spare_normal: float | None = None  # of the last pair: draws of fewer than 16 take it first
             self._next_float_normal: float | None = None  # PyTorch's CPU never uses it; kept for exchanged states
 
     @property
@@ -115,7 +115,7 @@ class Generator:
             position = int(state["pos"])
             left = _WORDS + 1 - position
             position = self._start if position == _WORDS and self._start is not None else position
-            normal, float_normal = self._next_normal, self._next_float_normal
+            normal, float_normal = self.spare_normal, self._next_float_normal
             data = _STATE.pack(
                 self._seed, left, 1, position, state["key"].astype("<u8").tobytes(), 0.0, normal or 0.0, 0.0,
                 normal is not None, float_normal or 0.0, float_normal is not None,
@@ -151,7 +151,7 @@ class Generator:
             self.epoch += 1
             self._forks = 0
             self._start = position if left == 1 else None
-            self._next_normal = normal if has_normal else None
+            self.spare_normal = normal if has_normal else None
             self._next_float_normal = float_normal if has_float_normal else None
 
     def clone_state(self) -> "Generator":
@@ -303,8 +303,8 @@ class Generator:
         """Standard normals by Box-Muller in float64, two at a time; the spare one waits for the next call."""
         out = np.empty(n, _F64)
         done = 0
-        if n and self._next_normal is not None:
-            out[0], self._next_normal, done = self._next_normal, None, 1
+        if n and self.spare_normal is not None:
+            out[0], self.spare_normal, done = self.spare_normal, None, 1
         pairs = (n - done + 1) // 2
         if pairs == 0:
             return out
@@ -318,7 +318,7 @@ class Generator:
             spare = math.sqrt(-2.0 * math.log1p(-u[-1])) * math.sin(
                 theta[-1]
             )  # exchanged with PyTorch: every bit counts
-            self._next_normal, sine = spare, sine[:-1]
+            self.spare_normal, sine = spare, sine[:-1]
         out[done + 1 :: 2] = sine
         return out
 

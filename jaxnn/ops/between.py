@@ -85,7 +85,7 @@ def clamp(input: Array, min: Operand = None, max: Operand = None) -> Array:
 
 
 def _mask(f: Any) -> Any:
-    return lambda found, *operands: f(*operands).astype(found.dtype)
+    return lambda found, *operands: jnp.broadcast_to(f(*operands), found.shape)
 
 
 # NaN stays and has no gradient; a bound that is NaN neither.

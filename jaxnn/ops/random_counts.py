@@ -21,10 +21,10 @@ from jaxnn.core.registry import function, op
 from .placement import like_device, made
 from .random import stream
 
-__all__ = ["binomial", "poisson"]
+__all__ = ["Uniforms", "binomial", "poisson"]
 
 
-class _Uniforms:
+class Uniforms:
     """Uniform doubles of a generator one by one: drawn in blocks, what was not used is put back."""
 
     def __init__(self, generator: Generator) -> None:
@@ -45,7 +45,7 @@ class _Uniforms:
         self._generator.uniform((self.used,), dtype=np.float64)
 
 
-def _poisson(rate: float, draw: _Uniforms) -> float:
+def _poisson(rate: float, draw: Uniforms) -> float:
     if rate == 0:
         return 0
     if rate < 10:
@@ -79,7 +79,7 @@ def _correction(k: float) -> float:
     return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)
 
 
-def _successes(n: float, p: float, draw: _Uniforms) -> float:
+def _successes(n: float, p: float, draw: Uniforms) -> float:
     """Successes of n trials with a probability of at most 1/2."""
     if n * p < 10:  # sums of waiting times until n is passed
         passed, k, scale = 0.0, 0, math.log1p(-p)
@@ -111,7 +111,7 @@ def _successes(n: float, p: float, draw: _Uniforms) -> float:
             return found
 
 
-def _binomial(n: float, p: float, draw: _Uniforms) -> float:
+def _binomial(n: float, p: float, draw: Uniforms) -> float:
     if math.isnan(p):
         return math.nan
     if n <= 0 or p <= 0:
@@ -141,7 +141,7 @@ def poisson(input: Any, generator: Any = None) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.poisson.html
     """
     rates = _values(input, "poisson")
-    draw = _Uniforms(stream(generator, "poisson"))
+    draw = Uniforms(stream(generator, "poisson"))
     if (rates < 0).any():
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     found = np.array([_poisson(r, draw) for r in rates.reshape(-1).tolist()], np.float64).reshape(rates.shape)
@@ -165,7 +165,7 @@ def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
     counts, chances = np.broadcast_arrays(_values(count, "binomial"), _values(prob, "binomial"))
     if (counts < 0).any():
         raise RuntimeError("invalid binomial count, expected count to be non-negative")
-    draw = _Uniforms(stream(generator, "binomial"))
+    draw = Uniforms(stream(generator, "binomial"))
     pairs = zip(counts.reshape(-1).tolist(), chances.reshape(-1).tolist(), strict=True)
     found = np.array([_binomial(n, p, draw) for n, p in pairs], np.float64).reshape(counts.shape)
     draw.put_back()

@@ -18,6 +18,7 @@ def with_slopes(f: Callable[..., Array], *slopes: Callable[..., Array] | None) -
 
     Args:
         slopes: for each operand its partial derivative, a function of the result and the operands; None: no derivative.
+            One that is boolean chooses: where it is False, an infinite gradient that arrives gives 0.
 
     An operand that does not move contributes nothing, where infinity times its zero would be NaN.
     """
@@ -28,7 +29,8 @@ def with_slopes(f: Callable[..., Array], *slopes: Callable[..., Array] | None) -
         moved = jnp.zeros_like(found)
         for slope, t in zip(slopes, tangents, strict=True):
             if slope is not None and not isinstance(t, SymbolicZero):
-                moved = moved + (slope(found, *primals) * t).astype(found.dtype)
+                by = slope(found, *primals)
+                moved = moved + (jnp.where(by, t, 0) if by.dtype == bool else by * t).astype(found.dtype)
         return found, moved
 
     made.defjvp(rule, symbolic_zeros=True)

@@ -30,6 +30,18 @@ from torch.autograd import Function, Variable, grad
 from torch.autograd.function import once_differentiable
 from torch.compiler import disable, is_compiling
 from torch.cuda.amp import GradScaler, autocast
+from torch.distributions import Categorical, Distribution, Normal, kl_divergence
+from torch.distributions.categorical import Categorical
+from torch.distributions.constraints import Constraint, positive
+from torch.distributions.kl import kl_divergence, register_kl
+from torch.distributions.multivariate_normal import MultivariateNormal
+from torch.distributions.normal import Normal
+from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
+from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
+from torch.distributions.studentT import StudentT
+from torch.distributions.transformed_distribution import TransformedDistribution
+from torch.distributions.transforms import Transform
+from torch.distributions.utils import broadcast_all, lazy_property
 from torch.hub import load_state_dict_from_url
 from torch.jit import Final
 from torch.nn.attention import SDPBackend, sdpa_kernel
