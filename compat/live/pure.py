@@ -37,7 +37,7 @@ class PureFunction:
         variables = [_variable(module, path) for path in self._paths]
         #: For each leaf of the state: the name of a parameter or buffer, or None for another thing (a stream of keys).
         self._names = [names.get(id(v)) for v in variables]
-        self._others = [None if name is not None else v.get_raw_value() for name, v in zip(self._names, variables)]
+        self._others = [None if name is not None else _held(v) for name, v in zip(self._names, variables)]
         self.params: dict[str, jax.Array] = {n: escaped_value(p) for n, p in module.named_parameters()}
         self.buffers: dict[str, jax.Array] = {n: escaped_value(b) for n, b in module.named_buffers()}
 
@@ -86,6 +86,11 @@ def _variable(module: Any, path: Any) -> Any:
     for part in path:
         found = vars(found)[str(part)] if isinstance(found, nnx.Pytree) else found[part]
     return found
+
+
+def _held(leaf: Any) -> Any:
+    """The array of a leaf that is neither parameter nor buffer: a tensor attribute, or a variable of Flax's."""
+    return escaped_value(leaf) if isinstance(leaf, TensorBase) else leaf.get_raw_value()
 
 
 def _is_tensor(value: Any) -> bool:
