@@ -309,15 +309,16 @@ class Module(
         if isinstance(value, dataclasses.Field):  # nnx.data(...) and nnx.static(...)
             super().__setattr__(name, value)
             return
-        self._check_tensor_stays(value)
+        self._check_stays(value)
         object.__setattr__(self, name, value)
 
-    def _check_tensor_stays(self, value: Any) -> None:
-        """Refuse to keep a tensor of a JAX transformation in a module from outside it, as Flax does."""
-        if not isinstance(value, (TensorBase, jax.Array, list, tuple, dict)) or not in_transformation():
+    def _check_stays(self, value: Any) -> None:
+        """Refuse to keep a tensor or a module of a JAX transformation in a module from outside it, as Flax does."""
+        if not isinstance(value, (TensorBase, nnx.Module, jax.Array, list, tuple, dict)) or not in_transformation():
             return
-        held = jax.tree.leaves(value, is_leaf=lambda v: isinstance(v, TensorBase))
-        if any(isinstance(v, (TensorBase, jax.Array)) for v in held) and "_pytree__state" in self.__dict__:
+        held = jax.tree.leaves(value, is_leaf=lambda v: isinstance(v, (TensorBase, nnx.Module)))
+        kept = any(isinstance(v, (TensorBase, nnx.Module, jax.Array)) for v in held)
+        if kept and "_pytree__state" in self.__dict__:
             self._check_valid_context(lambda: f"Cannot mutate '{type(self).__name__}' from different trace level")
 
     @staticmethod

