@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from jaxnn.core.config import state
 from jaxnn.core.handle import TensorBase
 
 __all__ = ["Variable"]
 
 
+class _Engine:
+    """What programs ask of PyTorch's engine."""
+
+    @staticmethod
+    def queue_callback(callback: Callable[[], Any]) -> None:
+        """Call ``callback`` at the end of the backward that runs.
+
+        Raises:
+            RuntimeError: outside a backward.
+        """
+        if state.callbacks is None:
+            raise RuntimeError("Final callbacks can only be installed during backward pass.")
+        state.callbacks.append(callback)
+
+
 class _VariableMeta(type):
+    _execution_engine = _Engine()
+
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, TensorBase)
 

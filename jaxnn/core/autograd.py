@@ -24,13 +24,14 @@ from .gradient_edge import GradientEdge
 from .handle import NOWHERE, Cell, Freed, Leaf, TensorBase, Unwalkable, aval, is_direct
 from .immediate import EagerNode
 from .inplace import CAST, put_through
-from .node_hooks import at_node
+from .node_hooks import at_node, hooked, hooked_together
 from .op import Op
 from .reach import Reach, place_of
 from .recording import FREED, Recording, node_name
 from .tensor_hooks import Redirect
 from .walks import (
     ADD,
+    COPY,
     HAS_NAN,
     ONES,
     TWICE,
@@ -51,7 +52,7 @@ from .walks import (
     zeros,
 )  # fmt: skip
 
-__all__ = ["backward", "grad", "hook_result"]
+__all__ = ["backward", "grad"]
 
 
 class _Pass:
@@ -67,13 +68,19 @@ class _Pass:
         # Under anomaly detection: operator, its line, which gradient, whether it holds a NaN.
         self.suspects: list[tuple[str, str, int, Any]] = []
         self.called: set[Any] = set()  # (recording, place) whose hooks have run
+        self.foreign: set[Any] = set()  # where what has arrived may be a tensor that somebody else has
 
-    def add(self, key: Any, ct: Any) -> None:
+    def add(self, key: Any, ct: Any, foreign: bool = False) -> None:
+        """A gradient arrives. ``foreign``: it is what a user's function returned or was given, not one that was made here."""
         key = self.moved.get(key, key)
         if self.reach is not None and not self.reach.keeps(key):
             return
         before = self.held.get(key)
         self.held[key] = ct if before is None else call(ADD, (before, ct))
+        if foreign and before is None:
+            self.foreign.add(key)
+        else:
+            self.foreign.discard(key)
 
     def run(self) -> None:
         while True:
@@ -111,7 +118,7 @@ class _Pass:
         on = self.goes_on(key)
         if on and self.reach is not None and key in self.reach.wanted:
             self.found[key] = ct
-        ct = _hooked(hooks, ct)
+        ct = hooked(hooks, ct)
         if not on:
             self.found[key] = ct
         return ct if on else None
@@ -183,7 +190,7 @@ class _Pass:
                 targets, results = _left(hung, node, targets, results, tuple(cts.get(place) for place in places))
             for target, ct in zip(targets, results, strict=True):
                 if target < 0:
-                    self.add(grads[~target] if target > FREED else rec.outer(target), ct)
+                    self.add(grads[~target] if target > FREED else rec.outer(target), ct, hung is not None)
                 elif keep is None or target in keep:
                     held[target] = ct if target not in held else call(ADD, (held[target], ct))
         if not self.retain and not rec.closed:
@@ -205,7 +212,7 @@ class _Pass:
                 cts[place] = ct
         if cts and (node.start,) in rec.hooked and (rec, (node.start,)) not in self.called:
             self.called.add((rec, (node.start,)))
-            _hooked_together(rec.hooked[node.start,], cts, node.start, node.avals)
+            hooked_together(rec.hooked[node.start,], cts, node.start, node.avals)
         return not rec.closed
 
     def again(self, rec: Recording, roots: dict[int, Any]) -> None:
@@ -246,7 +253,7 @@ class _Pass:
         if not cts:
             return
         if (0,) in node.hooks:
-            _hooked_together(node.hooks[(0,)], cts, 0, node.outputs)
+            hooked_together(node.hooks[(0,)], cts, 0, node.outputs)
         hung = node.hooks.get(at_node(0))
         if hung is not None:
             places = range(len(node.outputs))
@@ -264,7 +271,7 @@ class _Pass:
             results = [(cell, ct) for (cell, _), ct in zip(results, found, strict=True)]
         for cell, ct in results:
             if ct is not None and cell.source is not None:
-                self.add(place_of(cell), ct)
+                self.add(place_of(cell), ct, foreign=not isinstance(node, EagerNode) or hung is not None)
 
 
 def _left(hung: Any, node: Any, targets: list[int], results: Any, grads: tuple[Any, ...]) -> tuple[list[int], list[Any]]:
@@ -292,46 +299,6 @@ def fitted_gradient(ct: Any, described: Any) -> Any:
     if have is described.dtype:
         return ct
     return call(CAST, (ct, described.dtype))
-
-
-def _hooked_together(hooks: Any, cts: dict[int, Any], start: int, described: Any) -> None:
-    """Call the hooks of an operator on the gradients of all its results, and put in what they return."""
-    for hook in list(hooks):
-        given = [cts.get(start + k) for k in range(len(described))]
-        for k, ct in enumerate(hook(given)):
-            if ct is None:
-                cts.pop(start + k, None)
-            else:
-                cts[start + k] = hook_result(given[k], ct, "hook")
-
-
-def _hooked(hooks: Any, ct: Any) -> Any:
-    for hook in list(hooks):
-        changed = hook(ct)
-        if changed is not None:
-            ct = hook_result(ct, changed, getattr(hook, "__name__", "<unknown>"))
-    return ct
-
-
-def hook_result(before: Any, changed: Any, name: str) -> Any:
-    """What a hook returned instead of a gradient.
-
-    Raises:
-        TypeError: when it is no tensor.
-        RuntimeError: when it is of another type, device or size.
-    """
-    if not isinstance(changed, TensorBase):
-        raise TypeError(f"expected Variable, but hook returned '{type(changed).__name__}'")
-    if before is None:
-        raise RuntimeError("can't replace a None gradient with a non-None value")
-    was, now = aval(before), aval(changed)
-    if was.dtype is not now.dtype:
-        raise RuntimeError(f"hook '{name}' has changed the type of value (was {before.type()} got {changed.type()})")
-    if was.placement != now.placement:
-        raise RuntimeError(f"hook '{name}' has changed the device of value")
-    if was.shape != now.shape:
-        raise RuntimeError(f"hook '{name}' has changed the size of value")
-    return changed
 
 
 # --- the public functions ------------------------------------------------------------------------------------------------
@@ -392,11 +359,11 @@ def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, reach
         done = _Pass(retain, create, reach)
         for t, g in _roots(tensors, grads):
             if type(t) is GradientEdge:
-                done.add(t._key(), g)
+                done.add(t._key(), g, foreign=True)
             elif t._view is not None:
-                done.add(_view_key(t), g)
+                done.add(_view_key(t), g, foreign=True)
             else:
-                done.add(place_of(t._cell), g)
+                done.add(place_of(t._cell), g, foreign=True)
         done.run()
     return done
 
@@ -424,15 +391,14 @@ def _keys(t: TensorBase) -> list[Any]:
 
 @contextlib.contextmanager
 def _with_callbacks() -> Iterator[None]:
-    """A backward, and at its end what hooks have asked for."""
+    """A backward, and at its end what hooks, and these callbacks themselves, have asked for."""
     before, state.callbacks = state.callbacks, []
-    mine = state.callbacks
     try:
         yield
+        for f in state.callbacks:  # which may grow
+            f()
     finally:
         state.callbacks = before
-    for f in mine:
-        f()
 
 
 def _listed(given: Any) -> list[Any]:
@@ -511,19 +477,21 @@ def backward(
     retain = create_graph if retain_graph is None else retain_graph
     done = _start(tensors, grad_tensors, retain, create_graph, reach)
     with _Mode(create_graph):
-        arrived = [(key.tensor(), ct) for key, ct in done.found.items() if type(key) is Leaf]
-        for target, ct in arrived:
+        arrived = [(key.tensor(), ct, key in done.foreign) for key, ct in done.found.items() if type(key) is Leaf]
+        for target, ct, foreign in arrived:
             if target is not None and ct is not None:
-                _accumulate(target, ct)
+                _accumulate(target, ct, foreign)
     rec = state.recording
     if rec is not None and not create_graph:
         rec.after_backward = True
 
 
-def _accumulate(target: Any, ct: Any) -> None:
+def _accumulate(target: Any, ct: Any, foreign: bool) -> None:
     extra = target._extra
+    # What others have, and what shares memory, is copied: `grad` is written to.
+    foreign = foreign or ct._view is not None or (extra is not None and ("hooks" in extra or "node" in extra))
     if extra is not None and "hooks" in extra:
-        ct = _hooked(extra["hooks"].values(), ct)
+        ct = hooked(extra["hooks"].values(), ct)
     target._storage.check_writable_here()
     hung = None if extra is None else extra.get("node")
     if hung is not None:
@@ -532,6 +500,7 @@ def _accumulate(target: Any, ct: Any) -> None:
         return  # it has stopped requiring a gradient since
     with LOCK:  # backwards of several threads may add to one leaf
         if target._grad is None:
+            ct = call(COPY, (ct,)) if foreign else ct
             target._grad = ct if state.dual is None or state.grad_enabled else unlike(ct)  # a detached one has no tangent
         elif state.grad_enabled:
             target._grad = call(ADD, (target._grad, ct))
@@ -539,7 +508,8 @@ def _accumulate(target: Any, ct: Any) -> None:
             put_through(target._grad, call(ADD, (target._grad, ct)))
     if extra is not None and "after" in extra:
         for hook in list(extra["after"].values()):
-            hook(target)
+            if hook(target) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
     if hung is not None:
         hung.leaving((), (ct,))
 
@@ -583,7 +553,7 @@ def grad(
             if ct is None:
                 ct = _total(done, keys)
                 if ct is not None and type(t) is not GradientEdge and t._extra is not None and "hooks" in t._extra:
-                    ct = left[id(t)] = _hooked(t._extra["hooks"].values(), ct)
+                    ct = left[id(t)] = hooked(t._extra["hooks"].values(), ct)
         if ct is None:
             if not allow_unused:
                 raise RuntimeError(

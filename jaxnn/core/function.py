@@ -79,6 +79,7 @@ class FunctionCtx:
         self._dirty: tuple[Any, ...] = ()
         self._fixed: tuple[Any, ...] = ()
         self._materialize = True
+        self._materialize_non_diff_grads = True
         self._pushing = False  # whether jvp runs
         self.saved_for_forward: tuple[Any, ...] = ()
         self.needs_input_grad: tuple[bool, ...] = ()
@@ -153,11 +154,12 @@ class FunctionNode:
         self.order = (next(Recording._orders), 0)
         self.hooks: dict[Any, Any] = {}
         self.outputs: list[Any] = []
+        self.fixed: set[int] = set()  # the outputs that are marked as non-differentiable
 
     def backward(self, cts: dict[int, Any], create: bool, retain: bool) -> list[tuple[Any, Any]]:
         """The gradients of the arguments."""
         grads = [
-            cts[k] if k in cts else zeros(v, v.placement) if self.ctx._materialize and v is not None else None
+            cts[k] if k in cts else zeros(v, v.placement) if self._materializes(k) else None
             for k, v in enumerate(self.outputs)
         ]
         with _Mode(create):
@@ -171,6 +173,12 @@ class FunctionNode:
                 for k, (c, g) in enumerate(zip(self.cells, found, strict=False))
                 if c is not None and g is not None
             ]
+
+    def _materializes(self, k: int) -> bool:
+        """Whether a gradient that is missing counts as zeros."""
+        if self.outputs[k] is None or not self.ctx._materialize:
+            return False
+        return k not in self.fixed or self.ctx._materialize_non_diff_grads
 
     def _fitted(self, grad: Any, index: int) -> Any:
         return fitted(grad, self.inputs[index], index, self.name)
@@ -360,8 +368,10 @@ def _connected(node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ..
         described = node.outputs[-1]
         is_input = any(t is a for a in args)
         is_dirty = any(t is d for d in ctx._dirty)
+        if any(t is f for f in ctx._fixed):
+            node.fixed.add(k)
         carries = described.dtype.is_floating_point or described.dtype.is_complex
-        if not carries or any(t is f for f in ctx._fixed):
+        if not carries or k in node.fixed:
             results.append(whole_view(t, Cell()) if is_input and not is_dirty else t)
         elif is_dirty:
             _rebase(t, node, k)
@@ -371,7 +381,7 @@ def _connected(node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ..
         else:
             t._cell = Cell(node, k, direct=t._view is not None)
             if t._view is not None:
-                t._view.guard = Guard(FUNCTION, k)
+                t._view.guard, t._view.created = Guard(FUNCTION, k), t._storage.known_version
             results.append(t)
     ctx._keep(node, tuple(results))
     return tuple(results)

@@ -6,7 +6,6 @@ A node is made when it is asked for, and is one object as long as somebody holds
 from __future__ import annotations
 
 import functools
-import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from .handle import Freed, Leaf, aval, is_direct
 from .hook_handle import RemovableHandle
 from .node_hooks import NodeHooks, hooks_of_leaf, hooks_of_source
 from .recording import FREED, Node, Recording, node_name, operator_name
+from .saved_hooks import operand_names
 from .walks import TWICE, _tensor_at, plain
 
 __all__ = ["GradFn", "grad_fn_of", "node_of_reading", "output_number"]
@@ -177,6 +177,11 @@ def _saved(node: GradFn, name: str) -> Any:
     source = node._source
     if isinstance(source, Freed):
         raise RuntimeError(TWICE)
+    if hasattr(source, "packed"):
+        found = source.saved(name)
+        if found is None:
+            raise AttributeError(f"'{node._name}' object has no attribute '_saved_{name}'")
+        return found
     if type(source) is not Recording:
         raise AttributeError(f"'{node._name}' object has no attribute '_saved_{name}'")
     maker = _maker(source.node, node._place)
@@ -184,8 +189,7 @@ def _saved(node: GradFn, name: str) -> Any:
         raise RuntimeError(TWICE)
     if name == "result":
         return _tensor_at(source, maker.start, maker.start)
-    names = list(inspect.signature(maker.op.kernel).parameters)
-    wanted = {"self": names[0], "mat1": names[0]}.get(name, name) if names else name
+    names, wanted = operand_names(maker.op, name)
     for known, entry in zip(names, maker.recipe, strict=False):
         if known == wanted:
             if entry.kind == "tensor":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from .handle import Freed
+from .handle import Freed, TensorBase, aval
 
-__all__ = ["NodeHooks", "at_node", "hooks_of_leaf", "hooks_of_source"]
+__all__ = ["NodeHooks", "at_node", "hook_result", "hooked", "hooked_together", "hooks_of_leaf", "hooks_of_source"]
 
 
 class NodeHooks:
@@ -62,3 +62,44 @@ def hooks_of_leaf(leaf: Any) -> NodeHooks:
     if leaf._extra is None:
         leaf._extra = {}
     return leaf._extra.setdefault("node", NodeHooks())  # type: ignore[no-any-return]
+
+
+def hooked_together(hooks: Any, cts: dict[int, Any], start: int, described: Any) -> None:
+    """Call the hooks of an operator on the gradients of all its results, and put in what they return."""
+    for hook in list(hooks):
+        given = [cts.get(start + k) for k in range(len(described))]
+        for k, ct in enumerate(hook(given)):
+            if ct is None:
+                cts.pop(start + k, None)
+            else:
+                cts[start + k] = hook_result(given[k], ct, "hook")
+
+
+def hooked(hooks: Any, ct: Any) -> Any:
+    """A gradient as a tensor's hooks leave it."""
+    for hook in list(hooks):
+        changed = hook(ct)
+        if changed is not None:
+            ct = hook_result(ct, changed, getattr(hook, "__name__", "<unknown>"))
+    return ct
+
+
+def hook_result(before: Any, changed: Any, name: str) -> Any:
+    """What a hook returned instead of a gradient.
+
+    Raises:
+        TypeError: when it is no tensor.
+        RuntimeError: when it is of another type, device or size.
+    """
+    if not isinstance(changed, TensorBase):
+        raise TypeError(f"expected Variable, but hook returned '{type(changed).__name__}'")
+    if before is None:
+        raise RuntimeError("can't replace a None gradient with a non-None value")
+    was, now = aval(before), aval(changed)
+    if was.dtype is not now.dtype:
+        raise RuntimeError(f"hook '{name}' has changed the type of value (was {before.type()} got {changed.type()})")
+    if was.placement != now.placement:
+        raise RuntimeError(f"hook '{name}' has changed the device of value")
+    if was.shape != now.shape:
+        raise RuntimeError(f"hook '{name}' has changed the size of value")
+    return changed

@@ -7,6 +7,7 @@ Which operands are packed follows PyTorch's formulas for common operators; other
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -88,6 +89,12 @@ def _kept(op: Any, tensors: list[Any]) -> list[int]:
     return list(range(len(tensors)))
 
 
+def operand_names(op: Any, name: str) -> tuple[list[str], str]:
+    """The names of an operator's operands, and that one of them which PyTorch calls ``name``."""
+    names = list(inspect.signature(op.kernel).parameters)
+    return names, {"self": names[0], "mat1": names[0]}.get(name, name) if names else name
+
+
 class PackedNode:
     """An operator whose kept tensors are packed."""
 
@@ -108,6 +115,24 @@ class PackedNode:
         self.result = Packed(made, made) if op.name in BY_RESULT else None
         self.args = changed(args, lambda a: _Operand if isinstance(a, TensorBase) else a, op.lists)
         self.order = (next(Recording._orders), 0)
+
+    def saved(self, name: str) -> Any:
+        """What was packed of an operand, by its name, or of the result, unpacked; None for a name that there is not.
+
+        Raises:
+            RuntimeError: after a backward has freed it.
+        """
+        if self.packed is None:
+            raise RuntimeError(TWICE)
+        if name == "result":
+            return None if self.result is None else self.result.unpacked(Cell(self, 0))
+        names, wanted = operand_names(self.op, name)
+        places = iter(range(len(self.described)))
+        for known, a in zip(names, self.args, strict=False):
+            k = next(places) if a is _Operand else None
+            if known == wanted and k in self.packed:
+                return self.packed[k].unpacked()
+        return None
 
     def backward(self, cts: dict[int, Any], create: bool, retain: bool) -> list[tuple[Any, Any]]:
         """The gradients of the operands."""

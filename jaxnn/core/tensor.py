@@ -441,14 +441,17 @@ class _Methods:
         described = aval(self)
         if isinstance(self._storage.buf, Buffer) and isinstance(self._storage.buf.array, jax.core.Tracer):
             return f"tensor(<traced>, shape={tuple(described.shape)}, dtype={described.dtype})"
-        made_by = self.grad_fn
+        try:
+            made_by = None if self.grad_fn is None else self.grad_fn.name().rsplit("::", 1)[-1]
+        except RuntimeError:  # a view that may not be asked for its node any more
+            made_by = "Invalid"
         where = device_of(described.placement)
         if where.type == "meta":
             shown = [f"device='meta', size={tuple(described.shape)}"]
             if described.dtype is not dtypes.get_default_dtype():
                 shown.append(f"dtype={described.dtype!r}")
             if made_by is not None:
-                shown.append(f"grad_fn=<{made_by.name()}>")
+                shown.append(f"grad_fn=<{made_by}>")
             elif self._cell.source is not None:
                 shown.append("requires_grad=True")
             text = f"tensor(..., {', '.join(shown)})"
@@ -457,7 +460,7 @@ class _Methods:
             np.asarray(value_of(self, "print")),
             dtype_name=repr(described.dtype),
             requires_grad=self._cell.source is not None,
-            grad_fn=None if made_by is None else made_by.name().rsplit("::", 1)[-1],
+            grad_fn=made_by,
             device=None if where.type == "cpu" else f"{where.type}:{where.index or 0}",
             is_parameter=getattr(self, "_is_parameter", False),
             type_name=type(self).__name__ if self._keeps_class else "tensor",

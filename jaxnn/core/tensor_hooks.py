@@ -67,7 +67,7 @@ class _Keep:
     def __call__(self, ct: Any) -> None:
         t = self.tensor()
         if t is not None:
-            t._grad = ct if t._grad is None else t._grad + ct
+            t._grad = ct.clone() if t._grad is None else t._grad + ct
 
     def stand(self, cell: Any) -> None:
         """Move to where a cell's gradient arrives."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from jaxnn.core.autograd import hook_result
 from jaxnn.core.config import in_transformation
 from jaxnn.core.handle import Cell, TensorBase, aval
 from jaxnn.core.inplace import whole_view
+from jaxnn.core.node_hooks import hook_result
 from jaxnn.core.registry import Op, call
 from jaxnn.core.tensor_hooks import on_node
 from jaxnn.core.walks import zeros

@@ -1,5 +1,6 @@
 """Functions and methods show what they take: the names that PyTorch's own documentation lists."""
 
+import importlib
 import inspect
 import re
 
@@ -58,4 +59,32 @@ def test_functions_show_their_arguments(theirs, ours):
         missing = [n for n in wanted if n not in taken and not any(p.kind is p.VAR_POSITIONAL for p in shown.values())]
         if missing:
             wrong.append((name, f"shows {list(shown)}, PyTorch's documentation {wanted}"))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+MODULES = (
+    "nn nn.functional nn.init nn.utils nn.utils.rnn nn.utils.parametrizations nn.utils.prune nn.utils.parametrize "
+    "nn.utils.stateless optim optim.lr_scheduler optim.swa_utils utils.data utils.checkpoint amp autograd autograd.functional "
+    "autograd.graph func testing"
+).split()  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_defaults_are_pytorch_s(module):
+    theirs, ours = (importlib.import_module(f"{root}.{module}") for root in ("torch", "jaxnn"))
+    wrong = []
+    for name in dir(theirs):
+        f, g = getattr(theirs, name), getattr(ours, name, None)
+        if name.startswith("_") or g is None or not callable(f):
+            continue
+        try:
+            wanted, have = inspect.signature(f).parameters, inspect.signature(g).parameters
+        except (TypeError, ValueError):  # made in C++
+            continue
+        for k in wanted.keys() & have.keys():
+            pair = wanted[k].default, have[k].default
+            if inspect.Parameter.empty in pair or callable(pair[0]) or isinstance(pair[0], torch.Generator):
+                continue
+            if repr(pair[0]) != repr(pair[1]):
+                wrong.append((name, k, *pair))
     assert not wrong, "\n".join(map(str, wrong))
