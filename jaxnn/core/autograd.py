@@ -180,9 +180,13 @@ class _Pass:
             if not cts or not any(node.tracked):
                 continue
             hung = rec.hooked.get(at_node(node.start))
-            if hung is not None:
+            if hung is not None and (rec, at_node(node.start)) not in self.called:
+                self.called.add((rec, at_node(node.start)))
                 entered = hung.entering(tuple(cts.get(place) for place in places))
                 cts = {place: ct for place, ct in zip(places, entered, strict=True) if ct is not None}
+                if rec.closed:
+                    self.again(rec, {**held, **cts})
+                    return
             full = [cts[p] if p in cts else zeros(a, rec.placement) for p, a in zip(places, node.avals, strict=True)]
             targets, results = pull_node(rec, node, full, self.create)
             self.suspect(node_name(node), node.location, results)
@@ -193,6 +197,9 @@ class _Pass:
                     self.add(grads[~target] if target > FREED else rec.outer(target), ct, hung is not None)
                 elif keep is None or target in keep:
                     held[target] = ct if target not in held else call(ADD, (held[target], ct))
+            if rec.closed:
+                self.again(rec, held)
+                return
         if not self.retain and not rec.closed:
             mark_freed(rec, plan)
 

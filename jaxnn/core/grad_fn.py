@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .arguments import Entry
+from .engine import pin
 from .grad_mode import enable_grad
 from .guards import NO_GRAD
 from .handle import Freed, Leaf, aval, is_direct
@@ -34,7 +35,7 @@ class GradFn:
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.Node
     """
 
-    __slots__ = ("__weakref__", "_key", "_name", "_next", "_own", "_place", "_source")
+    __slots__ = ("__weakref__", "_key", "_name", "_next", "_own", "_place", "_source", "_view")
 
     def __init__(self, name: str, key: Any, following: Any, source: Any = None, place: int = 0) -> None:
         self._name = name
@@ -43,6 +44,7 @@ class GradFn:
         self._source = source  # with the place: where gradients arrive; None for the reading of a view
         self._place = place
         self._own: Any = None  # hooks and notes of a node that has no place of its own
+        self._view: Any = None  # a weak reference to the view that a node without a place belongs to
 
     def name(self) -> str:
         """PyTorch's name of the node, such as ``AddmmBackward0``."""
@@ -81,7 +83,7 @@ class GradFn:
         gradient stands at the first.
 
         Raises:
-            NotImplementedError: for the node of a view.
+            NotImplementedError: for the node of a view that nobody holds.
         Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.graph.Node.register_hook.html
         """
         return self._register("after", fn)
@@ -90,18 +92,34 @@ class GradFn:
         """Call ``fn(grad_outputs)`` before a backward passes this node; a tuple it returns replaces them.
 
         Raises:
-            NotImplementedError: for the node of a view.
+            NotImplementedError: for the node of a view that nobody holds.
         Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.graph.Node.register_prehook.html
         """
         return self._register("before", fn)
 
     def _register(self, which: str, fn: Callable[..., Any]) -> RemovableHandle:
         if self._source is None:
-            raise NotImplementedError(f"{self._name}: hooks on the node of a view; register one on the tensor")
+            self._settle()
         table = getattr(self._hooks(), which)
         handle = RemovableHandle(table)
         table[handle.id] = fn
         return handle
+
+    def _settle(self) -> None:
+        """Give the node of a view a place of its own in the graph.
+
+        Raises:
+            NotImplementedError: when nothing else holds the view.
+        """
+        t = None if self._view is None else self._view()
+        if t is not None:
+            pin(t)
+        if t is None or not is_direct(t):
+            raise NotImplementedError(f"{self._name}: hooks on the node of a view that is not at hand; register one on a tensor")
+        if type(t._cell.source) is Recording:
+            self._source, self._place = t._cell.source, _maker(t._cell.source.node, t._cell.source_idx).start
+        else:
+            self._source, self._place = t._cell.source, t._cell.source_idx
 
     def _sequence_nr(self) -> int:
         """The number of the node in the order of recording."""
@@ -212,7 +230,10 @@ def grad_fn_of(t: Any) -> GradFn | None:
     cell = t._cell
     if view.created != t._storage.known_version:
         return _made("AsStridedBackward0", (id(t._storage), view.created), lambda: [_of_cell(cell)])
-    return _of_view(view.steps, cell, id(t._storage))
+    node = _of_view(view.steps, cell, id(t._storage))
+    if node is not None and node._source is None:
+        node._view = weakref.ref(t)
+    return node
 
 
 def node_of_reading(t: Any) -> Any:
