@@ -8,9 +8,10 @@ from .export import ExportedModel, export, load_exported
 from .files import Weights, from_pretrained, open_weights, save_pretrained, save_weights
 from .flax_layers import from_flax, to_flax
 from .live import ConversionError, as_jax, as_torch_module, from_torch, to_torch
+from .parity_report import ParityError, ParityReport, parity
 
 __all__ = [
-    "ConversionError", "ExportedModel", "Weights", "as_jax", "as_torch_module", "export", "from_flax", "from_pretrained", "from_torch",
-    "install", "is_torch_tensor", "load", "load_exported", "numpy_to_torch", "open_weights", "save", "save_pretrained",
-    "save_weights", "to_flax", "to_torch", "torch_alias", "torch_to_numpy",
+    "ConversionError", "ExportedModel", "ParityError", "ParityReport", "Weights", "as_jax", "as_torch_module", "export", "from_flax",
+    "from_pretrained", "from_torch", "install", "is_torch_tensor", "load", "load_exported", "numpy_to_torch", "open_weights", "parity",
+    "save", "save_pretrained", "save_weights", "to_flax", "to_torch", "torch_alias", "torch_to_numpy",
 ]  # fmt: skip

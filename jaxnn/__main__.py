@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("jaxnn.compat.check", "main"),
     "convert": ("jaxnn.compat.files.commands", "convert"),
     "inspect": ("jaxnn.compat.files.commands", "inspect"),
+    "parity": ("jaxnn.compat.parity_report.command", "main"),
 }
 
 

@@ -28,6 +28,7 @@ def rich() -> Any:
         import rich.console
         import rich.progress
         import rich.table
+        import rich.text
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("this needs rich: pip install 'jaxnn-torch[files]'") from error
     return rich
