@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import safetensors.numpy
 
 LOAD = """
-import sys, resource, numpy as np
+import sys
 import jaxnn
 from jaxnn import compat
 
@@ -28,14 +29,19 @@ class Model(jaxnn.nn.Module):
 
 with jaxnn.no_grad():
     Model({"width": 8, "depth": 1})(jaxnn.ones(1, 8)).sum().item()
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before = peak()
+def memory(what):  # of this program alone: the peak that `resource` tells is also that of the process it was forked from
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(what))
+
+with open("/proc/self/clear_refs", "w") as stream:
+    stream.write("5")  # the peak starts anew
+before = memory("VmRSS")
 model = compat.from_pretrained(sys.argv[1], Model, mmap=sys.argv[2] == "mmap")
-loaded = peak()
+loaded = memory("VmHWM")
 if sys.argv[3] == "call":
     with jaxnn.no_grad():
         assert model(jaxnn.zeros(1, model.layers[0].in_features)).isfinite().all()
-print(before, loaded, peak())
+print(before, loaded, memory("VmHWM"))
 """
 
 
@@ -52,13 +58,11 @@ def peaks(tmp_path, width, depth, shards, how="read", call="call"):
         size += sum(a.nbytes for a in part.values())
         places |= dict.fromkeys(part, name)
     if shards > 1:
-        import json
-
         (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
     (tmp_path / "config.json").write_text(f'{{"width": {width}, "depth": {depth}}}')
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(LOAD), str(tmp_path), how, call], capture_output=True, text=True, timeout=600,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(LOAD), str(tmp_path), how, call],
+        capture_output=True, text=True, timeout=600, env=os.environ | {"JAX_PLATFORMS": "cpu"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     before, loaded, called = map(int, done.stdout.split())
