@@ -39,6 +39,7 @@ from . import (
     profiler,
     random,
     signal,
+    sparse,
     special,
     storage,
     testing,
@@ -75,7 +76,7 @@ from .core.policy import set_execution_mode
 from .core.printing import set_printoptions
 from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.registry import function as _function
-from .core.size import Size, layout, strided
+from .core.size import Size, layout, sparse_coo, sparse_csr, strided
 from .core.statistics import engine_statistics, reset_engine_statistics
 from .core.tensor import bind_methods as _bind_methods
 from .cuda import OutOfMemoryError
@@ -183,6 +184,7 @@ __all__ = [
     "is_grad_enabled", "is_inference_mode_enabled", "jax_function", "layer_functions", "layout", "library", "linalg",
     "load", "multiprocessing", "nn", "no_grad", "ops", "optim", "overrides", "profiler", "random", "reset_engine_statistics",
     "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype", "set_execution_mode",
-    "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "signal", "special", "storage", "strided",
+    "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "signal", "sparse",
+    "sparse_coo", "sparse_csr", "special", "storage", "strided",
     "testing", "torch_version", "types", "utils", "version", "vmap", "while_loop",
 ]  # fmt: skip

@@ -216,15 +216,17 @@ def tensor_text(
         suffixes.append("requires_grad=True")
     if tangent is not None:
         suffixes.append(f"tangent={tangent}")
-    text = _with_suffixes(text, suffixes, indent, len(prefix))
+    text = with_suffixes(text, suffixes, indent, len(prefix))
     return f"Parameter containing:\n{text}" if is_parameter else text
 
 
-def _with_suffixes(text: str, suffixes: list[str], indent: int, hanging: int) -> str:
+def with_suffixes(text: str, suffixes: list[str], indent: int, hanging: int, newline: bool = False) -> str:
+    """Text with what follows the values behind it, in lines that are not too long; ``newline`` begins one."""
     start = text.rfind("\n")
     column = len(text) - start + 1 + (indent if start < 0 else 0)
     for suffix in suffixes:
-        if column + len(suffix) + 2 > _options.linewidth:
+        if newline or column + len(suffix) + 2 > _options.linewidth:
+            newline = False
             text += ",\n" + " " * (indent + hanging) + suffix
             column = indent + hanging + len(suffix)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["Size", "layout", "strided"]
+__all__ = ["Size", "layout", "sparse_coo", "sparse_csr", "strided"]
 
 
 class Size(tuple):
@@ -40,7 +40,7 @@ class Size(tuple):
 
 
 class layout:
-    """How a tensor's elements are stored: ``jaxnn.strided`` is the only layout."""
+    """How a tensor's elements are stored: ``jaxnn.strided``, ``jaxnn.sparse_coo`` or ``jaxnn.sparse_csr``."""
 
     __slots__ = ("_name",)
 
@@ -54,4 +54,4 @@ class layout:
         return self._name
 
 
-strided = layout("strided")
+strided, sparse_coo, sparse_csr = layout("strided"), layout("sparse_coo"), layout("sparse_csr")

@@ -24,6 +24,7 @@ from jaxnn.core.inplace import put_through
 from jaxnn.core.internals import TraceState
 from jaxnn.core.shared_memory import hold
 from jaxnn.core.tensor import _copied
+from jaxnn.ops.placement import need_strided
 
 from .factory import empty
 from .flax_access import FlaxAccess, metadata_of
@@ -123,6 +124,7 @@ class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableM
 
     @classmethod
     def _sharing(cls, data: TensorBase, cell: Any) -> Any:
+        need_strided(data, cls.__name__)
         made = object.__new__(cls)
         made._adopt(data, cell)
         return made

@@ -23,7 +23,7 @@ from jaxnn.core.overrides import as_class
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
 from .creation import check_fits
-from .placement import check_layout, dtype_of, like_device, made, moved, sizes
+from .placement import check_layout, dtype_of, like_device, made, moved, need_strided, sizes
 from .promotion import require_broadcast
 
 _RECOMMENDED = (
@@ -192,6 +192,7 @@ def tensor(
     check_layout("tensor", None, pin_memory)
     wanted = None if dtype is None else dtype_of(dtype)
     if isinstance(data, TensorBase):
+        need_strided(data, "tensor")
         warnings.warn(_RECOMMENDED, UserWarning, stacklevel=2)
         found = _copied(data, wanted, like_device(data, device))
     elif isinstance(data, jax.core.Tracer):

@@ -18,7 +18,7 @@ from jaxnn.core.handle import TensorBase, aval, without_values
 from jaxnn.core.random_math import fma64
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
-from .placement import check_layout, dtype_of, like_device, made
+from .placement import check_layout, dtype_of, like_device, made, need_strided
 from .placement import sizes as sizes_of
 from .strides import format_order, in_format, with_order_of
 
@@ -110,6 +110,7 @@ def described_as(t: Any, name: str, argument: str = "input") -> Any:
     """A tensor's description; PyTorch's TypeError for anything else."""
     if not isinstance(t, TensorBase):
         raise TypeError(f"{name}(): argument '{argument}' (position 1) must be Tensor, not {type(t).__name__}")
+    need_strided(t, name)
     return aval(t)
 
 

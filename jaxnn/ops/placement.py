@@ -14,8 +14,14 @@ from jaxnn.core.device import META, default_placement, placement_of
 from jaxnn.core.engine import value_of
 from jaxnn.core.handle import Tensor, TensorBase, aval, host_array, without_values
 from jaxnn.core.immediate import tensor_of
+from jaxnn.core.size import strided
 
-__all__ = ["check_layout", "dtype_of", "made", "moved", "sizes"]
+__all__ = ["check_layout", "dtype_of", "made", "moved", "need_strided", "sizes"]
+
+def need_strided(t: Any, name: str) -> None:
+    """Refuse sparse tensors. Raises NotImplementedError."""
+    if t.layout is not strided:
+        raise NotImplementedError(f"{name}(): a tensor in layout {t.layout} is not supported, take its to_dense()")
 
 
 def check_layout(name: str, layout: Any = None, pin_memory: Any = False, memory_format: Any = None) -> None:

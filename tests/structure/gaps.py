@@ -66,11 +66,11 @@ GAPS: dict[str, dict[str, str]] = {
             float8_e5m2fnuz float8_e8m0fnu int1 int2 int3 int4 int5 int6 int7 legacy_contiguous_format
             uint1 uint2 uint3 uint4 uint5 uint6 uint7
         """,
-        "sparse and jagged layouts are out of scope": """
+        "of sparse layouts there are coordinates (COO) and rows (CSR)": """
             ccol_indices_copy col_indices_copy crow_indices_copy dsmm hsmm hspmm indices_copy jagged
             resize_as_sparse_ row_indices_copy saddmm smm sparse_bsc sparse_bsc_tensor sparse_bsr
-            sparse_bsr_tensor sparse_compressed_tensor sparse_coo sparse_coo_tensor sparse_csc
-            sparse_csc_tensor sparse_csr sparse_csr_tensor spmm sspaddmm values_copy
+            sparse_bsr_tensor sparse_compressed_tensor sparse_csc sparse_csc_tensor sspaddmm
+            values_copy
         """,
         "quantised tensors are out of scope": """
             choose_qparams_optimized dequantize empty_quantized fake_quantize_per_channel_affine
@@ -129,11 +129,9 @@ GAPS: dict[str, dict[str, str]] = {
         "parts of PyTorch's own engine: subclasses, half-precision complex numbers, names": """
             chalf grad_dtype module_load slice_inverse
         """,
-        "sparse and nested layouts are out of scope": """
-            ccol_indices coalesce col_indices crow_indices dense_dim indices
-            resize_as_sparse_ row_indices smm sparse_dim sparse_mask sparse_resize_
-            sparse_resize_and_clear_ sspaddmm to_padded_tensor to_sparse to_sparse_bsc to_sparse_bsr
-            to_sparse_coo to_sparse_csc to_sparse_csr values
+        "of sparse layouts there are coordinates (COO) and rows (CSR); none are nested": """
+            ccol_indices resize_as_sparse_ row_indices smm sparse_resize_ sparse_resize_and_clear_
+            sspaddmm to_padded_tensor to_sparse_bsc to_sparse_bsr to_sparse_csc
         """,
         "quantised tensors are out of scope": """
             dequantize int_repr q_per_channel_axis q_per_channel_scales q_per_channel_zero_points
@@ -163,6 +161,18 @@ GAPS: dict[str, dict[str, str]] = {
     "torch.special": {
         "helpers and text of PyTorch's own source files": """
             common_args multi_dim_common
+        """,
+    },
+    "torch.sparse": {
+        "layouts of one GPU library": """
+            SparseSemiStructuredTensor SparseSemiStructuredTensorCUSPARSELT SparseSemiStructuredTensorCUTLASS
+            to_sparse_semi_structured
+        """,
+        "helpers and text of PyTorch's own source files": """
+            DType DimOrDims
+        """,
+        "not written; indices are always checked": """
+            as_sparse_gradcheck check_sparse_tensor_invariants sampled_addmm spdiags spsolve
         """,
     },
     "torch.func": {

@@ -17,7 +17,7 @@ from tests.structure import gaps
 NAMESPACES = [
     "torch", "torch.nn", "torch.nn.functional", "torch.nn.init", "torch.nn.utils", "torch.optim",
     "torch.optim.lr_scheduler", "torch.Tensor", "torch.linalg", "torch.fft", "torch.special", "torch.func",
-    "torch.autograd", "torch.cuda", "torch.distributions",
+    "torch.autograd", "torch.cuda", "torch.distributions", "torch.sparse",
 ]  # fmt: skip
 
 

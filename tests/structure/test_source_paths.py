@@ -42,6 +42,7 @@ from torch.distributions.studentT import StudentT
 from torch.distributions.transformed_distribution import TransformedDistribution
 from torch.distributions.transforms import Transform
 from torch.distributions.utils import broadcast_all, lazy_property
+from torch.sparse import FloatTensor, mm
 from torch.hub import load_state_dict_from_url
 from torch.jit import Final
 from torch.nn.attention import SDPBackend, sdpa_kernel
