@@ -5,13 +5,17 @@ Source: https://docs.pytorch.org/docs/stable/torch.overrides.html
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from .core.handle import TensorBase
 from .core.overrides import handlers
 
-__all__ = ["handle_torch_function", "has_torch_function", "is_tensor_like"]
+__all__ = [
+    "handle_torch_function", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic", "is_tensor_like",
+    "is_tensor_method_or_property", "wrap_torch_function",
+]  # fmt: skip
 
 
 def is_tensor_like(inp: Any) -> bool:
@@ -22,6 +26,37 @@ def is_tensor_like(inp: Any) -> bool:
 def has_torch_function(relevant_args: Iterable[Any]) -> bool:
     """Whether the class of one of the values wants to be asked."""
     return bool(handlers(tuple(relevant_args)))
+
+
+def has_torch_function_unary(obj: Any, /) -> bool:
+    """Whether the class of a value wants to be asked."""
+    return bool(handlers((obj,)))
+
+
+def has_torch_function_variadic(*args: Any) -> bool:
+    """Whether the class of one of the values wants to be asked."""
+    return bool(handlers(args))
+
+
+def is_tensor_method_or_property(func: Callable[..., Any]) -> bool:
+    """Whether a function is a method of tensors, or reads or writes a property of theirs."""
+    return getattr(func, "__name__", None) in ("__get__", "__set__") or func in vars(TensorBase).values()
+
+
+def wrap_torch_function(dispatcher: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function ask the classes of the values that ``dispatcher`` gives for its arguments."""
+
+    def decorate(func: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(func)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            relevant = tuple(dispatcher(*args, **kwargs))
+            if has_torch_function(relevant):
+                return handle_torch_function(wrapped, relevant, *args, **kwargs)
+            return func(*args, **kwargs)
+
+        return wrapped
+
+    return decorate
 
 
 def handle_torch_function(

@@ -22,7 +22,6 @@ _TREES = {
     "backends": "cpu cuda cudnn mha mkl mkldnn mps openmp opt_einsum quantized",
     "cpu": "amp",
     "cuda": "amp",
-    "distributed": "distributed_c10d optim nn nn.functional rpc utils constants algorithms elastic fsdp tensor device_mesh checkpoint",
     "distributions": (
         "bernoulli beta binomial categorical cauchy chi2 constraint_registry constraints continuous_bernoulli dirichlet "
         "distribution exp_family exponential fishersnedecor gamma generalized_pareto geometric gumbel half_cauchy half_normal "
@@ -155,6 +154,14 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "torch.nn.utils.weight_norm": {"jaxnn.nn.utils": "remove_weight_norm weight_norm"},
     "torch.optim.adamw": {"jaxnn.optim": "AdamW"},
     "torch.utils.data._utils": {},
-    "torch.utils.model_zoo": {"jaxnn.hub": "load_url=load_state_dict_from_url"},
+    "torch.hub": {"tqdm": "tqdm", "urllib.parse": "urlparse"},
+    "torch.utils.model_zoo": {"jaxnn.hub": "load_url=load_state_dict_from_url", "tqdm": "tqdm"},
+    "torch.distributed.distributed_c10d": {
+        "jaxnn.distributed": (
+            "Backend GroupMember ProcessGroup ReduceOp Work all_gather all_gather_object all_reduce barrier broadcast "
+            "destroy_process_group get_backend get_global_rank get_process_group_ranks get_rank get_world_size "
+            "init_process_group is_gloo_available is_initialized is_mpi_available is_nccl_available new_group"
+        ),
+    },
     "torch.utils.data._utils.collate": {"jaxnn.utils.data": "default_collate default_convert"},
 }

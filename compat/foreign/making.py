@@ -68,8 +68,12 @@ def _opaque(path: str, why: str) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         pass
 
+    def same(self: Any, other: Any) -> Any:
+        return self
+
     module, _, name = path.rpartition(".")
-    return type(name, (), {"__init__": __init__, "__module__": module, "__doc__": f"Holds nothing: {why}."})
+    members = {"__init__": __init__, "__or__": same, "__and__": same, "__sub__": same, "__module__": module}
+    return type(name, (), members | {"__doc__": f"Holds nothing: {why}."})
 
 
 def _base(path: str, why: str) -> Any:

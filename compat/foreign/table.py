@@ -5,6 +5,9 @@ from __future__ import annotations
 import typing
 from typing import Any
 
+from . import devices
+from .members import members
+
 __all__ = ["CONSTANTS", "TABLE"]
 
 _COMPILER = "nothing is compiled from source"
@@ -99,6 +102,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         _COMPILER,
         {"nothing": "mark_static_address mark_dynamic mark_static", "decorator": "disable"},
     ),
+    "torch._dynamo._trace_wrapped_higher_order_op": ("vmap takes tensors as indices", {"block": "TransformGetItemToIndex"}),
     "torch._dynamo.external_utils": (_COMPILER, {"false": "is_compiling"}),
     "torch._inductor": (
         _COMPILER, {"nothing": "cudagraph_mark_step_begin", "refusing": "compile aot_compile aoti_compile_and_package aoti_load_package"},
@@ -268,6 +272,8 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         "there are no nested tensors",
         {"refusing": "nested_tensor as_nested_tensor to_padded_tensor nested_tensor_from_jagged narrow"},
     ),
+    "torch.overrides": ("classes of tensors take part in operators, modes do not", {"class": "TorchFunctionMode BaseTorchFunctionMode"}),
+    "torch.utils._python_dispatch": ("there is no dispatcher below operators", {"class": "TorchDispatchMode"}),
     "torch.package": ("code is not packed", {"class": "PackageExporter PackageImporter"}),
     "torch.utils.cpp_extension": (
         _BINDING,
@@ -288,6 +294,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "torch.distributed.rpc.api": (_RPC, {"refusing": "_all_gather _require_initialized rpc_sync rpc_async"}),
+    **devices.TABLE,
     "torch.utils._sympy": (_SYMBOLS, {}),
     "torch._prims_common": (_GRAPHS, {"class": "ELEMENTWISE_TYPE_PROMOTION_KIND"}),
     "torch._decomp": (
@@ -318,18 +325,6 @@ class OnnxExporterError(RuntimeError):
     """What the exporter to ONNX raises: nothing here does."""
 
 
-class _Members:
-    """Constants of an enumeration, for code that names them."""
-
-    def __init__(self, path: str, names: str) -> None:
-        self._path = path
-        for n in names.split():
-            setattr(self, n, f"{path}.{n}")
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"jaxnn lacks {self._path}.{name}")
-
-
 class _BroadcastingList:
     """``BroadcastingList2[int]`` in an annotation is a list of its type."""
 
@@ -347,7 +342,7 @@ def _lists(path: str) -> dict[str, Any]:
 
 #: The values of the names of kind "constant".
 CONSTANTS: dict[str, Any] = {
-    "torch._C.DispatchKey": _Members(
+    **members(
         "torch._C.DispatchKey", "CPU CUDA XPU Meta Autograd AutogradCPU AutogradCUDA AutocastCPU AutocastCUDA AutocastXPU "
         "CompositeImplicitAutograd CompositeExplicitAutograd FuncTorchDynamicLayerFrontMode Python BackendSelect ADInplaceOrView"
     ),
@@ -363,13 +358,18 @@ CONSTANTS: dict[str, Any] = {
     "torch.fx.proxy.TraceError": TraceError,
     "torch.fx.graph_module._USER_PRESERVED_ATTRIBUTES_KEY": "_user_preserved_attributes",
     "torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode": GuardOnDataDependentSymNode,
-    "torch.onnx.OperatorExportTypes": _Members("torch.onnx.OperatorExportTypes", "ONNX ONNX_ATEN ONNX_ATEN_FALLBACK ONNX_FALLTHROUGH"),
-    "torch.onnx.TrainingMode": _Members("torch.onnx.TrainingMode", "EVAL TRAINING PRESERVE"),
-    "torch.onnx.TensorProtoDataType": _Members(
+    **members(
+        "torch.onnx.OperatorExportTypes", "ONNX ONNX_ATEN ONNX_ATEN_FALLBACK ONNX_FALLTHROUGH"
+    ),
+    **members(
+        "torch.onnx.TrainingMode", "EVAL TRAINING PRESERVE"
+    ),
+    **members(
         "torch.onnx.TensorProtoDataType", "FLOAT INT64 INT32 BOOL DOUBLE FLOAT16 BFLOAT16 UINT8 INT8 UNDEFINED"
     ),
     "torch.onnx.OnnxExporterError": OnnxExporterError,
     "torch.onnx.symbolic_helper.cast_pytorch_to_onnx": {},
+    **devices.CONSTANTS,
     "torch.cuda.default_generators": (),
     "torch.utils.cpp_extension.CUDA_HOME": None,
 }

@@ -2,11 +2,15 @@
 
 import sys
 
+from jaxnn.core.handle import TensorBase
 from jaxnn.core.handle import _disabled as _disabled_torch_function_impl
 from jaxnn.core.overrides import disabled as DisableTorchFunction
 from jaxnn.core.overrides import disabled as DisableTorchFunctionSubclass
 from jaxnn.namespaces import lacking
 
-__all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl"]
+#: The class of the class of tensors.
+_TensorMeta = type(TensorBase)
+
+__all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "_TensorMeta", "_disabled_torch_function_impl"]
 
 __getattr__ = lacking(sys.modules[__name__])

@@ -1,0 +1,341 @@
+"""Names of ``torch.distributed`` for several devices, part of `table`: they can be imported."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from .members import Partial, Placement, Replicate, Shard, members
+
+__all__ = ["CONSTANTS", "TABLE"]
+
+_DEVICES = "jaxnn.distributed runs one process only; jax.sharding places arrays on several devices"
+
+TABLE: dict[str, tuple[str, dict[str, str]]] = {
+    "torch.distributed": (
+        _DEVICES,
+        {
+            "class": "DeviceMesh FileStore HashStore Store TCPStore",
+            "refusing": "_rank_not_in_group init_device_mesh",
+        },
+    ),
+    "torch.distributed._composable.fsdp": (
+        _DEVICES,
+        {
+            "class": "FSDPModule",
+        },
+    ),
+    "torch.distributed._composable.fsdp.fully_shard": (_DEVICES, {}),
+    "torch.distributed._functional_collectives": (
+        _DEVICES,
+        {
+            "class": "AsyncCollectiveTensor",
+            "refusing": (
+                "all_gather_tensor all_to_all_single all_to_all_single_autograd permute_tensor "
+                "wait_tensor"
+            ),
+        },
+    ),
+    "torch.distributed._tensor": (
+        _DEVICES,
+        {
+            "class": "DTensor",
+        },
+    ),
+    "torch.distributed._tensor.experimental": (
+        _DEVICES,
+        {
+            "refusing": "implicit_replication",
+        },
+    ),
+    "torch.distributed.algorithms": (_DEVICES, {}),
+    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper": (
+        _DEVICES,
+        {
+            "class": "CheckpointWrapper",
+            "constant": "CheckpointImpl",
+            "refusing": "apply_activation_checkpointing checkpoint_wrapper offload_wrapper",
+        },
+    ),
+    "torch.distributed.algorithms.ddp_comm_hooks.default_hooks": (
+        _DEVICES,
+        {
+            "refusing": "bf16_compress_hook bf16_compress_wrapper fp16_compress_hook fp16_compress_wrapper",
+        },
+    ),
+    "torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook": (
+        _DEVICES,
+        {
+            "class": "PostLocalSGDState",
+        },
+    ),
+    "torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook": (
+        _DEVICES,
+        {
+            "class": "PowerSGDState",
+            "refusing": "batched_powerSGD_hook powerSGD_hook",
+        },
+    ),
+    "torch.distributed.algorithms.join": (
+        _DEVICES,
+        {
+            "class": "Join Joinable",
+        },
+    ),
+    "torch.distributed.algorithms.model_averaging": (_DEVICES, {}),
+    "torch.distributed.algorithms.model_averaging.averagers": (
+        _DEVICES,
+        {
+            "class": "ModelAverager PeriodicModelAverager",
+        },
+    ),
+    "torch.distributed.checkpoint": (
+        _DEVICES,
+        {
+            "class": "FileSystemReader FileSystemWriter",
+            "refusing": "load load_state_dict save save_state_dict",
+        },
+    ),
+    "torch.distributed.checkpoint._consolidate_hf_safetensors": (
+        _DEVICES,
+        {
+            "refusing": "consolidate_safetensors_files",
+        },
+    ),
+    "torch.distributed.checkpoint.default_planner": (
+        _DEVICES,
+        {
+            "class": "DefaultLoadPlanner DefaultSavePlanner",
+        },
+    ),
+    "torch.distributed.checkpoint.format_utils": (
+        _DEVICES,
+        {
+            "class": "_EmptyStateDictLoadPlanner",
+            "refusing": "_load_state_dict",
+        },
+    ),
+    "torch.distributed.checkpoint.hf_storage": (
+        _DEVICES,
+        {
+            "class": "HuggingFaceStorageReader HuggingFaceStorageWriter",
+        },
+    ),
+    "torch.distributed.checkpoint.optimizer": (
+        _DEVICES,
+        {
+            "refusing": "load_sharded_optimizer_state_dict",
+        },
+    ),
+    "torch.distributed.checkpoint.state_dict": (
+        _DEVICES,
+        {
+            "class": "StateDictOptions",
+            "refusing": (
+                "get_model_state_dict get_optimizer_state_dict get_state_dict set_model_state_dict "
+                "set_optimizer_state_dict set_state_dict"
+            ),
+        },
+    ),
+    "torch.distributed.checkpoint.state_dict_loader": (
+        _DEVICES,
+        {
+            "refusing": "_load_state_dict",
+        },
+    ),
+    "torch.distributed.constants": (
+        _DEVICES,
+        {
+            "constant": "default_pg_timeout",
+        },
+    ),
+    "torch.distributed.device_mesh": (
+        _DEVICES,
+        {
+            "class": "DeviceMesh",
+            "refusing": "init_device_mesh",
+        },
+    ),
+    "torch.distributed.distributed_c10d": (
+        _DEVICES,
+        {
+            "refusing": "_get_default_group is_xccl_available",
+        },
+    ),
+    "torch.distributed.elastic.multiprocessing.errors": (
+        _DEVICES,
+        {
+            "class": "ChildFailedError",
+            "decorator": "record",
+        },
+    ),
+    "torch.distributed.fsdp": (
+        _DEVICES,
+        {
+            "class": (
+                "CPUOffload CPUOffloadPolicy FSDPModule FullStateDictConfig FullyShardedDataParallel "
+                "MixedPrecision MixedPrecisionPolicy OffloadPolicy"
+            ),
+            "constant": "BackwardPrefetch OptimStateKeyType ShardingStrategy StateDictType",
+            "refusing": "fully_shard register_fsdp_forward_method",
+        },
+    ),
+    "torch.distributed.fsdp.api": (
+        _DEVICES,
+        {
+            "class": "FullOptimStateDictConfig ShardedOptimStateDictConfig ShardedStateDictConfig",
+            "constant": "ShardingStrategy StateDictType",
+        },
+    ),
+    "torch.distributed.fsdp.fully_sharded_data_parallel": (
+        _DEVICES,
+        {
+            "class": (
+                "CPUOffload FullOptimStateDictConfig FullStateDictConfig FullyShardedDataParallel "
+                "MixedPrecision ShardedOptimStateDictConfig ShardedStateDictConfig"
+            ),
+            "constant": "ShardingStrategy StateDictType",
+        },
+    ),
+    "torch.distributed.fsdp.sharded_grad_scaler": (
+        _DEVICES,
+        {
+            "class": "ShardedGradScaler",
+        },
+    ),
+    "torch.distributed.fsdp.wrap": (
+        _DEVICES,
+        {
+            "class": "ModuleWrapPolicy",
+            "refusing": (
+                "_or_policy always_wrap_policy enable_wrap lambda_auto_wrap_policy "
+                "size_based_auto_wrap_policy transformer_auto_wrap_policy wrap"
+            ),
+        },
+    ),
+    "torch.distributed.launcher.api": (
+        _DEVICES,
+        {
+            "class": "LaunchConfig elastic_launch",
+        },
+    ),
+    "torch.distributed.nn": (_DEVICES, {}),
+    "torch.distributed.nn.functional": (
+        _DEVICES,
+        {
+            "refusing": "all_gather",
+        },
+    ),
+    "torch.distributed.optim": (
+        _DEVICES,
+        {
+            "class": "DistributedOptimizer PostLocalSGDOptimizer ZeroRedundancyOptimizer",
+        },
+    ),
+    "torch.distributed.pipelining": (
+        _DEVICES,
+        {
+            "class": "ScheduleGPipe",
+            "constant": "SplitPoint",
+            "refusing": "pipeline",
+        },
+    ),
+    "torch.distributed.rpc": (_DEVICES, {}),
+    "torch.distributed.rpc.api": (_DEVICES, {}),
+    "torch.distributed.run": (
+        _DEVICES,
+        {
+            "refusing": "get_args_parser main run",
+        },
+    ),
+    "torch.distributed.tensor": (
+        _DEVICES,
+        {
+            "class": "DTensor",
+            "constant": "Partial Replicate Shard",
+            "refusing": "distribute_tensor",
+        },
+    ),
+    "torch.distributed.tensor._utils": (
+        _DEVICES,
+        {
+            "refusing": "compute_local_shape_and_global_offset",
+        },
+    ),
+    "torch.distributed.tensor.device_mesh": (
+        _DEVICES,
+        {
+            "class": "DeviceMesh",
+        },
+    ),
+    "torch.distributed.tensor.experimental": (
+        _DEVICES,
+        {
+            "refusing": "context_parallel",
+        },
+    ),
+    "torch.distributed.tensor.experimental._attention": (
+        _DEVICES,
+        {
+            "refusing": "set_rotate_method",
+        },
+    ),
+    "torch.distributed.tensor.parallel": (
+        _DEVICES,
+        {
+            "class": "ColwiseParallel PrepareModuleInput PrepareModuleOutput RowwiseParallel SequenceParallel",
+            "refusing": "parallelize_module",
+        },
+    ),
+    "torch.distributed.tensor.placement_types": (
+        _DEVICES,
+        {
+            "class": "_StridedShard",
+            "constant": "Placement Replicate Shard",
+        },
+    ),
+    "torch.distributed.utils": (
+        _DEVICES,
+        {
+            "refusing": "_sync_module_states",
+        },
+    ),
+}
+
+CONSTANTS: dict[str, Any] = {
+    "torch.distributed.tensor.Partial": Partial,
+    "torch.distributed.tensor.Replicate": Replicate,
+    "torch.distributed.tensor.Shard": Shard,
+    "torch.distributed.tensor.placement_types.Placement": Placement,
+    "torch.distributed.tensor.placement_types.Replicate": Replicate,
+    "torch.distributed.tensor.placement_types.Shard": Shard,
+    "torch.distributed.constants.default_pg_timeout": datetime.timedelta(minutes=30),
+    **members(
+        "torch.distributed.fsdp.ShardingStrategy",
+        "FULL_SHARD HYBRID_SHARD NO_SHARD SHARD_GRAD_OP _HYBRID_SHARD_ZERO2"
+    ),
+    **members(
+        "torch.distributed.fsdp.fully_sharded_data_parallel.ShardingStrategy",
+        "FULL_SHARD HYBRID_SHARD NO_SHARD SHARD_GRAD_OP _HYBRID_SHARD_ZERO2"
+    ),
+    **members(
+        "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.CheckpointImpl",
+        "NO_REENTRANT REENTRANT"
+    ),
+    **members("torch.distributed.fsdp.StateDictType", "FULL_STATE_DICT LOCAL_STATE_DICT SHARDED_STATE_DICT"),
+    **members(
+        "torch.distributed.fsdp.fully_sharded_data_parallel.StateDictType",
+        "FULL_STATE_DICT LOCAL_STATE_DICT SHARDED_STATE_DICT"
+    ),
+    **members("torch.distributed.fsdp.OptimStateKeyType", "PARAM_ID PARAM_NAME"),
+    **members("torch.distributed.fsdp.BackwardPrefetch", "BACKWARD_POST BACKWARD_PRE"),
+    **members(
+        "torch.distributed.fsdp.api.StateDictType",
+        "FULL_STATE_DICT LOCAL_STATE_DICT SHARDED_STATE_DICT"
+    ),
+    **members("torch.distributed.pipelining.SplitPoint", "BEGINNING END"),
+    **members(
+        "torch.distributed.fsdp.api.ShardingStrategy",
+        "FULL_SHARD HYBRID_SHARD NO_SHARD SHARD_GRAD_OP _HYBRID_SHARD_ZERO2"
+    ),
+}
