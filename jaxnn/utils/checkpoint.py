@@ -55,8 +55,10 @@ def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
 class _Segment:
     """A function that runs twice, and what it has to find again."""
 
-    def __init__(self, function: Callable[..., Any], given: Any, preserve: bool, check: bool) -> None:
+    def __init__(self, function: Callable[..., Any], given: Any, preserve: bool, check: bool, contexts: Any) -> None:
         self.function = function
+        self.contexts = contexts  # around the first run, and around the others
+        self.autocast = state.autocast, state.autocast_types and dict(state.autocast_types)
         self.given = given  # (args, kwargs)
         self.check = check
         self.random = random.get_rng_state_bytes() if preserve else None
@@ -77,9 +79,13 @@ class _Segment:
         now = random.get_rng_state_bytes()
         if self.random is not None:
             random.set_rng_state_bytes(self.random)
+        mixed = state.autocast, state.autocast_types
+        state.autocast, state.autocast_types = self.autocast
         try:
-            outputs, _ = self.run(tensors, places)
+            with self.contexts[1]:
+                outputs, _ = self.run(tensors, places)
         finally:
+            state.autocast, state.autocast_types = mixed
             if self.random is not None:
                 random.set_rng_state_bytes(now)
         if self.check and [_described(o) for o in outputs] != self.described:
@@ -142,12 +148,13 @@ def checkpoint(
     Args:
         use_reentrant: True: nothing requires gradients unless one of ``args`` does. Both ways give the same numbers, and
             `autograd.grad` works through both.
+        context_fn: gives two context managers, one for the first run of the function, one for the others.
         determinism_check: "default" compares shapes and types of the outputs, "none" does not.
         early_stop: a hint that changes nothing here: what a recomputation does not need is not computed anyway.
         preserve_rng_state: draw the same random numbers again (the default).
 
     Raises:
-        NotImplementedError: for ``context_fn`` and ``debug``.
+        NotImplementedError: for ``debug``.
         ValueError: for keyword arguments with ``use_reentrant=True``.
         CheckpointError: in the backward, when the function gives something else.
 
@@ -169,8 +176,6 @@ def checkpoint(
         raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")
-    if context_fn is not noop_context_fn:
-        raise NotImplementedError("checkpoint: context_fn")
     if debug:
         raise NotImplementedError("checkpoint: debug=True")
     if use_reentrant and state.grad_enabled and not any(isinstance(a, TensorBase) and a.requires_grad for a in args):
@@ -179,7 +184,7 @@ def checkpoint(
             return function(*args, **kwargs)
     if not state.grad_enabled or in_transformation():
         return function(*args, **kwargs)
-    return _kept_small(_Segment(function, (args, kwargs), preserve, determinism_check == "default"))
+    return _kept_small(_Segment(function, (args, kwargs), preserve, determinism_check == "default", context_fn()))
 
 
 def _kept_small(segment: _Segment) -> Any:
@@ -190,7 +195,8 @@ def _kept_small(segment: _Segment) -> Any:
     ends = [t.detach().requires_grad_() if t.requires_grad else t for t in inputs]
     own = {id(source) for source, _ in map(source_of, ends) if type(source) is Leaf}
     own -= {id(source) for source, _ in map(source_of, inputs)}
-    outputs, form = segment.run(ends, places)
+    with segment.contexts[0]:
+        outputs, form = segment.run(ends, places)
     segment.described = [_described(o) for o in outputs]
     found = [o for o in outputs if isinstance(o, TensorBase)]
     outside = captured(found, own)

@@ -1,5 +1,6 @@
 """torch.utils.checkpoint beside PyTorch's: numbers, gradients, random numbers, how often the function runs."""
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -151,9 +152,8 @@ def test_refusals(program, message):
 
 def test_what_is_missing():
     x = jaxnn.ones(2, requires_grad=True)
-    for name, value in (("debug", True), ("context_fn", lambda: (None, None))):
-        with pytest.raises(NotImplementedError, match=name):
-            jaxnn.utils.checkpoint.checkpoint(lambda a: a, x, use_reentrant=False, **{name: value})
+    with pytest.raises(NotImplementedError, match="debug"):
+        jaxnn.utils.checkpoint.checkpoint(lambda a: a, x, use_reentrant=False, debug=True)
 
 
 def test_something_else_the_second_time():
@@ -173,3 +173,56 @@ def test_warnings():
         return [str(w.message) for w in caught]
 
     assert messages(jaxnn) == messages(torch)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_autocast_of_the_first_run_holds_in_the_others(reentrant):
+    def program(torch, x):
+        seen = []
+
+        def f(a, b):
+            made = torch.mm(a, b)
+            seen.append(str(made.dtype))
+            return torch.mm(made, b)
+
+        a, b = x.view(3, 3), (x * 0.5).view(3, 3).detach()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = torch.utils.checkpoint.checkpoint(f, a, b, use_reentrant=reentrant)
+        with torch.autocast("cpu", dtype=torch.float16):  # another one around the backward
+            y.float().sum().backward()
+        z = torch.utils.checkpoint.checkpoint(f, a.detach().requires_grad_(), b, use_reentrant=reentrant)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            z.sum().backward()
+        assert torch.mm(a, b).dtype == torch.float32
+        return seen, str(y.dtype), str(z.dtype)
+
+    x = array(9)
+    ours, theirs = (program(lib, lib.tensor(x, requires_grad=True)) for lib in (jaxnn, torch))
+    assert ours == theirs
+
+
+def test_contexts_around_the_runs():
+    def program(torch):
+        log = []
+
+        @contextlib.contextmanager
+        def around(name):
+            log.append(f"enter {name}")
+            yield
+            log.append(f"leave {name}")
+
+        def f(x):
+            log.append("run")
+            return x.sin()
+
+        x = torch.ones(2, requires_grad=True)
+        options = {"use_reentrant": False, "context_fn": lambda: (around("first"), around("again"))}
+        with torch.utils.checkpoint.set_checkpoint_early_stop(False):
+            torch.utils.checkpoint.checkpoint(f, x, **options).sum().backward()
+        with torch.no_grad():
+            torch.utils.checkpoint.checkpoint(f, x, **options)
+        return log, x.grad.tolist()
+
+    ours, theirs = program(jaxnn), program(torch)
+    assert ours[0] == theirs[0]
+    np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
