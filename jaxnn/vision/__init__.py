@@ -1,14 +1,14 @@
-"""The parts of torchvision that training programs lean on: datasets, transforms and picture grids.
+"""The parts of torchvision that programs lean on: models, operators, data sets, transforms, pictures.
 
     from jaxnn import vision as torchvision
-    from jaxnn.vision import datasets, transforms
+    from jaxnn.vision import datasets, models, transforms
 
-Names, numbers, random draws and printed forms are torchvision's. Images are Pillow's, so most of it needs the package
-Pillow: ``pip install 'jaxnn-torch[vision]'``.
+Names, numbers, random draws and printed forms are torchvision's. Images are Pillow's, so what reads or shows them needs
+the package Pillow: ``pip install 'jaxnn-torch[vision]'``.
 
 Source: https://docs.pytorch.org/vision/stable/index.html
 """
 
-from . import datasets, models, ops, transforms, utils
+from . import datasets, io, models, ops, transforms, utils
 
-__all__ = ["datasets", "models", "ops", "transforms", "utils"]
+__all__ = ["datasets", "io", "models", "ops", "transforms", "utils"]

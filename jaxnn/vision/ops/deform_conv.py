@@ -70,7 +70,7 @@ def _deform_conv2d(
 
 
 def deform_conv2d(
-    input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = (1, 1), padding: Any = (0, 0),
+    input: Tensor, offset: Tensor, weight: Any, bias: Tensor | None = None, stride: Any = (1, 1), padding: Any = (0, 0),
     dilation: Any = (1, 1), mask: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """A convolution each of whose taps is displaced, at every place, by an offset of its own.

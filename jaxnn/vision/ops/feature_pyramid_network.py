@@ -32,7 +32,9 @@ class ExtraFPNBlock(nn.Module):
 class LastLevelMaxPool(ExtraFPNBlock):
     """Adds every other place of the smallest level, as ``"pool"``."""
 
-    def forward(self, x: list[Tensor], y: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
+    def forward(  # type: ignore[override]  # torchvision's names
+        self, x: list[Tensor], y: list[Tensor], names: list[str]
+    ) -> tuple[list[Tensor], list[str]]:
         return [*x, F.max_pool2d(x[-1], kernel_size=1, stride=2, padding=0)], [*names, "pool"]
 
 
