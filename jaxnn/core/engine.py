@@ -55,7 +55,7 @@ from .traced import carries_gradient
 
 __all__ = [
     "LOCK", "BoundTape", "Number", "cut", "cut_without_gradients", "escaped_value", "flush", "flush_all", "immediate_mode",
-    "materialised", "open_recording", "overwrite", "pin", "record", "record_into", "seal", "shape_of", "tensors_in", "value_of",
+    "materialised", "open_recording", "overwrite", "pin", "record", "record_into", "seal", "shape_of", "tensors_in", "value_of", "viewed",
     "walkable_readings",
 ]  # fmt: skip
 
@@ -174,7 +174,7 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
         try:
             made = _record(op, args)
         except Shares:
-            return record_shared(op, args, record, _advance, _viewed)
+            return record_shared(op, args, record, _advance, viewed)
         except _Elsewhere:
             made = _record(op, brought_together(op, without_shared(args, record)))
         if state.immediate:
@@ -272,7 +272,7 @@ def _record(op: Any, args: tuple[Any, ...]) -> Any:
         container = child.container
         return container(*made) if hasattr(container, "_fields") else container(made)
     if op.view is not None:
-        return _viewed(rec, op, args, child)
+        return viewed(rec, op, args, child.start, child.avals[0], child.tracked[0])
     place = child.start
     s = Storage(rec, place, child.avals[0], rec if child.tracked[0] else None)
     rec.live[place] = _ref(s)
@@ -397,12 +397,12 @@ def _reason_to_cut(rec: Recording, child: Node) -> str:
     return ""
 
 
-def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tensor:
-    """The result of a view operator: a handle on its input's storage, its value already recorded."""
+def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, described: Aval, tracked: bool) -> Tensor:
+    """The result of a view operator: a handle on its input's storage, its value recorded already or not at all."""
     base = args[0]
     steps = () if base._view is None else base._view.steps
-    view = View((*steps, (op, args[1:])), child.avals[0], base._storage.known_version)
-    view.rec, view.idx, view.version, view.tracked = rec, child.start, base._storage.version, child.tracked[0]
+    view = View((*steps, (op, args[1:])), described, base._storage.known_version)
+    view.rec, view.idx, view.version, view.tracked = rec, place, base._storage.version, tracked
     if base._view is not None:
         view.guard, view.own = inherited(base._view.guard), base._view.own
     if view.guard is None and not state.grad_enabled:
@@ -411,9 +411,9 @@ def _viewed(rec: Recording, op: Any, args: tuple[Any, ...], child: Node) -> Tens
     cell = base._cell
     if view.tracked and is_direct(base):
         if type(cell) is Pin:
-            cell = Pin(rec, child.start, cell.base, cell.version)
+            cell = Pin(rec, place, cell.base, cell.version)
         else:
-            cell = Cell(rec, child.start, direct=True, leaf=cell.leaf or type(cell.source) is Leaf)
+            cell = Cell(rec, place, direct=True, leaf=cell.leaf or type(cell.source) is Leaf)
         rec.cells.append(_ref(cell))
     elif cell.source is not None and not view.tracked:
         # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.

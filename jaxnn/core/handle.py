@@ -70,11 +70,12 @@ class Buffer:
     A numpy array stays one until a program needs it.
     """
 
-    __slots__ = ("array", "bounds", "owned")
+    __slots__ = ("array", "bounds", "depth", "owned")
 
-    def __init__(self, array: Any, owned: bool) -> None:
+    def __init__(self, array: Any, owned: bool, depth: int = -1) -> None:
         self.array = array
         self.owned = owned
+        self.depth = depth  # of a host value, how many operators made it: see `host_values`
         self.bounds: tuple[int, int] | None = None  # smallest and largest value, once somebody asked
 
 
@@ -447,6 +448,8 @@ def without_values(shape: Any, numpy_dtype: Any) -> Tensor:
     return wrap(kept)
 
 
-def host_array(array: np.ndarray, placement: Any) -> Tensor:
-    """A tensor over a numpy array that nobody else will write to."""
-    return wrap(Storage.concrete(array, aval_of(array.shape, array.dtype, placement), owned=False))
+def host_array(array: np.ndarray, placement: Any, depth: int = -1) -> Tensor:
+    """A tensor over a numpy array that nobody else will write to; ``depth`` 0 makes it a host value."""
+    made = wrap(Storage.concrete(array, aval_of(array.shape, array.dtype, placement), owned=False))
+    made._storage.buf.depth = depth
+    return made

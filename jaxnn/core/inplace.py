@@ -28,6 +28,7 @@ from .handle import (
     is_direct,
     wrap,
 )  # fmt: skip
+from .host_values import write as write_host_value
 from .inference import check_change
 from .op import Op
 from .shared_memory import can_write, hold, settle, write
@@ -148,6 +149,10 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
             if not isinstance(value, jax.core.Tracer):
                 write(target, value)
                 s.quiet += cell.apart
+                return
+        if cell.source is result._cell.source is None and not uniform:
+            _refuse_repeated(target)
+            if write_host_value(target, result):
                 return
         fresh = aval(result).dtype is aval(target).dtype and result._view is None and result._storage.rec is not None
         if not fresh and (target._view is None or aval(result).dtype is not aval(target).dtype):

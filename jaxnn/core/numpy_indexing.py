@@ -20,6 +20,15 @@ def _dynamic_slice(operands: Sequence[Any], results: Sequence[Any], params: dict
     if len(operands) != 1 + len(sizes):  # sizes that are known only when running
         return None
 
+    if len(sizes) == 1:
+        size, limit = sizes[0], limits[0]
+
+        def run_one(x: Any, start: Any) -> Any:
+            place = min(max(int(start), 0), limit)
+            return x[place : place + size]
+
+        return run_one
+
     def run(x: Any, *starts: Any) -> Any:
         places = [min(max(int(s), 0), limit) for s, limit in zip(starts, limits)]
         return x[tuple([slice(p, p + size) for p, size in zip(places, sizes)])]

@@ -33,6 +33,10 @@ _CALLS = frozenset({
     "jit", "pjit", "closed_call", "core_call", "core_closed_call", "call", "named_call", "remat", "remat2", "checkpoint",
     "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "composite",
 })  # fmt: skip
+#: Primitives that move elements.
+_CALM = frozenset({
+    "reshape", "squeeze", "expand_dims", "transpose", "slice", "dynamic_slice", "rev", "concatenate", "stack", "unstack", "split",
+})  # fmt: skip
 #: A scan of more equations than this, all rounds together, is compiled.
 _SCAN_LIMIT = 20_000
 #: Elements up to which a result that is known already is kept with the function.
@@ -56,6 +60,7 @@ class Line(NamedTuple):
     several: bool = False  # the function returns a sequence
     kept: bool = False  # even if nobody needs the result
     jitted: tuple[str, ...] = ()  # primitives without a rule that the function runs
+    calm: bool = False  # moves elements only, so that numpy has nothing to warn of
 
 
 def host_function(closed: ClosedJaxpr, given_up: Sequence[int] = ()) -> Callable[..., list[np.ndarray]]:
@@ -99,13 +104,14 @@ class _Writer:
         body, names = _body(lines, [v.name for v in inputs], returned)
         ends = [names[r] if v.aval.shape else f"asarray({names[r]})" for r, v in zip(returned, jaxpr.outvars)]
         body.append(f"return [{', '.join(ends)}]")
-        indent = "        " if outermost else "    "
         source = f"def program({', '.join(v.name for v in inputs)}):\n"
-        source += "    with errstate(all='ignore'):\n" if outermost else ""
+        guarded = outermost and any(not line.calm for line in lines)
+        source += "    with errstate(all='ignore'):\n" if guarded else ""
+        indent = "        " if guarded else "    "
         source += "".join(f"{indent}{text}\n" for text in body)
         used = {"errstate", "asarray", *(n for line in lines for n in (line.function, *line.operands)), *returned}
         scope = {name: thing for name, thing in self.scope.items() if name in used}
-        exec(compile(source, "<jaxnn: a jaxpr in numpy>", "exec"), scope)
+        exec(_code(source), scope)
         made = scope["program"]
         made.jitted = tuple(name for line in lines for name in line.jitted)
         made.fallbacks = len(made.jitted)
@@ -233,7 +239,7 @@ class _Writer:
         key = ("held", value.name, shape)
         if key not in self.written:
             described = jax.ShapeDtypeStruct(shape, result.dtype)
-            self.written[key] = self._line("reshape", reshaped(shape), [value.name], [described])
+            self.written[key] = self._line("reshape", reshaped(shape), [value.name], [described], calm=True)
         return self.written[key][0]
 
     def _called(self, equation: Any, inputs: list[Value], operands: Any, results: Any) -> list[Value]:
@@ -258,7 +264,14 @@ class _Writer:
             found = function(*[self.scope[n] for n in names])
             return [self._constant(x) for x in (found if several else [found])]
         stem = name.replace("-", "_") if not jitted else f"jitted_{name.replace('-', '_')}"
-        return self._line(stem, function, names, results, several=several, kept=bool(equation.effects), jitted=jitted)
+        kept, calm = bool(equation.effects), name in _CALM and not jitted
+        return self._line(stem, function, names, results, several=several, kept=kept, jitted=jitted, calm=calm)
+
+
+@functools.lru_cache(4096)
+def _code(source: str) -> Any:
+    """Compiled source; programs that differ in shapes alone share it."""
+    return compile(source, "<jaxnn: a jaxpr in numpy>", "exec")
 
 
 def _needed(lines: list[Line], returned: Sequence[str]) -> list[Line]:

@@ -18,7 +18,7 @@ from .numpy_program import host_function
 from .program import device_context, on_device
 from .traced import Traced, carries_gradient
 
-__all__ = ["HOST_ELEMENTS", "OneByOne", "runs_on_host"]
+__all__ = ["HOST_ELEMENTS", "OneByOne", "in_numpy", "is_host", "runs_on_host"]
 
 #: Elements of an operator's largest operand or result up to which numpy runs it: from there on XLA's threads are worth their call.
 HOST_ELEMENTS = 16_384
@@ -51,7 +51,7 @@ def _is_small(traced: Traced) -> bool:
     return small
 
 
-def _in_numpy(traced: Traced) -> Any:
+def in_numpy(traced: Traced) -> Any:
     """A traced function in numpy, or None where numpy has no rules for what it does."""
     run = host_function(traced.closed)
     if run.fallbacks:  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ class OneByOne:
     def call(self, traced: Traced, operands: Sequence[Any]) -> list[Any]:
         """All results of a traced function."""
         if self.host and _is_small(traced):
-            run = traced.host or _in_numpy(traced)
+            run = traced.host or in_numpy(traced)
             if run is not None:
                 operands = [a if type(a) is np.ndarray else np.asarray(a) for a in operands]
                 return traced.finish(operands, run(*operands))

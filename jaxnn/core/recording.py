@@ -27,7 +27,7 @@ from .config import configuration
 from .handle import Aval, Freed, Leaf, aval_of
 from .traced import Instance
 
-__all__ = ["FREED", "Node", "Recording", "infer", "number_slot", "root_for", "user_line"]
+__all__ = ["FREED", "Node", "Recording", "infer", "number_slot", "on_forget", "root_for", "user_line"]
 
 #: The gradient source of a tensor whose graph a backward has released.
 FREED = -(1 << 60)
@@ -196,8 +196,19 @@ def root_for(placement: Any) -> Node:
     return root
 
 
+_forgotten_too: list[dict[Any, Any]] = []
+
+
+def on_forget(kept: dict[Any, Any]) -> dict[Any, Any]:
+    """A dictionary that is emptied when the traced operators are dropped."""
+    _forgotten_too.append(kept)
+    return kept
+
+
 def forget_recordings() -> None:
     """Drop the trie and the traced operators; recordings under way keep their own path."""
+    for kept in _forgotten_too:
+        kept.clear()
     _roots.clear()
     _inferred.clear()
     _grown[0] = 0

@@ -27,6 +27,7 @@ from .engine import LOCK, open_recording, overwrite, record, record_into, value_
 from .forward_mode import refuse_dual_out, with_tangents
 from .grad_mode import no_grad
 from .handle import INFERENCE, TensorBase, aval
+from .host_values import at_once
 from .inference import check_saved, mark
 from .inplace import put_through, write_back, written_operand
 from .op import OPERATORS, Op
@@ -108,7 +109,8 @@ def _called(op: Op, args: tuple[Any, ...]) -> Any:
         if in_transformation():
             return immediate.run(op, args)
         try:
-            return record(op, args)
+            made = at_once(op, args)
+            return record(op, args) if made is None else made
         except TypeError as error:
             if "unhashable" not in str(error):
                 return _for_strangers(op, args, error)

@@ -19,7 +19,6 @@ from .config import state, x64
 from .conversion import converted
 from .cutting import flush
 from .handle import Aval, Buffer, Cell, SharedBuffer, Storage, Tensor, TensorBase, aval, aval_of, is_direct, wrap
-from .recording import Node
 
 __all__ = [
     "Shares", "can_write", "hold", "part", "present_value", "private", "record_shared", "settle", "shares", "shows", "unsettled",
@@ -168,9 +167,9 @@ def record_shared(op: Any, args: tuple[Any, ...], record: Any, advance: Any, vie
     base = args[0]
     if base._cell.source is not None and state.grad_enabled:
         rec, child = advance(op, (_without_shared(base, record), *args[1:]))
-        made = viewed(rec, op, args, child)
+        made = viewed(rec, op, args, child.start, child.avals[0], child.tracked[0])
     else:
         described = aval_of(*view_aval(op, (base._view or base._storage).aval, args[1:]), base._storage.aval.placement)
-        made = viewed(None, op, args, Node(None, op, (), (described,)))
+        made = viewed(None, op, args, 0, described, False)
     made._view.version = -1  # never read yet
     return made

@@ -80,6 +80,11 @@ def count_operators(cost: float) -> None:
     _counts["paid"] += round(cost)
 
 
+def count_at_once() -> None:
+    """Note an operator on host values, or a write of one, that ran when it was called."""
+    _counts["at_once"] += 1
+
+
 def retain(node: Any, key: Any) -> None:
     """Keep a program until many others have come after it, or large ones."""
     _programs[node, key] = None
@@ -125,7 +130,7 @@ def engine_statistics() -> dict[str, Any]:
         operator and compiling cost, in microseconds as `policy` reckons them; ``cuts_by_line``: for each (cause, line) how
         often; ``compiled_by_line``: for each line of the user's program how many programs.
     """
-    names = ("compiled", "cache_hits", "cuts", "operator_by_operator", "fallbacks", "paid", "bought")
+    names = ("compiled", "cache_hits", "cuts", "operator_by_operator", "at_once", "fallbacks", "paid", "bought")
     return {**{n: _counts[n] for n in names}, "cuts_by_line": dict(_cuts), "compiled_by_line": dict(_compiles)}
 
 

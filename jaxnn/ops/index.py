@@ -32,6 +32,8 @@ from jaxnn.core.handle import (
     source_of,
     steps_of,
 )
+from jaxnn.core.host_values import is_host_value
+from jaxnn.core.host_values import write as write_host_value
 from jaxnn.core.immediate import tensor_of
 from jaxnn.core.inplace import cast, check_writable, written_operand
 from jaxnn.core.registry import METHODS, call, function, write_back
@@ -460,6 +462,8 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
         if shares(self) or any(getattr(step.view, "refuse", None) for step, _ in steps_of(self)):
             self = call(SLICE, (self, spec, *starts))
             spec, starts = (FULL,) * len(shape_of(self)), []
+        if is_host_value(self) and write_host_value(self, _operand(value, self), ((SLICE, (spec, *starts)),)):
+            return
         made = _selected(shape_of(self), spec)
         assign = _ASSIGN if not all(e is FULL for e in spec) else _COPY if isinstance(value, TensorBase) else _FILL
         write_back(self, call(assign, (written_operand(self), _operand(value, self), spec, made, *starts)))

@@ -14,6 +14,7 @@ from jaxnn.core.device import META, default_placement, placement_of
 from jaxnn.core.engine import value_of
 from jaxnn.core.handle import Tensor, TensorBase, aval, host_array, without_values
 from jaxnn.core.immediate import tensor_of
+from jaxnn.core.one_by_one import HOST_ELEMENTS, is_host
 from jaxnn.core.size import strided
 
 __all__ = ["check_layout", "dtype_of", "made", "moved", "need_strided", "sizes"]
@@ -91,7 +92,7 @@ def made(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> 
     elif isinstance(array, jax.Array):
         found = tensor_of(array, where)
     elif where is default_placement():
-        found = host_array(array, where)
+        found = host_array(array, where, depth=0 if array.size <= HOST_ELEMENTS and is_host(where) else -1)
     else:
         with x64(True):
             found = tensor_of(jax.device_put(array, where), where)

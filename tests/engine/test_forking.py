@@ -10,6 +10,8 @@ PROGRAM = """
 import os, signal, sys, threading
 import jaxnn as torch
 
+torch.set_execution_mode("whole")  # nothing is computed before it is asked for
+
 def in_child(work):
     sys.stdout.flush()
     pid = os.fork()

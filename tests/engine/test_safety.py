@@ -41,7 +41,7 @@ def enormous(input):
     return jnp.broadcast_to(input[:1], (400_000, 400_000)) + jnp.arange(400_000.0, dtype=jnp.float32)
 
 
-def test_what_does_not_depend_on_a_failed_operator_has_its_value():
+def test_what_does_not_depend_on_a_failed_operator_has_its_value(whole):
     w = torch.tensor([1.0, 2.0])
     total = torch.zeros(2)
     good = w * 2
