@@ -271,9 +271,6 @@ def write(target: TensorBase, value: Any, steps: tuple[Any, ...] = ()) -> bool:
         if new.dtype == object:
             return False
     array = _host(buf.array)
-    if new.dtype != s.aval.np:
-        with np.errstate(all="ignore"):
-            new = converted(new, s.aval.np)
     alone = sys.getrefcount(buf) <= _ALONE[0] and sys.getrefcount(array) <= _ALONE[1]
     # Somebody else may read the old one.
     written = array if alone and buf.owned and array.flags.writeable else np.array(array, order="C")
@@ -287,6 +284,11 @@ def write(target: TensorBase, value: Any, steps: tuple[Any, ...] = ()) -> bool:
         shown = held.array
         if not _is_part(shown, written):
             return False
+    if isinstance(value, TensorBase) and np.may_share_memory(new, shown):
+        return False  # which is refused, or else said by whom it is recorded
+    if new.dtype != shown.dtype:
+        with np.errstate(all="ignore"):
+            new = converted(new, shown.dtype)
     if new.shape != shown.shape and (
         new.ndim > shown.ndim or any(n not in (1, m) for n, m in zip(new.shape[::-1], shown.shape[::-1], strict=False))
     ):

@@ -4,10 +4,9 @@ import copy
 
 import numpy as np
 import pytest
-import torch
+from both import same
 
 import jaxnn
-from both import same
 
 PROGRAMS = []
 
