@@ -24,7 +24,7 @@ __all__ = ["clamp", "clamp_max", "clamp_min", "fmax", "fmin", "lerp", "maximum",
 
 def _part(lost: Any) -> Any:
     """What of a gradient an operand gets: half at ties, nothing where the other was taken; all of it beside NaN."""
-    return lambda found, a, b: jnp.where(a == b, 0.5, jnp.where(lost(a, b), 0, 1)).astype(found.dtype)
+    return lambda found, a, b: (~lost(a, b), jnp.where(a == b, 0.5, 1).astype(found.dtype))
 
 
 _larger = with_slopes(jnp.maximum, _part(lambda a, b: a < b), _part(lambda a, b: a > b))

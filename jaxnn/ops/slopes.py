@@ -18,7 +18,8 @@ def with_slopes(f: Callable[..., Array], *slopes: Callable[..., Array] | None) -
 
     Args:
         slopes: for each operand its partial derivative, a function of the result and the operands; None: no derivative.
-            One that is boolean chooses: where it is False, an infinite gradient that arrives gives 0.
+            One that is boolean chooses: where it is False, an infinite gradient that arrives gives 0. A pair is such a
+            choice and the derivative where it is True, a finite number elsewhere.
 
     An operand that does not move contributes nothing, where infinity times its zero would be NaN.
     """
@@ -30,7 +31,9 @@ def with_slopes(f: Callable[..., Array], *slopes: Callable[..., Array] | None) -
         for slope, t in zip(slopes, tangents, strict=True):
             if slope is not None and not isinstance(t, SymbolicZero):
                 by = slope(found, *primals)
-                moved = moved + (jnp.where(by, t, 0) if by.dtype == bool else by * t).astype(found.dtype)
+                chosen, by = by if isinstance(by, tuple) else (by, None) if by.dtype == bool else (None, by)
+                part = t if by is None else by * t
+                moved = moved + (part if chosen is None else jnp.where(chosen, part, 0)).astype(found.dtype)
         return found, moved
 
     made.defjvp(rule, symbolic_zeros=True)

@@ -84,9 +84,10 @@ def logit(input: Array, eps: float | None = None) -> Array:
             x = jnp.where(x < eps, eps, jnp.where(x > 1 - eps, 1 - eps, x)).astype(x.dtype)
         return jnp.log(x / (1 - x))
 
-    def slope(found: Array, x: Array) -> Array:
-        low, high, outside = (0, 1, jnp.nan) if eps is None else (eps, 1 - eps, 0)
-        return jnp.where((x >= low) & (x <= high), 1 / (x * (1 - x)), outside)
+    def slope(found: Array, x: Array) -> Any:
+        low, high = (0, 1) if eps is None else (eps, 1 - eps)
+        inside, by = (x >= low) & (x <= high), 1 / (x * (1 - x))
+        return jnp.where(inside, by, jnp.nan) if eps is None else (inside, jnp.where(inside, by, 1))
 
     return compute(with_slopes(kernel, slope), input, to_floating=True)
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+import jaxnn
 from tests.parity import parity
 
 rng = np.random.default_rng(0)
@@ -296,3 +298,26 @@ def test_new_number_recompiles_nothing():
     for k in range(3):
         (x * (0.2 + k) + 3.5).tolist()
     assert jaxnn.core.statistics.engine_statistics()["compiled"] == before["compiled"]
+
+
+CHOOSING = {
+    "threshold": lambda lib, x: lib.nn.functional.threshold(x, 1.0, 0.0),
+    "hardtanh": lambda lib, x: lib.nn.functional.hardtanh(x),
+    "maximum": lambda lib, x: lib.maximum(x, lib.ones(())),
+    "minimum": lambda lib, x: lib.minimum(x, lib.ones(())),
+    "clamp": lambda lib, x: x.clamp(-1, 1),
+    "clamp by tensors": lambda lib, x: x.clamp(lib.zeros(()), lib.ones(())),
+    "softshrink": lambda lib, x: lib.nn.functional.softshrink(x),
+    "logit": lambda lib, x: lib.logit(x, 0.1),
+    "relu": lambda lib, x: lib.relu(x),
+}
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_an_infinite_gradient_ends_where_an_element_was_not_chosen(name):
+    def run(lib):
+        x = lib.tensor([-5.0, 0.5, 4.0, 0.0], requires_grad=True)
+        y = CHOOSING[name](lib, x)
+        return lib.autograd.grad(y, x, lib.full_like(y, float("inf")))[0].tolist()
+
+    assert run(jaxnn) == run(torch)

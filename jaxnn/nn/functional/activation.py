@@ -284,7 +284,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
             f"for input dtype {scalar_name(input)}, but found {lambd:g}"
         )
     # NaN stays NaN, with derivative 0.
-    return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, 0 * input))
+    return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, lax.stop_gradient(0 * input)))
 
 
 @op(method=False)
