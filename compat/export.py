@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jax import export as jax_export
 
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value
 from jaxnn.utils.torch_file import replacing
 
 from .arrays import is_torch_tensor, torch_to_numpy

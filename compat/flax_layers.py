@@ -16,8 +16,8 @@ import numpy as np
 from flax import nnx
 
 from jaxnn import nn
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value
 
 __all__ = ["from_flax", "to_flax"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 from jaxnn.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter, is_lazy
 from jaxnn.ops.creation import empty  # type: ignore[attr-defined]
 from jaxnn.serialization import FromRecords, to_record

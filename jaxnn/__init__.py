@@ -53,31 +53,31 @@ from .amp.switches import *  # noqa: F403
 from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
 from .checks import *  # noqa: F403
 from .control_flow import cond, while_loop
-from .core.config import get_setting as _get_setting
-from .core.config import set_setting as _set_setting
-from .core.device import device, get_default_device, set_default_device
-from .core.dtypes import ALIASES as _ALIASES
-from .core.dtypes import ALL as _ALL
-from .core.dtypes import dtype, get_default_dtype, set_default_dtype
-from .core.engine import flush_all as finish
-from .core.generator import Generator
-from .core.grad_mode import (
+from .core.gradient.modes import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
     is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
-)  # fmt: skip
-from .core.handle import Tensor
-from .core.keyword_names import with_other_names as _with_other_names
-from .core.overrides import disabled as DisableTorchFunctionSubclass
-from .core.policy import set_execution_mode
-from .core.printing import set_printoptions
+)
+from .core.kinds.device import device, get_default_device, set_default_device
+from .core.kinds.dtypes import ALIASES as _ALIASES
+from .core.kinds.dtypes import ALL as _ALL
+from .core.kinds.dtypes import dtype, get_default_dtype, set_default_dtype
+from .core.kinds.printing import set_printoptions
+from .core.kinds.size import Size, layout, sparse_coo, sparse_csr, strided
+from .core.memory.tensor_base import Tensor
+from .core.operator.keyword_names import with_other_names as _with_other_names
+from .core.operator.overrides import disabled as DisableTorchFunctionSubclass
+from .core.process.config import get_setting as _get_setting
+from .core.process.config import set_setting as _set_setting
+from .core.random.generator import Generator
 from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.registry import function as _function
-from .core.size import Size, layout, sparse_coo, sparse_csr, strided
-from .core.statistics import engine_statistics, reset_engine_statistics
+from .core.run.cut import cut_all as finish
+from .core.run.policy import set_execution_mode
+from .core.run.statistics import engine_statistics, reset_engine_statistics
 from .core.tensor import bind_methods as _bind_methods
 from .cuda import OutOfMemoryError
 from .foreach import *  # noqa: F403

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.device import device as _device
-from jaxnn.core.dtypes import dtype as _dtype
-from jaxnn.core.generator import Generator as _Generator
-from jaxnn.core.grad_fn import GradFn as _GradFn
-from jaxnn.core.handle import Tensor as Tensor
-from jaxnn.core.size import Size as _Size
+from jaxnn.core.kinds.device import device as _device
+from jaxnn.core.kinds.dtypes import dtype as _dtype
+from jaxnn.core.random.generator import Generator as _Generator
+from jaxnn.core.gradient.grad_fn import GradFn as _GradFn
+from jaxnn.core.memory.tensor_base import Tensor as Tensor
+from jaxnn.core.kinds.size import Size as _Size
 
 from jaxnn import accelerator as accelerator
 from jaxnn import amp as amp
@@ -65,27 +65,27 @@ from jaxnn.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from jaxnn.autograd.anomaly_mode import set_anomaly_enabled as set_anomaly_enabled
 from jaxnn.control_flow import cond as cond
 from jaxnn.control_flow import while_loop as while_loop
-from jaxnn.core.cutting import flush_all as finish
-from jaxnn.core.device import device as device
-from jaxnn.core.device import get_default_device as get_default_device
-from jaxnn.core.device import set_default_device as set_default_device
-from jaxnn.core.dtypes import dtype as dtype
-from jaxnn.core.dtypes import get_default_dtype as get_default_dtype
-from jaxnn.core.dtypes import set_default_dtype as set_default_dtype
-from jaxnn.core.generator import Generator as Generator
-from jaxnn.core.grad_mode import enable_grad as enable_grad
-from jaxnn.core.grad_mode import inference_mode as inference_mode
-from jaxnn.core.grad_mode import is_grad_enabled as is_grad_enabled
-from jaxnn.core.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
-from jaxnn.core.grad_mode import no_grad as no_grad
-from jaxnn.core.grad_mode import set_grad_enabled as set_grad_enabled
-from jaxnn.core.overrides import disabled as DisableTorchFunctionSubclass
-from jaxnn.core.policy import set_execution_mode as set_execution_mode
-from jaxnn.core.printing import set_printoptions as set_printoptions
-from jaxnn.core.size import Size as Size
-from jaxnn.core.size import layout as layout
-from jaxnn.core.statistics import engine_statistics as engine_statistics
-from jaxnn.core.statistics import reset_engine_statistics as reset_engine_statistics
+from jaxnn.core.gradient.modes import enable_grad as enable_grad
+from jaxnn.core.gradient.modes import inference_mode as inference_mode
+from jaxnn.core.gradient.modes import is_grad_enabled as is_grad_enabled
+from jaxnn.core.gradient.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from jaxnn.core.gradient.modes import no_grad as no_grad
+from jaxnn.core.gradient.modes import set_grad_enabled as set_grad_enabled
+from jaxnn.core.kinds.device import device as device
+from jaxnn.core.kinds.device import get_default_device as get_default_device
+from jaxnn.core.kinds.device import set_default_device as set_default_device
+from jaxnn.core.kinds.dtypes import dtype as dtype
+from jaxnn.core.kinds.dtypes import get_default_dtype as get_default_dtype
+from jaxnn.core.kinds.dtypes import set_default_dtype as set_default_dtype
+from jaxnn.core.kinds.printing import set_printoptions as set_printoptions
+from jaxnn.core.kinds.size import Size as Size
+from jaxnn.core.kinds.size import layout as layout
+from jaxnn.core.operator.overrides import disabled as DisableTorchFunctionSubclass
+from jaxnn.core.random.generator import Generator as Generator
+from jaxnn.core.run.cut import cut_all as finish
+from jaxnn.core.run.policy import set_execution_mode as set_execution_mode
+from jaxnn.core.run.statistics import engine_statistics as engine_statistics
+from jaxnn.core.run.statistics import reset_engine_statistics as reset_engine_statistics
 from jaxnn.cuda import OutOfMemoryError as OutOfMemoryError
 from jaxnn.func.vectorize import vmap as vmap
 from jaxnn.futures import Future as Future

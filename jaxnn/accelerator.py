@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import cuda
-from .core.device import device
-from .core.engine import flush_all
+from .core.kinds.device import device
+from .core.run.cut import cut_all
 
 __all__ = [
     "current_accelerator", "current_device_idx", "current_device_index", "current_stream", "device_count", "device_index",
@@ -65,7 +65,7 @@ def device_index(device: int | None, /) -> Iterator[None]:
 
 def synchronize(device: Any = None, /) -> None:
     """Run what is recorded, and wait for the accelerator."""
-    flush_all()
+    cut_all()
     if is_available():
         cuda.synchronize(device)
 

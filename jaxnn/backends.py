@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .core.config import get_setting, set_setting
-from .core.device import jax_devices
+from .core.kinds.device import jax_devices
+from .core.process.config import get_setting, set_setting
 
 __all__ = ["cpu", "cuda", "cudnn", "mha", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]
 

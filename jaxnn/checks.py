@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .core.config import in_transformation
-from .core.handle import TensorBase
+from .core.memory.tensor_base import TensorBase
+from .core.process.config import in_transformation
 
 __all__ = [
     "_assert_async", "_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all",

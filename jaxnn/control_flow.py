@@ -14,10 +14,10 @@ from typing import Any
 import jax
 from jax import lax
 
-from .core.config import in_transformation
-from .core.engine import value_of
-from .core.handle import TensorBase
-from .core.immediate import tensor_of
+from .core.memory.tensor_base import TensorBase
+from .core.process.config import in_transformation
+from .core.record.at_once import tensor_of
+from .core.record.recorder import value_of
 from .core.registry import FUNCTIONS
 from .utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 

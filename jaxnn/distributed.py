@@ -12,8 +12,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from .core.engine import flush_all
 from .core.registry import METHODS
+from .core.run.cut import cut_all
 from .nn.parallel import PROCESSES as _state
 
 __all__ = [
@@ -276,7 +276,7 @@ def _copy(target: Any, source: Any) -> None:
 
 def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -> Work | None:
     """Run what is recorded; there is nobody to wait for."""
-    flush_all()
+    cut_all()
     return _done(None, group, async_op)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
-from .core.handle import TensorBase
+from .core.memory.tensor_base import TensorBase
 
 __all__ = ["lacking", "name_for_pickle", "name_the_missing"]
 

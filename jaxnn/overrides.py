@@ -9,8 +9,8 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .core.handle import TensorBase
-from .core.overrides import handlers
+from .core.memory.tensor_base import TensorBase
+from .core.operator.overrides import handlers
 
 __all__ = [
     "handle_torch_function", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic", "is_tensor_like",

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .core import dtypes
-from .core.device import device, device_of
-from .core.engine import value_of
-from .core.handle import TensorBase, alias, aval, wrap
-from .core.immediate import tensor_of
-from .core.size import Size
+from .core.kinds import dtypes
+from .core.kinds.device import device, device_of
+from .core.kinds.size import Size
+from .core.memory.tensor_base import TensorBase, alias, aval, wrap
+from .core.record.at_once import tensor_of
+from .core.record.recorder import value_of
 from .nn.parameter import Parameter
 from .ops.complex_views import is_conj, is_neg
 from .ops.memory_views import as_strided

@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from .core.config import state
-from .core.dtypes import set_default_dtype
-from .core.engine import cut
+from .core.kinds.dtypes import set_default_dtype
+from .core.process.config import state
 from .core.registry import FUNCTIONS
+from .core.run.cut import cut
 
 __all__ = [
     "are_deterministic_algorithms_enabled", "compile", "get_deterministic_debug_mode", "get_num_interop_threads",

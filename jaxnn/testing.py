@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core import generator as random
-from jaxnn.core.handle import Tensor, TensorBase, aval
-from jaxnn.core.size import Size
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.size import Size
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval
+from jaxnn.core.random import generator as random
 from jaxnn.ops.cast import finfo, iinfo
 from jaxnn.ops.construct import tensor
 from jaxnn.ops.placement import made

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import IO, TypeAlias
 
-from .core.device import device
-from .core.dtypes import dtype
-from .core.handle import Tensor
-from .core.size import Size
+from .core.kinds.device import device
+from .core.kinds.dtypes import dtype
+from .core.kinds.size import Size
+from .core.memory.tensor_base import Tensor
 
 __all__ = ["Device", "FileLike", "Number"]
 

@@ -9,10 +9,10 @@ import jax
 import pytest
 import torch
 
-from jaxnn.core.config import get_setting
-from jaxnn.core.engine import flush_all
-from jaxnn.core.policy import set_execution_mode
-from jaxnn.core.statistics import forget_programs
+from jaxnn.core.process.config import get_setting
+from jaxnn.core.run.cut import cut_all
+from jaxnn.core.run.policy import set_execution_mode
+from jaxnn.core.run.statistics import forget_programs
 
 torch.set_num_threads(1)  # the order of its threads changes its sums; pytest-xdist has the cores
 LIMIT = 2_000_000_000  # bytes
@@ -29,7 +29,7 @@ def resident() -> int:
 
 def pytest_runtest_teardown(item, nextitem):
     if resident() > LIMIT:
-        flush_all()
+        cut_all()
         forget_programs()
         jax.clear_caches()
         gc.collect()

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import jaxnn
-from jaxnn.core.policy import set_execution_mode
+from jaxnn.core.run.policy import set_execution_mode
 
 #: Every how many comparisons a program is compiled as a whole, too. JAXNN_BOTH=1 compiles all.
 WHOLE_EVERY = 1 if os.environ.get("JAXNN_BOTH") else 3

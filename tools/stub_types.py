@@ -12,10 +12,10 @@ __all__ = ["HEADER", "parameters", "qualified", "result"]
 #: What every stub begins with. Names of Python's types are functions and methods here, so they are said in full.
 HEADER = [
     '"""Written by tools/write_stub.py; do not edit."""', "", "import builtins", "from collections.abc import Iterator, Sequence",
-    "from typing import Any", "", "import numpy as np", "", "from jaxnn.core.device import device as _device",
-    "from jaxnn.core.dtypes import dtype as _dtype", "from jaxnn.core.generator import Generator as _Generator",
-    "from jaxnn.core.grad_fn import GradFn as _GradFn", "from jaxnn.core.handle import Tensor as Tensor",
-    "from jaxnn.core.size import Size as _Size",
+    "from typing import Any", "", "import numpy as np", "", "from jaxnn.core.kinds.device import device as _device",
+    "from jaxnn.core.kinds.dtypes import dtype as _dtype", "from jaxnn.core.random.generator import Generator as _Generator",
+    "from jaxnn.core.gradient.grad_fn import GradFn as _GradFn", "from jaxnn.core.memory.tensor_base import Tensor as Tensor",
+    "from jaxnn.core.kinds.size import Size as _Size",
 ]  # fmt: skip
 #: Annotations of kernels -> what users give.
 _KERNELS = {

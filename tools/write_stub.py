@@ -30,7 +30,7 @@ _OBJECT = ("__len__", "__hash__", "__repr__", "__str__", "__format__", "__reduce
 
 def tensor_stub() -> str:
     """The methods of Tensor."""
-    from jaxnn.core.handle import TensorBase
+    from jaxnn.core.memory.tensor_base import TensorBase
 
     lines = [*HEADER, "", "class TensorMethods:", "    def __init__(self, *args: Any, **kwargs: Any) -> None: ..."]
     for name in sorted(n for n in dir(TensorBase) if n not in dir(object) or n in _OBJECT or n in _COMPARISONS):
@@ -110,7 +110,7 @@ def _constant(value: Any) -> str:
 
 #: File -> what stands in it.
 STUBS: dict[Path, Any] = {
-    ROOT / "jaxnn" / "core" / "tensor_methods.pyi": tensor_stub,
+    ROOT / "jaxnn" / "core" / "memory" / "tensor_methods.pyi": tensor_stub,
     ROOT / "jaxnn" / "__init__.pyi": lambda: namespace_stub("jaxnn"),
     ROOT / "jaxnn" / "nn" / "functional" / "__init__.pyi": lambda: namespace_stub("jaxnn.nn.functional"),
     ROOT / "jaxnn" / "linalg.pyi": lambda: namespace_stub("jaxnn.linalg"),

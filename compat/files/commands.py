@@ -8,7 +8,7 @@ import sys
 from collections import OrderedDict
 from typing import Any
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 
 from .readers import Entry
 from .weights import Weights, open_weights

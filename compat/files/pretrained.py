@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from jaxnn import nn
-from jaxnn.core.device import device as device_type
-from jaxnn.core.dtypes import dtype as dtype_type
+from jaxnn.core.kinds.device import device as device_type
+from jaxnn.core.kinds.dtypes import dtype as dtype_type
 
 from .weights import open_weights
 

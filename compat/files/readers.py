@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.record.at_once import tensor_of
 from jaxnn.serialization import load
 from jaxnn.utils.torch_file.dtypes import NUMPY_TYPES, dtype_name
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.serialization import save, to_record
 from jaxnn.utils.torch_file import StorageRecord, replacing, replacing_path
 from jaxnn.utils.torch_file.dtypes import NUMPY_TYPES, dtype_name

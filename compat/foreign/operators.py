@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import jaxnn
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 
 __all__ = ["Operator", "Operators", "operators"]
 

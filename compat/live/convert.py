@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from jaxnn import nn
-from jaxnn.core.device import device
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.size import Size
+from jaxnn.core.kinds.device import device
+from jaxnn.core.kinds.size import Size
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.nn import lazy
 from jaxnn.nn.hooks import HookTables
 from jaxnn.nn.utils.spectral_norm_hook import SpectralNorm, SpectralNormVersion

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxnn import nn
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.record.recorder import escaped_value
 
 from .convert import from_torch
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn import nn
-from jaxnn.core.config import x64
-from jaxnn.core.grad_mode import no_grad
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.process.config import x64
 
 from ..arrays import is_torch_tensor
 from ..tensors import TensorsFromTorch, TensorsToTorch

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import jaxnn
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 
 from ..arrays import is_torch_tensor, numpy_to_torch, torch_to_numpy
 from ..live import from_torch

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from jaxnn.core.autocast import SUPPORTED, is_enabled, set_dtype, set_enabled, type_of
-from jaxnn.core.config import state
-from jaxnn.core.device import device, jax_devices
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.registry import OPERATORS, call
+from jaxnn.core.kinds.device import device, jax_devices
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.operator.autocast import SUPPORTED, is_enabled, set_dtype, set_enabled, type_of
+from jaxnn.core.operator.op import OPERATORS
+from jaxnn.core.process.config import state
+from jaxnn.core.registry import call
 
 __all__ = ["autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.core.device import jax_devices
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.inplace import put_through
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.kinds.device import jax_devices
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.record.write import put_through
 from jaxnn.core.registry import Arrays, Operand, op
 
 __all__ = ["GradScaler"]

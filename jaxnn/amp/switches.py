@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core import autocast as modes
-from jaxnn.core.autocast import SUPPORTED
+from jaxnn.core.operator import autocast as modes
+from jaxnn.core.operator.autocast import SUPPORTED
 
 __all__ = [
     "clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",

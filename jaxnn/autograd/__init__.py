@@ -3,8 +3,8 @@
 Source: https://docs.pytorch.org/docs/stable/autograd.html
 """
 
-from jaxnn.core.autograd import backward, grad
-from jaxnn.core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from jaxnn.core.gradient.backward import backward, grad
+from jaxnn.core.gradient.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 from . import forward_ad, functional, grad_mode, graph
 from .anomaly_mode import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from jaxnn.core.config import state
+from jaxnn.core.process.config import state
 
 __all__ = [
     "detect_anomaly",

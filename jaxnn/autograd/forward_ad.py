@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jaxnn.core.config import in_transformation, state
-from jaxnn.core.forward_mode import Level, dual, tangent_of, unlike
-from jaxnn.core.handle import TensorBase, alias, aval, stored
+from jaxnn.core.gradient.forward_mode import Level, dual, tangent_of, unlike
+from jaxnn.core.memory.tensor_base import TensorBase, alias, aval, stored
+from jaxnn.core.process.config import in_transformation, state
 from jaxnn.ops.creation import zeros_like
 
 __all__ = [

@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jaxnn.core.function import Function, FunctionCtx
-from jaxnn.core.grad_mode import is_grad_enabled, no_grad
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.gradient.function import Function, FunctionCtx
+from jaxnn.core.gradient.modes import is_grad_enabled, no_grad
+from jaxnn.core.memory.tensor_base import TensorBase
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 

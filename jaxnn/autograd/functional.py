@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import autograd
-from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import value_of
-from jaxnn.core.grad_mode import enable_grad
-from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.gradient import backward
+from jaxnn.core.gradient.modes import enable_grad
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.recorder import value_of
 from jaxnn.func.jacobians import jacfwd
 from jaxnn.func.vectorize import vmap
 from jaxnn.ops.join import stack
@@ -89,7 +89,7 @@ def _gradients(outputs: Any, inputs: Any, cotangents: Any, create: bool) -> list
             value_of(o)
     with enable_grad():
         return list(
-            autograd.grad([o for o, _ in pairs], inputs, [c for _, c in pairs], retain_graph=True, create_graph=create,
+            backward.grad([o for o, _ in pairs], inputs, [c for _, c in pairs], retain_graph=True, create_graph=create,
                           allow_unused=True)
         )  # fmt: skip
 

@@ -3,6 +3,6 @@
 Source: https://docs.pytorch.org/docs/stable/autograd.html#locally-disabling-gradient-computation
 """
 
-from jaxnn.core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from jaxnn.core.gradient.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 __all__ = ["enable_grad", "inference_mode", "no_grad", "set_grad_enabled"]

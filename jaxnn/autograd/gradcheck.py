@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import autograd, dtypes
-from jaxnn.core import generator as random
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.gradient import backward
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.random import generator as random
 
 from .forward_ad import dual_level, make_dual, unpack_dual
 
@@ -111,7 +112,7 @@ class _Checked:
         t = self.inputs[place]
         rows = []
         for cotangent in cotangents:
-            (g,) = autograd.grad(output, t, _from_real(cotangent, output), retain_graph=True, allow_unused=True)
+            (g,) = backward.grad(output, t, _from_real(cotangent, output), retain_graph=True, allow_unused=True)
             if g is not None and dtypes_too and g.dtype is not t.dtype:
                 raise GradcheckError(f"Gradient has dtype {g.dtype}, its input {t.dtype}")
             rows.append(np.zeros(_real(t).size) if g is None else _real(g))
@@ -196,9 +197,9 @@ def _check_batched(checked: _Checked, outputs: list[Any], place: int) -> None:
     t = checked.inputs[place]
     for o in outputs:
         cts = [_from_real(random.default_generator.normal((_real(o).size,), 0.0, 1.0, np.float64), o) for _ in range(2)]
-        one = [autograd.grad(o, t, ct, retain_graph=True, allow_unused=True)[0] for ct in cts]
+        one = [backward.grad(o, t, ct, retain_graph=True, allow_unused=True)[0] for ct in cts]
         batch = _stacked(cts, o)
-        (several,) = autograd.grad(o, t, batch, retain_graph=True, allow_unused=True, is_grads_batched=True)
+        (several,) = backward.grad(o, t, batch, retain_graph=True, allow_unused=True, is_grads_batched=True)
         if several is None:
             continue
         for k, g in enumerate(one):
@@ -301,7 +302,7 @@ def gradgradcheck(
         inner, ct = both[: len(given)], both[len(given) :]
         moving = [t for t in inner if isinstance(t, TensorBase) and t.requires_grad]
         outputs = _differentiable(func(*inner))[:count]
-        found = autograd.grad(outputs, moving, list(ct), create_graph=True, allow_unused=True)
+        found = backward.grad(outputs, moving, list(ct), create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
     return gradcheck(

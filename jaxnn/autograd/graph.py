@@ -10,13 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from jaxnn.core import saved_hooks
-from jaxnn.core.config import state
-from jaxnn.core.grad_fn import GradFn as Node
-from jaxnn.core.grad_fn import node_of_reading
-from jaxnn.core.gradient_edge import GradientEdge
-from jaxnn.core.handle import TensorBase, count_write
-from jaxnn.core.hook_handle import RemovableHandle
+from jaxnn.core.gradient import saved_hooks
+from jaxnn.core.gradient.edge import GradientEdge
+from jaxnn.core.gradient.grad_fn import GradFn as Node
+from jaxnn.core.gradient.grad_fn import node_of_reading
+from jaxnn.core.memory.tensor_base import TensorBase, count_write
+from jaxnn.core.path.hook_handle import RemovableHandle
+from jaxnn.core.process.config import state
 
 __all__ = [
     "GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks", "get_gradient_edge",

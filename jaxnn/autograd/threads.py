@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.config import state
+from jaxnn.core.process.config import state
 
 __all__ = ["is_multithreading_enabled", "set_multithreading_enabled"]
 

@@ -18,39 +18,28 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import immediate, mistyped
-from .arguments import Number, tensors_in
-from .autocast import cast_arguments
-from .bounds import require
-from .config import in_transformation, state
-from .engine import LOCK, open_recording, overwrite, record, record_into, value_of
-from .forward_mode import refuse_dual_out, with_tangents
-from .grad_mode import no_grad
-from .handle import INFERENCE, TensorBase, aval
-from .host_values import at_once
-from .inference import check_saved, mark
-from .inplace import put_through, write_back, written_operand
-from .op import OPERATORS, Op
-from .overrides import CLASSES, SPACES, dispatch, handlers, note
-from .saved_hooks import keep_and_run
+from .gradient.forward_mode import refuse_dual_out, with_tangents
+from .gradient.modes import no_grad
+from .gradient.saved_hooks import run_packed
+from .memory.inference import check_saved, mark
+from .memory.storage import INFERENCE
+from .memory.tensor_base import TensorBase, aval
+from .operator import type_errors
+from .operator.arguments import Number, tensors_in
+from .operator.autocast import cast_arguments
+from .operator.op import OPERATORS, Op
+from .operator.overrides import CLASSES, SPACES, dispatch, handlers, note
+from .process.config import in_transformation, state
+from .record import at_once
+from .record.host_values import computed_now
+from .record.recorder import record, record_into, value_of
+from .record.write import put_through, write_back, written_operand
+from .run.cut import LOCK, open_recording
 
 __all__ = [
-    "FUNCTIONS",
-    "METHODS",
-    "Arrays",
-    "Op",
-    "Operand",
-    "alias_of",
-    "call",
-    "check_out",
-    "function",
-    "inplace_form",
-    "op",
-    "replace",
-    "require",
-    "resize_out",
-    "write_back",
-]
+    "Arrays", "FUNCTIONS", "METHODS", "Operand", "alias_of", "call", "check_out", "function", "inplace_form", "op",
+    "replace", "resize_out",
+]  # fmt: skip
 
 #: Annotation of a parameter that takes a tensor or a Python number; a new number never recompiles.
 Operand: Any = TensorBase | int | float | complex | None
@@ -93,7 +82,7 @@ def _watched(op: Op, args: tuple[Any, ...]) -> Any:
     tensors = list(tensors_in(args))
     if INFERENCE:
         check_saved(op, tensors)
-    made = _called(op, args) if state.saving is None else keep_and_run(op, args, _called)
+    made = _called(op, args) if state.saving is None else run_packed(op, args, _called)
     if state.inference and op.view is None:
         mark(made)
     if state.dual is not None and tensors:
@@ -107,15 +96,15 @@ def _called(op: Op, args: tuple[Any, ...]) -> Any:
         if op.check is not None:
             _check(op, args)
         if in_transformation():
-            return immediate.run(op, args)
+            return at_once.run(op, args)
         try:
-            made = at_once(op, args)
+            made = computed_now(op, args)
             return record(op, args) if made is None else made
         except TypeError as error:
             if "unhashable" not in str(error):
                 return _for_strangers(op, args, error)
         except RuntimeError as error:
-            places = mistyped.places_of_numbers(op, args) if getattr(error, "wants_number", False) else []
+            places = type_errors.places_of_numbers(op, args) if getattr(error, "wants_number", False) else []
             if not places:
                 raise
             return _called(op, tuple(value_of(a).item() if k in places else a for k, a in enumerate(args)))
@@ -152,7 +141,7 @@ def _check(op: Op, args: tuple[Any, ...]) -> None:
     try:
         op.check(*args)
     except AttributeError as error:
-        found = mistyped.diagnosed(op, args, error)
+        found = type_errors.diagnosed(op, args, error)
         if found is None:
             raise
         raise found from None
@@ -185,13 +174,13 @@ def _call_any(op: Op, args: tuple[Any, ...]) -> Any:
     args = tuple(_normal(a, op.lists) for a in args)
     if op.check is not None:
         _check(op, args)
-    return immediate.run(op, args) if in_transformation() else record(op, args)
+    return at_once.run(op, args) if in_transformation() else record(op, args)
 
 
 def _normal(value: Any, lists: bool) -> Any:
     """An argument in the form that recordings keep: hashable, raw arrays as tensors."""
     if isinstance(value, jax.Array):
-        return immediate.tensor_of(value)
+        return at_once.tensor_of(value)
     if isinstance(value, np.ndarray):
         raise TypeError("expected a Tensor, not numpy.ndarray: use jaxnn.from_numpy(array)")
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
@@ -379,7 +368,7 @@ def function(
     public = name or f.__name__
     if function:
         into = _into if out else None
-        FUNCTIONS[public] = f if hasattr(f, "op") and not out else mistyped.with_type_errors(public, f, into)
+        FUNCTIONS[public] = f if hasattr(f, "op") and not out else type_errors.with_type_errors(public, f, into)
     if method:
         METHODS[method if isinstance(method, str) else public] = f
     return f
@@ -393,6 +382,3 @@ def alias_of(name: str, *others: str) -> None:
                 table[other] = table[name]
             if name + "_" in table:
                 table[other + "_"] = table[name + "_"]
-
-
-__all__ += ["overwrite"]

@@ -10,40 +10,32 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import autograd, dtypes, printing
-from .config import in_transformation, state, x64
-from .device import META, device_of
-from .engine import LOCK, escaped_value, pin, value_of
-from .forward_mode import tangent_of
-from .grad_fn import GradFn, grad_fn_of, output_number
-from .guards import check_reading
-from .handle import (
-    NOWHERE,
-    Buffer,
-    Cell,
-    Leaf,
-    Storage,
-    Tensor,
-    TensorBase,
-    View,
-    alias,
-    aval,
-    aval_of,
-    is_direct,
-    unguarded,
-    wrap,
-)  # fmt: skip
-from .hook_handle import RemovableHandle
-from .immediate import tensor_of
-from .inference import is_inference
-from .internals import is_result_of_jax
-from .keyword_names import with_other_names
-from .overrides import as_class
+from .gradient import backward
+from .gradient.forward_mode import tangent_of
+from .gradient.grad_fn import GradFn, grad_fn_of, output_number
+from .kinds import dtypes, printing
+from .kinds.device import META, device_of
+from .kinds.size import strided
+from .memory.aval import aval_of
+from .memory.buffer import Buffer
+from .memory.cell import NOWHERE, Cell, Leaf
+from .memory.inference import is_inference
+from .memory.storage import Storage
+from .memory.tensor_base import Tensor, TensorBase, alias, aval, has_own_source, unguarded, wrap
+from .memory.view import View
+from .operator.keyword_names import with_other_names
+from .operator.overrides import as_class
+from .path.hook_handle import RemovableHandle
+from .path.tensor_hooks import hooks_at, retain, retained
+from .process.config import in_transformation, state, x64
+from .process.internals import is_result_of_jax
+from .record.at_once import tensor_of
+from .record.recorder import escaped_value, pin, value_of
+from .record.write_guards import check_reading
 from .registry import METHODS
-from .size import strided
-from .tensor_hooks import hooks_at, retain, retained
+from .run.cut import LOCK
 
-__all__ = ["bind_methods", "from_parts"]
+__all__ = ["bind_methods", "from_parts", "refuse_to_end_gradient"]
 
 _NO_ARRAY = np.empty(0)
 
@@ -61,7 +53,7 @@ def refuse_to_end_gradient(t: TensorBase) -> None:
 
 
 class _Methods:
-    """Collected here, attached to `TensorBase` below (its own body is in `handle`, which knows no operator)."""
+    """Collected here, attached to `TensorBase` below (its own body is in `memory.tensor_base`, which knows no operator)."""
 
     shape = property(lambda self: aval(self).shape, doc="The sizes of the dimensions.")
     dtype = property(lambda self: aval(self).dtype, doc="The element type.")
@@ -152,7 +144,7 @@ class _Methods:
             return None
         if found is None or found._storage is not self._storage:  # nobody holds it any more
             found = wrap(self._storage)
-            found._cell = self._cell if not is_direct(self) else Cell()
+            found._cell = self._cell if not has_own_source(self) else Cell()
         return found
 
     def as_subclass(self, cls: type) -> Any:
@@ -290,7 +282,7 @@ class _Methods:
 
         Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html
         """
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        backward.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def _get_data(self) -> Any:
         return _kept(self, alias(self, Cell(apart=True)))

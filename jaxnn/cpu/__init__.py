@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.engine import flush_all
+from jaxnn.core.run.cut import cut_all
 
 from . import amp
 
@@ -31,4 +31,4 @@ def current_device() -> str:
 
 def synchronize(device: Any = None) -> None:
     """Run what is recorded."""
-    flush_all()
+    cut_all()

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxnn.core import generator as _streams
-from jaxnn.core.device import device as _device
-from jaxnn.core.device import jax_devices
-from jaxnn.core.engine import flush_all
-from jaxnn.core.generator import manual_seed
+from jaxnn.core.kinds.device import device as _device
+from jaxnn.core.kinds.device import jax_devices
+from jaxnn.core.random import generator as _streams
+from jaxnn.core.random.generator import manual_seed
 from jaxnn.core.registry import FUNCTIONS
+from jaxnn.core.run.cut import cut_all
 
 from . import amp
 
@@ -181,7 +181,7 @@ class Event:
         """Finish what was called so far and remember the time."""
         if stream is not None:
             raise NotImplementedError("cuda.Event.record(stream=...): there are no streams")
-        flush_all()
+        cut_all()
         if is_available():
             synchronize()
         self._moment = time.perf_counter()  # type: ignore[assignment]
@@ -215,7 +215,7 @@ def synchronize(device: Any = None) -> None:
         RuntimeError: when there is none.
     """
     where = _gpu(device)
-    flush_all()
+    cut_all()
     jax.device_put(0, where).block_until_ready()
 
 

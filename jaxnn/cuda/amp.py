@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxnn import amp
-from jaxnn.core.dtypes import float16
+from jaxnn.core.kinds.dtypes import float16
 
 __all__ = ["GradScaler", "autocast"]
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 import jaxnn as torch
-from jaxnn.core.asides import aside, may_be_read
-from jaxnn.core.engine import value_of
+from jaxnn.core.record.asides import aside, may_be_read
+from jaxnn.core.record.recorder import value_of
 
 from . import constraints
 from .utils import lazy_property

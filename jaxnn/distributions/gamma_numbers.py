@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.dtypes import SCALAR_NAMES
-from jaxnn.core.engine import value_of
-from jaxnn.core.generator import Generator
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.kinds.dtypes import SCALAR_NAMES
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.random.generator import Generator
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import op
 from jaxnn.ops.placement import like_device, made
 from jaxnn.ops.random import stream

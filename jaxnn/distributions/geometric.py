@@ -6,7 +6,7 @@ from numbers import Number
 from typing import Any
 
 import jaxnn as torch
-from jaxnn.core.asides import aside
+from jaxnn.core.record.asides import aside
 from jaxnn.nn import functional as F
 
 from . import constraints

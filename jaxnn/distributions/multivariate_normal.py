@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import jaxnn as torch
-from jaxnn.core.asides import may_be_read
+from jaxnn.core.record.asides import may_be_read
 
 from . import constraints
 from .distribution import Distribution

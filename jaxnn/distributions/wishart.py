@@ -8,7 +8,7 @@ from numbers import Number
 from typing import Any
 
 import jaxnn as torch
-from jaxnn.core.asides import may_be_read
+from jaxnn.core.record.asides import may_be_read
 
 from . import constraints
 from .chi2 import Chi2

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.handle import TensorBase, aval, host_array
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.record.at_once import tensor_of
 from jaxnn.utils.trees import flatten, unflatten
 
 from .reverse import linearize, select, vjp

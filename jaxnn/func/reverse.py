@@ -13,11 +13,12 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from jaxnn.core import autograd
-from jaxnn.core.config import in_transformation, state
-from jaxnn.core.engine import value_of
-from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import Leaf, TensorBase, is_view, source_of
+from jaxnn.core.gradient import backward
+from jaxnn.core.gradient.modes import enable_grad, no_grad
+from jaxnn.core.memory.cell import Leaf
+from jaxnn.core.memory.tensor_base import TensorBase, is_view, source_of
+from jaxnn.core.process.config import in_transformation, state
+from jaxnn.core.record.recorder import value_of
 from jaxnn.utils.gates import closed, gated
 from jaxnn.utils.gradient_leaves import reached
 from jaxnn.utils.trees import flatten, form, unflatten
@@ -94,7 +95,7 @@ class Inputs(Level):
             for o, _ in pairs:  # what was recorded outside is cut outside, and walked from its tape
                 value_of(o)
         with self, closed(self.ends):  # a function that the walk runs again meets the levels that it ran in
-            found = autograd.grad(
+            found = backward.grad(
                 [o for o, _ in pairs], self.ends, [c for _, c in pairs], retain_graph=True, create_graph=True,
                 allow_unused=True,
             )  # fmt: skip

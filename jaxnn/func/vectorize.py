@@ -13,14 +13,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core import autograd
-from jaxnn.core import generator as random
-from jaxnn.core.config import state, x64
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.function import Function
-from jaxnn.core.grad_mode import enable_grad
-from jaxnn.core.handle import Cell, TensorBase, alias, aval
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.gradient import backward
+from jaxnn.core.gradient.function import Function
+from jaxnn.core.gradient.modes import enable_grad
+from jaxnn.core.memory.cell import Cell
+from jaxnn.core.memory.tensor_base import TensorBase, alias, aval
+from jaxnn.core.process.config import state, x64
+from jaxnn.core.random import generator as random
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value
 from jaxnn.ops.join import cat
 from jaxnn.ops.masks import traced_keys
 from jaxnn.utils.gates import captured, closed, gated
@@ -140,7 +141,7 @@ class _Vmapped(Function):
             if not pairs:
                 return [t.new_zeros(t.shape) for t in wanted]
             with closed(wanted):
-                found = autograd.grad(
+                found = backward.grad(
                     [o for o, _ in pairs], wanted, [c for _, c in pairs], create_graph=True, allow_unused=True
                 )
             return [e.new_zeros(e.shape) if g is None else g for g, e in zip(found, wanted, strict=True)]

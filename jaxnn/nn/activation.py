@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
 from . import init

@@ -11,13 +11,15 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from jaxnn.core.config import in_transformation
-from jaxnn.core.handle import Cell, TensorBase, aval
-from jaxnn.core.inplace import whole_view
-from jaxnn.core.node_hooks import hook_result
-from jaxnn.core.registry import Op, call
-from jaxnn.core.tensor_hooks import on_node
-from jaxnn.core.walks import zeros
+from jaxnn.core.gradient.operators import zeros
+from jaxnn.core.memory.cell import Cell
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.operator.op import Op
+from jaxnn.core.path.node_hooks import hook_result
+from jaxnn.core.path.tensor_hooks import on_node
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.write import whole_view
+from jaxnn.core.registry import call
 
 __all__ = ["BackwardHooks"]
 
@@ -55,7 +57,7 @@ class BackwardHooks:
         for number, (k, t) in enumerate(zip(places, passed, strict=True)):
             changed[k] = t
             if self.full and not in_transformation():
-                cell = Cell(t._cell.source, t._cell.source_idx, direct=True)
+                cell = Cell(t._cell.source, t._cell.source_idx, own_source=True)
                 t._cell.source.cells.append(weakref.ref(cell))
                 changed[k] = whole_view(values[k], cell, _SAME)
                 changed[k]._view.guard = changed[k]._view.guard._replace(number=number)

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 _scalar_or_tuple_any_t: TypeAlias = int | tuple[int, ...]
 _scalar_or_tuple_1_t: TypeAlias = int | tuple[int]

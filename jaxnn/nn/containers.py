@@ -14,7 +14,7 @@ from typing import Any
 
 from flax import nnx
 
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 
 from .jax_function import jax_function
 from .module import Module, typename

@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from jaxnn.core import dtypes
-from jaxnn.core.device import device as device_type
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import device as device_type
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.ops.creation import empty_like  # type: ignore[attr-defined]
 
 from .foreign import is_foreign_module, tensors_below

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
 from .module import Module

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxnn.core import generator as random
-from jaxnn.core.config import in_transformation
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.random import generator as random
 from jaxnn.ops.masks import traced_keys
 
 from . import functional as F

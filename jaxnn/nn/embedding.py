@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
+from jaxnn.core.record.recorder import value_of
 
 from . import functional as F
 from . import init

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import x64
-from jaxnn.core.device import META, default_placement, placement_of
-from jaxnn.core.handle import Tensor, without_values
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import META, default_placement, placement_of
+from jaxnn.core.memory.tensor_base import Tensor, without_values
+from jaxnn.core.process.config import x64
+from jaxnn.core.record.at_once import tensor_of
 
 __all__ = ["empty", "full", "repeated", "reversed_twice"]
 

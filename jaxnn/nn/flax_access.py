@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.config import in_transformation, state, x64
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.process.config import in_transformation, state, x64
 
 __all__ = ["FlaxAccess", "metadata_of"]
 

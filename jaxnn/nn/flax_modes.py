@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from jaxnn.core.internals import FLAX_MODES
+from jaxnn.core.process.internals import FLAX_MODES
 
 __all__ = ["FlaxModes", "asked_by_flax"]
 

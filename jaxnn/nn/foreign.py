@@ -16,9 +16,9 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxnn.core import dtypes
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.record.recorder import escaped_value
 
 from .graph_protocol import GraphProtocol
 from .parameter import BatchStat, Buffer, Parameter

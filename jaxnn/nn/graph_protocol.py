@@ -14,12 +14,12 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxnn.core.config import in_transformation
-from jaxnn.core.device import META
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import Tensor, TensorBase, aval
-from jaxnn.core.immediate import tensor_like
-from jaxnn.core.internals import PytreeState, StaticElem, is_graph_node_type
+from jaxnn.core.kinds.device import META
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.process.internals import PytreeState, StaticElem, is_graph_node_type
+from jaxnn.core.record.at_once import tensor_like
+from jaxnn.core.record.recorder import escaped_value
 from jaxnn.core.tensor import refuse_to_end_gradient
 
 from .jax_devices import settle

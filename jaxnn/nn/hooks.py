@@ -11,9 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxnn.core.config import state
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.hook_handle import RemovableHandle
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.path.hook_handle import RemovableHandle
+from jaxnn.core.process.config import state
 
 from .backward_hooks import BackwardHooks
 

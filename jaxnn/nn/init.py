@@ -16,14 +16,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core.config import x64
-from jaxnn.core.device import META, default_placement
-from jaxnn.core.engine import LOCK
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import Buffer, TensorBase, aval, check_writable_here, is_view
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.inplace import put_through
-from jaxnn.core.shared_memory import hold
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.kinds.device import META, default_placement
+from jaxnn.core.memory.buffer import Buffer
+from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, is_view
+from jaxnn.core.process.config import x64
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.shared_memory import hold
+from jaxnn.core.record.write import put_through
+from jaxnn.core.run.cut import LOCK
 from jaxnn.ops.given_keys import KeyStream, generator_here
 from jaxnn.ops.strides import in_memory_order
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import jax
 
-from jaxnn.core.config import x64
-from jaxnn.core.device import default_placement, jax_default_device
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import Buffer, TensorBase, aval_of, is_view
+from jaxnn.core.kinds.device import default_placement, jax_default_device
+from jaxnn.core.memory.aval import aval_of
+from jaxnn.core.memory.buffer import Buffer
+from jaxnn.core.memory.tensor_base import TensorBase, is_view
+from jaxnn.core.process.config import x64
+from jaxnn.core.record.recorder import escaped_value
 
 __all__ = ["follow_jax_default_device", "settle"]
 

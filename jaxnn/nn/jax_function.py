@@ -10,13 +10,14 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxnn.core.config import x64
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.inplace import put_through
-from jaxnn.core.registry import Op, call
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.operator.op import Op
+from jaxnn.core.process.config import x64
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value
+from jaxnn.core.record.write import put_through
+from jaxnn.core.registry import call
 
 from .foreign import adopt_all, is_foreign_module
 

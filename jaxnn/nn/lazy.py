@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 
 from . import factory
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d

@@ -17,14 +17,15 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxnn.core.config import in_transformation, state
-from jaxnn.core.device import device_of
-from jaxnn.core.dtypes import SCALAR_NAMES
-from jaxnn.core.engine import cut, escaped_value
-from jaxnn.core.handle import Tensor, TensorBase, aval
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.internals import PytreeState
-from jaxnn.core.policy import END_OF_MODULE
+from jaxnn.core.kinds.device import device_of
+from jaxnn.core.kinds.dtypes import SCALAR_NAMES
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval
+from jaxnn.core.process.config import in_transformation, state
+from jaxnn.core.process.internals import PytreeState
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value
+from jaxnn.core.run.cut import cut
+from jaxnn.core.run.policy import END_OF_MODULE
 
 from .conversion import ConversionMethods
 from .flax_modes import FlaxModes, asked_by_flax

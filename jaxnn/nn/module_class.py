@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from flax import nnx
 
-from jaxnn.core.internals import PytreeState
+from jaxnn.core.process.internals import PytreeState
 from jaxnn.ops.given_keys import drawing_from, given
 
 __all__ = ["Call", "ModuleMeta", "signature_of"]

@@ -10,9 +10,9 @@ from typing import Any
 
 from flax import nnx
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import in_transformation
-from jaxnn.core.handle import Tensor
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import Tensor
+from jaxnn.core.process.config import in_transformation
 from jaxnn.nn.functional.cross_map import cross_map_lrn2d
 
 from . import functional as F

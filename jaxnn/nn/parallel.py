@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxnn.core.device import device as device_type
+from jaxnn.core.kinds.device import device as device_type
 
 from .module import Module
 

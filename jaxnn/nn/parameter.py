@@ -15,14 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxnn.core.config import in_transformation, state
-from jaxnn.core.device import META, device
-from jaxnn.core.engine import LOCK, escaped_value
-from jaxnn.core.handle import Cell, Leaf, Storage, Tensor, TensorBase, View, aval, unguarded, without_values
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.inplace import put_through
-from jaxnn.core.internals import TraceState
-from jaxnn.core.shared_memory import hold
+from jaxnn.core.kinds.device import META, device
+from jaxnn.core.memory.cell import Cell, Leaf
+from jaxnn.core.memory.storage import Storage
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, unguarded, without_values
+from jaxnn.core.memory.view import View
+from jaxnn.core.process.config import in_transformation, state
+from jaxnn.core.process.internals import TraceState
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value
+from jaxnn.core.record.shared_memory import hold
+from jaxnn.core.record.write import put_through
+from jaxnn.core.run.cut import LOCK
 from jaxnn.core.tensor import _copied
 from jaxnn.ops.placement import need_strided
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flax import nnx
 
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 
 from .parameter import as_buffer
 

@@ -5,7 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#vision-layers
 
 from __future__ import annotations
 
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
 from .module import Module

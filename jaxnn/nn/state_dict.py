@@ -15,12 +15,13 @@ import jax
 import ml_dtypes
 import numpy as np
 
-from jaxnn.core.device import META
-from jaxnn.core.engine import LOCK, value_of
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase, aval, check_writable_here, is_view
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.inplace import put_through
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.kinds.device import META
+from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, is_view
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.record.write import put_through
+from jaxnn.core.run.cut import LOCK
 
 from .foreign import below, is_foreign_module, tensors_below
 from .parameter import Parameter

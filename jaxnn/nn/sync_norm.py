@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.registry import op
 
 from .norm import _BatchNorm

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.handle import Tensor
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.ops.placement import made
 
 from . import functional as F

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core.arguments import Number
-from jaxnn.core.engine import shape_of
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.registry import OPERATORS, Op
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.operator.op import OPERATORS, Op
+from jaxnn.core.record.recorder import shape_of
 
 __all__ = ["infer_size", "integers", "need_tensor", "number", "numel", "operator_of", "shape", "wrap_dim", "wrap_dims"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.core import dtypes
-from jaxnn.core.arguments import Number
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.operator.arguments import Number
 from jaxnn.core.registry import Operand, alias_of, op
 
 from .pointwise import by_tensors

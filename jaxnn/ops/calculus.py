@@ -11,8 +11,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import call, function
 
 from .arguments import operator_of, shape, wrap_dim, wrap_dims

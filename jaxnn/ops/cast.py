@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import in_transformation, state
-from jaxnn.core.device import device as device_type
-from jaxnn.core.device import device_of, jax_devices, placement_of
-from jaxnn.core.function import Function
-from jaxnn.core.handle import TensorBase, aval, source_of
-from jaxnn.core.inplace import cast as cast_array
-from jaxnn.core.inplace import check_writable, put_through
-from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op, write_back
+from jaxnn.core.gradient.function import Function
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import device as device_type
+from jaxnn.core.kinds.device import device_of, jax_devices, placement_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval, source_of
+from jaxnn.core.process.config import in_transformation, state
+from jaxnn.core.record.write import cast as cast_array
+from jaxnn.core.record.write import check_writable, put_through, write_back
+from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 
 from .construct import TYPED
 from .placement import check_layout, moved

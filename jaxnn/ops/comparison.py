@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, host_array
-from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, alias_of, function, op, write_back
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.record.write import write_back
+from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, alias_of, function, op
 
 from .promotion import cast, common_dtype, promote, require_broadcast
 

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase, aval, steps_of
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval, steps_of
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function, op
 
 from .arguments import need_tensor, operator_of, shape

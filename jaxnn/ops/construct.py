@@ -12,14 +12,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import in_transformation, x64
-from jaxnn.core.conversion import converted
-from jaxnn.core.device import placement_of
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import Cell, Tensor, TensorBase, alias, aval
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.overrides import as_class
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.conversion import converted
+from jaxnn.core.kinds.device import placement_of
+from jaxnn.core.memory.cell import Cell
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, alias, aval
+from jaxnn.core.operator.overrides import as_class
+from jaxnn.core.process.config import in_transformation, x64
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
 from .creation import check_fits

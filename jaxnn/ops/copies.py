@@ -10,8 +10,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.handle import aval
-from jaxnn.core.mistyped import with_type_errors
+from jaxnn.core.memory.tensor_base import aval
+from jaxnn.core.operator.type_errors import with_type_errors
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
 from .arguments import integers, shape

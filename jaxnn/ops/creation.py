@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.device import META, placement_of
-from jaxnn.core.handle import TensorBase, aval, without_values
-from jaxnn.core.random_math import fma64
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import META, placement_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval, without_values
+from jaxnn.core.random.arithmetic import fma64
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
 from .placement import check_layout, dtype_of, like_device, made, need_strided

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, op
 
 from .factor_checks import check_info, need_floating, need_matrix, need_routine, need_square

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 
 from .between import maximum, minimum

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.recorder import value_of
 
 __all__ = [
     "LinAlgError", "adjoint", "check_info", "need_floating", "need_matrix", "need_routine", "need_square", "opposed", "scalar_name",

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 from jaxnn.core.registry import _into, op
 
 from .arguments import need_tensor, shape, wrap_dim, wrap_dims

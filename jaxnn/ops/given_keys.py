@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core import generator as streams
-from jaxnn.core.config import in_transformation, x64
+from jaxnn.core.process.config import in_transformation, x64
+from jaxnn.core.random import generator as streams
 
 __all__ = ["KeyStream", "drawing_from", "generator_here", "given"]
 

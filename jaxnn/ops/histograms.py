@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.registry import function
 
 from .arguments import shape

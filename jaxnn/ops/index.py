@@ -15,13 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.arguments import Number
-from jaxnn.core.bounds import bounds_of
-from jaxnn.core.config import in_transformation, state
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import (
-    Leaf,
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.cell import Leaf
+from jaxnn.core.memory.tensor_base import (
     TensorBase,
     aval,
     count_write,
@@ -32,13 +28,17 @@ from jaxnn.core.handle import (
     source_of,
     steps_of,
 )
-from jaxnn.core.host_values import is_host_value
-from jaxnn.core.host_values import write as write_host_value
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.inplace import cast, check_writable, written_operand
-from jaxnn.core.registry import METHODS, call, function, write_back
-from jaxnn.core.shared_memory import part as memory_part
-from jaxnn.core.shared_memory import shares
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.operator.bounds import bounds_of
+from jaxnn.core.process.config import in_transformation, state
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.host_values import is_host_value
+from jaxnn.core.record.host_values import write as write_host_value
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.record.shared_memory import part as memory_part
+from jaxnn.core.record.shared_memory import shares
+from jaxnn.core.record.write import cast, check_writable, write_back, written_operand
+from jaxnn.core.registry import METHODS, call, function
 
 from .arguments import operator_of
 from .arguments import shape as shape_of

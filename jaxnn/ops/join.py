@@ -12,13 +12,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.arguments import Number
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, host_array
-from jaxnn.core.inplace import cast
-from jaxnn.core.registry import METHODS, Arrays, alias_of, call, function, op, write_back
-from jaxnn.core.size import Size
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.size import Size
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.record.write import cast, write_back
+from jaxnn.core.registry import METHODS, Arrays, alias_of, call, function, op
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim, wrap_dims
 from .memory_views import diagonal

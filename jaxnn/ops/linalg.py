@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import METHODS, Arrays, _into, alias_of, call, function, op
 
 from .arguments import need_tensor, operator_of, shape, wrap_dim

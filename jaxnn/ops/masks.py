@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core import generator as streams
-from jaxnn.core.config import in_transformation, x64
-from jaxnn.core.device import device_of
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.kinds.device import device_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.process.config import in_transformation, x64
+from jaxnn.core.random import generator as streams
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import Operand, op
 
 from .placement import made

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.handle import aval, is_direct
+from jaxnn.core.memory.tensor_base import aval, has_own_source
 from jaxnn.core.registry import call, function
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
@@ -140,7 +140,7 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         raise RuntimeError(f"mismatch in length of strides and shape: {len(steps)} and {len(sizes)}")
     offset = layout(input).offset if storage_offset is None else storage_offset
     base = base_of(input)
-    if is_direct(input) and layout(input)[1:] == (contiguous_strides(shape(input)), 0) and numel(shape(input)) == numel(shape(base)):
+    if has_own_source(input) and layout(input)[1:] == (contiguous_strides(shape(input)), 0) and numel(shape(input)) == numel(shape(base)):
         base = input  # whose gradient has its own shape, not its storage's
     if any(s < 0 for s in steps):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(steps)}")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.device import device_of
-from jaxnn.core.handle import aval
-from jaxnn.core.inference import is_inference
-from jaxnn.core.inplace import check_writable
+from jaxnn.core.kinds.device import device_of
+from jaxnn.core.memory.inference import is_inference
+from jaxnn.core.memory.tensor_base import aval
+from jaxnn.core.record.write import check_writable
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, inplace_form
 
 from .memory_views import as_strided

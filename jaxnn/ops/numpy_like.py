@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import call, function, op
 
 from .arguments import integers, operator_of, shape, wrap_dim

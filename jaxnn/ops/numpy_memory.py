@@ -1,4 +1,4 @@
-"""Tensors over numpy's memory, and numpy arrays over a tensor's: see `core/shared_memory.py`.
+"""Tensors over numpy's memory, and numpy arrays over a tensor's: see `core/record/shared_memory.py`.
 
 Source: https://docs.pytorch.org/docs/stable/generated/torch.from_numpy.html
 """
@@ -11,14 +11,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import in_transformation, x64
-from jaxnn.core.device import default_placement, device_of, placement_of
-from jaxnn.core.engine import LOCK, escaped_value, value_of
-from jaxnn.core.handle import SharedBuffer, Storage, TensorBase, alias, aval, aval_of, wrap
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import default_placement, device_of, placement_of
+from jaxnn.core.memory.aval import aval_of
+from jaxnn.core.memory.buffer import SharedBuffer
+from jaxnn.core.memory.storage import Storage
+from jaxnn.core.memory.tensor_base import TensorBase, alias, aval, wrap
+from jaxnn.core.process.config import in_transformation, x64
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value, value_of
+from jaxnn.core.record.shared_memory import part
 from jaxnn.core.registry import FUNCTIONS, METHODS, function
-from jaxnn.core.shared_memory import part
+from jaxnn.core.run.cut import LOCK
 
 from .complex_views import is_conj, is_neg
 from .construct import tensor

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.registry import FUNCTIONS, METHODS, write_back
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.write import write_back
+from jaxnn.core.registry import FUNCTIONS, METHODS
 
 from . import comparison, pointwise, unary
 

@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import x64
-from jaxnn.core.device import META, default_placement, placement_of
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import Tensor, TensorBase, aval, host_array, without_values
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.one_by_one import HOST_ELEMENTS, is_host
-from jaxnn.core.size import strided
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import META, default_placement, placement_of
+from jaxnn.core.kinds.size import strided
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, host_array, without_values
+from jaxnn.core.process.config import x64
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.run.one_by_one import HOST_ELEMENTS, is_host
 
 __all__ = ["check_layout", "dtype_of", "made", "moved", "need_strided", "sizes"]
 

@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.arguments import Number
-from jaxnn.core.bounds import bounds_of
-from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import shape_of, value_of
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op, write_back
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.operator.bounds import bounds_of
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.recorder import shape_of, value_of
+from jaxnn.core.record.write import write_back
+from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op
 
 from .promotion import cast, common_dtype, compute, is_number, promote, to_float, widened
 from .slopes import with_slopes

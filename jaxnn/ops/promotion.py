@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core import dtypes
-from jaxnn.core.conversion import converted
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.conversion import converted
 
 __all__ = ["common_dtype", "compute", "is_number", "promote", "require_broadcast", "to_float", "widened"]
 

@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core import generator as streams
-from jaxnn.core.config import in_transformation, state
-from jaxnn.core.device import META, placement_of
-from jaxnn.core.engine import value_of
-from jaxnn.core.generator import Generator
-from jaxnn.core.handle import TensorBase, aval, without_values
-from jaxnn.core.inplace import check_writable, put_through
-from jaxnn.core.registry import FUNCTIONS, METHODS, Op, _into, call, check_out, function, op, resize_out
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import META, placement_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval, without_values
+from jaxnn.core.operator.op import Op
+from jaxnn.core.process.config import in_transformation, state
+from jaxnn.core.random import generator as streams
+from jaxnn.core.random.generator import Generator
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.record.write import check_writable, put_through
+from jaxnn.core.registry import FUNCTIONS, METHODS, _into, call, check_out, function, op, resize_out
 
 from .creation import described_as, made_like
 from .given_keys import generator_here, given

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.engine import value_of
-from jaxnn.core.generator import Generator
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.random.generator import Generator
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import function, op
 
 from .placement import like_device, made

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 
 from .dims import dims_of, one_dim, takes_lists

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.device import device_of
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, same_memory
-from jaxnn.core.inplace import check_writable
-from jaxnn.core.registry import METHODS, function, write_back
+from jaxnn.core.kinds.device import device_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval, same_memory
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.record.write import check_writable, write_back
+from jaxnn.core.registry import METHODS, function
 
 from .arguments import integers, numel, shape
 from .construct import TYPED

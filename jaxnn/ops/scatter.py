@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, host_array, known_array
-from jaxnn.core.inplace import cast
-from jaxnn.core.registry import METHODS, Operand, function, op, write_back
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_array
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.record.write import cast, write_back
+from jaxnn.core.registry import METHODS, Operand, function, op
 
 from .arguments import numel, shape, wrap_dim
 from .index import check_range, combine, first_outside, nonzero_places

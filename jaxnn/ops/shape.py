@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import state
-from jaxnn.core.handle import TensorBase, aval, is_view, unguarded
-from jaxnn.core.inplace import check_writable
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval, is_view, unguarded
+from jaxnn.core.process.config import state
+from jaxnn.core.record.write import check_writable
 from jaxnn.core.registry import METHODS, alias_of, call, function
 
 from .arguments import infer_size, integers, need_tensor, numel, operator_of, shape, wrap_dim, wrap_dims

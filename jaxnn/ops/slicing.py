@@ -16,7 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnn.core.arguments import Number
+from jaxnn.core.operator.arguments import Number
 
 from .arguments import number, operator_of
 from .strides import Layout, rule

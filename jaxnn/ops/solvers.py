@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.config import in_transformation
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.process.config import in_transformation
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, op
 
 from .arguments import need_tensor

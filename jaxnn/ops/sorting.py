@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, host_array
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import call, function, op
 
 from .arguments import need_tensor, operator_of, shape, wrap_dim

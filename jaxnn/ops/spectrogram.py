@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import FUNCTIONS, METHODS, call
 
 from .arguments import operator_of

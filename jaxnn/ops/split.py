@@ -6,9 +6,9 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from jaxnn.core.arguments import Number
-from jaxnn.core.guards import outputs_of_one
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.record.write_guards import outputs_of_one
 from jaxnn.core.registry import METHODS, call, function
 
 from .arguments import integers, need_tensor, shape, wrap_dim

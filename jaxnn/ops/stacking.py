@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import ad
 
-from jaxnn.core.fence import fence
+from jaxnn.core.operator.unfused import unfused
 
 from .primitives import make_primitive, on_a_mesh
 
@@ -40,7 +40,7 @@ def stack_many(arrays: Sequence[Any]) -> Any:
 
 def _stack_in_groups(*arrays: Any) -> Any:
     groups = [arrays[at : at + GROUP] for at in range(0, len(arrays), GROUP)]
-    parts = [fence(lambda *group: jnp.stack(group), *group) for group in groups]
+    parts = [unfused(lambda *group: jnp.stack(group), *group) for group in groups]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
 
@@ -51,11 +51,11 @@ def _rows(x: Any) -> list[Any]:
 def _rows_in_steps(x: Any) -> list[Any]:
     count, step = x.shape[0], 1
     if count <= PARTS:
-        return fence(_rows, x)
+        return unfused(_rows, x)
     while step * PARTS < count:
         step *= PARTS
     starts = range(0, count, step)
-    parts = fence(lambda x: [lax.slice_in_dim(x, at, min(at + step, count)) for at in starts], x)
+    parts = unfused(lambda x: [lax.slice_in_dim(x, at, min(at + step, count)) for at in starts], x)
     return [row for part in parts for row in _rows_in_steps(part)]
 
 

@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.dtypes import dtype as Dtype
-from jaxnn.core.engine import escaped_value, value_of
-from jaxnn.core.handle import (
-    Cell,
+from jaxnn.core.kinds.dtypes import dtype as Dtype
+from jaxnn.core.kinds.size import layout as layout_type
+from jaxnn.core.kinds.size import strided
+from jaxnn.core.memory.cell import Cell
+from jaxnn.core.memory.tensor_base import (
     TensorBase,
     alias,
     aval,
@@ -30,10 +31,9 @@ from jaxnn.core.handle import (
     stored,
     whole_of,
 )
+from jaxnn.core.record.recorder import escaped_value, value_of
+from jaxnn.core.record.shared_memory import layout_of, shares
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
-from jaxnn.core.shared_memory import layout_of, shares
-from jaxnn.core.size import layout as layout_type
-from jaxnn.core.size import strided
 
 from .arguments import number, operator_of, wrap_dim
 

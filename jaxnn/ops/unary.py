@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.handle import aval
-from jaxnn.core.registry import FUNCTIONS, Operand, alias_of, function, op, write_back
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import aval
+from jaxnn.core.record.write import write_back
+from jaxnn.core.registry import FUNCTIONS, Operand, alias_of, function, op
 
 from .promotion import compute
 from .slopes import with_slopes

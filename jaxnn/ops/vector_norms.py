@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 
 from .promotion import widened
 from .unary import modulus, unit

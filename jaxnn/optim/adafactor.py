@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.handle import Aval, aval
+from jaxnn.core.memory.aval import Aval
+from jaxnn.core.memory.tensor_base import aval
 
 from .arguments import as_number, at_least_zero, refuse_complex
 from .optimizer import Optimizer

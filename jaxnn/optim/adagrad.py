@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.handle import Aval
+from jaxnn.core.memory.aval import Aval
 
 from .arguments import as_number, hints, non_negative
 from .optimizer import Optimizer

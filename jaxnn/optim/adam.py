@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 
 from .arguments import as_number, check_betas, hints, non_negative
 from .optimizer import Optimizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.memory.tensor_base import TensorBase, aval
 
 __all__ = ["as_number", "at_least_zero", "check_betas", "hints", "non_negative", "one_element", "refuse_complex"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.record.recorder import escaped_value
 
 __all__ = ["Labels"]
 

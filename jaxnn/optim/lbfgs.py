@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.core.arguments import Number
-from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import TensorBase, aval, host_array
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.registry import Op, call, replace
+from jaxnn.core.gradient.modes import enable_grad, no_grad
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.operator.op import Op
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.registry import call, replace
 
 from .arguments import non_negative
 from .optimizer import Optimizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.handle import aval
+from jaxnn.core.memory.tensor_base import aval
 
 from .arguments import as_number, at_least_zero, refuse_complex
 from .optimizer import Optimizer

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import optax
 
-from jaxnn.core.engine import cut, cut_without_gradients
-from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import Aval, TensorBase, aval, host_array, known_array
-from jaxnn.core.hook_handle import RemovableHandle
-from jaxnn.core.immediate import tensor_of
-from jaxnn.core.policy import STEP
+from jaxnn.core.gradient.modes import enable_grad, no_grad
+from jaxnn.core.memory.aval import Aval
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_array
+from jaxnn.core.path.hook_handle import RemovableHandle
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.run.cut import cut, cut_without_gradients
+from jaxnn.core.run.policy import STEP
 
 from .labels import Labels
 from .step import Bucket, Rule, update

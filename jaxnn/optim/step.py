@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.core.arguments import Number
-from jaxnn.core.config import in_transformation
-from jaxnn.core.engine import cut, open_recording
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.registry import Op, replace
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.operator.op import Op
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.registry import replace
+from jaxnn.core.run.cut import cut, open_recording
 
 __all__ = ["Bucket", "Rule", "as_real", "of_type", "update"]
 

@@ -14,11 +14,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.arguments import Number
-from jaxnn.core.device import default_placement
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import aval, host_array
-from jaxnn.core.registry import Op, replace
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.kinds.device import default_placement
+from jaxnn.core.memory.tensor_base import aval, host_array
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.operator.op import Op
+from jaxnn.core.registry import replace
 from jaxnn.nn import Module
 from jaxnn.nn.norm import _BatchNorm
 

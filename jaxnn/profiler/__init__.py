@@ -25,8 +25,8 @@ from typing import Any
 
 import jax
 
-from jaxnn.core.device import jax_devices
-from jaxnn.core.engine import flush_all
+from jaxnn.core.kinds.device import jax_devices
+from jaxnn.core.run.cut import cut_all
 
 from .events import EventList, read_events
 from .scopes import record_function
@@ -185,7 +185,7 @@ class profile:
         """The next step begins."""
         before = self.current_action
         if self._step is not None:
-            flush_all()
+            cut_all()
             self._step.__exit__(None, None, None)
             self._step = None
         if before == ProfilerAction.RECORD_AND_SAVE and self._tracing:
@@ -197,7 +197,7 @@ class profile:
     def _follow(self) -> None:
         recording = self.current_action in (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
         if recording and not self._tracing:
-            flush_all()
+            cut_all()
             self._clear()
             self._folder = tempfile.mkdtemp(prefix="jaxnn-profile-")
             jax.profiler.start_trace(self._folder)
@@ -207,7 +207,7 @@ class profile:
             self._step.__enter__()
 
     def _end(self) -> None:
-        flush_all()
+        cut_all()
         jax.profiler.stop_trace()
         self._tracing = False
         self.__dict__.pop("_events", None)

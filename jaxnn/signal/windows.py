@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import dtypes
+from ..core.kinds import dtypes
 from ..ops.placement import check_layout, dtype_of, made
 
 __all__ = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys as _sys
 from typing import Any
 
-from jaxnn.core import dtypes as _dtypes
+from jaxnn.core.kinds import dtypes as _dtypes
 from jaxnn.namespaces import lacking as _lacking
 
 from . import creation

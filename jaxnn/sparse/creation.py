@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.kinds.size import sparse_coo, sparse_csr
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
-from jaxnn.core.size import sparse_coo, sparse_csr
 
 from .tensor import SparseTensor, make
 

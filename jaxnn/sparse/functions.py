@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.size import sparse_coo
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import FUNCTIONS as PUBLIC
 from jaxnn.core.registry import METHODS, function, op
-from jaxnn.core.size import sparse_coo
 
 from .tensor import FUNCTIONS, SparseTensor, make, refuse
 

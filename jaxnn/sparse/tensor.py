@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import Tensor, TensorBase, aval, without_values
-from jaxnn.core.overrides import CLASSES, as_class, note
-from jaxnn.core.printing import with_suffixes
+from jaxnn.core.kinds.printing import with_suffixes
+from jaxnn.core.kinds.size import sparse_coo, sparse_csr
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, without_values
+from jaxnn.core.operator.overrides import CLASSES, as_class, note
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import METHODS, op
-from jaxnn.core.size import sparse_coo, sparse_csr
 from jaxnn.ops.placement import like_device, made
 
 __all__ = ["SparseTensor", "make"]

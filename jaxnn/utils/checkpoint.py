@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxnn.core import autograd
-from jaxnn.core import generator as random
-from jaxnn.core.config import in_transformation, state
-from jaxnn.core.function import Function
-from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import Leaf, TensorBase, aval, source_of
+from jaxnn.core.gradient import backward
+from jaxnn.core.gradient.function import Function
+from jaxnn.core.gradient.modes import enable_grad, no_grad
+from jaxnn.core.memory.cell import Leaf
+from jaxnn.core.memory.tensor_base import TensorBase, aval, source_of
+from jaxnn.core.process.config import in_transformation, state
+from jaxnn.core.random import generator as random
 from jaxnn.nn.containers import Sequential
 
 from .gates import captured, closed, gated
@@ -128,7 +129,7 @@ class CheckpointFunction(Function):
         grads: list[Any] = [None] * len(tensors)
         if pairs:
             with closed(wanted):
-                found = autograd.grad(
+                found = backward.grad(
                     [o for o, _ in pairs], wanted, [ct for _, ct in pairs], retain_graph=True, create_graph=create,
                     allow_unused=True,
                 )  # fmt: skip

@@ -11,9 +11,10 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jaxnn.core.function import Function, FunctionNode
-from jaxnn.core.grad_mode import enable_grad
-from jaxnn.core.handle import Leaf, source_of
+from jaxnn.core.gradient.function import Function, FunctionNode
+from jaxnn.core.gradient.modes import enable_grad
+from jaxnn.core.memory.cell import Leaf
+from jaxnn.core.memory.tensor_base import source_of
 
 from .gradient_leaves import reached
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxnn.core.handle import Leaf, TensorBase, source_of
-from jaxnn.core.immediate import EagerNode
-from jaxnn.core.program import plan_backward
-from jaxnn.core.recording import FREED, Recording
-from jaxnn.core.walks import plan_of
+from jaxnn.core.gradient.recorded import plan_of
+from jaxnn.core.memory.cell import Leaf
+from jaxnn.core.memory.tensor_base import TensorBase, source_of
+from jaxnn.core.path.recording import FREED, Recording
+from jaxnn.core.record.at_once import EagerNode
+from jaxnn.core.run.layout import plan_backward
 
 __all__ = ["reached"]
 

@@ -1,5 +1,5 @@
 """What registering a hook returns, under PyTorch's path."""
 
-from jaxnn.core.hook_handle import RemovableHandle
+from jaxnn.core.path.hook_handle import RemovableHandle
 
 __all__ = ["RemovableHandle"]

@@ -23,10 +23,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core.config import x64
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.process.config import x64
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value
 
 if importlib.util.find_spec("orbax") is None:
     raise ModuleNotFoundError(

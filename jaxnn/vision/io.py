@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import jaxnn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 from .pillow import Image, ImageOps, image_from_array, need_pillow
 from .transforms.images import from_host

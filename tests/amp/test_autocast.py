@@ -9,8 +9,8 @@ from parity import values
 
 import jaxnn
 import jaxnn.amp
-from jaxnn.core import autocast as modes
-from jaxnn.core.registry import OPERATORS
+from jaxnn.core.operator import autocast as modes
+from jaxnn.core.operator.op import OPERATORS
 
 RNG = np.random.default_rng(0)
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxnn
-from jaxnn.core import generator as generator_module
-from jaxnn.core.generator import Generator
+from jaxnn.core.random import generator as generator_module
+from jaxnn.core.random.generator import Generator
 
 SIZES = [0, 1, 2, 15, 16, 17, 31, 100, 623, 624, 625, 1000, 4096 + 5]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn.core.numpy_program import host_function
+from jaxnn.core.host.function import host_function
 from jaxnn.nn import functional as F
 from tests.core.test_numpy_rules import by_xla, compare, draw, same
 

@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 from jax._src.lax.lax import le_to_p, lt_to_p
 
-from jaxnn.core.numpy_program import host_function
+from jaxnn.core.host.function import host_function
 
 INTEGERS = ["int8", "int32", "int64", "uint8", "uint64"]
 FLOATS = ["float32", "float64", "float16", "bfloat16"]

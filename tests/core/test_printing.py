@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxnn.core import printing
-from jaxnn.core.printing import tensor_format, tensor_text
+from jaxnn.core.kinds import printing
+from jaxnn.core.kinds.printing import tensor_format, tensor_text
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 INF, NAN = math.inf, math.nan

@@ -42,7 +42,7 @@ for work in (pending.tolist, lambda: (x * 5).tolist(), lambda: x[1:].tolist(), t
     in_child(work)
 # What needs no JAX works; and a lock that another thread held is free.
 in_child(lambda: (x.shape, x.tolist(), torch.tensor([1, 2]).tolist()))
-from jaxnn.core.engine import LOCK
+from jaxnn.core.run.cut import LOCK
 held, go = threading.Event(), threading.Event()
 def hold():
     with LOCK:

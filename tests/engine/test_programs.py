@@ -10,7 +10,7 @@ import pytest
 
 import jaxnn as torch
 from jaxnn import nn, optim
-from jaxnn.core import statistics
+from jaxnn.core.run import statistics
 
 COMPILED = [0]
 

@@ -19,10 +19,11 @@ import pytest
 
 import jaxnn as torch
 from jaxnn import nn, optim
-from jaxnn.core import engine
-from jaxnn.core.engine import value_of
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.record import recorder
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import op
+from jaxnn.core.run import cut
 
 
 @op(method=False)
@@ -92,7 +93,7 @@ def test_no_memory():
     big = enormous(w)
     w.mul_(3)
     with pytest.raises(Exception, match="(?i)memory"):
-        engine.value_of(big)
+        recorder.value_of(big)
     assert w.tolist() == [6.0, 12.0]
     assert (w + 1).tolist() == [7.0, 13.0]
 
@@ -135,7 +136,7 @@ def test_a_shape_error_rises_at_its_line_and_leaves_no_trace():
 def test_handed_out_arrays_survive():
     x = torch.ones(4)
     x.mul_(2)
-    raw = engine.escaped_value(x)
+    raw = recorder.escaped_value(x)
     x.mul_(5)
     x.tolist()
     assert np.asarray(raw).tolist() == [2.0] * 4
@@ -219,7 +220,7 @@ def test_memory_stays_flat():
 
 
 def test_immediate_mode():
-    with engine.immediate_mode():
+    with cut.immediate_mode():
         x = torch.ones(2, requires_grad=True)
         h = x * 3
         assert h._storage.rec is None
@@ -236,8 +237,8 @@ def test_devices_meet():
     import jax, numpy as np
     import jaxnn as torch
     from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-    from jaxnn.core.immediate import tensor_of
-    from jaxnn.core.engine import escaped_value
+    from jaxnn.core.record.at_once import tensor_of
+    from jaxnn.core.record.recorder import escaped_value
     a, b = (tensor_of(jax.device_put(np.ones(4, np.float32), d)) for d in jax.devices())
     try:
         a + b

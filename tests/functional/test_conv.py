@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from raw_parity import array
 
-from jaxnn.core.fence import fence
+from jaxnn.core.operator.unfused import unfused
 from jaxnn.nn.functional import conv, conv_choice, conv_kernels, conv_plain
 
 
@@ -182,7 +182,7 @@ def test_fence_is_a_call_of_its_own():
     """A fence that a new version of XLA ignores would only be slow: look for it in the compiled program."""
 
     def function(x):
-        return fence(lambda y: jnp.sin(y) * 2, x + 1) ** 2
+        return unfused(lambda y: jnp.sin(y) * 2, x + 1) ** 2
 
     x = jnp.arange(4.0)
     np.testing.assert_allclose(jax.jit(function)(x), (np.sin(np.arange(4.0) + 1) * 2) ** 2, rtol=1e-6)

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import torch
 
-from jaxnn.core.statistics import forget_programs
+from jaxnn.core.run.statistics import forget_programs
 from tests.conftest import LIMIT, resident
 
 from .fuzzing import report, shrink, try_seed

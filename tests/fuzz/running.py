@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import jaxnn
-from jaxnn.core.engine import cut, immediate_mode
+from jaxnn.core.run.cut import cut, immediate_mode
 
 from . import prelude
 

@@ -389,7 +389,7 @@ def plain(text):
     """Messages without the names of the packages."""
     for a, b in (
         ("jaxnn.nn.linear.", "torch.nn.modules.linear."), ("jaxnn.nn.activation.", "torch.nn.modules.activation."),
-        ("jaxnn.core.handle.", "torch."), ("jaxnn.", "torch."),
+        ("jaxnn.core.memory.tensor_base.", "torch."), ("jaxnn.", "torch."),
     ):  # fmt: skip
         text = text.replace(a, b)
     return text

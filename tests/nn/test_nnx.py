@@ -12,8 +12,8 @@ from flax import nnx
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.engine import value_of
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
 
 
 class Net(nn.Module):

@@ -9,7 +9,7 @@ from flax.errors import TraceContextError
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.record.at_once import tensor_of
 
 
 class Holder(nn.Module):

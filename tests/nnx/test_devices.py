@@ -10,7 +10,7 @@ PROGRAM = """
     from flax import nnx
     import jaxnn
     from jaxnn import nn
-    from jaxnn.core.immediate import tensor_of
+    from jaxnn.core.record.at_once import tensor_of
 
     first, second = jax.devices()
     def where(t):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from flax import nnx
 
-from jaxnn.core.internals import USED
+from jaxnn.core.process.internals import USED
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [p for top in ("jaxnn", "compat") for p in (ROOT / top).rglob("*.py")]
-INTERNALS = ROOT / "jaxnn" / "core" / "internals.py"
+INTERNALS = ROOT / "jaxnn" / "core" / "process" / "internals.py"
 
 
 @pytest.mark.parametrize("use", USED, ids=[u.name for u in USED])

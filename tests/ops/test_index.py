@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import jaxnn
-from jaxnn.core.statistics import engine_statistics
+from jaxnn.core.run.statistics import engine_statistics
 from tests.ops.agreement import agree
 
 A = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

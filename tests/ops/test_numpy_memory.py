@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import jaxnn
-from jaxnn.core.handle import SharedBuffer
+from jaxnn.core.memory.buffer import SharedBuffer
 
 
 def plain(x):

@@ -294,10 +294,10 @@ def test_new_number_recompiles_nothing():
     x = jaxnn.ones(3)
     for _ in range(2):  # a host array is moved at its second use
         (x * 0.1 + 2.5).tolist()
-    before = jaxnn.core.statistics.engine_statistics()
+    before = jaxnn.core.run.statistics.engine_statistics()
     for k in range(3):
         (x * (0.2 + k) + 3.5).tolist()
-    assert jaxnn.core.statistics.engine_statistics()["compiled"] == before["compiled"]
+    assert jaxnn.core.run.statistics.engine_statistics()["compiled"] == before["compiled"]
 
 
 CHOOSING = {

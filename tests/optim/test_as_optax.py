@@ -10,7 +10,7 @@ from torch.testing._internal.common_optimizers import optim_db
 
 import jaxnn
 from jaxnn import nn, optim
-from jaxnn.core import statistics
+from jaxnn.core.run import statistics
 
 KINDS = {
     "SGD": {"momentum": 0.9}, "Adam": {"amsgrad": True}, "RMSprop": {"centered": True, "momentum": 0.3},

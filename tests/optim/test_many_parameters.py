@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn.core.engine import value_of
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
 from jaxnn.optim import step as step_module
 
 from .problems import Ours, Theirs, array, close, same_state

@@ -14,10 +14,11 @@ import torch
 
 import jaxnn
 from jaxnn import optim
-from jaxnn.core import statistics
-from jaxnn.core.device import default_placement
-from jaxnn.core.handle import host_array
-from jaxnn.core.registry import Op, call
+from jaxnn.core.kinds.device import default_placement
+from jaxnn.core.memory.tensor_base import host_array
+from jaxnn.core.operator.op import Op
+from jaxnn.core.registry import call
+from jaxnn.core.run import statistics
 from jaxnn.optim import lr_scheduler
 
 SHAPES = [(4, 3), (3,), (2, 2, 2), ()]

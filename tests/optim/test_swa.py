@@ -7,7 +7,7 @@ from optim.problems import Ours, Theirs, array, both, close, same
 from optim.test_schedulers import equal, options, two_groups
 
 from jaxnn import optim
-from jaxnn.core import statistics
+from jaxnn.core.run import statistics
 
 
 def net(library):

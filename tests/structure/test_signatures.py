@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import jaxnn
-from jaxnn.core.keyword_names import other_names
+from jaxnn.core.operator.keyword_names import other_names
 
 #: Overloads that no one signature says: sizes behind numbers, one tensor or several, a device or a type in front.
 OVERLOADED = {"einsum", "gru", "lstm", "randint", "randint_like", "rnn_relu", "rnn_tanh", "to"}

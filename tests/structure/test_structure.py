@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ["core", "ops", "nn.functional", "nn", "optim", "utils", "face", "compat"]
 #: Files above 600 lines, each with its reason.
 LONG: dict[str, str] = {
-    "jaxnn/core/tensor_methods.pyi": "written by tools/write_stub.py",
+    "jaxnn/core/memory/tensor_methods.pyi": "written by tools/write_stub.py",
     "jaxnn/__init__.pyi": "written by tools/write_stub.py",
 }
 
@@ -103,6 +103,57 @@ def test_no_circles():
 
     for n in sorted(edges):
         visit(n)
+
+
+#: The chapters of the core, in the order of its README: each may import those before it, and itself.
+CHAPTERS = ["kinds", "process", "random", "host", "memory", "operator", "path", "run", "record", "gradient", "registry", "tensor"]
+
+
+def chapter(name: str) -> int:
+    return CHAPTERS.index(name.split(".")[2])
+
+
+@pytest.mark.parametrize("name", sorted(n for n in MODULES if n.startswith("jaxnn.core.")))
+def test_chapters_import_earlier_ones(name):
+    for target, _, line in imports(name, MODULES[name]):
+        if target.startswith("jaxnn.core."):
+            where = f"{MODULES[name].relative_to(ROOT)}:{line} imports {target}"
+            assert chapter(target) <= chapter(name), f"{where}, a later chapter"
+
+
+def test_the_readme_lists_the_chapters():
+    text = (ROOT / "jaxnn" / "core" / "README.md").read_text()
+    places = [text.find(f"\n| `{c}") for c in CHAPTERS]
+    assert -1 not in places and places == sorted(places)
+    for name in MODULES:
+        if name.startswith("jaxnn.core.") and name.count(".") == 3:
+            assert f"`{name.rpartition('.')[2]}`" in text, f"core/README.md does not say what {name} holds"
+
+
+#: What makes a name at the top of a module state.
+CONTAINERS = {
+    "Counter", "OrderedDict", "ThreadState", "WeakKeyDictionary", "WeakSet", "WeakValueDictionary", "defaultdict", "deque",
+    "on_forget", "renewed_in_child", "set", "_Chosen", "_Options", "_Switch", "Generator",
+}  # fmt: skip
+
+
+def is_state(value: ast.AST | None) -> bool:
+    if isinstance(value, ast.Call):
+        return getattr(value.func, "attr", getattr(value.func, "id", "")) in CONTAINERS
+    return (isinstance(value, ast.Dict) and not value.keys) or (isinstance(value, ast.List) and len(value.elts) < 2)
+
+
+def test_the_readme_lists_the_global_state():
+    text = (ROOT / "jaxnn" / "core" / "README.md").read_text()
+    for name, path in MODULES.items():
+        if not name.startswith("jaxnn.core."):
+            continue
+        stem = name.rpartition(".")[2]
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, (ast.Assign, ast.AnnAssign)) and is_state(node.value):
+                target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+                if target != "__all__":
+                    assert f"`{stem}.{target}`" in text or f"`{target}`" in text, f"core/README.md: {name}.{target}"
 
 
 def test_importing_leaves_torch_alone():

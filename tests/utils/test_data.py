@@ -10,9 +10,9 @@ import torch
 import torch.utils.data
 
 import jaxnn
-from jaxnn.core import generator
-from jaxnn.core.device import default_placement
-from jaxnn.core.handle import Tensor, host_array
+from jaxnn.core.kinds.device import default_placement
+from jaxnn.core.memory.tensor_base import Tensor, host_array
+from jaxnn.core.random import generator
 from jaxnn.utils import data as ours
 
 theirs = torch.utils.data

@@ -124,7 +124,7 @@ SHARDED = """
 import sys, jax, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import jaxnn as torch
-from jaxnn.core.engine import value_of
+from jaxnn.core.record.recorder import value_of
 from jaxnn.utils.orbax_checkpoint import CheckpointManager
 assert len(jax.devices()) == 8
 mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("a", "b"))

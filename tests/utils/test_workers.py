@@ -20,7 +20,7 @@ import torch
 import torch.utils.data
 
 import jaxnn
-from jaxnn.core import generator
+from jaxnn.core.random import generator
 from jaxnn.utils import data as ours
 
 theirs = torch.utils.data

@@ -2,10 +2,10 @@
 
 import sys
 
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.handle import _disabled as _disabled_torch_function_impl
-from jaxnn.core.overrides import disabled as DisableTorchFunction
-from jaxnn.core.overrides import disabled as DisableTorchFunctionSubclass
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.memory.tensor_base import _disabled as _disabled_torch_function_impl
+from jaxnn.core.operator.overrides import disabled as DisableTorchFunction
+from jaxnn.core.operator.overrides import disabled as DisableTorchFunctionSubclass
 from jaxnn.namespaces import lacking
 
 #: The class of the class of tensors.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any, TypeVar
 
-from jaxnn.core.config import in_transformation
+from jaxnn.core.process.config import in_transformation
 from jaxnn.namespaces import lacking
 from jaxnn.settings import compile
 

@@ -3,7 +3,7 @@
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html
 """
 
-from jaxnn.core.overrides import SPACES as _SPACES
+from jaxnn.core.operator.overrides import SPACES as _SPACES
 
 from .activation import (
     celu,

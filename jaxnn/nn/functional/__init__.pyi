@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.device import device as _device
-from jaxnn.core.dtypes import dtype as _dtype
-from jaxnn.core.generator import Generator as _Generator
-from jaxnn.core.grad_fn import GradFn as _GradFn
-from jaxnn.core.handle import Tensor as Tensor
-from jaxnn.core.size import Size as _Size
+from jaxnn.core.kinds.device import device as _device
+from jaxnn.core.kinds.dtypes import dtype as _dtype
+from jaxnn.core.random.generator import Generator as _Generator
+from jaxnn.core.gradient.grad_fn import GradFn as _GradFn
+from jaxnn.core.memory.tensor_base import Tensor as Tensor
+from jaxnn.core.kinds.size import Size as _Size
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: builtins.int | Sequence[builtins.int], *, out: Any = ...) -> Any: ...

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.registry import op, write_back
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.record.write import write_back
+from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import (
     absolute,
     float32_inside,

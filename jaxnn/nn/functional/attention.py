@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.size import Size
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import Operand, op
-from jaxnn.core.size import Size
 from jaxnn.nn.functional import flash_attention as flash
 from jaxnn.nn.functional.common import c_name, is_floating, require_broadcast, scalar_name, size_text, widen
 from jaxnn.nn.functional.linear import linear

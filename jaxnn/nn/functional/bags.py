@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.size import Size
 from jaxnn.core.registry import op
-from jaxnn.core.size import Size
 from jaxnn.nn.functional.common import known, widen, within
 from jaxnn.nn.functional.sparse import _rows, limited_rows
 from jaxnn.nn.functional.spatial import tensor_type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 
 __all__ = ["constant", "refuse_gradient"]
 

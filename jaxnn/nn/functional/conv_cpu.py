@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnn.core.fence import fence
+from jaxnn.core.operator.unfused import unfused
 
 Array = jax.Array
 
@@ -150,8 +150,8 @@ def depthwise_weight_gradient(x: Array, g: Array, cfg: Any, shape: Sequence[int]
         return product
 
     # Fused together, the reductions are several times slower than one by one.
-    x = fence(lambda x: pad(x, cfg.padding), x)
-    sums = [fence(reduction(tap), x, g).sum(0) for tap in range(shape[2] * shape[3])]
+    x = unfused(lambda x: pad(x, cfg.padding), x)
+    sums = [unfused(reduction(tap), x, g).sum(0) for tap in range(shape[2] * shape[3])]
     return jnp.stack(sums, -1).reshape(shape)
 
 
@@ -167,7 +167,7 @@ def grouped(x: Array, w: Array, cfg: Any, chunk_bytes: int) -> Array:
 
     def product(x: Array) -> Array:
         # One axis behind the channels, so that the order is that of the weight.
-        taps = fence(lambda x: jnp.stack(_taps(pad(x, cfg.padding), kernel, out, cfg), 2), x)
+        taps = unfused(lambda x: jnp.stack(_taps(pad(x, cfg.padding), kernel, out, cfg), 2), x)
         weight = jnp.broadcast_to(w.reshape(1, groups, -1, rows), (x.shape[0], groups, o // groups, rows))
         dims = (((3,), (2,)), ((0, 1), (0, 1)))
         return lax.dot_general(weight, taps.reshape(x.shape[0], groups, rows, -1), dims).reshape(-1, o, *out)
@@ -199,16 +199,16 @@ def grouped_weight_gradient(x: Array, g: Array, cfg: Any, shape: Sequence[int], 
 
     def product(x: Array, g: Array) -> Array:
         part = x.shape[0]
-        x = fence(
+        x = unfused(
             lambda x: pad(x, cfg.padding).reshape(part, groups, c, *_padded_size(x, cfg)).transpose(1, 2, 0, 3, 4), x
         )
-        g = fence(lambda g: g.reshape(part, groups, o // groups, -1).transpose(1, 2, 0, 3), g)
+        g = unfused(lambda g: g.reshape(part, groups, o // groups, -1).transpose(1, 2, 0, 3), g)
 
         def contract(x: Array, g: Array) -> Array:
             taps = jnp.stack(_taps(x, kernel, out, cfg), 2).reshape(groups, c * math.prod(kernel), -1)
             return lax.dot_general(g.reshape(groups, o // groups, -1), taps, (((2,), (2,)), ((0,), (0,))))
 
-        return fence(contract, x, g).reshape(shape)
+        return unfused(contract, x, g).reshape(shape)
 
     chunks = _chunks(n, x.dtype.itemsize * n * channels * math.prod(kernel) * math.prod(out), chunk_bytes)
     return _sum_over_chunks(product, x, g, chunks, shape)
@@ -269,9 +269,9 @@ def weight_gradient(x: Array, g: Array, cfg: Any, shape: Sequence[int], chunk_by
     chunks = _chunks(n, x.dtype.itemsize * n * rows * ow * widest, chunk_bytes)
 
     def product(x: Array, g: Array) -> Array:
-        x = fence(lambda x: pad(x, cfg.padding).swapaxes(0, 1), x)
-        g = fence(lambda g: g.swapaxes(0, 1), g)
-        return fence(lambda x, g: (_all_shifts if whole else _separate_shifts)(x, g, cfg, kernel), x, g)
+        x = unfused(lambda x: pad(x, cfg.padding).swapaxes(0, 1), x)
+        g = unfused(lambda g: g.swapaxes(0, 1), g)
+        return unfused(lambda x, g: (_all_shifts if whole else _separate_shifts)(x, g, cfg, kernel), x, g)
 
     return _sum_over_chunks(product, x, g, chunks, shape)
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.config import in_transformation, x64
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.process.config import in_transformation, x64
+from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import is_floating, known, scalar_name, value_of
 from jaxnn.nn.functional.reduction import reduced

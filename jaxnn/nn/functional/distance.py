@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import (
     is_floating,

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core.handle import TensorBase
-from jaxnn.core.registry import Operand, op, write_back
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.record.write import write_back
+from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import is_floating, scalar_name
 from jaxnn.ops.masks import bernoulli_mask
 

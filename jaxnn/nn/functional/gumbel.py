@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.core import generator as streams
-from jaxnn.core.config import in_transformation, x64
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.process.config import in_transformation, x64
+from jaxnn.core.random import generator as streams
+from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import normal_dim
 from jaxnn.ops.masks import _traced_key

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.class_loss import _cross_entropy, cross_entropy
 from jaxnn.nn.functional.common import holds_jax_integers, is_half, known, within

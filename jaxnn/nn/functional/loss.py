@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.special import xlogy
 
+from jaxnn.core.kinds.size import Size
 from jaxnn.core.registry import op
-from jaxnn.core.size import Size
 from jaxnn.nn.functional.common import (
     absolute,
     is_floating,

@@ -10,9 +10,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.size import Size
 from jaxnn.core.registry import Operand, op
-from jaxnn.core.size import Size
 from jaxnn.nn.functional.common import (
     holds_jax_integers,
     is_floating,

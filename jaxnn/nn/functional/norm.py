@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.registry import Operand, op, write_back
-from jaxnn.core.size import Size
+from jaxnn.core.kinds.size import Size
+from jaxnn.core.record.write import write_back
+from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import (
     is_floating,
     is_half,

@@ -21,7 +21,7 @@ import numpy as np
 from jax import lax
 from jax.interpreters import ad
 
-from jaxnn.core.fence import fence
+from jaxnn.core.operator.unfused import unfused
 from jaxnn.ops.primitives import make_primitive, on_a_mesh
 
 Array = jax.Array
@@ -188,11 +188,11 @@ def _spread(g: Array, number: Array, *, windows: Windows, shape: tuple[int, ...]
 def _winners_on_cpu(x: Array, *, windows: Windows) -> tuple[Array, Array]:
     if not any(windows.padding):
         return winners(x, windows=windows)
-    return winners(x, windows=windows, padded=lambda x, w, fill: fence(lambda x: _padded(x, w, fill), x))
+    return winners(x, windows=windows, padded=lambda x, w, fill: unfused(lambda x: _padded(x, w, fill), x))
 
 
 def _spread_on_cpu(g: Array, number: Array, *, windows: Windows, shape: tuple[int, ...]) -> Array:
-    return _spread(g, number, windows=windows, shape=shape, apart=fence)
+    return _spread(g, number, windows=windows, shape=shape, apart=unfused)
 
 
 winners_p = make_primitive("jaxnn_pool_winners", winners, _winners_on_cpu, multiple_results=True, leading_batch=True)

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core import dtypes
-from jaxnn.core.config import in_transformation, x64
-from jaxnn.core.engine import value_of
-from jaxnn.core.generator import default_generator
-from jaxnn.core.handle import TensorBase, aval
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.process.config import in_transformation, x64
+from jaxnn.core.random.generator import default_generator
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import require_real_float
 from jaxnn.ops.masks import traced_key_provider

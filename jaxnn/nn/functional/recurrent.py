@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import Arrays, Operand, function, op
 from jaxnn.nn.functional.common import is_floating, scalar_name
 from jaxnn.ops.masks import bernoulli_mask

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.core.size import Size
+from jaxnn.core.kinds.size import Size
 
 
 def checked_reduction(

@@ -5,7 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.core.registry import op, write_back
+from jaxnn.core.record.write import write_back
+from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import holds_jax_integers, is_floating, scalar_name, value_of, widen, within
 from jaxnn.nn.functional.distance import vector_norm
 from jaxnn.ops.arguments import need_tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 
 
 def tensor_type(dtype: Any) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.core.arguments import Number
-from jaxnn.core.config import in_transformation
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase, aval, memory_key
-from jaxnn.core.registry import Arrays, Op, Operand, op, replace
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.memory.tensor_base import TensorBase, aval, memory_key
+from jaxnn.core.operator.arguments import Number
+from jaxnn.core.operator.op import Op
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.registry import Arrays, Operand, op, replace
 from jaxnn.ops.between import clamp
 from jaxnn.ops.construct import tensor
 from jaxnn.ops.pointwise import mul

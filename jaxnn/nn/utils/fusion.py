@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.nn.parameter import Parameter
 from jaxnn.ops.unary import rsqrt
 

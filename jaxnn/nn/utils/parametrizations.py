@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.registry import op
 from jaxnn.nn import init
 from jaxnn.nn.factory import empty

@@ -10,8 +10,8 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import Tensor, TensorBase
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase
 from jaxnn.nn.containers import ModuleDict, ModuleList
 from jaxnn.nn.module import Module
 from jaxnn.nn.parameter import Parameter

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jaxnn.core import generator as random
-from jaxnn.core.handle import aval, host_array
+from jaxnn.core.memory.tensor_base import aval, host_array
+from jaxnn.core.random import generator as random
 from jaxnn.ops.join import cat
 from jaxnn.ops.sorting import kthvalue, topk
 

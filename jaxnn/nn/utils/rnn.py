@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxnn.core.config import state
-from jaxnn.core.device import device_of
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.kinds.device import device_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.process.config import state
+from jaxnn.core.record.recorder import escaped_value
 from jaxnn.core.registry import Arrays, Operand, op
 from jaxnn.nn.functional.common import known
 from jaxnn.nn.functional.recurrent import packed_places

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any, TypeVar
 
-from jaxnn.core.grad_mode import enable_grad, no_grad
-from jaxnn.core.handle import aval
+from jaxnn.core.gradient.modes import enable_grad, no_grad
+from jaxnn.core.memory.tensor_base import aval
 from jaxnn.nn import init
 from jaxnn.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from jaxnn.nn.factory import empty

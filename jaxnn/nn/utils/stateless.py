@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
-from jaxnn.core.engine import escaped_value
-from jaxnn.core.handle import TensorBase, alias
-from jaxnn.core.immediate import tensor_of
+from jaxnn.core.memory.tensor_base import TensorBase, alias
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import escaped_value
 from jaxnn.nn.module import Module
 from jaxnn.nn.parameter import Buffer
 

@@ -10,8 +10,8 @@ import warnings
 import weakref
 from typing import Any
 
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.memory.tensor_base import TensorBase
 
 from ..optimizer import Optimizer
 

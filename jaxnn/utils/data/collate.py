@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core import dtypes
-from jaxnn.core.device import default_placement
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, host_array, known_array
-from jaxnn.core.registry import Op, call
+from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import default_placement
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_array
+from jaxnn.core.operator.op import Op
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.registry import call
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert", "on_host"]
 

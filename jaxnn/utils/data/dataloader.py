@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from jaxnn.core.generator import Generator
+from jaxnn.core.random.generator import Generator
 
 from .collate import default_collate, default_convert
 from .fetch import Fetcher, is_stream

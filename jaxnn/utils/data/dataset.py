@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
-from jaxnn.core.engine import shape_of
-from jaxnn.core.generator import Generator, default_generator
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.random.generator import Generator, default_generator
+from jaxnn.core.record.recorder import shape_of
 
 __all__ = [
     "ChainDataset", "ConcatDataset", "Dataset", "IterableDataset", "StackDataset", "Subset", "TensorDataset",

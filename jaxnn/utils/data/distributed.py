@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sized
 
 import jax
 
-from jaxnn.core.generator import Generator
+from jaxnn.core.random.generator import Generator
 
 from .sampler import Sampler
 

@@ -10,9 +10,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import aval, host_array
-from jaxnn.core.registry import Op, call
+from jaxnn.core.memory.tensor_base import aval, host_array
+from jaxnn.core.operator.op import Op
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.registry import call
 
 from .collate import default_collate, on_host
 from .dataset import IterableDataset, Subset, TensorDataset

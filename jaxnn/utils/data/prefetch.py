@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from jaxnn.core.device import placement_of
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds.device import placement_of
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.ops.placement import moved
 from jaxnn.utils.trees import map_leaves
 

@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from jaxnn.core.device import device
-from jaxnn.core.engine import value_of
-from jaxnn.core.generator import Generator, default_generator
-from jaxnn.core.handle import TensorBase, host_array
+from jaxnn.core.kinds.device import device
+from jaxnn.core.memory.tensor_base import TensorBase, host_array
+from jaxnn.core.random.generator import Generator, default_generator
+from jaxnn.core.record.recorder import value_of
 
 __all__ = [
     "BatchSampler", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler", "WeightedRandomSampler",

@@ -22,9 +22,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from jaxnn.core.device import default_placement
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import Tensor, host_array
+from jaxnn.core.kinds.device import default_placement
+from jaxnn.core.memory.tensor_base import Tensor, host_array
+from jaxnn.core.record.recorder import value_of
 
 __all__ = ["encode", "receive", "send", "widen"]
 

@@ -20,7 +20,7 @@ import cloudpickle
 import jax
 import numpy as np
 
-from jaxnn.core.generator import manual_seed
+from jaxnn.core.random.generator import manual_seed
 
 from .fetch import Fetcher, is_stream
 from .transport import encode, receive, send

@@ -16,8 +16,8 @@ from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX.proto.types_pb2 import DataType
 from tensorboardX.proto.versions_pb2 import VersionDef
 
-from jaxnn.core.grad_mode import no_grad
-from jaxnn.core.handle import TensorBase, aval
+from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.nn.module import Module
 
 __all__ = ["model_graph"]

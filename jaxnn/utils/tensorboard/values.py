@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.record.recorder import value_of
 from jaxnn.utils.data.collate import is_torch, torch_array
 
 __all__ = ["as_bytes", "as_number", "as_numpy"]

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Any
 
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 __all__ = ["IntermediateLayerGetter"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 from .registry import builder
 from .weights import WeightsEnum, imagenet

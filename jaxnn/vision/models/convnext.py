@@ -11,7 +11,7 @@ from typing import Any
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.vision.ops.misc import Conv2dNormActivation, Permute
 from jaxnn.vision.ops.stochastic_depth import StochasticDepth
 

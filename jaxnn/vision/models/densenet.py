@@ -13,7 +13,7 @@ from typing import Any
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.nn import functional as F
 from jaxnn.utils.checkpoint import checkpoint
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.vision.ops.misc import Conv2dNormActivation, SqueezeExcitation
 from jaxnn.vision.ops.stochastic_depth import StochasticDepth
 

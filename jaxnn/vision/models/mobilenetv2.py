@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.nn import functional as F
 from jaxnn.vision.ops.misc import Conv2dNormActivation
 

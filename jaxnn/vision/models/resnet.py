@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 from .registry import builder, fixed
 from .weights import WeightsEnum, imagenet

@@ -9,7 +9,7 @@ from typing import Any
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 from .registry import builder
 from .weights import WeightsEnum, imagenet

@@ -12,7 +12,7 @@ from typing import Any
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.nn import functional as F
 from jaxnn.vision.ops.misc import MLP, Permute
 from jaxnn.vision.ops.stochastic_depth import StochasticDepth

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 from .registry import builder
 from .weights import WeightsEnum, imagenet

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.nn import functional as F
 from jaxnn.vision.ops.misc import MLP, Conv2dNormActivation
 

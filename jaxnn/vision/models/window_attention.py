@@ -11,7 +11,7 @@ from typing import Any
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.nn import functional as F
 
 __all__ = ["ShiftedWindowAttention", "ShiftedWindowAttentionV2", "shifted_window_attention"]

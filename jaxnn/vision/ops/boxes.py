@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 import jaxnn
-from jaxnn.core.config import in_transformation
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
+from jaxnn.core.process.config import in_transformation
 
 __all__ = [
     "batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes_to_image", "complete_box_iou", "distance_box_iou",

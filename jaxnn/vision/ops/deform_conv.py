@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.registry import op
 
 __all__ = ["DeformConv2d", "deform_conv2d"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.nn import functional as F
 
 from .misc import Conv2dNormActivation

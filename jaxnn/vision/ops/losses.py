@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import jaxnn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.nn import functional as F
 
 from .boxes import _aspect, _widened

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.config import in_transformation
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
+from jaxnn.core.process.config import in_transformation
 from jaxnn.core.registry import op
 
 __all__ = ["PSRoIAlign", "RoIAlign", "RoIPool", "ps_roi_align", "roi_align", "roi_pool"]

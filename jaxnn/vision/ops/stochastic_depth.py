@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import jaxnn
 from jaxnn import nn
-from jaxnn.core.handle import Tensor
+from jaxnn.core.memory.tensor_base import Tensor
 
 __all__ = ["StochasticDepth", "stochastic_depth"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 from jaxnn.vision.pillow import image_from_array
 
 from .images import Array, array_module, from_host, host_values, is_pil, is_tensor, largest, run

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core import dtypes
+from jaxnn.core.kinds import dtypes
 
 from . import array_colours as colours
 from . import array_geometry as geometry

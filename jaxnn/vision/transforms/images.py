@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.config import in_transformation
-from jaxnn.core.device import default_placement, device_of
-from jaxnn.core.engine import value_of
-from jaxnn.core.handle import TensorBase, aval, host_array
-from jaxnn.core.registry import Op, call
+from jaxnn.core.kinds.device import default_placement, device_of
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.operator.op import Op
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.recorder import value_of
+from jaxnn.core.registry import call
 from jaxnn.vision.pillow import is_image
 
 __all__ = [

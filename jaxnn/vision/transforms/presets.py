@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.dtypes import float32
+from jaxnn.core.kinds.dtypes import float32
 from jaxnn.nn.module import Module
 
 from . import functional as F

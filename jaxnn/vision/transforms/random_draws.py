@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxnn.core.generator import default_generator
+from jaxnn.core.random.generator import default_generator
 
 __all__ = ["chance", "integer", "log_uniform", "normal", "permutation", "uniform"]
 

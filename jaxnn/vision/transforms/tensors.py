@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.device import default_placement
-from jaxnn.core.handle import host_array
+from jaxnn.core.kinds.device import default_placement
+from jaxnn.core.memory.tensor_base import host_array
 from jaxnn.nn.module import Module
 
 from . import functional as F

@@ -1,0 +1,1 @@
+"""How gradients flow back: modes, backward, tapes, hooks, functions of the user's."""

@@ -1,0 +1,1 @@
+"""A closed jaxpr as a Python function of numpy arrays."""

@@ -1,0 +1,198 @@
+"""Devices with PyTorch's names, answered by what JAX has: ``cpu``, ``cuda`` (any GPU), ``xla`` (TPU)."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+import jax
+
+__all__ = [
+    "META", "default_placement", "device", "device_of", "get_default_device", "jax_default_device", "jax_devices",
+    "placement_of", "put", "set_default_device",
+]  # fmt: skip
+
+#: Every type that PyTorch's constructor takes; a value of any of them can be made, compared and passed around.
+_TYPES = (
+    "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps",
+    "meta", "hpu", "mtia", "privateuseone",
+)  # fmt: skip
+_PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "xla": "tpu"}
+_NAMES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "rocm": "cuda", "tpu": "xla"}
+
+
+class _Meta:
+    """The placement of tensors that have a shape and a type but no values."""
+
+    platform = "meta"
+
+    @property
+    def device_set(self) -> set[Any]:
+        """Itself, as a sharding's devices."""
+        return {self}
+
+    def __repr__(self) -> str:
+        return "META"
+
+    def __reduce__(self) -> str:
+        return "META"
+
+
+META: Any = _Meta()
+
+
+class device:
+    """Where a tensor lives: ``device('cpu')``, ``device('cuda', 1)``, ``device('cuda:1')``.
+
+    Raises:
+        RuntimeError: for a type that does not exist; a device that is absent raises when it is first used.
+    """
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, type: Any, index: int | None = None) -> None:
+        if isinstance(type, device):
+            given: Any = type
+            type, index = given.type, given.index if index is None else index
+        if isinstance(type, int) and not isinstance(type, bool):
+            type, index = ("cuda", type) if index is None else (type, index)
+        if not isinstance(type, str):
+            raise TypeError(f"device(): argument 'type' (position 1) must be str, not {type.__class__.__name__}")
+        name, colon, number = type.partition(":")
+        if colon:
+            if index is not None:
+                raise RuntimeError(
+                    f"type (string) must not include an index because index was passed explicitly: {type}"
+                )
+            if not number.isdecimal():
+                raise RuntimeError(f"Invalid device string: '{type}'")
+            index = int(number)
+        if name not in _TYPES:
+            raise RuntimeError(f"Expected one of {', '.join(_TYPES)} device type at start of device string: {name}")
+        if index is not None and index < 0:
+            raise RuntimeError(f"Device index must not be negative, got {index}")
+        self.type = name
+        self.index = index
+
+    def __repr__(self) -> str:
+        return (
+            f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+        )
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> Any:
+        return device, (self.type, self.index)
+
+    def __enter__(self) -> device:
+        _chosen.stack.append(self)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        _chosen.stack.pop()
+
+    def jax_device(self) -> Any:
+        """JAX's device of this name; `META` for ``meta``.
+
+        Raises:
+            RuntimeError: when the machine has none, with PyTorch's words.
+        """
+        if self.type == "meta":
+            return META
+        found = jax_devices(self.type)
+        index = self.index or 0
+        if not found:
+            if self.type == "cuda":
+                raise RuntimeError("Found no NVIDIA driver on your system: JAX sees no GPU, only "
+                                   f"{sorted({d.platform for d in jax.devices()})}.")  # fmt: skip
+            raise RuntimeError(f"Could not run on the '{self.type}' backend: JAX has no such device here, only "
+                               f"{', '.join(repr(t) for t in _PLATFORMS if jax_devices(t))} (and 'meta' for shapes alone).")  # fmt: skip
+        if index >= len(found):
+            raise RuntimeError(f"{self.type.upper()} error: invalid device ordinal: {self}, there are {len(found)}")
+        return found[index]
+
+
+@functools.cache
+def jax_devices(type: str) -> list[jax.Device]:
+    """The local devices of one type; empty when JAX has none."""
+    if type not in _PLATFORMS:
+        return []
+    try:
+        return list(jax.local_devices(backend=_PLATFORMS[type]))
+    except RuntimeError:
+        return []
+
+
+@functools.cache
+def device_of(placement: Any) -> device:
+    """The device that a placement (a JAX device, or a sharding over several) is shown as."""
+    found = placement if isinstance(placement, jax.Device) else next(iter(placement.device_set))
+    name = _NAMES.get(found.platform, found.platform)
+    if name in ("cpu", "meta"):
+        return device(name)
+    return device(name, jax_devices(name).index(found))
+
+
+def placement_of(where: Any) -> Any:
+    """The JAX device for what a user passes as ``device=``: None, a string, an index or a device."""
+    if where is None:
+        chosen = _chosen.stack[-1]
+        return default_placement() if chosen is None else chosen.jax_device()
+    if isinstance(where, (jax.Device, _Meta)):
+        return where
+    return device(where).jax_device()
+
+
+class _Chosen(threading.local):
+    """Where a thread's factories put tensors when nothing is said; the innermost ``with device(...)`` last."""
+
+    def __init__(self) -> None:
+        self.stack: list[device | None] = [None]
+
+
+_chosen = _Chosen()
+
+
+def set_default_device(where: Any, /) -> None:
+    """Put this thread's new tensors on a device when nothing is said; None for the CPU again.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.set_default_device.html
+    """
+    _chosen.stack[0] = None if where is None else device(where)
+
+
+def get_default_device() -> device:
+    """Where new tensors go when nothing is said."""
+    return _chosen.stack[-1] or device("cpu")
+
+
+def put(array: Any, placement: Any) -> jax.Array:
+    """An array on a device. Where JAX would put it anyway it stays uncommitted: a program compiled for inputs without a
+    place would be compiled again for inputs with one.
+    """
+    return jax.device_put(array) if placement == jax_default_device() else jax.device_put(array, placement)
+
+
+def jax_default_device() -> jax.Device:
+    """Where JAX puts a new array: its setting ``jax_default_device``, or else its first device."""
+    chosen: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return _first(None) if chosen is None else _first(chosen) if isinstance(chosen, str) else chosen
+
+
+@functools.cache
+def _first(platform: str | None) -> jax.Device:
+    return jax.local_devices(backend=platform)[0]
+
+
+@functools.cache
+def default_placement() -> jax.Device:
+    """The CPU, as in PyTorch, also where there is an accelerator."""
+    return jax.local_devices(backend="cpu")[0]

@@ -1,0 +1,86 @@
+"""Cells: where the gradient of a tensor goes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["Cell", "Freed", "Leaf", "NOWHERE", "Pin", "Unwalkable", "led_to"]
+
+
+class Cell:
+    """Where gradients of a tensor go.
+
+    ``source`` is None (nowhere), a `Leaf`, a recording (with ``source_idx`` the place in it), an eager node, or a `Freed`.
+    It belongs to the whole storage's value; for a tensor that is a view and has a source of its own, ``own_source`` is set.
+    ``leaf`` says of such a view that the tensor it was taken of is a leaf, so that it may not be written to; ``apart`` that
+    writes through the tensor (``x.data``) are none that the graph knows of.
+    """
+
+    __slots__ = ("__weakref__", "apart", "own_source", "leaf", "source", "source_idx")
+
+    def __init__(
+        self, source: Any = None, source_idx: int = 0, own_source: bool = False, leaf: bool = False, apart: bool = False
+    ) -> None:
+        self.source = source
+        self.source_idx = source_idx
+        self.own_source = own_source
+        self.leaf = leaf
+        self.apart = apart
+
+
+class Pin(Cell):
+    """The place of one reading of a view, for a view whose gradient somebody wants to see: every use of it goes there.
+
+    It stands until the storage is written to (``version``); from then on the view is read anew from ``base``.
+    """
+
+    __slots__ = ("base", "version")
+
+    def __init__(self, source: Any, source_idx: int, base: Any, version: int) -> None:
+        super().__init__(source, source_idx, own_source=True)
+        self.base = base
+        self.version = version
+
+
+class Leaf:
+    """The identity of a tensor that collects gradients. Weak: nobody can read the gradient of a tensor that is gone."""
+
+    __slots__ = ("__weakref__", "tensor")
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = weakref.ref(tensor)
+
+
+class _Gone:
+    """Stands for a tensor that is gone."""
+
+    __slots__ = ("__weakref__",)
+
+
+#: The source of views that were made without gradients of tensors that have some: they require gradients, which go nowhere.
+NOWHERE = Leaf(_Gone())
+
+
+class Freed:
+    """The source of tensors whose graph a backward has released; it still knows the operators' names, and which leaves it
+    led to (weakly; None where to something else).
+    """
+
+    __slots__ = ("leads", "node")
+
+    def __init__(self, node: Any, leads: tuple[Any, ...] = ()) -> None:
+        self.node = node
+        self.leads = leads
+
+
+def led_to(grads: Iterable[Any]) -> tuple[Any, ...]:
+    """The gradient sources of a graph as one that is released remembers them."""
+    return tuple([weakref.ref(source) if type(source) is Leaf else None for source in grads])
+
+
+class Unwalkable(Freed):
+    """The source of tensors whose gradient can't be had; ``node`` is the reason."""
+
+    __slots__ = ()

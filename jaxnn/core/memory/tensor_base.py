@@ -1,0 +1,215 @@
+"""The engine's data: what a tensor is made of.
+
+    Tensor  ->  Storage  ->  Buffer (a concrete array)  or  a place in a Recording (not computed yet)
+      |            `-- also the gradient cell of tensors that are no detached alias
+      |-- Cell: where the gradient of this tensor goes (shared by a tensor and its tracked views)
+      `-- View: the chain of view steps from the storage's value to this tensor
+
+A tensor is a handle, so everything that shares memory in PyTorch shares a `Storage` here: ``x.data``, ``x.detach()``, views.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..kinds.device import META
+from .aval import Aval, aval_of
+from .buffer import Failure
+from .cell import Leaf, Pin
+from .storage import Storage
+from .tensor_methods import TensorMethods
+from .view import View
+
+__all__ = [
+    "Tensor", "TensorBase", "alias", "aval", "base_reference", "check_writable_here", "count_write",
+    "has_own_source", "host_array", "is_view", "known_array", "memory_key", "same_memory", "source_of", "steps_of",
+    "stored", "unguarded", "whole_of", "without_values", "wrap",
+]  # fmt: skip
+
+
+class TensorBase(TensorMethods):
+    """Everything that is a tensor: plain tensors, parameters and buffers. Methods are attached in `core/tensor.py`."""
+
+    __slots__ = ()
+
+    _storage: Storage
+    _cell: Any
+    _view: View | None
+    _grad: Any
+    _extra: Any
+    #: Whether operators give their results the class of this operand: see `overrides`.
+    _keeps_class = False
+
+
+def _disabled(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """As a class's ``__torch_function__``: results are plain tensors."""
+    return NotImplemented
+
+
+class _TensorMeta(type):
+    """``isinstance(parameter, Tensor)`` holds, and ``type(t) is Tensor`` for a plain tensor, as in PyTorch."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, TensorBase) if cls is Tensor else type.__instancecheck__(cls, instance)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(subclass, TensorBase) if cls is Tensor else type.__subclasscheck__(cls, subclass)
+
+
+class Tensor(TensorBase, metaclass=_TensorMeta):
+    """A multi-dimensional array with PyTorch's methods.
+
+    Shape: any. ``Tensor(data)`` and ``Tensor(*sizes)`` are PyTorch's legacy constructors; prefer `jaxnn.tensor`.
+    Source: https://docs.pytorch.org/docs/stable/tensors.html
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_storage", "_view")
+
+    #: Set by the operators, which this file knows nothing of.
+    _construct: Any = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
+        return cls._construct(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    #: Called with every new subclass: `overrides` waits for them.
+    _subclassed: list[Any] = []
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if getattr(cls, "__torch_dispatch__", None) is not None:
+            raise NotImplementedError(
+                f"class {cls.__name__}(Tensor): __torch_dispatch__ is not supported, operators are compiled together; "
+                "__torch_function__ is"
+            )
+        asked: Any = cls.__torch_function__  # type: ignore[attr-defined]
+        cls._keeps_class = getattr(asked, "__func__", asked) is not _disabled
+        for told in cls._subclassed:
+            told(cls)
+
+
+_new = object.__new__
+
+
+def wrap(storage: Storage) -> Tensor:
+    """A plain tensor over a whole storage, which is also its gradient cell."""
+    made = _new(Tensor)
+    made._storage = made._cell = storage
+    made._view = made._grad = made._extra = None
+    return made
+
+
+def alias(like: TensorBase, cell: Any = None) -> Tensor:
+    """A tensor that shares the storage and the view of ``like`` and sends its gradient to ``cell``, or where that sends its."""
+    made = _new(Tensor)
+    made._storage = like._storage
+    made._cell = like._cell if cell is None else cell
+    made._view = like._view
+    made._grad = made._extra = None
+    return made
+
+
+def unguarded(t: Any) -> Any:
+    """A tensor that is no view to the graph (a detached one, a parameter): it may be written to whatever it was made of."""
+    view = t._view
+    if view is not None:
+        made = t._view = View(view.steps, view.aval, view.created)
+        made.rec, made.idx, made.version, made.tracked = view.rec, view.idx, view.version, view.tracked
+        made.own = len(view.steps)
+    return t
+
+
+def base_reference(base: TensorBase) -> Any:
+    """What a view of ``base`` keeps: never a reference that would hold it, or its own storage, alive."""
+    return weakref.ref(base) if base._view is None else base._view.base
+
+
+def has_own_source(t: TensorBase) -> bool:
+    """Whether the gradient source of a view belongs to the view itself, not to its storage's whole value."""
+    if t._view is None:
+        return False
+    cell = t._cell
+    if type(cell) is Pin and cell.version != t._storage.known_version:
+        t._cell = cell = cell.base
+    return cell.own_source or (type(cell.source) is Leaf and cell.source.tensor() is t)
+
+
+def aval(t: TensorBase) -> Aval:
+    """Shape, type and placement of a tensor."""
+    return t._storage.aval if t._view is None else t._view.aval
+
+
+def is_view(t: TensorBase) -> bool:
+    """Whether a tensor shows its storage through steps, not as it is."""
+    return t._view is not None
+
+
+def steps_of(t: TensorBase) -> tuple[Any, ...]:
+    """The steps (operator, static arguments) from the storage's value to a tensor."""
+    return () if t._view is None else t._view.steps
+
+
+def whole_of(t: TensorBase, cell: Any = None) -> Tensor:
+    """A plain tensor over all of the storage that a tensor shows, with a gradient cell of its own if one is given."""
+    made = wrap(t._storage)
+    if cell is not None:
+        made._cell = cell
+    return made
+
+
+def stored(t: TensorBase) -> Aval:
+    """Shape, type and placement of all of the storage that a tensor shows."""
+    return t._storage.aval
+
+
+def source_of(t: TensorBase) -> tuple[Any, int]:
+    """Where the gradient of a tensor goes (a `Leaf`, a recording, a node; None for nowhere), and the place there."""
+    return t._cell.source, t._cell.source_idx
+
+
+def same_memory(a: TensorBase, b: TensorBase) -> bool:
+    """Whether two tensors share their storage."""
+    return a._storage is b._storage
+
+
+def memory_key(t: TensorBase) -> int:
+    """A number that tensors have in common as long as they live if they share their storage."""
+    return id(t._storage)
+
+
+def known_array(t: TensorBase) -> Any:
+    """The array that a tensor is all of, if it has been computed; else None."""
+    if t._view is not None or t._storage.rec is not None or type(t._storage.buf) is Failure:
+        return None
+    return t._storage.buf.array
+
+
+def count_write(t: TensorBase) -> None:
+    """Count a write to a tensor's memory."""
+    t._storage.version += 1
+
+
+def check_writable_here(t: TensorBase) -> None:
+    """Refuse a write inside a JAX transformation to memory that was made outside of it: see `Storage`."""
+    t._storage.check_writable_here()
+
+
+def without_values(shape: Any, numpy_dtype: Any) -> Tensor:
+    """A tensor of the meta device."""
+    kept = Storage.concrete(
+        jax.ShapeDtypeStruct(tuple(shape), numpy_dtype), aval_of(tuple(shape), np.dtype(numpy_dtype), META), owned=False
+    )
+    return wrap(kept)
+
+
+def host_array(array: np.ndarray, placement: Any, depth: int = -1) -> Tensor:
+    """A tensor over a numpy array that nobody else will write to; ``depth`` 0 makes it a host value."""
+    made = wrap(Storage.concrete(array, aval_of(array.shape, array.dtype, placement), owned=False))
+    made._storage.buf.depth = depth
+    return made

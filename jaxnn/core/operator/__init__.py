@@ -1,0 +1,1 @@
+"""What an operator is: a function of arrays, its arguments, its traced form, its errors."""

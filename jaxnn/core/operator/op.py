@@ -1,0 +1,61 @@
+"""An operator: a function of arrays, and what the engine must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["OPERATORS", "Op", "camel_case", "operator_name"]
+
+
+class Op:
+    """A kernel and what the engine must know of it.
+
+    Args:
+        name: PyTorch's, or the engine's own.
+        kernel: a pure function of arrays, numbers and static values, all given by position.
+        view: for an operator whose result shares memory with its first argument, ``put(base, new, *static) -> base``.
+        grad_name: what ``grad_fn`` prints: a string, or a function of static arguments and the operands' descriptions.
+        lists: whether it takes sequences of tensors.
+        differentiable: False for results that carry no gradient whatever their type.
+        check: called with the operands before recording.
+    """
+
+    __slots__ = ("__name__", "check", "differentiable", "grad_name", "home", "kernel", "lists", "name", "view")
+
+    def __init__(
+        self, name: str, kernel: Callable[..., Any], *, view: Any = None, grad_name: Any = None, lists: bool = False,
+        differentiable: bool = True, check: Any = None,
+    ) -> None:  # fmt: skip
+        self.name = self.__name__ = name
+        self.kernel = kernel
+        self.view = view
+        self.lists = lists
+        self.differentiable = differentiable
+        self.check = check
+        self.home = getattr(kernel, "__module__", "")
+        self.grad_name = grad_name or camel_case(name) + "Backward0"
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}>"
+
+    def __reduce__(self) -> Any:
+        return _operator_named, (self.name,)
+
+
+#: The registered operators by name.
+OPERATORS: dict[str, Op] = {}
+
+
+def _operator_named(name: str) -> Op:
+    return OPERATORS[name]
+
+
+def camel_case(name: str) -> str:
+    """PyTorch's spelling of an operator inside a ``grad_fn``: ``log_softmax`` is LogSoftmax."""
+    return "".join(part[:1].upper() + part[1:] for part in name.strip("_").split("_"))
+
+
+def operator_name(op: Any, avals: list[Any], statics: list[Any]) -> str:
+    """What ``grad_fn`` prints for an operator."""
+    return op.grad_name if isinstance(op.grad_name, str) else op.grad_name(statics, avals)

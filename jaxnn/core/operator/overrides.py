@@ -1,0 +1,156 @@
+"""Subclasses of Tensor, and ``__torch_function__``: classes that take part in operators.
+
+An operator that meets an instance of such a class calls the class's ``__torch_function__(func, types, args, kwargs)``; that of
+`Tensor` runs the operator and gives the results the class. What a class sees are operators: a function that consists of
+several is seen as those.
+
+Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torch-python-api
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..memory.tensor_base import Tensor, TensorBase
+from ..process.config import state
+from .arguments import Number, leaves
+
+__all__ = ["CLASSES", "SPACES", "as_class", "disabled", "dispatch", "handlers", "note", "tensor_torch_function"]
+
+#: The classes that take part. While there are none, an operator pays for one look at this list.
+CLASSES: list[type] = []
+
+#: The beginning of a module's name -> the public names of what is defined there, where those are not `jaxnn`'s own.
+SPACES: dict[str, dict[str, Any]] = {}
+
+
+def note(cls: type) -> None:
+    """Let a class take part."""
+    if cls not in CLASSES:
+        CLASSES.append(cls)
+
+
+@contextlib.contextmanager
+def disabled() -> Iterator[None]:
+    """Run operators on instances of subclasses as on plain tensors."""
+    before, state.plain_operators = state.plain_operators, True
+    try:
+        yield
+    finally:
+        state.plain_operators = before
+
+
+def as_class(t: TensorBase, cls: type) -> Any:
+    """The same tensor as an instance of another class: memory and gradient are shared."""
+    made: Any = object.__new__(cls)
+    for name in ("_storage", "_cell", "_view", "_grad", "_extra"):
+        setattr(made, name, getattr(t, name))
+    return made
+
+
+def _takes_part(value: Any) -> bool:
+    kind = type(value)
+    if isinstance(value, TensorBase):
+        return kind._keeps_class
+    return hasattr(kind, "__torch_function__")
+
+
+def handlers(args: tuple[Any, ...]) -> list[Any]:
+    """The arguments whose classes want to be asked, one of each class, in the order of asking."""
+    found: list[Any] = []
+    for v in () if state.plain_operators else leaves(args):
+        if _takes_part(v) and type(v) not in [type(o) for o in found]:
+            # A subclass before the classes that it extends, otherwise from left to right.
+            place = next((k for k, o in enumerate(found) if issubclass(type(v), type(o))), len(found))
+            found.insert(place, v)
+    return found
+
+
+def dispatch(op: Any, public: Any, args: tuple[Any, ...], found: list[Any], call: Callable[..., Any]) -> Any:
+    """Ask the classes for the result of an operator.
+
+    Args:
+        public: the function of its name, if there is one.
+        found: see `handlers`.
+        call: runs an operator.
+
+    Raises:
+        TypeError: when none has one.
+    """
+    positional, named = _as_called(op, args)
+    if public is None or not _fits(op, public):
+        numbers = frozenset(k for k, a in enumerate(args) if type(a) is Number)
+        public = _function_of(op, call, numbers)
+    types = tuple(type(v) for v in found)
+    for v in found:
+        result = type(v).__torch_function__(public, types, positional, named)
+        if result is not NotImplemented:
+            return result
+    name = "torch." + op.name
+    raise TypeError(
+        f"Multiple dispatch failed for '{name}'; all __torch_function__ handlers returned NotImplemented:\n\n  "
+        + "\n  ".join(f"- tensor subclass {t}" for t in types)
+    )
+
+
+def _as_called(op: Any, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What has no default by position, and what differs from its default by name."""
+    positional, named = [], {}
+    for value, (name, default) in zip(args, _parameters(op.kernel), strict=True):
+        value = value.value if type(value) is Number else value
+        if default is inspect.Parameter.empty:
+            positional.append(value)
+        elif value is not default and not (type(value) is type(default) and value == default):
+            named[name] = value
+    return tuple(positional), named
+
+
+@functools.cache
+def _parameters(kernel: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((p.name, p.default) for p in inspect.signature(kernel).parameters.values())
+
+
+@functools.cache
+def _fits(op: Any, public: Any) -> bool:
+    """Whether a public function takes an operator's arguments under the same names."""
+    return {n for n, _ in _parameters(op.kernel)} <= set(inspect.signature(public).parameters)
+
+
+@functools.cache
+def _function_of(op: Any, call: Any, numbers: frozenset[int]) -> Callable[..., Any]:
+    """A function for an operator that has no public one of its own, such as those behind indexing.
+
+    ``numbers`` are the places of arguments that are inputs of the program.
+    """
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        given = dict(zip([n for n, _ in _parameters(op.kernel)], args, strict=False)) | kwargs
+        values = [given.get(n, default) for n, default in _parameters(op.kernel)]
+        return call(op, tuple(Number(v) if k in numbers and type(v) in (int, float, complex) else v for k, v in enumerate(values)))
+
+    function.__name__ = function.__qualname__ = op.name
+    return function
+
+
+def tensor_torch_function(cls: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """Run the function on plain tensors and give the results this class."""
+    if not all(issubclass(cls, t) for t in types):
+        return NotImplemented
+    with disabled():
+        return _converted(func(*args, **(kwargs or {})), cls)
+
+
+def _converted(value: Any, cls: Any) -> Any:
+    if isinstance(value, TensorBase):
+        return as_class(value, cls) if not isinstance(value, cls) and not getattr(value, "_is_parameter", False) else value
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_converted(v, cls) for v in value))
+    return type(value)(_converted(v, cls) for v in value) if type(value) in (tuple, list) else value
+
+
+Tensor.__torch_function__ = classmethod(tensor_torch_function)  # type: ignore[attr-defined]
+Tensor._subclassed.append(lambda cls: note(cls) if cls._keeps_class else None)

@@ -1,0 +1,328 @@
+"""Operators traced once: for given static arguments and descriptions of the operands, a closed jaxpr and its ways to run.
+
+The same `Traced` is bound into whole programs (a call that is lowered once, however often the operator stands in a program), run
+by itself as a compiled executable, or run by numpy (`host.function`). `Instance` is an operator's forward; `Linear` its forward
+with what its linearisation needs, and the pulls of cotangents that belong to it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Literal, jaxpr_as_fun
+
+from ..memory.aval import Aval
+from ..process.config import get_setting, x64
+from ..process.internals import with_results
+from .arguments import Tree, bind, flat
+from .half_sums import float32_sums
+
+__all__ = [
+    "Instance", "Linear", "NUMBER_TYPES", "Traced", "called", "carries_gradient", "linearised", "strong",
+    "zero_cotangent",
+]  # fmt: skip
+
+#: The types in which Python numbers reach an operator.
+NUMBER_TYPES: dict[type, Any] = {float: np.float64, int: np.int64, complex: np.complex128}
+
+
+def strong(result: Any, container: Any) -> Any:
+    """A kernel's results as arrays that promote like tensors, never like Python numbers."""
+    if container is not None:
+        return as_container(container, [strong(r, None) for r in result])
+    if isinstance(result, jax.Array) and not result.weak_type:
+        return result
+    return (
+        jax.lax.convert_element_type(result, jnp.result_type(result))
+        if isinstance(result, jax.Array)
+        else jnp.asarray(result)
+    )
+
+
+def as_container(form: Any, full: Any) -> Any:
+    """Results in the container that the kernel returned: None for a single one."""
+    if form is None:
+        return full
+    return form(*full) if hasattr(form, "_fields") else form(full)
+
+
+def called(op: Any, tree: Tree, operands: Sequence[Any], count: int) -> tuple[list[Any], Any]:
+    """An operator's results on operands (so many tensors, then numbers), and the container that its kernel returned them in."""
+    result = op.kernel(*bind(tree, iter(operands[:count]), iter(operands[count:])))
+    container = type(result) if isinstance(result, (tuple, list)) else None
+    result = strong(result, container)
+    return list(result) if container is not None else [result], container
+
+
+def carries_gradient(a: Aval) -> bool:
+    """Whether values of this type have gradients."""
+    return a.dtype.is_floating_point or a.dtype.is_complex
+
+
+_serials = itertools.count()
+
+
+class Traced:
+    """A function of arrays as a closed jaxpr.
+
+    Attributes:
+        sources: for each result, ("argument", k) where it is that very argument, or ("result", k) of what the jaxpr computes.
+        elements: of the largest operand or result.
+        equations: how many equations the jaxpr has, those of inner jaxprs counted.
+        matrix: elements of the largest operand of a matrix product. loops: whether it has any.
+        seen, seen_alone, seen_on_host: whether it ran in any way, as an executable of its own, in numpy.
+    """
+
+    __slots__ = (
+        "_jitted", "closed", "elements", "equations", "host", "loops", "matrix", "name", "seen", "seen_alone", "seen_on_host", "serial",
+        "small", "sources",
+    )  # fmt: skip
+
+    def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str) -> None:
+        with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
+            closed = jax.make_jaxpr(function)(*operands)
+        jaxpr = closed.jaxpr
+        places = {id(v): ("argument", k) for k, v in enumerate(jaxpr.invars)}
+        kept: list[Any] = []
+        sources: list[tuple[str, int]] = []
+        for v in jaxpr.outvars:
+            source = None if isinstance(v, Literal) else places.get(id(v))
+            if source is None:
+                source = ("result", len(kept))
+                kept.append(v)
+                if not isinstance(v, Literal):
+                    places[id(v)] = source
+            sources.append(source)
+        self.sources = tuple(sources)
+        if len(kept) != len(jaxpr.outvars):
+            closed = with_results(closed, kept)
+        self.closed = closed
+        self.serial = next(_serials)
+        self.name = name
+        self.elements = max((int(np.prod(v.aval.shape)) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
+        self.equations, self.matrix, self.loops = _measured(jaxpr)
+        self._jitted: Any = None
+        self.host: Any = None  # its form in numpy, once made
+        self.small: bool | None = None  # whether numpy may run it, once asked
+        self.seen = self.seen_alone = self.seen_on_host = False
+
+    @property
+    def jitted(self) -> Callable[..., list[Any]]:
+        """The function for `jax.jit`: an executable by itself, one call inside a larger program."""
+        if self._jitted is None:
+            run = jaxpr_as_fun(self.closed)
+
+            def call(*operands: Any) -> Any:
+                return run(*operands)
+
+            call.__name__ = call.__qualname__ = self.name
+            self._jitted = jax.jit(call)
+        return self._jitted
+
+    def all_results(self, operands: Sequence[Any], results: Sequence[Any]) -> list[Any]:
+        """All results, those that are operands included."""
+        return [operands[k] if kind == "argument" else results[k] for kind, k in self.sources]
+
+
+def _measured(jaxpr: Any) -> tuple[int, int, bool]:
+    """How many equations a jaxpr has, the size of the largest operand of a matrix product, and whether it has loops."""
+    equations, matrix, loops = 0, 0, False
+    for equation in jaxpr.eqns:
+        inner = [p for p in equation.params.values() if hasattr(p, "eqns") or hasattr(p, "jaxpr")]
+        found = [_measured(getattr(p, "jaxpr", p)) for p in inner] or [(1, 0, False)]
+        equations += sum(n for n, _, _ in found)
+        matrix = max(matrix, *(m for _, m, _ in found))
+        loops = loops or equation.primitive.name in ("while", "scan") or any(has for _, _, has in found)
+        if equation.primitive.name == "dot_general":
+            matrix = max(matrix, *(int(np.prod(v.aval.shape)) for v in equation.invars))
+    return equations, matrix, loops
+
+
+def _dependent(jaxpr: Any, given: list[bool], by_choice: bool = False) -> list[bool]:
+    """Which results of a jaxpr depend on those inputs that are marked; not by truth values and integers, if ``by_choice``."""
+    marked = {v for v, m in zip(jaxpr.invars, given, strict=True) if m}
+
+    def is_marked(v: Any) -> bool:
+        return not isinstance(v, Literal) and v in marked
+
+    for equation in jaxpr.eqns:
+        inputs = [is_marked(v) for v in equation.invars]
+        if not any(inputs):
+            continue
+        outputs = [True] * len(equation.outvars)
+        if equation.primitive.name in ("jit", "pjit"):
+            outputs = _dependent(equation.params["jaxpr"].jaxpr, inputs, by_choice)
+        elif equation.primitive.name == "cond" and not inputs[0]:
+            ways = [_dependent(branch.jaxpr, inputs[1:], by_choice) for branch in equation.params["branches"]]
+            outputs = [any(marks) for marks in zip(*ways, strict=True)]
+        marked.update(
+            v for v, m in zip(equation.outvars, outputs, strict=True)
+            if m and not (by_choice and getattr(v.aval, "dtype", np.dtype(bool)).kind in "biu")
+        )  # fmt: skip
+    return [is_marked(v) for v in jaxpr.outvars]
+
+
+def linearised(function: Callable[..., Any], operands: Sequence[Any], groups: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+    """The results of a function of operands, and the pull of their cotangents to groups of the operands.
+
+    This is the one place that linearises. The operands of a group are one value with one gradient.
+    """
+
+    def apply(moving: list[Any]) -> Any:
+        full = list(operands)
+        for group, value in zip(groups, moving, strict=True):
+            for k in group:
+                full[k] = value
+        return function(*full)
+
+    return jax.vjp(apply, [operands[group[0]] for group in groups])  # type: ignore[no-any-return]
+
+
+class Linear:
+    """An operator's forward that leaves the residuals of its linearisation, and the pulls through it."""
+
+    __slots__ = ("_looked_at", "_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "tensors", "treedef")
+
+    def __init__(self, instance: Instance, groups: tuple[tuple[int, ...], ...]) -> None:
+        self.avals = instance.avals
+        self.groups = groups
+        self.container = instance.container
+        self.count = len(instance.avals)  # results before the residuals
+        self.name = instance.op.name
+        self.tensors = len(instance.described)
+        self._pulls: dict[Any, Traced] = {}
+        self._needed: tuple[bool, ...] | None = None
+        self._looked_at: Any = None
+        run = jaxpr_as_fun(instance.forward.closed)
+        finish = instance.forward.all_results
+
+        def linear(*operands: Any) -> Any:
+            results, vjp = linearised(lambda *full: finish(full, run(*full)), operands, groups)
+            residuals, self.treedef = jax.tree.flatten(vjp)
+            return [*results, *residuals]
+
+        self.forward = Traced(linear, instance.operands(), f"{self.name}_linear")
+
+    @property
+    def residuals(self) -> int:
+        """How many residuals the forward leaves, behind its results."""
+        return len(self.forward.sources) - self.count
+
+    def looked_at(self, by_choice: bool) -> tuple[tuple[bool, ...], ...]:
+        """For each group, which tensors the pull to it depends on; not by truth values and integers, if ``by_choice``."""
+        if self._looked_at is None:
+            jaxpr = self.forward.closed.jaxpr
+            kept = self.forward.sources[self.count :]
+            pull = self.pull(tuple(carries_gradient(a) for a in self.avals))
+            columns = []
+            for tensor in range(self.tensors):
+                same = next((group for group in self.groups if tensor in group), (tensor,))
+                given = [k in same for k in range(len(jaxpr.invars))]
+                results = _dependent(jaxpr, given, by_choice)
+                marks = [(given if kind == "argument" else results)[k] for kind, k in kept]
+                marks += [False] * (len(pull.closed.jaxpr.invars) - len(marks))
+                found = _dependent(pull.closed.jaxpr, marks, by_choice)
+                columns.append([(marks if kind == "argument" else found)[k] for kind, k in pull.sources])
+            self._looked_at = tuple(zip(*columns, strict=True))
+        return self._looked_at
+
+    def needed(self) -> tuple[bool, ...]:
+        """For each tensor, whether a pull needs it or anything computed from it."""
+        if self._needed is None:
+            jaxpr = self.forward.closed.jaxpr
+            found = []
+            for tensor in range(self.tensors):
+                same = next((group for group in self.groups if tensor in group), (tensor,))  # the first stands for all
+                given = [k in same for k in range(len(jaxpr.invars))]
+                results = _dependent(jaxpr, given)
+                found.append(any(
+                    (given if kind == "argument" else results)[k] for kind, k in self.forward.sources[self.count :]
+                ))  # fmt: skip
+            self._needed = tuple(found)
+        return self._needed
+
+    def pulls(self) -> list[Traced]:
+        """The pulls that somebody has asked for."""
+        return list(self._pulls.values())
+
+    def pull(self, present: tuple[bool, ...]) -> Traced:
+        """The function of (residuals, cotangents of those results that have one) to the cotangents of the groups.
+
+        Args:
+            present: for each result, whether its cotangent is given; the others count as zeros.
+        """
+        found = self._pulls.get(present)
+        if found is None:
+            structs = self.forward.closed.out_avals
+            inputs = self.forward.closed.in_avals
+            held = [
+                jax.ShapeDtypeStruct(a.shape, a.dtype)
+                for a in ((inputs if kind == "argument" else structs)[k] for kind, k in self.forward.sources[self.count :])
+            ]
+            given = [a.struct() for a, there in zip(self.avals, present, strict=True) if there]
+
+            def pull(*operands: Any) -> Any:
+                vjp = jax.tree.unflatten(self.treedef, operands[: len(held)])
+                rest = iter(operands[len(held) :])
+                full = [
+                    next(rest) if there else zero_cotangent(a) for a, there in zip(self.avals, present, strict=True)
+                ]
+                with float32_sums():
+                    return vjp(full)[0]
+
+            found = self._pulls[present] = Traced(pull, [*held, *given], f"{self.name}_backward")
+        return found
+
+
+def zero_cotangent(a: Aval) -> Any:
+    """The cotangent of a result that no gradient reaches."""
+    if carries_gradient(a):
+        return jnp.zeros(tuple(a.shape), a.np)
+    return np.zeros(tuple(a.shape), jax.dtypes.float0)
+
+
+class Instance:
+    """An operator for given static arguments and descriptions of its operands.
+
+    Attributes:
+        avals: of its results. container: that holds them, None for a single one.
+        forward: of (tensors, then numbers) to the results.
+    """
+
+    __slots__ = ("_linear", "avals", "container", "described", "forward", "op", "tree")
+
+    def __init__(self, op: Any, tree: Tree, described: Sequence[Aval], describe: Callable[[Any], Aval]) -> None:
+        self.op = op
+        self.tree = tree
+        self.described = tuple(described)
+        self.container: Any = None
+
+        def forward(*operands: Any) -> Any:
+            results, self.container = called(op, tree, operands, len(self.described))
+            return results
+
+        self.forward = Traced(forward, self.operands(), op.name)
+        inputs, outputs = self.forward.closed.in_avals, self.forward.closed.out_avals
+        self.avals = tuple(
+            describe((inputs if kind == "argument" else outputs)[k]) for kind, k in self.forward.sources
+        )  # fmt: skip
+        self._linear: dict[Any, Linear] = {}
+
+    def operands(self) -> list[Any]:
+        """Descriptions of the operands for tracing."""
+        numbers = [
+            jax.ShapeDtypeStruct((), NUMBER_TYPES[e.grad], weak_type=True) for e in flat(self.tree)[1]
+        ]
+        return [*(a.struct() for a in self.described), *numbers]
+
+    def linear(self, groups: tuple[tuple[int, ...], ...]) -> Linear:
+        """The forward that can be pulled back to groups of tensors; those of a group are one value with one gradient."""
+        found = self._linear.get(groups)
+        if found is None:
+            found = self._linear[groups] = Linear(self, groups)
+        return found

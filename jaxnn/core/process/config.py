@@ -1,0 +1,87 @@
+"""Process-wide and per-thread switches of the engine, and the two questions it asks of JAX.
+
+Everything that changes what a recorded operator means is part of `configuration()`, under which recordings are kept apart.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+from typing import Any
+
+import jax
+
+from ..kinds import dtypes
+from .internals import trace_state_clean as _trace_state_clean
+
+__all__ = [
+    "ThreadState", "configuration", "get_setting", "in_transformation", "on_change", "set_setting", "state", "x64",
+]  # fmt: skip
+
+
+def in_transformation() -> bool:
+    """Whether a JAX transformation is tracing this thread. This is the only place that asks."""
+    return not _trace_state_clean()
+
+
+#: The 64-bit context under which operators are traced and programs run; the user's global configuration is left alone.
+x64 = jax.enable_x64
+
+
+class ThreadState(threading.local):
+    """What belongs to one thread: its gradient mode, its recordings, whether it runs operators one by one, its mixed precision."""
+
+    grad_enabled: bool = True
+    inference: bool = False
+    dual: Any = None  # the open level of forward mode
+    forward_enabled: bool = True
+    saving: Any = None  # hooks on what operators keep for their backward
+    saving_refused: str | None = None  # why there may be none
+    callbacks: Any = None  # what a running backward calls at its end
+    multithreading: bool = True
+    immediate: bool = False
+    anomaly: bool = False  # backward looks for NaN in every gradient
+    anomaly_check_nan: bool = True
+    recording: Any = None  # the recording in use last; `recordings` has one for each placement
+    module_depth: int = 0
+    plain_operators: bool = False  # subclasses of Tensor are not asked
+    cuts: int = 0  # of paths that had no program; see `policy`
+    last_step: Any = None  # the operators of the last training step among them
+    execution_mode: Any = None  # how this thread runs programs, if it says so
+    autocast: Any = None  # the kinds of devices for which it is on, if any
+    autocast_types: Any = None
+
+    def __init__(self) -> None:
+        self.recordings: dict[Any, Any] = {}
+        #: When programs were compiled on a guess that have not been used again, by the kind of guess.
+        self.guesses: dict[Any, Any] = collections.defaultdict(collections.deque)
+
+
+state = ThreadState()
+_listeners: list[Any] = []
+_settings: dict[str, Any] = {"matmul_precision": "highest", "execution_mode": "auto"}
+
+
+def configuration() -> tuple[Any, ...]:
+    """What recorded operators depend on besides their inputs."""
+    return (dtypes.get_default_dtype(), *_settings.values())
+
+
+def get_setting(name: str) -> Any:
+    """The value of one switch."""
+    return _settings[name]
+
+
+def set_setting(name: str, value: Any) -> None:
+    """Change a switch; pending work is finished under the old value first."""
+    if _settings[name] != value:
+        for listener in _listeners:
+            listener()
+        _settings[name] = value
+
+
+def on_change(listener: Any) -> Any:
+    """Call ``listener`` before any switch changes."""
+    _listeners.append(listener)
+    dtypes.default_listeners.append(listener)
+    return listener

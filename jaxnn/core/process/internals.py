@@ -1,0 +1,105 @@
+"""Every name that JAX and Flax keep to themselves and that this library uses, and what public thing it replaces.
+
+Nothing else imports from ``jax._src`` or from inside ``flax.nnx``. `USED` lists the names, methods of Flax's that are
+overridden or called among them; a test looks up each one, so that a release that drops one says which.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+from flax import nnx
+from flax.errors import TraceContextError
+from flax.nnx import graphlib
+from flax.nnx.pytreelib import PytreeState
+from flax.nnx.tracers import TraceState, current_jax_trace
+from jax._src.core import trace_state_clean
+from jax._src.lax import lax as lax_rules
+from jax._src.lax.lax import _convert_element_type as convert_element_type
+from jax._src.xla_bridge import backends_are_initialized
+from jax.extend.core import ClosedJaxpr
+from jax.interpreters import ad
+
+__all__ = [
+    "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad",
+    "backends_are_initialized", "convert_element_type", "current_jax_trace", "is_graph_node_type",
+    "is_result_of_jax", "lax_rules", "trace_state_clean", "with_results",
+]  # fmt: skip
+
+
+class Use(NamedTuple):
+    """One private name."""
+
+    name: str
+    where: str
+    instead_of: str
+
+
+_PROTOCOL = "a public protocol by which a module says what its children are; nnx.Pytree only marks attributes"
+_VARIABLE = "a public way to keep a variable's value elsewhere; Variable stores it in a slot"
+_CONTEXT = "a public question whether a variable or module may be written in the trace at hand"
+
+#: All of them.
+USED = (
+    Use("jax._src.core.trace_state_clean", "core/process/config.py", "a public test whether a transformation is tracing"),
+    Use("jax._src.lax.lax._convert_element_type", "core/record/at_once.py",
+        "jax.lax.convert_element_type with weak_type="),
+    Use("jax.extend.core.Jaxpr.replace", "core/operator/traced.py", "a public way to leave out some of a jaxpr's results"),
+    Use("jax.extend.core.Jaxpr.debug_info", "core/operator/traced.py", "the same: the names that belong to the results"),
+    Use("jax._src.lax.lax._unbroadcast", "core/operator/half_sums.py", "a public rule for the gradient of an implied broadcast"),
+    Use("jax._src.linear_util.WrappedFun.call_wrapped", "core/tensor.py",
+        "a public question whether a function that JAX runs on plain arrays (custom_vjp) is returning"),
+    Use("jax._src.xla_bridge.backends_are_initialized", "core/process/forking.py",
+        "a public question whether JAX has started its devices, which must not start them"),
+    Use("jax.interpreters.ad.primitive_transposes", "core/operator/half_sums.py", "a public way to wrap a transposition rule"),
+    Use("jax.interpreters.ad.Zero", "core/operator/half_sums.py", "a public test for a symbolic zero"),
+    Use("flax.nnx.pytreelib.PytreeState", "nn/module.py, nn/graph_protocol.py, nn/module_class.py",
+        "a public constructor of a module without its __init__"),
+    Use("flax.nnx.tracers.TraceState", "nn/parameter.py", _CONTEXT),
+    Use("flax.nnx.tracers.current_jax_trace", "core/memory/tensor_base.py", _CONTEXT),
+    Use("flax.nnx.graphlib.StaticElem", "nn/graph_protocol.py", _PROTOCOL),
+    Use("flax.nnx.graphlib.GRAPH_REGISTRY", "nn/graph_protocol.py", "a public test for the types of graph nodes"),
+    *(
+        Use(f"flax.nnx.Module.{name}", "nn/graph_protocol.py", _PROTOCOL)
+        for name in (
+            "_graph_node_flatten", "_graph_node_init", "_graph_node_clear", "_graph_node_set_key", "_graph_node_pop_key",
+            "_pytree__flatten", "_pytree__flatten_with_paths", "_pytree__unflatten", "_pytree__nodes", "_check_value",
+        )
+    ),
+    Use("flax.nnx.Module._check_valid_context", "nn/module.py", _CONTEXT),
+    Use("flax.nnx.Variable._check_can_update", "nn/parameter.py", _CONTEXT),
+    Use("flax.nnx.Variable._can_update", "nn/parameter.py", _CONTEXT),
+    *(Use(f"flax.nnx.Variable.{name}", "nn/parameter.py", _VARIABLE)
+      for name in ("_new", "_raw_value", "_trace_state", "_var_metadata")),
+)  # fmt: skip
+
+StaticElem = graphlib.StaticElem
+
+
+def with_results(closed: Any, results: list[Any]) -> Any:
+    """A closed jaxpr that returns other variables of its."""
+    jaxpr = closed.jaxpr.replace(outvars=results, debug_info=closed.jaxpr.debug_info.with_unknown_names())
+    return ClosedJaxpr(jaxpr, closed.consts)
+
+
+#: The module of nnx that sets modes (`train`, `eval`, `set_attributes`, `view`).
+FLAX_MODES = nnx.Module.set_attributes.__module__
+
+
+def is_graph_node_type(kind: Any) -> bool:
+    """Whether Flax takes instances of a type apart as nodes of its graphs."""
+    return kind in graphlib.GRAPH_REGISTRY
+
+
+def is_result_of_jax() -> bool:
+    """Whether the tree that JAX flattens now is the result of a function that it runs, not what it was given."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in ("jax", "flax", "jaxnn", "functools", "contextlib"):
+            return False
+        if frame.f_code.co_name == "call_wrapped" and name == "jax._src.linear_util":
+            return True
+        frame = frame.f_back
+    return False

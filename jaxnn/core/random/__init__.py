@@ -1,0 +1,1 @@
+"""PyTorch's CPU random stream, bit for bit."""

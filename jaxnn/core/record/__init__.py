@@ -1,0 +1,1 @@
+"""How a call is recorded, how values are read and written, through views and memory that numpy shares."""

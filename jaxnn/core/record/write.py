@@ -1,0 +1,183 @@
+"""Writing into tensors: in-place operators, ``out=``, assignment through views."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..kinds import dtypes
+from ..kinds.conversion import converted
+from ..memory.buffer import Buffer, SharedBuffer
+from ..memory.cell import Cell, Pin, Unwalkable
+from ..memory.inference import check_change
+from ..memory.storage import INFERENCE
+from ..memory.tensor_base import TensorBase, alias, aval, base_reference, has_own_source, wrap
+from ..memory.view import View
+from ..operator.op import Op
+from ..path.tensor_hooks import follow
+from ..process.config import in_transformation, state
+from ..run.cut import LOCK
+from . import at_once
+from .host_values import write as write_host_value
+from .recorder import overwrite, record, value_of
+from .shared_memory import can_write, hold, settle, write
+from .write_guards import FUNCTION, Guard, check_inplace
+
+__all__ = ["ALIAS", "CAST", "cast", "check_writable", "put_through", "whole_view", "write_back", "written_operand"]
+
+CAST = Op(
+    "copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else cast(x, dtype), grad_name="CopyBackwards"
+)
+
+
+def cast(x: Any, dtype: dtypes.dtype) -> Any:
+    """An array in another type, as PyTorch converts."""
+    return converted(x, dtype.np)
+
+
+def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
+    """The base with ``new`` at the places that the view steps select."""
+    if any(_repeats(op) for op, _ in steps):  # what is behind such a step has one place for several elements
+        places = jnp.arange(base.size).reshape(base.shape)
+        for op, statics in steps:
+            places = op.kernel(places, *statics)
+        return base.reshape(-1).at[places.reshape(-1)].set(new.reshape(-1)).reshape(base.shape)
+    stages = [base]
+    for op, statics in steps[:-1]:
+        stages.append(op.kernel(stages[-1], *statics))
+    for stage, (op, statics) in zip(reversed(stages), reversed(steps), strict=True):
+        new = op.view(stage, new, *statics)
+    return new
+
+
+#: All of a tensor, as a view of it.
+ALIAS = Op("alias", lambda x: x, grad_name="ViewBackward0", view=lambda base, new: new)
+
+
+def _repeats(op: Any) -> bool:
+    """Whether a view operator shows one element several times, so that it can't be written back through."""
+    return getattr(op.view, "repeats", False)
+
+
+#: Its last argument is (operator, arguments) pairs; numbers among them (an index in a loop) are inputs of the program.
+_PUT = Op("copy_slices", _put, grad_name="CopySlices", lists=True)
+
+
+def check_writable(target: TensorBase, written: Any = None) -> None:
+    """Refuse to write (a tensor, or values without gradients) where PyTorch's autograd does: see `write_guards`."""
+    tracked = target._cell.source is not None or (isinstance(written, TensorBase) and written._cell.source is not None)
+    check_inplace(target, tracked)
+
+
+def whole_view(t: TensorBase, cell: Cell, op: Any = ALIAS) -> Any:
+    """All of a tensor as a view of it, which may not be written to where it has a gradient."""
+    made = alias(t, cell)
+    steps = () if t._view is None else t._view.steps
+    guard = Guard(FUNCTION, cell.source_idx) if cell.source is not None else None
+    made._view = View((*steps, (op, ())), aval(t), t._storage.known_version, guard)
+    made._view.base = base_reference(t)
+    return made
+
+
+def written_operand(t: Any) -> Any:
+    """A tensor as an operand of an in-place operator on it: past the hooks of a view, as in PyTorch, where the write is the
+    base's.
+    """
+    if not isinstance(t, TensorBase) or type(t._cell) is not Pin or not state.grad_enabled:
+        return t
+    made = alias(t, t._cell.base)
+    made._view = View(t._view.steps, t._view.aval, t._view.created, t._view.guard)  # type: ignore[union-attr]
+    return made
+
+
+def write_back(target: Any, result: Any, uniform: bool = False) -> Any:
+    """Write ``result`` into ``target`` in place, through views to everything that shares its memory.
+
+    Raw arrays can't be written to: then the result itself is returned.
+
+    Raises:
+        RuntimeError: for a leaf that requires gradients, a shape that differs, or a type of a higher category.
+    """
+    if not isinstance(target, TensorBase):
+        return result
+    check_writable(target, result)
+    want, have = aval(target), aval(result)
+    if want.shape != have.shape:
+        raise RuntimeError(f"output with shape {list(want.shape)} doesn't match the broadcast shape {list(have.shape)}")
+    if want.dtype is not have.dtype:
+        if not dtypes.can_cast(have.dtype, want.dtype):
+            raise RuntimeError(
+                f"result type {dtypes.SCALAR_NAMES[have.dtype]} can't be cast to the desired output type "
+                f"{dtypes.SCALAR_NAMES[want.dtype]}"
+            )
+    put_through(target, result, uniform)
+    return target
+
+
+def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -> None:
+    """Make ``target`` (of any type) hold ``result`` (of the same shape).
+
+    Raises:
+        RuntimeError: when the target shows one place several times, unless all values are the same (``uniform``).
+    """
+    if INFERENCE:
+        check_change(target)
+    if state.dual is not None:
+        state.dual.written(target, result)
+    call = at_once.run if in_transformation() else record
+    with LOCK:
+        if type(target._cell) is Pin:  # what is written is another value than the one whose gradient is looked at
+            target._cell = target._cell.base
+        s, cell = target._storage, target._cell
+        s.check_writable_here()
+        if type(s.buf) is SharedBuffer and cell.source is result._cell.source is None and can_write(target):
+            if not uniform:
+                _refuse_repeated(target)
+            value = value_of(result, "written to memory that numpy shares")
+            if not isinstance(value, jax.core.Tracer):
+                write(target, value)
+                s.quiet += cell.apart
+                return
+        if cell.source is result._cell.source is None and not uniform:
+            _refuse_repeated(target)
+            if write_host_value(target, result):
+                return
+        fresh = aval(result).dtype is aval(target).dtype and result._view is None and result._storage.rec is not None
+        if not fresh and (target._view is None or aval(result).dtype is not aval(target).dtype):
+            result = call(CAST, (result, aval(target).dtype))
+        if target._view is not None:
+            base = wrap(s)
+            base._cell = Cell() if has_own_source(target) else cell
+            if not uniform:
+                _refuse_repeated(target)
+            result = call(_PUT, (base, result, target._view.steps))
+        made = result._storage
+        if made.rec is None:  # ran at once
+            if s.rec is not None:
+                value_of(wrap(s))
+            hold(s, Buffer(made.buf.array, False), made.aval)
+        else:
+            overwrite(s, made.rec, made.idx, made.aval)
+        if cell.apart:
+            s.quiet += 1
+        if state.grad_enabled and target._view is not None and in_transformation() and has_own_source(target):
+            reason = "backward() through an in-place write to a view, inside a JAX transformation: take the gradient with nnx.grad"
+            cell.source, s.source = Unwalkable(reason), Unwalkable(reason)
+        elif state.grad_enabled:
+            cell.source, cell.source_idx = made.source, made.source_idx
+            if cell is not s:
+                cell.own_source = False
+            if cell is not s and made.rec is not None and made.source is made.rec:
+                made.rec.cells.append(weakref.ref(cell))
+            follow(cell)
+        settle()
+
+
+def _refuse_repeated(target: TensorBase) -> None:
+    for op, _ in target._view.steps if target._view is not None else ():
+        refuse = getattr(op.view, "refuse", None)
+        if refuse is not None:
+            refuse(target)

@@ -1,0 +1,104 @@
+"""Views that may not be written to while gradients are recorded.
+
+Three kinds, as in PyTorch: what a function returned beside other views of the same tensor, what a user's `Function` returned,
+and a view that was made while gradients were off. Using one after its base was written to is refused, too.
+
+Source: https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ..memory.cell import Leaf
+from ..memory.tensor_base import TensorBase
+from ..operator.op import operator_name
+from ..process.config import state
+
+__all__ = ["FUNCTION", "Guard", "NO_GRAD", "SEVERAL", "check_inplace", "check_reading", "inherited", "outputs_of_one"]
+
+SEVERAL, FUNCTION, NO_GRAD = "several", "function", "no_grad"
+
+_REASONS = {
+    SEVERAL: (
+        "This view is the output of a function that returns multiple views. Such functions do not allow the output views "
+        "to be modified inplace. You should replace the inplace operation by an out-of-place one."
+    ),
+    FUNCTION: (
+        "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to "
+        "handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+        "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+    ),
+    NO_GRAD: (
+        "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
+        "the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or "
+        "both outside (if you want the inplace to be tracked)."
+    ),
+}
+
+
+class Guard(NamedTuple):
+    """Why a view may not be written to."""
+
+    kind: str
+    number: int = 0  # which output of its node it is; of a view made without gradients, the number of its steps
+    made_without: bool = False  # when gradients were off, or did not flow through the base
+
+
+def inherited(guard: Guard | None) -> Guard | None:
+    """The guard of a view of a guarded view: the only output of its node."""
+    return guard if guard is None or guard.kind == NO_GRAD else guard._replace(number=0)
+
+
+def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> None:
+    """Refuse a write that PyTorch's autograd refuses.
+
+    Args:
+        tracked: whether the tensor or what is written requires gradients.
+
+    Raises:
+        RuntimeError: for a leaf, a view of a leaf, a guarded view.
+    """
+    if not (tracked and state.grad_enabled):
+        return
+    cell, view = t._cell, t._view
+    if view is not None and view.guard is not None:
+        raise RuntimeError(_refusal(t, "is being modified inplace"))
+    if cell.leaf or type(cell.source) is Leaf:
+        own = type(cell.source) is Leaf and cell.source.tensor() is t
+        kind = "a leaf Variable" if own else "a view of a leaf Variable"
+        raise RuntimeError(f"{kind} that requires grad {done} in an in-place operation.")
+
+
+def outputs_of_one(views: Iterable[Any]) -> tuple[Any, ...]:
+    """The views that one function returns, marked so."""
+    made = tuple(views)
+    for k, t in enumerate(made):
+        if isinstance(t, TensorBase) and t._view is not None and t._view.guard is None:
+            t._view.guard = Guard(SEVERAL, k, made_without=t._cell.source is None)
+    return made
+
+
+def check_reading(t: TensorBase) -> None:
+    """Refuse a guarded view whose base has been written to since it was made.
+
+    Raises:
+        RuntimeError: as PyTorch, when its gradient is asked for.
+    """
+    if t._view.created != t._storage.known_version:  # type: ignore[union-attr]
+        raise RuntimeError(_refusal(t, "its base or another view of its base has been modified inplace"))
+
+
+def _refusal(t: Any, done: str) -> str:
+    guard = t._view.guard
+    if guard.made_without:
+        start = "A view was created in no_grad mode and " + done + " with grad mode enabled."
+    else:
+        source = t._cell.source
+        op, statics = t._view.steps[-1]
+        name = source.name if guard.kind == FUNCTION and hasattr(source, "kind") else operator_name(op, [None], list(statics))
+        name = re.sub(r"Backward\d*$", "", name)
+        start = f"Output {guard.number} of {name} is a view and {done}."
+    return f"{start} {_REASONS[guard.kind]}"

@@ -1,0 +1,482 @@
+"""Cutting: turning what is recorded into one call of a compiled program, and giving storages their values.
+
+Commit or nothing: a program is compiled before any input is donated, and when it fails the recording is run operator by
+operator, so that only what depends on the failure is lost.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..kinds.device import META, default_placement, put
+from ..memory.buffer import Buffer, Failure
+from ..memory.cell import Freed, led_to
+from ..operator.traced import NUMBER_TYPES
+from ..path.recording import FREED, Recording
+from ..path.released import intact
+from ..process.config import in_transformation, on_change, state, x64
+from ..process.forking import check_process, renewed_in_child
+from ..process.user_line import user_line
+from . import policy, statistics
+from .interpret import Poison, interpret
+from .layout import Layout, layout_of, plan_backward, producers
+from .one_by_one import OneByOne
+from .program import Program, on_device
+
+__all__ = [
+    "BoundTape", "LOCK", "cut", "cut_all", "cut_graph", "cut_recording", "cut_without_gradients", "hold",
+    "holders_of", "immediate_mode", "open_recording",
+]  # fmt: skip
+
+#: One lock for all recordings: another thread may need a value that this one has recorded.
+LOCK = renewed_in_child(threading.RLock())
+_recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+
+def hold(cell: Any) -> None:
+    """Keep what a backward from a cell needs, through cuts and later backwards, as long as the cell lives."""
+    source = cell.source
+    if type(source) is not Recording:
+        return
+    if not source.closed:
+        source.cells.append(weakref.ref(cell))
+    elif source.tape is not None:
+        source.tape.holders.append(weakref.ref(cell))
+
+
+def holders_of(rec: Recording) -> Iterator[int]:
+    """The places of a closed recording from which somebody may still ask for gradients: tensors, and later recordings."""
+    for reference in rec.tape.holders:
+        cell = reference()
+        if cell is not None and cell.source is rec:
+            yield cell.source_idx
+    for other in list(_recordings):
+        grads = other.grads if not other.closed else () if other.tape is None else other.tape.grads
+        for key in grads:
+            if type(key) is tuple and key[0] is rec:
+                yield key[1]
+
+
+def open_recording(placement: Any = None) -> Recording:
+    """This thread's recording for a placement (None: the one used last)."""
+    thread = state
+    if placement is None:
+        placement = thread.recording.placement if thread.recording is not None else None
+    if placement is None:
+        placement = default_placement()
+    rec = thread.recordings.get(placement)
+    if rec is None or rec.closed:
+        rec = thread.recordings[placement] = Recording(placement)
+        _recordings.add(rec)
+    thread.recording = rec
+    return rec
+
+
+def cut(cause: str) -> None:
+    """Run what this thread has recorded."""
+    rec = state.recording
+    if rec is not None and not rec.closed and rec.node.parent is not None:
+        cut_recording(rec, cause)
+
+
+def cut_without_gradients(cause: str) -> None:
+    """Cut, unless gradients are on or something pending requires one (a teacher inside a student's step cuts nothing)."""
+    rec = state.recording
+    if (
+        rec is not None
+        and not state.grad_enabled
+        and not rec.closed
+        and rec.node.parent is not None
+        and not rec.node.gradient
+    ):
+        cut_recording(rec, cause)
+
+
+@contextlib.contextmanager
+def immediate_mode(enabled: bool = True) -> Iterator[None]:
+    """Run every operator when it is called, one by one: for debugging, so that an error stops at its own line."""
+    cut("immediate mode")
+    before, state.immediate = state.immediate, enabled
+    try:
+        yield
+    finally:
+        state.immediate = before
+
+
+@on_change
+def cut_all() -> None:
+    """Run everything that any thread has recorded."""
+    for rec in list(_recordings):
+        if not rec.closed and rec.node.parent is not None:
+            cut_recording(rec, "a global setting changed")
+
+
+_IMMEDIATE = policy.Decision("operators", 0.0)
+
+
+def cut_recording(rec: Recording, cause: str) -> None:
+    """Run a recording as one program and give every living storage its value.
+
+    All storages take their new values or, when an operator fails, those that depend on it keep or raise: see `_run_operators`.
+    """
+    with LOCK:
+        if rec.closed:
+            return
+        if rec.node.parent is None:
+            return
+        if rec.placement is META:
+            _describe(rec)
+            return
+        check_process()
+        statistics.count_cut(cause)
+        wanted, taped = _needed(rec)
+        with contextlib.nullcontext() if not in_transformation() else jax.ensure_compile_time_eval():
+            program = None if state.immediate else _known_program(rec, wanted, taped)
+            if program is None:
+                layout = layout_of(rec.node, taped)
+                decision = _IMMEDIATE if state.immediate else policy.decide(rec, layout, taped, cause)
+                if decision.way == "operators":
+                    statistics.count_operators(decision.cost)
+                    _run_operators(rec, layout, wanted, None)
+                    return
+                try:
+                    program = _compiled(rec, layout, wanted, taped, decision)
+                except Exception as error:
+                    _run_operators(rec, layout, wanted, error)
+                    return
+            _run(rec, program, wanted, taped)
+
+
+def _describe(rec: Recording) -> None:
+    """End a recording of the meta device, which never runs: results keep their shapes and types."""
+    for place, reference in rec.live.items():
+        s = reference()
+        if s is not None and s.idx == place and s.rec is rec:
+            s.buf, s.rec = Buffer(s.aval.struct(), False), None
+    _close(rec, None)
+
+
+def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
+    """The results that living storages hold, and the operators that a later backward may walk."""
+    wanted = []
+    roots = []
+    freed = rec.node.freed
+    for place, reference in rec.live.items():
+        s = reference()
+        if s is not None and s.idx == place and s.rec is rec:
+            wanted.append(place)
+            if s.source is rec:
+                roots.append(s.source_idx)
+    for reference in rec.cells:
+        cell = reference()
+        if cell is not None and cell.source is rec:
+            roots.append(cell.source_idx)
+    wanted.sort()
+    if not roots:
+        return tuple(wanted), frozenset()
+    key = ("keep", tuple(roots))
+    found = rec.node.layouts.get(key)
+    if found is None:
+        makers = producers(rec.node.path())
+        found = frozenset(
+            n.start for root in roots if intact(root, makers, freed, FREED) for n in plan_backward(makers, (root,)).nodes
+        )  # fmt: skip
+        rec.node.layouts[key] = found
+    return tuple(wanted), found
+
+
+def _known_program(rec: Recording, wanted: tuple[int, ...], taped: frozenset[int]) -> Program | None:
+    """The compiled program that returns what is wanted, or more: what Python holds depends on its garbage collector."""
+    node = rec.node
+    key = (wanted, taped)
+    program = node.programs.get(key)
+    if program is None and node.programs:
+        want = set(wanted)
+        for known in node.programs.values():
+            if known.tape_key == taped and want.issubset(known.wanted):
+                program = node.programs[key] = known
+                break
+    if program is not None:
+        statistics.count_hit()
+        if program.guess is not None:
+            policy.came_back(program.guess)
+            program.guess = None
+    return program
+
+
+def _compiled(rec: Recording, layout: Layout, wanted: tuple[int, ...], taped: frozenset[int], decision: Any) -> Program:
+    """A program for a path that has none, for all that such a program was asked for often."""
+    node = rec.node
+    key = (wanted, taped)
+    node.misses.append(set(wanted))
+    if len(node.misses) > 3:
+        wanted = tuple(sorted(set().union(*node.misses)))
+    old = {id(buf) for _, buf, _ in rec.overwritten}
+    donate = frozenset() if taped else frozenset(slot for slot, buf in enumerate(rec.leaves) if id(buf) in old)
+    statistics.count_compile(user_line(), decision.cost, len(layout.path))
+    program = Program(layout, rec, _updates_first(rec, wanted), taped, donate, _pinned(rec))
+    policy.mark_compiled(layout)
+    policy.bought(decision.guess)
+    program.guess = decision.guess
+    node.programs[key] = program
+    statistics.retain(node, key)
+    return program
+
+
+def _updates_first(rec: Recording, wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """The results in the order of the inputs that they replace, then the others.
+
+    JAX gives a donated input's memory to the first result of its shape: were that the gradient of a parameter, XLA would
+    copy every parameter before it is read.
+    """
+    slots = {s.idx: ~rec.leaf_slots[buf] for s, buf, _ in rec.overwritten if s.rec is rec and buf in rec.leaf_slots}
+    return tuple(sorted(wanted, key=lambda place: (slots.get(place, len(rec.leaves)), place)))
+
+
+def _pinned(rec: Recording) -> dict[int, Any]:
+    """The sharding of updated storages that lie on several devices."""
+    if isinstance(rec.placement, jax.Device):
+        return {}
+    return {
+        s.idx: buf.array.sharding
+        for s, buf, _ in rec.overwritten
+        if s.rec is rec and isinstance(getattr(buf.array, "sharding", None), jax.sharding.NamedSharding)
+        and buf.array.shape == tuple(s.aval.shape)
+    }  # fmt: skip
+
+
+#: References to a buffer that only a recording holds: its list of inputs, its list of overwritten values, and this call's.
+def _lone_count() -> int:
+    buffer = Buffer(None, True)
+    slots = {buffer: 0}
+    inputs, overwritten = [buffer], [(None, buffer, None)]
+    del buffer
+    return sys.getrefcount(inputs[0]) if slots and overwritten else 0
+
+
+_LONE = _lone_count()
+
+
+#: A program that allocates more than this is checked against the memory there is. XLA runs behind our back, so that no memory
+#: is told only when the results are read, the inputs gone: such a program runs without donating and is awaited.
+_LARGE = 256 << 20
+
+
+def available_memory(placement: Any) -> int:
+    """Bytes free where a program would run; a large number where nobody tells."""
+    where = placement if isinstance(placement, jax.Device) else next(iter(placement.device_set))
+    stats = where.memory_stats() if where.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 62
+
+
+def _on_device(buf: Buffer, placement: Any) -> Any:
+    """A buffer's array; a numpy array is moved at its first use, so that a program always sees the same kind of input."""
+    array = buf.array
+    if type(array) is np.ndarray:
+        with x64(True):
+            buf.array = array = put(array, placement)
+    return array
+
+
+def _run(rec: Recording, program: Program, wanted: tuple[int, ...], taped: frozenset[int]) -> None:
+    leaves = rec.leaves
+    careful = program.size > _LARGE and program.size > available_memory(rec.placement) // 2
+    donated = []
+    # The program may have been compiled for an in-place operator and run for its twin that keeps the input.
+    old = {id(buf) for _, buf, _ in rec.overwritten} if program.donated else ()
+    for slot in program.donated:
+        buf = leaves[slot]
+        array = _on_device(buf, rec.placement)
+        if careful or id(buf) not in old or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1):
+            array = jax.numpy.copy(array)
+        donated.append(array)
+    kept = [_on_device(leaves[slot], rec.placement) for slot in program.kept]
+    with x64(True), on_device(program.device), _InterruptsDeferred():
+        try:
+            outputs, extra = program.call(donated, kept, program.packed(rec))
+            if careful:
+                jax.block_until_ready((outputs, extra))
+        except Exception as error:
+            _run_operators(rec, layout_of(rec.node, taped), wanted, error)
+            return
+        _commit(rec, program, outputs, extra)
+
+
+def _commit(rec: Recording, program: Program, outputs: list[Any], extra: list[Any]) -> None:
+    results = iter(outputs)
+    live = rec.live
+    made: list[Any] = []
+    for place, source in zip(program.wanted, program.sources, strict=True):
+        if source is None:
+            buf: Any = Buffer(next(results), True)
+            made.append(buf)
+        elif source[0] == "input":
+            buf = rec.leaves[source[1]]  # never donated: see Program
+            buf.owned = False
+        else:
+            buf = Buffer(made[source[1]].array, False)
+            made[source[1]].owned = False
+        reference = live.get(place)
+        s = None if reference is None else reference()
+        if s is not None and s.rec is rec and s.idx == place:
+            s.buf = buf
+            s.rec = None
+    tape = program.tape
+    _close(rec, None if tape is None or not program.tape_key else _bound_tape(rec, tape, extra))
+
+
+def _bound_tape(rec: Recording, tape: Any, extra: list[Any]) -> Any:
+    buffers = [rec.leaves[k] if is_input else Buffer(extra[k], False) for is_input, k in tape.residuals]
+    numbers = {kind: list(values) for kind, values in rec.scalars().items()}
+    return BoundTape(tape, buffers, list(rec.leaves), numbers, list(rec.grads))
+
+
+class BoundTape:
+    """A program's tape with the arrays of one run."""
+
+    __slots__ = ("buffers", "freed", "grads", "holders", "leaves", "scalars", "tape")
+
+    def __init__(self, tape: Any, buffers: list[Any], leaves: list[Any], scalars: Any, grads: list[Any]) -> None:
+        self.tape = tape
+        self.buffers = buffers
+        self.leaves = leaves
+        self.scalars = scalars
+        self.grads = grads
+        self.freed: frozenset[int] = frozenset()
+        self.holders: list[Any] = []  # weak references to the cells whose gradients it can tell
+
+    def makes(self, place: int) -> bool:
+        """Whether the tape holds the operator that made a result."""
+        return any(n.start <= place < n.stop for n in self.tape.nodes.values())
+
+
+def _close(rec: Recording, tape: Any) -> None:
+    """End a recording: only its tape stays, and sources whose graph is gone are marked so."""
+    rec.closed = True
+    rec.tape = tape
+    kept = {p for n in tape.tape.nodes.values() for p in range(n.start, n.stop)} if tape is not None else ()
+    freed: Freed | None = None
+    for reference in (*rec.live.values(), *rec.cells):
+        cell = reference()
+        if cell is not None and cell.source is rec:
+            if cell.source_idx not in kept:
+                if freed is None:
+                    freed = Freed(rec.node, led_to(rec.grads))
+                cell.source = freed
+            else:
+                tape.holders.append(reference)
+    rec.leaves = []
+    rec.leaf_slots = {}
+    rec.overwritten = []
+    rec.live = {}
+    rec.cells = []
+    rec.grads = []
+    rec.grad_slots = {}
+    if state.recording is rec:
+        state.recording = None
+        state.recordings.pop(rec.placement, None)
+        open_recording(rec.placement)
+
+
+def _run_operators(rec: Recording, layout: Layout, wanted: tuple[int, ...], error: Exception | None) -> None:
+    """Run a recording operator by operator; what does not depend on an operator that fails gets its value.
+
+    A storage that was overwritten by a failed operator keeps the value it had before; one that only the failed operator
+    made raises its error at every read.
+
+    Args:
+        error: why the path's program could not run, if that is why.
+
+    Raises:
+        the error of the first operator that fails, with the line that called it.
+    """
+    leaves = [b.array for b in rec.leaves]
+    numbers = {kind: [np.asarray(v, NUMBER_TYPES[kind]) for v in values] for kind, values in rec.scalars().items()}
+    way, asked = OneByOne(rec.placement), frozenset(wanted)
+    with x64(True), np.errstate(all="ignore"):
+        try:
+            env, residuals, failed = interpret(layout, leaves, numbers, way, tolerant=error is not None, wanted=asked)
+        except Exception:  # once more, to find out what does not depend on it
+            env, residuals, failed = interpret(layout, leaves, numbers, way, tolerant=True, wanted=asked)
+    before = {id(s): (s, buf, aval) for s, buf, aval in reversed(rec.overwritten)}
+    used = collections.Counter(id(value) for value in (*env.values(), *(r for kept in residuals.values() for r in kept)))
+    for place in wanted:
+        reference = rec.live.get(place)
+        s = None if reference is None else reference()
+        if s is None or s.rec is not rec or s.idx != place:
+            continue
+        value = env[place]
+        if type(value) is Poison:
+            if id(s) in before:
+                _, s.buf, s.aval = before[id(s)]
+            else:
+                s.buf = Failure(value.error)
+            s.source = Freed(rec.node, led_to(rec.grads)) if s.source is rec else s.source
+        else:
+            s.buf = Buffer(value, used[id(value)] == 1 and not isinstance(value, np.ndarray))
+        s.rec = None
+    tape = None
+    if layout.tape is not None and not failed:
+        tape = _bound_tape(rec, layout.tape, [residuals[start][k] for start, k in layout.extras])
+    _close(rec, tape)
+    if failed:
+        node, first = failed[0]
+        first.add_note(f"in {node.op.name}, called at {node.location}")
+        raise first
+    if error is not None:
+        statistics.note_fallback(error)
+
+
+#: `signal.signal` without its conversion of the handler to an enum member, which costs more than the call.
+_set_handler = getattr(signal.signal, "__wrapped__", signal.signal)
+_handler_of = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+
+
+class _InterruptsDeferred:
+    """Hold Ctrl-C back between a program's call and the moment its results are stored: donated inputs are gone by then."""
+
+    __slots__ = ("before", "caught")
+
+    def __enter__(self) -> None:
+        self.before: Any = None
+        self.caught: list[Any] = []
+        if threading.current_thread() is threading.main_thread():
+            before = _handler_of(signal.SIGINT)
+            if callable(before):
+                self.before = before
+                _set_handler(signal.SIGINT, self._catch)
+
+    def _catch(self, *received: Any) -> None:
+        self.caught.append(received)
+
+    def __exit__(self, *error: object) -> None:
+        if self.before is not None:
+            _set_handler(signal.SIGINT, self.before)
+            if self.caught:
+                self.before(*self.caught[0])
+
+
+def cut_graph(cause: str) -> None:
+    """Cut, and make what is recorded from now on a later part of the graph than everything before."""
+    cut(cause)
+    rec = state.recording
+    if rec is not None and not rec.closed:
+        rec.closed = True
+        state.recordings.pop(rec.placement, None)
+        open_recording(rec.placement)

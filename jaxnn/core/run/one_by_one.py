@@ -1,0 +1,100 @@
+"""Running a path operator by operator, without compiling it: as executables of its operators, or in numpy.
+
+numpy takes small arrays on the CPU: a new shape costs a trace and no compilation, a call some tens of microseconds. Everything else
+runs as one executable an operator, which is compiled once for its shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..host.function import host_function
+from ..memory.aval import Aval
+from ..operator.traced import Traced, carries_gradient
+from .program import device_context, on_device
+
+__all__ = ["HOST_ELEMENTS", "OneByOne", "in_numpy", "is_host", "runs_on_host"]
+
+#: Elements of an operator's largest operand or result up to which numpy runs it: from there on XLA's threads are worth their call.
+HOST_ELEMENTS = 16_384
+#: The same for an operand of a matrix product, which is more work for each element.
+HOST_MATRIX = 4_096
+#: Equations up to which numpy runs an operator: a whole attention layer, or a loop, is one call of XLA's instead.
+HOST_EQUATIONS = 60
+
+#: From so many elements on, a result is waited for: that there is no memory for it must show before anything is given its value.
+LARGE = 1 << 26
+
+
+def runs_on_host(traced: Traced, placement: Any) -> bool:
+    """Whether numpy runs a traced function."""
+    return is_host(placement) and _is_small(traced)
+
+
+def is_host(placement: Any) -> bool:
+    """Whether a placement is the CPU alone."""
+    return isinstance(placement, jax.Device) and placement.platform == "cpu"
+
+
+def _is_small(traced: Traced) -> bool:
+    small = traced.small
+    if small is None:
+        small = traced.small = (
+            traced.elements <= HOST_ELEMENTS and traced.matrix <= HOST_MATRIX
+            and traced.equations <= HOST_EQUATIONS and not traced.loops
+        )  # fmt: skip
+    return small
+
+
+def in_numpy(traced: Traced) -> Any:
+    """A traced function in numpy, or None where numpy has no rules for what it does."""
+    run = host_function(traced.closed)
+    if run.fallbacks:  # type: ignore[attr-defined]
+        traced.small = False
+        return None
+    traced.host = run
+    traced.seen = traced.seen_on_host = True
+    return run
+
+
+class OneByOne:
+    """A way to run operators on arrays, for one placement."""
+
+    def __init__(self, placement: Any) -> None:
+        self.host = is_host(placement)
+        self.device = device_context(placement)
+
+    def call(self, traced: Traced, operands: Sequence[Any]) -> list[Any]:
+        """All results of a traced function."""
+        if self.host and _is_small(traced):
+            run = traced.host or in_numpy(traced)
+            if run is not None:
+                operands = [a if type(a) is np.ndarray else np.asarray(a) for a in operands]
+                return traced.all_results(operands, run(*operands))
+        traced.seen = traced.seen_alone = True
+        with on_device(self.device):
+            results = traced.all_results(operands, traced.jitted(*operands))
+        if traced.elements > LARGE:
+            self.wait_for(results)
+        return results
+
+    def add(self, a: Any, b: Any) -> Any:
+        """The sum of two cotangents."""
+        if type(a) is np.ndarray and type(b) is np.ndarray:
+            return np.asarray(a + b)
+        return jnp.add(a, b)
+
+    def zeros(self, a: Aval) -> Any:
+        """The gradient of what no gradient reaches."""
+        return np.zeros(tuple(a.shape), a.np if carries_gradient(a) else jax.dtypes.float0)
+
+    def wait_for(self, results: list[Any]) -> None:
+        """Wait for results, so that an error of running, such as no memory, shows at its operator."""
+        for result in results:
+            if isinstance(result, jax.Array):
+                result.block_until_ready()

@@ -1,0 +1,223 @@
+"""When to run what is recorded, and how: the causes of cuts, and the choice between compiling a path and running its operators.
+
+A path whose program is known runs as that program. For any other there is a choice as between renting and buying skis: run it
+operator by operator (`one_by_one`), which costs a little at every visit, or compile it, which costs much once. It is compiled when
+what was paid at this path, with what this visit would cost, exceeds the price of compiling it. So nothing is ever much more than
+twice as slow as the better choice in hindsight.
+
+What is paid and what it would cost are reckoned by counts, never by the clock, so that two runs of a program go the same ways and
+give the same bits. The unit is a microsecond of one core of a 2020s server, measured once and written down here.
+
+One thing is known beforehand: training steps repeat. A path that an optimizer's step ends, or that a later backward needs, counts as
+if it were visited `HORIZON` times more when it comes back soon after its last visit (a loop), when most of its operators have never
+run (the first step of a model), or when it nearly has the operators of the last such path (a loop that settles). The last two are
+guesses: so many may be open, bought and not used again, and no more.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..operator.traced import Traced
+from ..path.recording import Recording
+from ..path.trie import Node
+from ..process.config import get_setting, set_setting, state
+from .layout import BACKWARD, Layout
+from .one_by_one import runs_on_host
+
+__all__ = [
+    "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "IMMEDIATE", "OPERATOR_LIMIT", "STEP", "bought",
+    "came_back", "decide", "mark_compiled", "set_execution_mode",
+]  # fmt: skip
+
+# --- causes of a cut, as `engine_statistics()` names them
+STEP = "optimizer.step()"
+END_OF_MODULE = "end of a module's call without gradients"
+BACKWARD_WITHOUT_STEP = "first operator after a backward that no step followed"
+IMMEDIATE = "immediate mode"
+
+#: Operators recorded without a cut before one is made: what is pending holds memory, and programs beyond this are never compiled.
+OPERATOR_LIMIT = 2_000
+
+# --- prices, in microseconds
+#: Compiling a path: once; for each operator; for each equation; and the length from which XLA's passes are superlinear.
+PROGRAM = 30_000
+COMPILED_OPERATOR = 2_500
+COMPILED_EQUATION = 700
+SUPERLINEAR = 2_000
+#: Preparing an operator to run by itself: its executable, its form in numpy; and for each of its equations.
+EXECUTABLE = 40_000
+EXECUTABLE_EQUATION = 1_000
+HOST_FORM = 1_500
+HOST_FORM_EQUATION = 100
+#: Calling an operator that is prepared.
+EXECUTABLE_CALL = 25
+HOST_CALL = 5
+HOST_CALL_EQUATION = 2
+
+#: Visits that the path of a training step is expected to have.
+HORIZON = 1_000
+#: Cuts between two visits of a path that still belong to one loop.
+CLOSE = 16
+#: Share of operators in which two steps of a loop that settles may differ.
+SETTLING = 0.1
+#: Guesses that may be open: first steps, and steps of a loop that settles; and the cuts after which one is forgotten.
+OPEN_GUESSES = {"first": 8, "settling": 2}
+FORGOTTEN = 100
+
+
+class Visits:
+    """What was paid at one path, and when it was visited."""
+
+    __slots__ = ("last", "paid")
+
+    def __init__(self) -> None:
+        self.paid = 0.0
+        self.last = -CLOSE
+
+
+def _functions(layout: Layout) -> Iterator[tuple[Any, Traced, bool]]:
+    """Every function that a run of the path calls: what it belongs to, its traced form, and whether it is a pull.
+
+    A pull is reckoned as its forward, so that none is traced for being weighed.
+    """
+    for node in layout.path:
+        if node.op is BACKWARD:
+            for walked in node.plan.nodes:
+                linear = walked.instance.linear(walked.groups)
+                yield linear, linear.forward, True
+        elif node.instance is not None:
+            made = node.instance.linear(node.groups) if node.start in layout.linear else node.instance
+            yield made, made.forward, False
+
+
+def price(layout: Layout) -> float:
+    """What compiling a path costs."""
+    operators, equations = 0, 0
+    for _, traced, _ in _functions(layout):
+        operators += 1
+        equations += traced.equations
+    return PROGRAM + (operators * COMPILED_OPERATOR + equations * COMPILED_EQUATION) * (1 + operators / SUPERLINEAR)
+
+
+class Rent(NamedTuple):
+    """What running a path operator by operator costs, and what can be told from its operators."""
+
+    missing: float  # for operators that must be prepared
+    calls: float  # for every visit
+    fresh: bool  # most of its operators have never run
+    operators: collections.Counter[tuple[int, bool]]  # how often each stands in the path
+
+
+def rent(layout: Layout, placement: Any) -> Rent:
+    """What running a path operator by operator costs."""
+    calls, missing = 0.0, 0.0
+    distinct: collections.Counter[tuple[int, bool]] = collections.Counter()
+    fresh = 0
+    for made, traced, pulled in _functions(layout):
+        host = runs_on_host(traced, placement)
+        calls += HOST_CALL + HOST_CALL_EQUATION * traced.equations if host else EXECUTABLE_CALL
+        key = (traced.serial, pulled)
+        distinct[key] += 1
+        if distinct[key] > 1:
+            continue
+        known = made.pulls() if pulled else (traced,)
+        fresh += not any(t.seen for t in known)
+        if not any(t.seen_on_host if host else t.seen_alone for t in known):
+            once, each = (HOST_FORM, HOST_FORM_EQUATION) if host else (EXECUTABLE, EXECUTABLE_EQUATION)
+            missing += once + each * traced.equations
+    return Rent(missing, calls, 2 * fresh >= len(distinct), distinct)
+
+
+def mark_compiled(layout: Layout) -> None:
+    """Note that the operators of a path are part of a compiled program."""
+    for made, traced, pulled in _functions(layout):
+        for t in made.pulls() if pulled else (traced,):
+            t.seen = True
+
+
+class Decision(NamedTuple):
+    """How to run a path: "whole" or "operators"; what that costs; and which guess it rests on, if any."""
+
+    way: str
+    cost: float
+    guess: Any = None
+
+
+def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) -> Decision:
+    """How to run a path that has no program."""
+    mode = state.execution_mode or get_setting("execution_mode")
+    if mode != "auto":
+        return Decision(mode, 0.0)
+    node: Node = rec.node
+    visits = node.visits.get(taped)
+    if visits is None:
+        visits = node.visits[taped] = Visits()
+    cost = rent(layout, rec.placement)
+    if node.price is None:
+        node.price = price(layout)
+    state.cuts += 1
+    guess = None
+    expected = 0.0
+    if taped or cause == STEP:
+        guess = _guess(cost, cause == STEP, state.cuts - visits.last <= CLOSE)
+        expected = HORIZON * cost.calls if guess is not None else 0.0
+    visits.last = state.cuts
+    if visits.paid + cost.missing + cost.calls + expected > node.price:
+        return Decision("whole", node.price, guess)
+    visits.paid += cost.missing + cost.calls
+    return Decision("operators", cost.missing + cost.calls)
+
+
+def _guess(cost: Rent, whole_step: bool, returns: bool) -> Any:
+    """Why the path of a training step may be expected to come back, if it may: ("loop" or "first" or "settling", its cause)."""
+    before, state.last_step = state.last_step, cost.operators
+    if returns:
+        return ("loop", whole_step)
+    if cost.fresh:
+        return ("first", whole_step) if _may_guess("first", whole_step) else None
+    if before is None or not _may_guess("settling", whole_step):
+        return None
+    differ = (before - cost.operators).total() + (cost.operators - before).total()
+    return ("settling", whole_step) if differ <= SETTLING * (before.total() + cost.operators.total()) else None
+
+
+def _may_guess(kind: str, whole_step: bool) -> bool:
+    made = state.guesses[kind, whole_step]
+    while made and state.cuts - made[0] > FORGOTTEN:
+        made.popleft()
+    return len(made) < OPEN_GUESSES[kind]
+
+
+def bought(guess: Any) -> None:
+    """Note a program that was compiled on a guess."""
+    if guess is not None:
+        state.guesses[guess].append(state.cuts)
+
+
+def came_back(guess: Any) -> None:
+    """Note that a program that was compiled on a guess has been used again."""
+    if state.guesses[guess]:
+        state.guesses[guess].popleft()
+
+
+def set_execution_mode(mode: str) -> None:
+    """Say how programs run that have not been compiled.
+
+    Args:
+        mode: "auto" weighs compiling against running operator by operator; "whole" compiles every path at its first visit;
+            "operators" never compiles one. The environment variable JAXNN_EXECUTION sets it at the start.
+
+    Raises:
+        ValueError: for another mode.
+    """
+    if mode not in ("auto", "whole", "operators"):
+        raise ValueError(f"execution mode {mode!r}: expected 'auto', 'whole' or 'operators'")
+    set_setting("execution_mode", mode)
+
+
+if os.environ.get("JAXNN_EXECUTION"):
+    set_execution_mode(os.environ["JAXNN_EXECUTION"])
