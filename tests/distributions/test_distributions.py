@@ -98,10 +98,12 @@ def attempt(f, *given):
 
 
 def compare(f, case, dtype, **tolerance):
-    theirs, ours = attempt(f, torch, case, dtype), attempt(f, jaxnn, case, dtype)
+    theirs = attempt(f, torch, case, dtype)
+    if isinstance(theirs, Exception) and "derivative for" in str(theirs):  # PyTorch has none for this; there may be one here
+        return
+    ours = attempt(f, jaxnn, case, dtype)
     if isinstance(theirs, Exception):
-        if "derivative for" not in str(theirs):  # PyTorch has none for this; there may be one here
-            assert type(ours) is type(theirs) and str(ours).replace("jaxnn", "torch") == str(theirs)
+        assert type(ours) is type(theirs) and str(ours).replace("jaxnn", "torch") == str(theirs)
         return
     assert not isinstance(ours, Exception), ours
     for a, b in zip(ours, theirs, strict=True):
