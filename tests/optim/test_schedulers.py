@@ -264,3 +264,38 @@ def test_other_optimizers_are_not_mixed():
 
 def test_every_scheduler_is_here():
     assert set(torch.optim.lr_scheduler.__all__) == set(Ours.scheduler.__all__)
+
+
+class AnyEpoch:
+    """Makers that take ``last_epoch``: a library's schedulers, with it added."""
+
+    def __init__(self, library, last_epoch):
+        self._library, self._last_epoch = library, last_epoch
+
+    def __getattr__(self, name):
+        return lambda *args, **options: getattr(self._library, name)(*args, last_epoch=self._last_epoch, **options)
+
+
+CONTINUED = [n for n in MAKERS if n not in ("chain", "sequence", "nested")]
+
+
+@pytest.mark.parametrize("name", CONTINUED)
+def test_continued_at_an_epoch_with_other_rates(name):
+    """Made with ``last_epoch`` over an optimizer whose rates were changed by hand, as a run that goes on does."""
+
+    def program(library):
+        found = []
+        for last_epoch in (0, 1, 6, 29):
+            optimizer = two_groups(library)
+            MAKERS[name](library.scheduler, optimizer)  # notes the first rates
+            for group, rate in zip(optimizer.param_groups, (0.07, 0.11), strict=True):
+                group["lr"] = rate
+            scheduler = MAKERS[name](AnyEpoch(library.scheduler, last_epoch), optimizer)
+            found.append([scheduler.last_epoch, *options(optimizer)])
+            for _ in range(3):
+                optimizer.step()
+                scheduler.step()
+                found.append([scheduler.last_epoch, *options(optimizer)])
+        return found
+
+    both(program)

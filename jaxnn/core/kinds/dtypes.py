@@ -162,15 +162,27 @@ default_listeners: list[Any] = []
 _INTEGERS = [int8, int16, int32, int64]
 
 
+_WIDE_UNSIGNED = (uint16, uint32, uint64)
+
+
+def _unpromoted(type1: dtype, type2: dtype) -> RuntimeError:
+    return RuntimeError(
+        f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+        f"{SCALAR_NAMES[type1]} and {SCALAR_NAMES[type2]}"
+    )
+
+
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type that holds values of both.
 
     Raises:
-        RuntimeError: for the wide unsigned integers, which PyTorch promotes with nothing but themselves and bool.
+        RuntimeError: for the wide unsigned integers, which PyTorch promotes with nothing but themselves and floats.
     """
     if type1 is type2:
         return type1
     a, b = (type1, type2) if type1._category <= type2._category else (type2, type1)
+    if a in _WIDE_UNSIGNED and b._category == 3 or b in _WIDE_UNSIGNED and a is bool:
+        raise _unpromoted(type1, type2)
     if a._category < b._category:
         if b._category == 3 and a is float64:
             return complex128
@@ -184,11 +196,8 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
         if a.itemsize == b.itemsize:
             return float32
         return a if a.itemsize > b.itemsize else b
-    if a in (uint16, uint32, uint64) or b in (uint16, uint32, uint64):
-        raise RuntimeError(
-            f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
-            f"{SCALAR_NAMES[type1]} and {SCALAR_NAMES[type2]}"
-        )
+    if a in _WIDE_UNSIGNED or b in _WIDE_UNSIGNED:
+        raise _unpromoted(type1, type2)
     if uint8 in (a, b):
         other = b if a is uint8 else a
         return int16 if other is int8 else other
@@ -219,6 +228,8 @@ def result_dtype(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), n
             found = _default.to_complex()
         if result is None:
             result = found
+        elif result is bool:
+            result = promote_types(result, found)
         elif found._category > result._category:
             # A complex scalar beside real tensors keeps their precision.
             result = result.to_complex() if found.is_complex and result.is_floating_point else found
