@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from raw_parity import array, raises, run, second_order, transforms
 
+import jaxnn
 from jaxnn.nn.functional.sparse import embedding, one_hot
 
 INDICES = np.array([[0, 1, 1], [4, 2, 1]])
@@ -78,3 +79,22 @@ def test_one_hot_errors():
     raises(one_hot, plain_one_hot, INDICES.astype("int32"))
     raises(one_hot, plain_one_hot, INDICES.astype("float32"))
     raises(one_hot, plain_one_hot, np.zeros(0, "int64"))
+
+
+@pytest.mark.parametrize("padding", [0, -1, 2])
+@pytest.mark.parametrize("bag", [None, "sum", "mean", "max"])
+def test_every_padding_index_counts(padding, bag):
+    """Row 0 as much as any other."""
+
+    def program(lib):
+        weight = lib.arange(12.0).reshape(4, 3).requires_grad_()
+        index = lib.tensor([[0, 1, 2, 0], [3, 0, 2, 3]])
+        if bag is None:
+            found = lib.nn.functional.embedding(index, weight, padding_idx=padding)
+        else:
+            found = lib.nn.functional.embedding_bag(index, weight, mode=bag, padding_idx=padding)
+        (found * found).sum().backward()
+        return found.detach().numpy(), weight.grad.numpy()
+
+    for ours, theirs in zip(program(jaxnn), program(torch), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
