@@ -171,3 +171,18 @@ def test_a_hook_behind_the_accumulation_returns_nothing():
         return str(raised.value)
 
     assert program(jaxnn) == program(torch)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_held_gradient(create_graph):
+    """Added to in place, but not by a backward that records its graph."""
+
+    def program(lib):
+        x = lib.tensor([1.0, 2.0], requires_grad=True)
+        (x * x * x).sum().backward(create_graph=create_graph)
+        first = x.grad
+        (x * x).sum().backward(create_graph=create_graph)
+        again = lib.autograd.grad(x.grad.sum(), x)[0] if create_graph else None
+        return plain([first, x.grad, first is x.grad, x.grad.requires_grad, again])
+
+    agree(program(jaxnn), program(torch))
