@@ -6,7 +6,7 @@ generator, so the same `manual_seed` gives the same augmentations as in torchvis
 Source: https://docs.pytorch.org/vision/stable/transforms.html
 """
 
-from . import functional
+from . import functional, v2
 from .colours import (
     ColorJitter,
     GaussianBlur,
@@ -31,5 +31,5 @@ __all__ = [
     "RandomApply", "RandomAutocontrast", "RandomChoice", "RandomCrop", "RandomEqualize", "RandomErasing",
     "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert", "RandomOrder", "RandomPerspective", "RandomPosterize",
     "RandomResizedCrop", "RandomRotation", "RandomSolarize", "RandomVerticalFlip", "Resize", "TenCrop", "ToPILImage",
-    "ToTensor", "functional",
+    "ToTensor", "functional", "v2",
 ]  # fmt: skip
