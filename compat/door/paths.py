@@ -43,7 +43,7 @@ _TREES = {
     ),
     "signal": "windows",
     "utils": (
-        "_pytree benchmark checkpoint data dlpack flop_counter hooks tensorboard"
+        "_pytree checkpoint data dlpack hooks tensorboard"
     ),
     "utils.data": "dataloader dataset distributed sampler",
     "utils.tensorboard": "writer",
@@ -81,6 +81,7 @@ OWN = {
     "torch.optim": "register_optimizer_step_post_hook register_optimizer_step_pre_hook",
     "torch.optim.adam": "AdamW",
     "torch.serialization": "FromRecords to_record",
+    "torch.sparse": "SparseTensor",
     "torch.utils.data": "WorkerInfo prefetch_to_device",
     "torch.utils.data.sampler": "draw_seed",
 }
@@ -93,8 +94,9 @@ PRIVATE = {
     "torch.autograd.forward_ad": "_set_fwd_grad_enabled _is_fwd_grad_enabled",
     "torch.autograd.graph": "_MultiHandle RemovableHandle",
     "torch.hub": "_get_torch_home",
+    "torch.nn.attention.flex_attention": "_DEFAULT_SPARSE_BLOCK_SIZE",
     "torch.nn.grad": "_pair",
-    "torch.nn.init": "_calculate_fan_in_and_fan_out",
+    "torch.nn.init": "_calculate_correct_fan _calculate_fan_in_and_fan_out",
     "torch.nn.modules.utils": (
         "_ntuple _single _pair _triple _quadruple _reverse_repeat_tuple _list_with_default"
     ),
@@ -153,6 +155,11 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "torch.nn.utils.spectral_norm": {"jaxnn.nn.utils": "remove_spectral_norm spectral_norm"},
     "torch.nn.utils.weight_norm": {"jaxnn.nn.utils": "remove_weight_norm weight_norm"},
     "torch.optim.adamw": {"jaxnn.optim": "AdamW"},
+    "torch.utils.data.dataloader": {
+        "jaxnn.utils.data.dataloader": (
+            "_BaseDataLoaderIter=_Batches _SingleProcessDataLoaderIter=_InProcess _MultiProcessingDataLoaderIter=_FromWorkers"
+        ),
+    },
     "torch.utils.data._utils": {},
     "torch.hub": {"tqdm": "tqdm", "urllib.parse": "urlparse"},
     "torch.utils.model_zoo": {"jaxnn.hub": "load_url=load_state_dict_from_url", "tqdm": "tqdm"},

@@ -53,7 +53,10 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch": (
         "of compilers, streams and the C++ binding",
         {
-            "class": "ScriptModule Stream Event SymInt SymFloat SymBool ScriptFunction CompilationUnit Value Graph Node",
+            "class": (
+                "PyTorchFileReader PyTorchFileWriter ScriptModule Stream Event SymInt SymFloat SymBool ScriptFunction "
+                "CompilationUnit Value Graph Node"
+            ),
             "refusing": "fork wait",
         },
     ),
@@ -283,6 +286,10 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "load load_inline include_paths library_paths",
             "false": "is_ninja_available",
         },
+    ),
+    "torch.utils.benchmark": ("use timeit, with jaxnn.finish() in what is timed", {"class": "Timer Measurement Compare"}),
+    "torch.utils.flop_counter": (
+        "jax.jit(f).lower(...).compile().cost_analysis() counts them", {"class": "FlopCounterMode", "decorator": "register_flop_formula"},
     ),
     "torch.utils.mobile_optimizer": (_SCRIPT, {"refusing": "optimize_for_mobile"}),
     "torch.distributed.rpc": (

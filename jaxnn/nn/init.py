@@ -222,7 +222,7 @@ def _calculate_fan_in_and_fan_out(tensor: Any) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
-def _fan(tensor: Any, mode: str) -> int:
+def _calculate_correct_fan(tensor: Any, mode: str) -> int:
     modes = ["fan_in", "fan_out"]
     if mode.lower() not in modes:
         raise ValueError(f"Mode {mode.lower()} not supported, please use one of {modes}")
@@ -255,7 +255,7 @@ def kaiming_uniform_(
     """He's uniform initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852"""
     if _nothing_to_fill(tensor):
         return tensor
-    fan = _fan(tensor, mode)
+    fan = _calculate_correct_fan(tensor, mode)
     bound = math.sqrt(3.0) * (calculate_gain(nonlinearity, a) / math.sqrt(fan))
     return uniform_(tensor, -bound, bound, generator)
 
@@ -266,7 +266,7 @@ def kaiming_normal_(
     """He's normal initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852"""
     if _nothing_to_fill(tensor):
         return tensor
-    fan = _fan(tensor, mode)
+    fan = _calculate_correct_fan(tensor, mode)
     return normal_(tensor, 0, calculate_gain(nonlinearity, a) / math.sqrt(fan), generator)
 
 

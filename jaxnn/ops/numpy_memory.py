@@ -28,6 +28,7 @@ from .complex_views import is_conj, is_neg
 from .construct import tensor
 from .memory_views import as_strided
 from .placement import dtype_of, made
+from .strides import TypedStorage, UntypedStorage
 
 
 def check_array(array: np.ndarray) -> dtypes.dtype:
@@ -208,6 +209,8 @@ def asarray(
     Raises:
         ValueError: if ``copy=False`` is impossible.
     """
+    if isinstance(obj, UntypedStorage):
+        obj = np.asarray(obj.tolist()) if isinstance(obj, TypedStorage) else obj._memory()
     if isinstance(obj, TensorBase):
         found = obj.to(device=device, dtype=dtype, copy=bool(copy))  # type: ignore[attr-defined]
         if copy is False and found is not obj:

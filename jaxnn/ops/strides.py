@@ -393,9 +393,21 @@ class UntypedStorage:
     def _numbers(self) -> Any:
         return _whole(self._tensor)
 
+    def _memory(self) -> np.ndarray:
+        """The bytes as a numpy array over the same memory."""
+        return self._numbers().numpy().reshape(-1).view("uint8")
+
     def tolist(self) -> list[int]:
         """The bytes."""
-        return self._numbers().numpy().reshape(-1).view("uint8").tolist()
+        return self._memory().tolist()
+
+    def untyped(self) -> UntypedStorage:
+        """The same memory as bytes."""
+        return self if type(self) is UntypedStorage else UntypedStorage(self._tensor)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._memory()[index]
+        return UntypedStorage(FUNCTIONS["from_numpy"](found)) if isinstance(index, slice) else int(found)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UntypedStorage) and same_memory(other._tensor, self._tensor)
@@ -447,10 +459,6 @@ class TypedStorage(UntypedStorage):
 
     def __iter__(self) -> Any:
         return iter(self.tolist())
-
-    def untyped(self) -> UntypedStorage:
-        """The same memory as bytes."""
-        return UntypedStorage(self._tensor)
 
 
 def _whole(t: TensorBase) -> TensorBase:

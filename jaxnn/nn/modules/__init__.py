@@ -93,6 +93,8 @@ _BESIDES: dict[str, dict[str, Any]] = {
     "pooling": {n: v for n, v in vars(_pooling).items() if n.startswith("_") and n.endswith("Nd")},
 }
 _OWNER = {name: file for file, names in _PUBLIC.items() for name in names.split()}
+__all__: list[str] = []
+__all__ += list(_OWNER)
 
 
 def _of_nn(name: str, module: str) -> Any:
