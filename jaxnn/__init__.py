@@ -11,6 +11,7 @@ import math as _math
 import os as _os
 import sys as _sys
 from importlib import import_module as _import_module
+from inspect import isfunction as _isfunction
 from typing import Any
 
 from . import (
@@ -69,6 +70,7 @@ from .core.kinds.printing import set_printoptions
 from .core.kinds.size import Size, layout, sparse_coo, sparse_csr, strided
 from .core.memory.tensor_base import Tensor
 from .core.operator.keyword_names import with_other_names as _with_other_names
+from .core.operator.overrides import asking as _asking
 from .core.operator.overrides import disabled as DisableTorchFunctionSubclass
 from .core.process.config import get_setting as _get_setting
 from .core.process.config import set_setting as _set_setting
@@ -130,6 +132,10 @@ _name_the_missing(
 )
 globals().update({t.name: t for t in _ALL} | _ALIASES)
 _FUNCTIONS.update({_name: _with_other_names(_name, _value) for _name, _value in _FUNCTIONS.items()})
+_FUNCTIONS.update({
+    _name: _asking(_value, _name) for _name, _value in _FUNCTIONS.items()
+    if _isfunction(_value) and getattr(getattr(_value, "op", None), "name", None) != _name
+})  # fmt: skip
 globals().update(_FUNCTIONS)
 for _module in (linalg, fft, special):
     for _name in _module.__all__:

@@ -147,6 +147,51 @@ def torch_function_sees_operators(t):
 
 
 @program
+def torch_function_sees_a_function_once(t):
+    """Also one that consists of several operators, and a method."""
+
+    class Logged(t.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if func.__name__ != "__get__":
+                seen.append((func.__name__, [k.__name__ for k in types]))
+            return super().__torch_function__(func, types, args, kwargs)
+
+    seen = []
+    F = t.nn.functional
+    x = t.tensor([[1.0, 2.0], [3.0, -4.0]]).as_subclass(Logged)
+    made = [
+        x.chunk(2), x.split(1), x.reshape(-1), t.flatten(x), t.ones_like(x), x.double(), x.new_zeros(2), t.diff(x), x.select(0, 1),
+        F.cross_entropy(x, x), F.layer_norm(x, (2,)), F.dropout(x, 0.5), F.pad(x, (1, 1)), F.relu6(x),
+        F.mse_loss(x, x), F.softmax(x, dim=-1), F.normalize(x), F.linear(x, x), F.gelu(x), F.max_pool1d(x, 2),
+        F.batch_norm(x, None, None, training=True), x.masked_select(x > 0), F.layer_norm(x, (2,)),
+        x.norm(), x.std(), t.stack([x, x]), t.where(x > 0, x, x), t.einsum("ij,jk->ik", x, x), t.linalg.norm(x), t.sum(input=x, dim=0),
+        x[0], x.add_(1), x.view(-1), x.t(), x.to(t.float64), x.detach(), x.size(), x.tolist(), x.sum().item(), x.allclose(x),
+    ]  # fmt: skip
+    x[0] = 1.0
+    return seen, [type(m).__name__ for m in made if isinstance(m, t.Tensor)]
+
+
+@program
+def torch_function_gets_what_was_given(t):
+    class Logged(t.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            seen.append((func in known, len(args), sorted(kwargs or {})))
+            return super().__torch_function__(func, types, args, kwargs)
+
+        def double(self):
+            return "mine"
+
+    seen = []
+    known = [t.Tensor.reshape, t.Tensor.chunk, t.flatten, t.Tensor.new_zeros, t.meshgrid, t.nn.functional.dropout]
+    x = t.ones(2, 2).as_subclass(Logged)
+    del seen[:]
+    x.reshape(-1), x.reshape(4, 1), x.chunk(2, dim=1), t.flatten(x), x.new_zeros(2, 3, dtype=t.float64)
+    return seen, x.double()
+
+
+@program
 def torch_function_replaces_operators(t):
     handled = {}
 

@@ -1,8 +1,8 @@
 """Subclasses of Tensor, and ``__torch_function__``: classes that take part in operators.
 
-An operator that meets an instance of such a class calls the class's ``__torch_function__(func, types, args, kwargs)``; that of
-`Tensor` runs the operator and gives the results the class. What a class sees are operators: a function that consists of
-several is seen as those.
+A public function that meets an instance of such a class calls the class's ``__torch_function__(func, types, args, kwargs)``;
+that of `Tensor` runs the function and gives the results the class. Functions that are operators ask when the operator runs;
+those that consist of several, and the methods of a class with a ``__torch_function__`` of its own, ask before (`asking`).
 
 Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torch-python-api
 """
@@ -19,7 +19,9 @@ from ..memory.tensor_base import Tensor, TensorBase
 from ..process.config import state
 from .arguments import Number, leaves
 
-__all__ = ["CLASSES", "SPACES", "as_class", "disabled", "dispatch", "handlers", "note", "tensor_torch_function"]
+__all__ = [
+    "CLASSES", "SPACES", "as_class", "asking", "disabled", "dispatch", "handlers", "note", "tensor_torch_function",
+]  # fmt: skip
 
 #: The classes that take part. While there are none, an operator pays for one look at this list.
 CLASSES: list[type] = []
@@ -30,8 +32,47 @@ SPACES: dict[str, dict[str, Any]] = {}
 
 def note(cls: type) -> None:
     """Let a class take part."""
-    if cls not in CLASSES:
-        CLASSES.append(cls)
+    if cls in CLASSES:
+        return
+    CLASSES.append(cls)
+    own: Any = getattr(cls, "__torch_function__", None)
+    if issubclass(cls, TensorBase) and getattr(own, "__func__", own) is not tensor_torch_function:
+        _ask_by_methods(cls)
+
+
+def _ask_by_methods(cls: type) -> None:
+    """Give a class methods that ask its ``__torch_function__``, in front of those of `Tensor`, behind its own."""
+    for name, method in vars(TensorBase).items():
+        if not callable(method) or isinstance(method, type) or (name.startswith("_") and name not in _SEEN):
+            continue
+        if next(c for c in cls.__mro__ if name in vars(c)) is TensorBase:
+            if name in _SEEN or getattr(method, "__name__", name).startswith("_"):
+                method.__name__ = name  # the classes read it
+            setattr(cls, name, asking(method))
+
+
+#: Methods with underscores that classes see.
+_SEEN = frozenset({"__getitem__", "__setitem__"})
+
+
+def asking(f: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    """A function that asks the classes of its arguments before it runs.
+
+    Args:
+        name: as what of `jaxnn` the classes see it; otherwise they see ``f`` itself.
+    """
+
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if CLASSES and not state.plain_operators:
+            found = handlers((*args, *kwargs.values()))
+            if found:
+                return _ask(call if name is not None else f, found, args, kwargs)
+        return f(*args, **kwargs)
+
+    if name is not None and not f.__module__.startswith("jaxnn.nn."):
+        call.__module__, call.__qualname__, call.__name__ = "jaxnn", name, name  # where pickle finds it
+    return call
 
 
 @contextlib.contextmanager
@@ -85,12 +126,16 @@ def dispatch(op: Any, public: Any, args: tuple[Any, ...], found: list[Any], call
     if public is None or not _fits(op, public):
         numbers = frozenset(k for k, a in enumerate(args) if type(a) is Number)
         public = _function_of(op, call, numbers)
+    return _ask(public, found, positional, named)
+
+
+def _ask(public: Any, found: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     types = tuple(type(v) for v in found)
     for v in found:
-        result = type(v).__torch_function__(public, types, positional, named)
+        result = type(v).__torch_function__(public, types, args, kwargs)
         if result is not NotImplemented:
             return result
-    name = "torch." + op.name
+    name = "torch." + getattr(public, "__name__", "")
     raise TypeError(
         f"Multiple dispatch failed for '{name}'; all __torch_function__ handlers returned NotImplemented:\n\n  "
         + "\n  ".join(f"- tensor subclass {t}" for t in types)
@@ -99,8 +144,12 @@ def dispatch(op: Any, public: Any, args: tuple[Any, ...], found: list[Any], call
 
 def _as_called(op: Any, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What has no default by position, and what differs from its default by name."""
-    positional, named = [], {}
-    for value, (name, default) in zip(args, _parameters(op.kernel), strict=True):
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    parameters = _parameters(op.kernel)
+    if _takes_any_number(op.kernel):
+        return tuple(v.value if type(v) is Number else v for v in args), named
+    for value, (name, default) in zip(args, parameters, strict=True):
         value = value.value if type(value) is Number else value
         if default is inspect.Parameter.empty:
             positional.append(value)
@@ -115,9 +164,14 @@ def _parameters(kernel: Any) -> tuple[tuple[str, Any], ...]:
 
 
 @functools.cache
+def _takes_any_number(kernel: Any) -> bool:
+    return any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(kernel).parameters.values())
+
+
+@functools.cache
 def _fits(op: Any, public: Any) -> bool:
     """Whether a public function takes an operator's arguments under the same names."""
-    return {n for n, _ in _parameters(op.kernel)} <= set(inspect.signature(public).parameters)
+    return not _takes_any_number(op.kernel) and {n for n, _ in _parameters(op.kernel)} <= set(inspect.signature(public).parameters)
 
 
 @functools.cache
@@ -130,6 +184,8 @@ def _function_of(op: Any, call: Any, numbers: frozenset[int]) -> Callable[..., A
     def function(*args: Any, **kwargs: Any) -> Any:
         given = dict(zip([n for n, _ in _parameters(op.kernel)], args, strict=False)) | kwargs
         values = [given.get(n, default) for n, default in _parameters(op.kernel)]
+        if _takes_any_number(op.kernel):
+            values = list(args)
         return call(op, tuple(Number(v) if k in numbers and type(v) in (int, float, complex) else v for k, v in enumerate(values)))
 
     function.__name__ = function.__qualname__ = op.name

@@ -3,7 +3,11 @@
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html
 """
 
+import sys as _sys
+from inspect import isfunction as _isfunction
+
 from jaxnn.core.operator.overrides import SPACES as _SPACES
+from jaxnn.core.operator.overrides import asking as _asking
 
 from .activation import (
     celu,
@@ -139,5 +143,13 @@ __all__ = [
     "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
     "threshold", "threshold_", "triplet_margin_loss", "triplet_margin_with_distance_loss",
 ]  # fmt: skip
+
+for _name in __all__:
+    _value = globals()[_name]
+    if _isfunction(_value) and getattr(getattr(_value, "op", None), "name", None) != _name:
+        _home = _sys.modules[_value.__module__]
+        globals()[_name] = _asked = _asking(_value, _name)
+        if getattr(_home, _value.__name__, None) is _value:  # where pickle finds it
+            setattr(_home, _value.__name__, _asked)
 
 _SPACES["jaxnn.nn."] = globals()
