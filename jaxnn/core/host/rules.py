@@ -67,6 +67,17 @@ def _unstack(operands: Sequence[Any], results: Sequence[Any], params: dict[str, 
     return lambda x: list(np.moveaxis(x, axis, 0))
 
 
+def _stack_many(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
+    if operands[0].shape == ():
+        dtype = operands[0].dtype
+        return lambda *arrays: np.array(arrays, dtype)
+    return lambda *arrays: np.stack(arrays)
+
+
+def _unstack_many(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
+    return list
+
+
 def _tile(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
     times = tuple(params["reps"])
     return lambda x: np.tile(x, times)
@@ -335,6 +346,8 @@ RULES: dict[str, Maker] = {
     "concatenate": _concatenate,
     "stack": _stack,
     "unstack": _unstack,
+    "stack_many": _stack_many,
+    "unstack_many": _unstack_many,
     "tile": _tile,
     "split": _split,
     "iota": _iota,

@@ -74,12 +74,13 @@ class Traced:
         sources: for each result, ("argument", k) where it is that very argument, or ("result", k) of what the jaxpr computes.
         elements: of the largest operand or result.
         equations: how many equations the jaxpr has, those of inner jaxprs counted.
+        computing: how many of them do more than move elements.
         matrix: elements of the largest operand of a matrix product. loops: whether it has any.
         seen, seen_alone, seen_on_host: whether it ran in any way, as an executable of its own, in numpy.
     """
 
     __slots__ = (
-        "_jitted", "closed", "elements", "equations", "host", "loops", "matrix", "name", "seen", "seen_alone", "seen_on_host", "serial",
+        "_jitted", "closed", "computing", "elements", "equations", "host", "loops", "matrix", "name", "seen", "seen_alone", "seen_on_host", "serial",
         "small", "sources",
     )  # fmt: skip
 
@@ -105,7 +106,7 @@ class Traced:
         self.serial = next(_serials)
         self.name = name
         self.elements = max((int(np.prod(v.aval.shape)) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
-        self.equations, self.matrix, self.loops = _measured(jaxpr)
+        self.equations, self.computing, self.matrix, self.loops = _measured(jaxpr)
         self._jitted: Any = None
         self.host: Any = None  # its form in numpy, once made
         self.small: bool | None = None  # whether numpy may run it, once asked
@@ -129,18 +130,28 @@ class Traced:
         return [operands[k] if kind == "argument" else results[k] for kind, k in self.sources]
 
 
-def _measured(jaxpr: Any) -> tuple[int, int, bool]:
-    """How many equations a jaxpr has, the size of the largest operand of a matrix product, and whether it has loops."""
-    equations, matrix, loops = 0, 0, False
+#: Primitives that give elements another place or shape, as `stack` and `cat` of many tensors have one for each.
+_MOVES = frozenset({"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "concatenate"})
+
+
+def _measured(jaxpr: Any) -> tuple[int, int, int, bool]:
+    """How many equations a jaxpr has, how many of them compute, the size of the largest operand of a matrix product, and
+    whether it has loops.
+    """
+    equations, computing, matrix, loops = 0, 0, 0, False
     for equation in jaxpr.eqns:
+        name = equation.primitive.name
         inner = [p for p in equation.params.values() if hasattr(p, "eqns") or hasattr(p, "jaxpr")]
-        found = [_measured(getattr(p, "jaxpr", p)) for p in inner] or [(1, 0, False)]
-        equations += sum(n for n, _, _ in found)
-        matrix = max(matrix, *(m for _, m, _ in found))
-        loops = loops or equation.primitive.name in ("while", "scan") or any(has for _, _, has in found)
-        if equation.primitive.name == "dot_general":
+        found = [_measured(getattr(p, "jaxpr", p)) for p in inner] or [(1, int(name not in _MOVES), 0, False)]
+        for n, c, m, has in found:
+            equations += n
+            computing += c
+            matrix = max(matrix, m)
+            loops = loops or has
+        loops = loops or name in ("while", "scan")
+        if name == "dot_general":
             matrix = max(matrix, *(int(np.prod(v.aval.shape)) for v in equation.invars))
-    return equations, matrix, loops
+    return equations, computing, matrix, loops
 
 
 def _dependent(jaxpr: Any, given: list[bool], by_choice: bool = False) -> list[bool]:
