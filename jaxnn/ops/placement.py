@@ -15,7 +15,7 @@ from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, host_array, 
 from jaxnn.core.process.config import x64
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import value_of
-from jaxnn.core.run.one_by_one import HOST_ELEMENTS, is_host
+from jaxnn.core.run.one_by_one import is_host
 
 __all__ = ["check_layout", "dtype_of", "made", "moved", "need_strided", "sizes"]
 
@@ -92,7 +92,7 @@ def made(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> 
     elif isinstance(array, jax.Array):
         found = tensor_of(array, where)
     elif where is default_placement():
-        found = host_array(array, where, depth=0 if array.size <= HOST_ELEMENTS and is_host(where) else -1)
+        found = host_array(array, where, depth=0 if is_host(where) else -1)
     else:
         with x64(True):
             found = tensor_of(jax.device_put(array, where), where)

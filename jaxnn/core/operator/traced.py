@@ -80,8 +80,8 @@ class Traced:
     """
 
     __slots__ = (
-        "_jitted", "closed", "computing", "elements", "equations", "host", "loops", "matrix", "name", "seen", "seen_alone", "seen_on_host", "serial",
-        "small", "sources",
+        "_jitted", "closed", "computing", "elements", "equations", "host", "loops",
+        "matrix", "name", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
     )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str) -> None:

@@ -2,7 +2,8 @@
 
 What a program makes from Python or numpy between its steps (batches put together, masks, tokens, sums of rewards) differs at every
 pass, and in the step's program it would make that another program each time. Such tensors are small, lie on the CPU and need no
-gradient. An operator that takes nothing else is run at once, in numpy, and its result is such a value again.
+gradient. An operator that takes nothing else is run at once, in numpy, and its result is such a value again. What is written to such
+a value is written into its memory; of a large tensor made from Python or numpy, too, where only parts of it are read and written.
 
 So it goes for `DEPTH` operators behind each other; what is longer than that is recorded, and may repeat. Inside a module's call
 everything is recorded: there programs repeat.
@@ -29,13 +30,15 @@ from ..process.config import get_setting, on_change, state, x64
 from ..process.forking import check_process
 from ..run import statistics
 from ..run.cut import LOCK
-from ..run.one_by_one import in_numpy, runs_on_host
+from ..run.one_by_one import in_numpy, is_host, runs_on_host
 from .recorder import viewed
 
 __all__ = ["computed_now", "is_host_value", "write"]
 
 #: Operators that may stand between a value and what was made from Python or numpy.
 DEPTH = 16
+#: Elements of a tensor made by a factory (``zeros``) that is written to at once.
+_LARGEST = 1 << 24
 #: Nodes of a recording that are looked through for the one that made a value.
 _NEAR = 32
 
@@ -95,7 +98,7 @@ def _from_factory(s: Storage) -> bool:
     if not isinstance(node, Node) or node.start != s.idx or node.stop != s.idx + 1 or node.instance is None or node.tensors:
         return False
     traced = node.instance.forward
-    if not runs_on_host(traced, rec.placement):
+    if not is_host(rec.placement) or traced.elements > _LARGEST or traced.loops:
         return False
     run = traced.host or in_numpy(traced)
     if run is None:
@@ -149,7 +152,8 @@ def _prepare(op: Any, args: tuple[Any, ...], key: Any, operands: list[Held]) -> 
     instance = infer(op, recipe, [held.aval for held in operands], placement)
     traced = instance.forward
     made = None
-    if runs_on_host(traced, placement):
+    # A view of a large array costs no more than one of a small array.
+    if runs_on_host(traced, placement) or (op.view is not None and is_host(placement) and not traced.loops):
         run = traced.host or in_numpy(traced)
         if run is not None:
             made = Prepared(run, traced, instance.avals, instance.container)
