@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
@@ -22,7 +23,8 @@ _NAMESPACES = (
     "nn", "nn.functional", "", "nn.init", "nn.utils", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations",
     "nn.utils.prune", "nn.utils.stateless", "nn.parameter", "nn.attention", "linalg", "fft", "special", "autograd",
     "autograd.functional", "autograd.forward_ad", "autograd.graph", "amp", "optim", "optim.lr_scheduler", "func", "random",
-    "utils", "utils.checkpoint", "utils.data", "utils.dlpack", "cuda", "cpu", "distributions", "Tensor",
+    "jit", "compiler",
+    "overrides", "distributed", "utils", "utils.checkpoint", "utils.data", "utils.dlpack", "cuda", "cpu", "distributions", "Tensor",
 )  # fmt: skip
 #: What stands for PyTorch's modules here: jaxnn's under PyTorch's names, as the door shows them to programs.
 _FACADES = Names()
@@ -63,8 +65,13 @@ def _walk(start: Any, path: str) -> Any:
 @functools.cache
 def _index(library: str) -> dict[int, tuple[Any, list[str]]]:
     """The public objects of a library by identity, each with its paths."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that PyTorch deprecates
+        return _indexed(import_module(library))
+
+
+def _indexed(root: Any) -> dict[int, tuple[Any, list[str]]]:
     found: dict[int, tuple[Any, list[str]]] = {}
-    root = import_module(library)
     for namespace in _NAMESPACES:
         owner = _walk(root, namespace)
         if owner is LACKING:

@@ -9,13 +9,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import export
 
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.operator.arguments import Number
 from jaxnn.core.operator.op import OPERATORS, Op
 from jaxnn.core.record.recorder import shape_of
 
-__all__ = ["infer_size", "integers", "need_tensor", "number", "numel", "operator_of", "shape", "wrap_dim", "wrap_dims"]
+__all__ = ["index", "infer_size", "integers", "need_tensor", "number", "numel", "operator_of", "shape", "wrap_dim", "wrap_dims"]
 
 
 def need_tensor(x: Any, name: str, argument: str = "input", position: int = 1) -> None:
@@ -59,6 +60,15 @@ def wrap_dims(dims: Any, ndim: int) -> tuple[int, ...]:
     return wrapped
 
 
+def index(value: Any) -> Any:
+    """An integer; the size of a dimension that `jax.export` leaves open stays what it is.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    return value if type(value) is int or export.is_symbolic_dim(value) else operator.index(value)
+
+
 def integers(values: Sequence[Any], name: str, argument: str = "size") -> tuple[int, ...]:
     """Sizes or dimensions given one by one (``f(2, 3)``) or as one sequence (``f((2, 3))``).
 
@@ -68,7 +78,7 @@ def integers(values: Sequence[Any], name: str, argument: str = "size") -> tuple[
     if len(values) == 1 and isinstance(values[0], (tuple, list)):
         values = values[0]
     try:
-        return tuple(operator.index(v) if type(v) is not int else v for v in values)
+        return tuple(index(v) for v in values)
     except TypeError:
         wrong = next(v for v in values if not isinstance(v, int))
         raise TypeError(

@@ -10,11 +10,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
+from jax import export
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.device import META, placement_of
 from jaxnn.core.memory.tensor_base import TensorBase, aval, without_values
+from jaxnn.core.process.config import x64
 from jaxnn.core.random.arithmetic import fma64
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
@@ -114,9 +117,17 @@ def described_as(t: Any, name: str, argument: str = "input") -> Any:
     return aval(t)
 
 
-_factory("zeros", np.zeros, "Zeros of the given sizes.")
-_factory("ones", np.ones, "Ones of the given sizes.")
-_factory("empty", np.zeros, "A tensor to be filled: zeros here, so that programs are deterministic.")
+def _filled(shape: tuple[int, ...], value: Any, kind: np.dtype) -> Any:
+    """A host array of one value; where `jax.export` leaves sizes open, an array of the program's."""
+    if all(type(n) is int for n in shape):
+        return np.zeros(shape, kind) if value is False or type(value) is int and value == 0 else np.full(shape, value, kind)
+    with x64(True):
+        return jax.numpy.broadcast_to(np.full((), value, kind), shape)
+
+
+_factory("zeros", lambda shape, kind: _filled(shape, 0, kind), "Zeros of the given sizes.")
+_factory("ones", lambda shape, kind: _filled(shape, 1, kind), "Ones of the given sizes.")
+_factory("empty", lambda shape, kind: _filled(shape, 0, kind), "A tensor to be filled: zeros here, so that programs are deterministic.")
 
 
 def check_fits(value: Any, wanted: dtypes.dtype, named: str | None = None) -> None:
@@ -130,7 +141,7 @@ def check_fits(value: Any, wanted: dtypes.dtype, named: str | None = None) -> No
         raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
 
 
-def filled(shape: tuple[int, ...], value: Any, wanted: dtypes.dtype) -> np.ndarray:
+def filled(shape: tuple[int, ...], value: Any, wanted: dtypes.dtype) -> Any:
     """A host array of one value, cast as PyTorch casts it."""
     check_fits(value, wanted)
     if isinstance(value, float) and wanted._category == 1:
@@ -139,7 +150,7 @@ def filled(shape: tuple[int, ...], value: Any, wanted: dtypes.dtype) -> np.ndarr
         value %= 1 << (8 * wanted.itemsize)
     if wanted is dtypes.bool:
         value = bool(value)
-    return np.full(shape, value, wanted.np)
+    return _filled(shape, value, wanted.np)
 
 
 def _fill_dtype(value: Any) -> dtypes.dtype:
@@ -254,6 +265,9 @@ def arange(
     check_layout("arange", layout, pin_memory)
     if end is None:
         start, end = 0, start
+    if export.is_symbolic_dim(end) and start == 0 and step == 1:  # of a size that `jax.export` leaves open
+        with x64(True):
+            return made(jax.lax.iota(dtype_of(dtype, dtypes.int64).np, end), device, requires_grad)
     start, end, step = (_number("arange", x) for x in (start, end, step))
     integers = not any(isinstance(x, float) for x in (start, end, step))
     if out is not None and dtype is None:

@@ -40,7 +40,7 @@ from jaxnn.core.record.shared_memory import shares
 from jaxnn.core.record.write import cast, check_writable, write_back, written_operand
 from jaxnn.core.registry import METHODS, call, function
 
-from .arguments import operator_of
+from .arguments import index, operator_of
 from .arguments import shape as shape_of
 from .construct import array_of, element_dtype
 from .slicing import FULL, PLACE, SLICE, put_slice
@@ -225,7 +225,7 @@ def check_range(index: TensorBase, size: int, dim: int = 0) -> None:
 
 def _slice_entry(key: slice, n: int, starts: list[Number]) -> Any:
     try:
-        start, stop, step = (None if v is None else operator.index(v) for v in (key.start, key.stop, key.step))
+        start, stop, step = (None if v is None else index(v) for v in (key.start, key.stop, key.step))
     except TypeError:
         raise TypeError("slice indices must be integers or None or have an __index__ method") from None
     step = 1 if step is None else step

@@ -411,7 +411,8 @@ def _check_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
                     "seen "
                     f"size {seen[c]}"
                 )
-            seen[c] = max(seen.get(c, 1), n)
+            if seen.get(c, 1) == 1:  # no comparison of sizes, which `jax.export` may leave open
+                seen[c] = n
     for c in after.replace("...", "") if arrow else "":
         if c not in seen:
             raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import export
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.device import META, default_placement, placement_of
@@ -70,6 +71,8 @@ def _length(name: str, n: Any) -> int:
         return int(n)
     if isinstance(n, TensorBase):
         return n.__index__()  # type: ignore[attr-defined]
+    if export.is_symbolic_dim(n):
+        return n
     raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(n).__name__}")
 
 

@@ -66,7 +66,8 @@ def _plan(shape: tuple[int, ...], spec: tuple[Any, ...], starts: tuple[Any, ...]
 
 
 def _begin(shape: tuple[int, ...], begin: list[Any]) -> list[Any]:
-    kind = jnp.int64 if max(shape, default=0) >= 2**31 else jnp.int32
+    large = any(type(n) is int and n >= 2**31 for n in shape)  # a size that `jax.export` leaves open is compared with nothing
+    kind = jnp.int64 if large else jnp.int32
     return [jnp.asarray(b, kind) for b in begin]
 
 

@@ -92,3 +92,30 @@ def test_shapes_and_arguments(tmp_path):
         compat.export(model, example, shapes=["a", "b"])
     with pytest.raises(FileNotFoundError):
         compat.load_exported(tmp_path / "none")
+
+
+class OpenSizes(jaxnn.nn.Module):
+    """Operators whose arguments are sizes."""
+
+    def forward(self, x):
+        n, f = x.shape[0], jaxnn.nn.functional
+        changed = x.clone()
+        changed[:, 0] = 1.0
+        pairs = x.view(n, 2, 2)
+        return [
+            jaxnn.zeros(n, 3), jaxnn.ones((n, 3)), x.new_zeros(n, 2), jaxnn.full((n,), -0.0), jaxnn.empty(x.size(0), 1).fill_(2.0),
+            jaxnn.arange(n), jaxnn.arange(n)[:, None] + x, x[:n], x[jaxnn.arange(n), 0], x[:, :1].expand(n, -1),
+            jaxnn.ones(1, 4).repeat(n, 1) + x, x.reshape(n * 2, 2), x.flatten(), x.chunk(2, -1)[0], x.split(2, -1)[1], x.narrow(1, 0, 2),
+            jaxnn.cat([jaxnn.ones(1, 1, 2).expand(n, -1, -1), pairs], 1), x.gather(1, jaxnn.zeros(n, 1, dtype=jaxnn.int64)),
+            changed, x * n, jaxnn.einsum("bi,bj->bij", x, x), pairs @ pairs, x.topk(2)[0], x.unfold(1, 2, 1), f.pad(x, (1, 1)),
+            f.interpolate(pairs[:, None], scale_factor=2), f.max_pool2d(pairs[:, None], 2), x.masked_fill(x > 0, 0.0), x.mean(0),
+        ]  # fmt: skip
+
+
+def test_operators_with_open_sizes():
+    model = OpenSizes().eval()
+    exported = compat.export(model, jaxnn.ones(2, 4), platforms=["cpu"])
+    for n in (1, 3):
+        x = floats(n, 4)
+        for ours, expected in zip(exported(x), model(jaxnn.from_numpy(x)), strict=True):
+            np.testing.assert_allclose(ours, expected.numpy(), rtol=1e-5, atol=1e-6)
