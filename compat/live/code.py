@@ -20,8 +20,9 @@ from .names import LACKING, counterpart, is_of, lacking, name_of, other
 
 __all__ = ["CodeTranslator", "ORIGINALS"]
 
-#: The class that was written, for each that was made from it: the way back.
-ORIGINALS: weakref.WeakKeyDictionary[type, type] = weakref.WeakKeyDictionary()
+#: The class or function that was written, for each that was made from it: the way back.
+ORIGINALS: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+_Cached = type(functools.lru_cache(len))
 #: Libraries that are used as they are, besides Python's own.
 _COMMON = {
     "numpy",
@@ -177,6 +178,8 @@ class CodeTranslator:
             yield from (value.func, *value.args, *value.keywords.values())
         elif isinstance(value, functools.cached_property):
             yield value.func
+        elif isinstance(value, _Cached):
+            yield value.__wrapped__
         elif isinstance(value, dict):
             yield from [*value.keys(), *value.values()][:20_000]
         elif isinstance(value, (list, tuple, set, frozenset)):
@@ -217,6 +220,10 @@ class CodeTranslator:
             cached = functools.cached_property(self.value(value.func))
             cached.attrname = value.attrname
             return cached
+        if isinstance(value, _Cached):
+            if not self.reaches(value):
+                return value
+            return self._remember(value, functools.lru_cache(**value.cache_parameters())(self.value(value.__wrapped__)))
         if isinstance(value, functools.partialmethod):
             return functools.partialmethod(
                 self.value(value.func),
@@ -254,6 +261,8 @@ class CodeTranslator:
         return types.MethodType(self.value(method.__func__), owner)
 
     def _function(self, function: types.FunctionType) -> Any:
+        if function in ORIGINALS:
+            return ORIGINALS[function]
         found = counterpart(function, self.source)
         if found is not LACKING:
             return found
@@ -268,6 +277,7 @@ class CodeTranslator:
             tuple(self._cell(c) for c in function.__closure__ or ()),
         )  # fmt: skip
         self._remember(function, made)  # before its parts, which may hold it
+        ORIGINALS[made] = function
         made.__defaults__ = function.__defaults__ and tuple(map(self.value, function.__defaults__))
         made.__kwdefaults__ = function.__kwdefaults__ and {k: self.value(v) for k, v in function.__kwdefaults__.items()}
         for name in ("__qualname__", "__module__", "__doc__", "__annotations__"):
@@ -318,7 +328,7 @@ class CodeTranslator:
         namespace = {k: v for k, v in vars(kind).items() if k not in _LEFT_OUT and not isinstance(v, _DESCRIPTORS)}
         later = {k: v for k, v in namespace.items() if not _is_part_of_code(v)}
         namespace.update({k: self.value(v) for k, v in namespace.items() if k not in later})
-        metaclass = {"metaclass": self.value(type(kind))} if _is_own(type(kind)) else {}
+        metaclass = self._metaclass(kind, bases)
         try:
             made = types.new_class(kind.__name__, bases, metaclass, lambda n: n.update(namespace))
         except TypeError as error:
@@ -334,6 +344,16 @@ class CodeTranslator:
             if changed is not value:
                 setattr(made, name, changed)
         return made
+
+    def _metaclass(self, kind: type, bases: tuple[type, ...]) -> dict[str, Any]:
+        """The keyword for a metaclass of a user's, which has to go with that of the new bases."""
+        if not _is_own(type(kind)):
+            return {}
+        made = self.value(type(kind))
+        for base in bases:
+            if not issubclass(made, type(base)):
+                made = type(made.__name__, (made, type(base)), {"__module__": made.__module__})
+        return {"metaclass": made}
 
     # --- what will be missing when the code runs
 
@@ -380,5 +400,5 @@ def _is_own(metaclass: type) -> bool:
 def _is_part_of_code(value: Any) -> bool:
     return isinstance(
         value,
-        (types.FunctionType, staticmethod, classmethod, property, functools.cached_property, functools.partialmethod),
+        (types.FunctionType, staticmethod, classmethod, property, functools.cached_property, functools.partialmethod, _Cached),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+import jaxnn
 from jaxnn import nn
 from jaxnn.core.kinds.device import device
 from jaxnn.core.kinds.size import Size
@@ -261,6 +262,10 @@ class _Conversion:
             return None
         if kind.__name__ == "device":
             return device(str(value)) if self.source == "torch" else _torch().device(str(value))
+        if kind.__name__ in ("finfo", "iinfo"):
+            return counterpart(kind, self.source)(getattr(_torch() if self.source == "jaxnn" else jaxnn, value.dtype))
+        if kind.__name__ == "ScriptFunction" and hasattr(value, "_torchdynamo_inline"):
+            return self._keep(value, self.state(value._torchdynamo_inline))  # the function that was scripted
         if kind.__name__ == "Generator":
             self.left.append(self._where("a Generator's state"))
             made = counterpart(kind, self.source)()
@@ -269,7 +274,7 @@ class _Conversion:
         target = counterpart(kind, self.source)
         if kind.__name__ == "RemovableHandle":
             return None
-        if target is LACKING:
+        if target is LACKING or not hasattr(value, "__dict__"):
             self._problem(f"{self.code.target} lacks {name_of(kind, self.source)}")
             return None
         if kind.__name__ in _MODES:

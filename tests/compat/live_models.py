@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
+import enum
+import functools
 import math
+import types
 from typing import NamedTuple
 
 import torch
@@ -153,3 +157,84 @@ class OwnTransformer(nn.Module):
     def _shown(self, x):
         assert not torch.is_grad_enabled()
         return x.mean(dtype=torch.float64)
+
+
+class Call(nn.Module):
+    """Calls whatever it holds."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, x):
+        return self.f(x)
+
+
+@functools.lru_cache
+def table(n):
+    return torch.arange(n).float()
+
+
+@torch.jit.script
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+class Slots:
+    __slots__ = ("weight",)
+
+    def __init__(self):
+        self.weight = torch.ones(4)
+
+    def __call__(self, x):
+        return x * self.weight
+
+
+class Meta(type(nn.Module)):
+    def __call__(cls, *args, **kwargs):
+        made = super().__call__(*args, **kwargs)
+        made.tag = 3
+        return made
+
+
+class WithMeta(nn.Module, metaclass=Meta):
+    def forward(self, x):
+        return x * self.tag
+
+
+class Mode(enum.Enum):
+    PLAIN = 1
+    OTHER = 2
+
+
+class Registered(nn.Module, abc.ABC):
+    registry: dict = {}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        Registered.registry[cls.__name__] = cls
+
+    @abc.abstractmethod
+    def mix(self, x): ...
+
+    def forward(self, x):
+        return self.mix(x)
+
+
+class Odd(Registered):
+    def __init__(self):
+        super().__init__()
+        self.mode = Mode.OTHER
+        self.kind, self.size, self.info = torch.float64, torch.Size([2, 4]), torch.finfo(torch.float32)
+        self.layer = nn.Linear(4, 4)
+        self.layer.forward = types.MethodType(lambda layer, x: F.linear(x, layer.weight) * 2, self.layer)
+        self.myself = [self]
+
+    @functools.cached_property
+    def mask(self):
+        return torch.tril(torch.ones(4, 4))
+
+    @torch.inference_mode()
+    def mix(self, x):
+        assert self.myself[0] is self and self.mode is Mode.OTHER
+        return (self.layer(x) @ self.mask).to(self.kind).view(self.size) + self.info.eps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 import warnings
 
@@ -203,6 +204,33 @@ def test_what_is_left_behind_is_warned_of_once():
     text = str(warned[0].message)
     assert "the forward_pre hook" in text and "torch.sparse_bsr_tensor" in text and "graph of the tensor last" in text, text
     assert ours(jaxnn.ones(1, 2)).shape == (1, 2)
+
+
+ODD = {
+    "lambda": lambda: models.Call(lambda x: x.relu() + torch.ones_like(x)),
+    "partial": lambda: models.Call(functools.partial(torch.nn.functional.leaky_relu, negative_slope=0.3)),
+    "method": lambda: models.Call(torch.Tensor.exp),
+    "cached function": lambda: models.Call(lambda x: x + models.table(4)),
+    "scripted function": lambda: models.Call(models.doubled),
+    "object with slots": lambda: models.Call(models.Slots()),
+    "metaclass": models.WithMeta,
+    "everything else": models.Odd,
+    "compiled": lambda: torch.compile(torch.nn.Linear(4, 4), backend="eager"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_members(name):
+    theirs = ODD[name]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours = compat.from_torch(theirs)
+        back = compat.to_torch(ours)
+    x = SEQUENCE[0, :2, :4].copy()
+    results = [face.no_grad()(module)(face.from_numpy(x)) for face, module in ((jaxnn, ours), (torch, theirs), (torch, back))]
+    close(results[:1], results[1:2], torch.float32, name)
+    assert torch.equal(results[1], results[2]) and (type(back) is type(theirs) or name == "compiled")
+    assert list(models.Registered.registry.values()) == [models.Odd]
 
 
 class OursOwn(jaxnn.nn.Module):
