@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import warnings
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_a_kind_does_what_it_says(kind):
             continue
         ours = value(path)
         if kind in ("refusing", "class"):
-            with pytest.raises(NotImplementedError, match=rf"^jaxnn lacks {path}: {why[:10]}"):
+            with pytest.raises(NotImplementedError, match=re.escape(f"jaxnn lacks {path}: {why}")):
                 ours(1, 2)
             if kind == "class":
                 assert not isinstance(torch.ones(1), ours) and issubclass(type("Mine", (ours,), {}), ours)
