@@ -1,16 +1,32 @@
 """The few names of PyTorch's binding that programs with subclasses of Tensor import."""
 
 import sys
+from typing import Any
 
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.memory.tensor_base import _disabled as _disabled_torch_function_impl
 from jaxnn.core.operator.overrides import disabled as DisableTorchFunction
 from jaxnn.core.operator.overrides import disabled as DisableTorchFunctionSubclass
 from jaxnn.namespaces import lacking
+from jaxnn.nn.conversion import _parsed
+
+
+class _nn:
+    """``torch._C._nn``."""
+
+    @staticmethod
+    def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
+        """Device, type, whether not to wait, and memory format among the arguments of `Module.to`."""
+        other = args[0] if args and isinstance(args[0], TensorBase) else kwargs.get("tensor")
+        if other is not None:
+            return other.device, other.dtype, False, None
+        device, dtype, memory_format = _parsed(*args, **kwargs)
+        return device, dtype, bool(kwargs.get("non_blocking", False)), memory_format
+
 
 #: The class of the class of tensors.
 _TensorMeta = type(TensorBase)
 
-__all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "_TensorMeta", "_disabled_torch_function_impl"]
+__all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "_TensorMeta", "_disabled_torch_function_impl", "_nn"]
 
 __getattr__ = lacking(sys.modules[__name__])

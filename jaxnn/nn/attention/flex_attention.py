@@ -13,8 +13,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxnn.core.dtypes import ALL
-from jaxnn.core.handle import TensorBase
+from jaxnn.core.kinds.dtypes import ALL
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import FUNCTIONS
 
 __all__ = [
