@@ -32,6 +32,7 @@ from .operator.overrides import CLASSES, SPACES, dispatch, handlers, note
 from .process.config import in_transformation, state
 from .record import at_once
 from .record.host_values import computed_now
+from .record.overlap import UNSEEN, refuse_overlap, refuse_shape_of_operand
 from .record.recorder import record, record_into, value_of
 from .record.write import put_through, write_back, written_operand
 from .run.cut import LOCK, open_recording
@@ -270,7 +271,8 @@ def _wrapper(
         f"    if type({n}) is not tuple: {n} = _sequence({n}, '{made.name}', '{n}', {names.index(n) + 1})"
         for n in lists
     ]
-    lines += [f"    made = _call(_op, ({', '.join(names)},))", "    return made if out is None else _into(out, made)"]
+    given = f"({', '.join(names)},)"
+    lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given})"]
     scope = {
         "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,
         **defaults,
@@ -293,7 +295,7 @@ def _sequence(value: Any, name: str, parameter: str, position: int) -> tuple[Any
     return tuple(value)
 
 
-def _into(out: Any, made: Any) -> Any:
+def _into(out: Any, made: Any, operands: tuple[Any, ...] = ()) -> Any:
     """Write results into the tensors given as ``out=``."""
     from_results = made if isinstance(made, tuple) else (made,)
     targets = out if isinstance(out, (tuple, list)) else (out,)
@@ -303,6 +305,9 @@ def _into(out: Any, made: Any) -> Any:
         if state.dual is not None:
             refuse_dual_out(target, result)
         check_out(target, result._cell.source is not None)
+        if operands:
+            refuse_shape_of_operand(target, operands, aval(result).shape)
+            refuse_overlap(target, operands)
         resize_out(target, aval(result).shape)
         write_back(target, result)
     return type(made)(*targets) if hasattr(made, "_fields") else out
@@ -346,7 +351,8 @@ def inplace_form(wrapper: Any, public: str) -> Callable[..., Any]:
     def inplace(self: Any, *args: Any, **kwargs: Any) -> Any:
         if "out" in kwargs:
             raise TypeError(f"{public}_() got an unexpected keyword argument 'out'")
-        return write_back(self, wrapper(written_operand(self), *args, **kwargs))
+        read = () if public in UNSEEN else (*args, *kwargs.values())
+        return write_back(self, wrapper(written_operand(self), *args, **kwargs), read=read)
 
     inplace.__name__ = inplace.__qualname__ = public + "_"
     inplace.__doc__ = f"In-place version of `{public}`."

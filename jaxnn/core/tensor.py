@@ -25,15 +25,16 @@ from .memory.tensor_base import Tensor, TensorBase, alias, aval, has_own_source,
 from .memory.view import View
 from .operator.keyword_names import with_other_names
 from .operator.overrides import as_class
+from .operator.traced import carries_gradient
 from .path.hook_handle import RemovableHandle
 from .path.tensor_hooks import hooks_at, retain, retained
 from .process.config import in_transformation, state, x64
 from .process.internals import is_result_of_jax
 from .record.at_once import tensor_of
-from .record.recorder import escaped_value, pin, value_of
+from .record.recorder import escaped_value, materialised, pin, value_of
 from .record.write_guards import check_reading
 from .registry import METHODS
-from .run.cut import LOCK
+from .run.cut import LOCK, hold
 
 __all__ = ["bind_methods", "from_parts", "refuse_to_end_gradient"]
 
@@ -223,10 +224,14 @@ class _Methods:
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operator made this tensor."""
-        source = self._cell.source
+        source, view = self._cell.source, self._view
+        if type(source) is Leaf and source.tensor() is self:
+            return True
+        if view is not None and view.guard is not None and source is not None:
+            check_reading(self)
         if source is NOWHERE:  # a view that was made without gradients, or a view of one
-            return len(self._view.steps) == self._view.guard.number
-        return source is None or (type(source) is Leaf and source.tensor() is self)
+            return len(view.steps) == view.bare
+        return source is None
 
     def _get_grad(self) -> Any:
         if self._grad is None and self._cell.source is not None and not retained(self) and not self.is_leaf:
@@ -290,7 +295,13 @@ class _Methods:
     def _set_data(self, value: Any) -> None:
         if not isinstance(value, TensorBase):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self._cell.source is not None and not carries_gradient(aval(value)):
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         self._storage.check_writable_here()
+        if self._view is not None and self._cell.source is not None and not has_own_source(self):
+            read = materialised(self)._cell  # the graph goes on from what this view was
+            self._cell = Cell(read.source, read.source_idx)
+            hold(self._cell)
         self._storage = value._storage
         self._view = value._view
         unguarded(self)

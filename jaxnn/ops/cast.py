@@ -17,6 +17,7 @@ from jaxnn.core.kinds.device import device as device_type
 from jaxnn.core.kinds.device import device_of, jax_devices, placement_of
 from jaxnn.core.memory.tensor_base import TensorBase, aval, source_of
 from jaxnn.core.process.config import in_transformation, state
+from jaxnn.core.record.overlap import refuse_overlap
 from jaxnn.core.record.write import cast as cast_array
 from jaxnn.core.record.write import check_writable, put_through, write_back
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
@@ -237,6 +238,7 @@ def _copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     if not isinstance(src, TensorBase):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     check_writable(self, src)
+    refuse_overlap(self, (src,))
     described = aval(self)
     if aval(src).placement != described.placement:
         src = on_device(src, described.placement)

@@ -34,7 +34,7 @@ def _comparison(name: str, f: Callable[..., Array], doc: str) -> Any:
     made = op(kernel, name=name, differentiable=False)
 
     def in_place(self: Any, other: Any) -> Any:
-        return write_back(self, made(self, other))
+        return write_back(self, made(self, other), read=(other,))
 
     in_place.__name__, in_place.__doc__ = name + "_", _IN_PLACE_DOC
     METHODS[name + "_"] = in_place

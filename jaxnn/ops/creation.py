@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import ml_dtypes
 import numpy as np
 from jax import export
 
@@ -130,13 +131,22 @@ _factory("ones", lambda shape, kind: _filled(shape, 1, kind), "Ones of the given
 _factory("empty", lambda shape, kind: _filled(shape, 0, kind), "A tensor to be filled: zeros here, so that programs are deterministic.")
 
 
+_C_NAMES = {
+    "int32": "int", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double", "bool": "bool",
+}  # fmt: skip
+
+
 def check_fits(value: Any, wanted: dtypes.dtype, named: str | None = None) -> None:
-    """PyTorch's error for a number that an integer type cannot hold (negative ones wrap around in unsigned types)."""
+    """PyTorch's error for a number that a type cannot hold (negative ones wrap around in unsigned types)."""
+    named = named or _C_NAMES.get(wanted.name, wanted.name + "_t")
     if wanted._category == 1 and isinstance(value, (int, float)) and not isinstance(value, bool):
         limits = np.iinfo(wanted.np)
         low = -limits.max - 1 if limits.min == 0 else limits.min
         if not math.isfinite(value) or not low <= int(value) <= limits.max:
-            raise RuntimeError(f"value cannot be converted to type {named or wanted.name + '_t'} without overflow")
+            raise RuntimeError(f"value cannot be converted to type {named} without overflow")
+    if wanted.is_floating_point and isinstance(value, (int, float)) and math.isfinite(value):
+        if abs(value) > float(ml_dtypes.finfo(wanted.np).max):
+            raise RuntimeError(f"value cannot be converted to type {named} without overflow")
     if isinstance(value, complex) and not wanted.is_complex and value.imag:
         raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
 

@@ -34,6 +34,7 @@ from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.host_values import is_host_value
 from jaxnn.core.record.host_values import write as write_host_value
+from jaxnn.core.record.overlap import refuse_overlap
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.record.shared_memory import part as memory_part
 from jaxnn.core.record.shared_memory import shares
@@ -43,6 +44,7 @@ from jaxnn.core.registry import METHODS, call, function
 from .arguments import index, operator_of
 from .arguments import shape as shape_of
 from .construct import array_of, element_dtype
+from .creation import check_fits
 from .slicing import FULL, PLACE, SLICE, put_slice
 
 __all__ = ["check_range", "combine", "first_outside", "getitem", "index_tensor", "nonzero_places", "setitem"]
@@ -458,10 +460,18 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
         guarded = self._view is not None and self._view.guard is not None
         check_writable(call(SLICE, (self, spec, *starts)) if guarded else self, value)
+        if key is Ellipsis and value is self:
+            count_write(self)
+            return
         # A part may show each place once where the whole does not, and costs less to read.
         if shares(self) or any(getattr(step.view, "refuse", None) for step, _ in steps_of(self)):
             self = call(SLICE, (self, spec, *starts))
             spec, starts = (FULL,) * len(shape_of(self)), []
+        if isinstance(value, TensorBase) and same_memory(value, self):
+            refuse_overlap(call(SLICE, (self, spec, *starts)), (value,))
+        kind = aval(self).dtype
+        if type(value) in (int, float) and not (kind.is_floating_point and kind.itemsize < 4):
+            check_fits(value, kind)
         if is_host_value(self) and write_host_value(self, _operand(value, self), ((SLICE, (spec, *starts)),)):
             return
         made = _selected(shape_of(self), spec)
@@ -474,6 +484,8 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
     if not isinstance(key, (bool, np.bool_)):  # which selects all or nothing
         _check_written(self, value, tensors, masks)
     written = _operand(value, self)
+    if isinstance(value, TensorBase):
+        refuse_overlap(part, (value,))
     if len(masks) == len(tensors) == 1:
         (dim, mask) = masks[0]
         sizes = _value_shape(written)
@@ -541,7 +553,7 @@ def index_put_(self: TensorBase, indices: Any, values: Any, accumulate: bool = F
         IndexError: for places out of range; RuntimeError: when shapes do not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_put_.html
     """
-    return write_back(self, index_put(self, indices, values, accumulate))
+    return write_back(self, index_put(self, indices, values, accumulate), read=(values,))
 
 
 @function

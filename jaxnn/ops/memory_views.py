@@ -6,9 +6,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from jaxnn.core.memory.tensor_base import aval, has_own_source
+from jaxnn.core.memory.cell import NOWHERE, Cell
+from jaxnn.core.memory.tensor_base import alias, aval, has_own_source, leaf_under
+from jaxnn.core.process.config import state
 from jaxnn.core.registry import call, function
+from jaxnn.core.run.cut import hold
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
 from .strides import Layout, base_of, contiguous_strides, layout, refuse_repeated, rule
@@ -127,6 +131,17 @@ _AS_STRIDED = operator_of("as_strided", _as_strided, view=_as_strided_put)
 rule("as_strided")(lambda before, size, stride, offset: Layout(size, stride, offset))
 
 
+def _shown(x: Any, base: Any, place: Layout, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
+    """What `as_strided` shows of a storage, whose gradient goes to the elements that a view ``x`` of the storage has there."""
+    own = _as_strided_put(base, x, *place)
+    is_own = _as_strided_put(np.zeros(base.shape, bool), np.ones(x.shape, bool), *place)
+    shown = _as_strided(lax.stop_gradient(base), size, stride, offset)
+    return jnp.where(_as_strided(is_own, size, stride, offset), _as_strided(own, size, stride, offset), shown)
+
+
+_SHOWN = operator_of("as_strided_of_view", _shown, grad_name="AsStridedBackward0")
+
+
 @function
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """A view of the storage with the sizes, strides and offset given, in elements.
@@ -152,4 +167,13 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
             "requiring "
             f"a storage size of {(last + 1) * width} are out of bounds for storage of size {numel(shape(base)) * width}"
         )
-    return call(_AS_STRIDED, (base, sizes, steps, offset))
+    if base is input or not has_own_source(input) or input._cell.source is None:
+        return call(_AS_STRIDED, (base, sizes, steps, offset))
+    plain = alias(base, Cell())
+    made = call(_AS_STRIDED, (plain, sizes, steps, offset))
+    made._cell = Cell(NOWHERE)
+    if state.grad_enabled:
+        read = call(_SHOWN, (input, plain, layout(input), sizes, steps, offset))
+        made._cell = Cell(read._cell.source, read._cell.source_idx, own_source=True, leaf=leaf_under(input))
+        hold(made._cell)
+    return made

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import call, function, op
 
@@ -91,6 +91,9 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_eucl
             raise RuntimeError(f"cdist only supports at least 2D tensors, {which} got: {len(shape(t))}D")
     if shape(x1)[-1] != shape(x2)[-1]:
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {shape(x1)[-1]} X2: {shape(x2)[-1]}")
+    for which, t in (("X1", x1), ("X2", x2)):
+        if not aval(t).dtype.is_floating_point:
+            raise RuntimeError(f"cdist only supports floating-point dtypes, {which} got: {dtypes.SCALAR_NAMES[aval(t).dtype]}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     return call(_CDIST, (x1, x2, float(p)))

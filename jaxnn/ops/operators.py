@@ -42,7 +42,7 @@ def _reflected(name: str, f: Callable[..., Any]) -> None:
 
 def _in_place(name: str, f: Callable[..., Any]) -> None:
     def operator(self: Any, other: Any) -> Any:
-        return write_back(self, f(self, other)) if isinstance(other, _NUMBERS) else NotImplemented
+        return write_back(self, f(self, other), read=(other,)) if isinstance(other, _NUMBERS) else NotImplemented
 
     operator.__name__ = operator.__qualname__ = f"__i{name}__"
     METHODS[f"__i{name}__"] = operator

@@ -95,7 +95,7 @@ def _one_is_default(f: Any, public: str, doc: str) -> Any:
         return f(input, other, alpha=alpha, out=out)
 
     def in_place(self: Any, other: Any, *, alpha: Any = 1) -> Any:
-        return write_back(self, with_alpha(self, other, alpha=alpha))
+        return write_back(self, with_alpha(self, other, alpha=alpha), read=(other,))
 
     with_alpha.__name__ = with_alpha.__qualname__ = public
     with_alpha.__doc__, in_place.__doc__ = doc, f"In-place version of `{public}`."
@@ -145,6 +145,8 @@ def _no_zero(input: Any, other: Any, *rest: Any) -> None:
         return  # refused by the kernel
     if not isinstance(other, TensorBase):
         found = other.value if type(other) is Number else other
+        if type(found) is int and isinstance(input, TensorBase) and _category(input) == 1:
+            found &= (1 << 8 * aval(input).dtype.itemsize) - 1  # the number wraps around
         if isinstance(found, (bool, int)) and found == 0:
             raise RuntimeError("ZeroDivisionError")
         return
@@ -370,12 +372,12 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
         made = _pow_static(input, exponent)
     else:
         made = _pow(input, exponent)
-    return made if out is None else _into(out, made)
+    return made if out is None else _into(out, made, (input, exponent))
 
 
 def _pow_in_place(self: Any, exponent: Any) -> Any:
     """In-place version of `pow`."""
-    return write_back(self, pow(self, exponent))
+    return write_back(self, pow(self, exponent), read=(exponent,))
 
 
 METHODS["pow_"] = _pow_in_place
@@ -400,7 +402,7 @@ def float_power_(self: Any, exponent: Any) -> Any:
         raise RuntimeError(
             f"the base given to float_power_ has dtype {have} but the operation's result requires dtype {need}"
         )
-    return write_back(self, made)
+    return write_back(self, made, read=(exponent,))
 
 
 # --- combined
@@ -409,15 +411,9 @@ def float_power_(self: Any, exponent: Any) -> Any:
 @op(inplace=True)
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Operand = 1) -> Array:
     """input + value * tensor1 * tensor2."""
-    _integral_value("addcmul", value, input, tensor1, tensor2)
     kept = common_dtype(input, tensor1, tensor2)
     v = cast(value, widened(kept))
     return compute(lambda a, b, c: a + v * b * c, input, tensor1, tensor2)
-
-
-def _integral_value(name: str, value: Any, *tensors: Any) -> None:
-    if common_dtype(value).is_floating_point and common_dtype(*tensors)._category < 2:
-        raise RuntimeError("For integral input tensors, argument value must not be a floating point number.")
 
 
 @op(inplace=True)

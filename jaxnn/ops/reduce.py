@@ -298,6 +298,11 @@ def norm(
 def dist(input: Array, other: Array, p: float = 2) -> Array:
     """The p-norm of the difference, broadcast."""
     a, b = promote(input, other)
+    kind = dtypes.of(np.dtype(a.dtype))
+    if not (kind.is_floating_point or kind.is_complex):
+        raise RuntimeError(
+            f"norm(): input dtype should be either floating point or complex. Got {dtypes.SCALAR_NAMES[kind]} instead."
+        )
     return vector_norm(a - b, float(p), tuple(range(np.broadcast(np.empty(a.shape), np.empty(b.shape)).ndim)), False)
 
 

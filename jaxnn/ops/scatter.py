@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -278,7 +279,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
 
 def _inplace_scatter(self: Any, *args: Any, **options: Any) -> Any:
     """In-place version of `scatter`."""
-    return write_back(self, scatter(self, *args, **options))
+    return write_back(self, scatter(self, *args, **options), read=args)
 
 
 _inplace_scatter.__wrapped__ = scatter  # type: ignore[attr-defined]  # its signature
@@ -291,9 +292,11 @@ def _check_rows(name: str) -> Any:
     """A check of known indices, in the words that PyTorch's kernel for the case has."""
 
     def check(input: Any, dim: int, index: Any, *_: Any) -> None:
-        sizes = shape(input)
-        if not sizes or not -len(sizes) <= dim < len(sizes):
+        sizes = shape(input) or (1,)
+        if not -len(sizes) <= dim < len(sizes):
             return
+        if name == "index_select" and not shape(input) and math.prod(shape(index)) != 1:
+            raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {math.prod(shape(index))} value(s)")
         dim = wrap_dim(dim, len(sizes))
         kind: type[Exception] = RuntimeError
         message = f"index {{}} is out of bounds for dimension {dim} with size {{}}"

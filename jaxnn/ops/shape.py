@@ -462,8 +462,12 @@ def become(t: Any, made: Any) -> None:
 def _in_place(view_function: Any, name: str) -> None:
     def inplace(self: Any, *args: Any, **options: Any) -> Any:
         check_writable(self)
+        view = self._view
+        is_view = view is not None and len(view.steps) > view.own
         made = view_function(self, *args, **options)
         become(self, made)
+        if not is_view and self._view is not None:
+            self._view.own = len(self._view.steps)
         return self
 
     inplace.__name__ = inplace.__qualname__ = name

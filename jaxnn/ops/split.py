@@ -181,9 +181,10 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
         if indices_or_sections <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {indices_or_sections}")
         small, larger = divmod(n, indices_or_sections)
-        return _parts(input, dim, [small + (k < larger) for k in range(indices_or_sections)], SLICE)
-    places = integers((indices_or_sections,), "tensor_split", "indices")
-    cuts = [0, *(min(max(c + n if c < 0 else c, 0), n) for c in places), n]
+        cuts = [small * k + min(k, larger) for k in range(indices_or_sections + 1)]
+    else:
+        places = integers((indices_or_sections,), "tensor_split", "indices")
+        cuts = [0, *(min(max(c + n if c < 0 else c, 0), n) for c in places), n]
     return tuple(
         call(SLICE, (input, piece(dim, a, max(b - a, 0)))) for a, b in zip(cuts, cuts[1:], strict=False)
     )  # fmt: skip

@@ -400,7 +400,8 @@ class Optimizer:
             state[key] = dict(held)
             for n in self._counters:
                 if n in held:
-                    state[key][n] = self._counter(_number(held[n]))
+                    counted = self._counter(_number(held[n]))
+                    state[key][n] = counted.to(held[n].dtype) if isinstance(held[n], TensorBase) else counted
         found: dict[str, Any] = {"state": state, "param_groups": groups}
         for hook in self._state_dict_post.values():
             changed = hook(self, found)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from .running import Printed, Raised, Seen
 
@@ -55,6 +56,14 @@ def _close_texts(ours: str, theirs: str) -> bool:
     return bool(np.allclose(np.array(a, float), np.array(b, float), rtol=1e-3, atol=1.1e-4, equal_nan=True))
 
 
+def _prints(value: np.ndarray, ours: str, theirs: str) -> bool:
+    """Whether PyTorch prints our numbers as we do: rounding near zero may change the form of a text."""
+    bare = [re.sub(r",\s*(dtype|grad_fn|requires_grad)=[^)]*\)$", ")", text) for text in (ours, theirs)]
+    ends = [text[len(short) - 1 :].split() for text, short in zip((ours, theirs), bare, strict=True)]
+    again = re.sub(r",\s*dtype=[^)]*\)$", ")", str(torch.from_numpy(np.ascontiguousarray(value).reshape(value.shape))))
+    return ends[0] == ends[1] and bare[0].removeprefix("Parameter containing:\n") == again
+
+
 def differences(ours: Seen, theirs: Seen) -> Iterator[Difference]:
     """Everything that differs, in the order of the program; what comes behind an exception of one side is not looked at."""
     begun: dict[str, int] = {}
@@ -92,8 +101,9 @@ def _differing(ours: dict[str, Any], theirs: dict[str, Any], step: int | None) -
         elif type(a) is not type(b):
             yield Difference("type", step, name, a, b)
         elif isinstance(b, tuple):
+            values = dict(a).get("value")
             for (what, x), (_, y) in zip(a, b, strict=True):
-                if not close(x, y):
+                if not (close(x, y) or (isinstance(x, Printed) and values is not None and _prints(values, x, y))):
                     yield Difference(what, step, name, x, y)
         elif not close(a, b):
             yield Difference("number or text", step, name, a, b)

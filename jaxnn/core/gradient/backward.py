@@ -17,7 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..memory.cell import NOWHERE, Cell, Freed, Leaf, Unwalkable
-from ..memory.tensor_base import TensorBase, aval, has_own_source
+from ..memory.tensor_base import TensorBase, aval, goes_nowhere, has_own_source
 from ..operator.op import Op
 from ..path.node_hooks import at_node, hooked, hooked_together
 from ..path.recording import FREED, Recording
@@ -71,7 +71,7 @@ class _Pass:
     def run(self) -> None:
         while True:
             for key in [k for k in self.held if type(k) is tuple and isinstance(k[0], Freed) and not self.goes_on(k)]:
-                self.found[key] = self.held.pop(key)
+                self.arrived(key, key[0].hooked.get(key[1], ()), self.held.pop(key))
             sources = {k[0] for k in self.held if type(k) is tuple}
             if not sources:
                 break
@@ -364,6 +364,8 @@ def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, reach
 def view_key(t: TensorBase) -> Any:
     """The gradient source of a view: the recorded reading of it, not its base."""
     if has_own_source(t):
+        if goes_nowhere(t):
+            return NOWHERE
         return place_of(t._cell)
     with enable_grad():
         return place_of(plain(t)._cell)
@@ -463,7 +465,7 @@ def backward(
         if not inputs:
             raise RuntimeError("'inputs' argument to backward cannot be empty.")
         for t in inputs:
-            if isinstance(t, TensorBase) and t._cell.source is not None and type(t._cell.source) is not Leaf:
+            if isinstance(t, TensorBase) and t._cell.source is not None and not t.is_leaf:  # type: ignore[attr-defined]
                 t.retain_grad()  # type: ignore[attr-defined]  # which is what fills in its gradient
         places = [_keys(t) for t in inputs]
         reach = Reach((key for keys in places for key in keys), run=True)

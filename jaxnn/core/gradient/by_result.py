@@ -22,5 +22,4 @@ BY_RESULT: dict[str, Callable[[Any, Any], Any]] = {
     "sqrt": lambda g, r: g / (2 * r.conj()),
     "rsqrt": lambda g, r: -0.5 * g * (r * r * r).conj(),
     "reciprocal": lambda g, r: -g * (r * r).conj(),
-    "relu": lambda g, r: g.masked_fill(r <= 0, 0),
 }

@@ -302,6 +302,7 @@ class Function:
                 )
             if tracked:
                 check_inplace(d, True, "has been used" if d._view is None else "is being used")
+            d._storage.version += 1
         if any(isinstance(v, jax.core.Tracer) for v in values.values()):
             outputs = cls._in_jax(ctx, args, values, outputs)
         if not tracked:

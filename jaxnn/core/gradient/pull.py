@@ -9,7 +9,7 @@ from typing import Any
 from ..memory.aval import Aval
 from ..memory.cell import Cell, Leaf
 from ..memory.storage import Storage
-from ..memory.tensor_base import Tensor, wrap
+from ..memory.tensor_base import Tensor, alias, wrap
 from ..operator.arguments import Number, Tree, tree_of
 from ..operator.half_sums import float32_sums
 from ..operator.op import Op
@@ -44,10 +44,12 @@ def pull_node(rec: Recording, node: Node, cts: list[Any], create: bool) -> tuple
         return targets, call(_vjp_op(node.op, node.recipe, node.groups, node.avals), (inputs, tuple(cts), numbers))
     results = []
     for group, looks_at in zip(node.groups, looked_at(node), strict=True):
+        count = len(node.tensors)
         inputs = tuple(
-            tensor_at(rec, e.value, e.grad if looks else None) for e, looks in zip(node.tensors, looks_at, strict=True)
+            tensor_at(rec, e.value, e.grad if looks else None) for e, looks in zip(node.tensors, looks_at[:count], strict=True)
         )
-        results += call(_vjp_op(node.op, node.recipe, (group,), node.avals), (inputs, tuple(cts), numbers))
+        given = tuple(ct if looks else alias(ct, Cell()) for ct, looks in zip(cts, looks_at[count:], strict=True))
+        results += call(_vjp_op(node.op, node.recipe, (group,), node.avals), (inputs, given, numbers))
     return targets, results
 
 

@@ -14,14 +14,15 @@ class Cell:
 
     ``source`` is None (nowhere), a `Leaf`, a recording (with ``source_idx`` the place in it), an eager node, or a `Freed`.
     It belongs to the whole storage's value; for a tensor that is a view and has a source of its own, ``own_source`` is set.
-    ``leaf`` says of such a view that the tensor it was taken of is a leaf, so that it may not be written to; ``apart`` that
+    ``leaf`` says of such a view that the tensor it was taken of is a leaf, so that it may not be written to: 2 where that is a view
+    itself, of a tensor that requires no gradients. ``apart`` says that
     writes through the tensor (``x.data``) are none that the graph knows of.
     """
 
     __slots__ = ("__weakref__", "apart", "own_source", "leaf", "source", "source_idx")
 
     def __init__(
-        self, source: Any = None, source_idx: int = 0, own_source: bool = False, leaf: bool = False, apart: bool = False
+        self, source: Any = None, source_idx: int = 0, own_source: bool = False, leaf: int = 0, apart: bool = False
     ) -> None:
         self.source = source
         self.source_idx = source_idx
@@ -68,11 +69,12 @@ class Freed:
     led to (weakly; None where to something else).
     """
 
-    __slots__ = ("leads", "node")
+    __slots__ = ("hooked", "leads", "node")
 
-    def __init__(self, node: Any, leads: tuple[Any, ...] = ()) -> None:
+    def __init__(self, node: Any, leads: tuple[Any, ...] = (), hooked: dict[Any, Any] | None = None) -> None:
         self.node = node
         self.leads = leads
+        self.hooked = {} if hooked is None else hooked
 
 
 def led_to(grads: Iterable[Any]) -> tuple[Any, ...]:

@@ -213,3 +213,18 @@ def host_array(array: np.ndarray, placement: Any, depth: int = -1) -> Tensor:
     made = wrap(Storage.concrete(array, aval_of(array.shape, array.dtype, placement), owned=False))
     made._storage.buf.depth = depth
     return made
+
+
+def goes_nowhere(t: TensorBase) -> bool:
+    """Whether the gradient of a view of a leaf that is a view itself is lost: the memory was written to, and PyTorch then asks the
+    tensor that has it, which requires no gradients.
+    """
+    view = t._view
+    return t._cell.leaf == 2 and view.created != t._storage.known_version  # type: ignore[union-attr]
+
+
+def leaf_under(base: TensorBase) -> int:
+    """Of a view with a gradient source of its own, whether it is a leaf or a view of one: see `Cell`."""
+    if type(base._cell.source) is Leaf:
+        return 2 if len(base._view.steps) > base._view.own else 1  # type: ignore[union-attr]
+    return base._cell.leaf

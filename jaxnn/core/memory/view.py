@@ -13,11 +13,12 @@ class View:
     """How a tensor looks at its storage: steps of (operator, static arguments), and where the last reading is recorded."""
 
     __slots__ = (
-        "aval", "base", "created", "earlier", "guard", "idx", "own", "rec", "steps", "tracked", "version",
+        "aval", "bare", "base", "created", "earlier", "guard", "idx", "own", "rec", "steps", "tracked", "version",
     )  # fmt: skip
 
     def __init__(self, steps: tuple[Any, ...], aval: Aval, created: int = 0, guard: Any = None) -> None:
         self.created = created  # the storage's version then, as PyTorch counts
+        self.bare = 0  # the number of its steps, where gradients were off when it was made
         self.own = 0  # of its steps, those behind which it counts as a tensor of its own: it was detached there
         self.guard = guard  # why it may not be written to where gradients are recorded: see `write_guards`
         self.earlier: tuple[Any, ...] = ()  # (weak recording, place) of readings of the same value before cuts

@@ -35,6 +35,8 @@ class Op:
         self.check = check
         self.home = getattr(kernel, "__module__", "")
         self.grad_name = grad_name or camel_case(name) + "Backward0"
+        if view is not None:
+            _VIEWS[name] = self
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"
@@ -46,9 +48,12 @@ class Op:
 #: The registered operators by name.
 OPERATORS: dict[str, Op] = {}
 
+#: View operators by name, which copies and pickles of tensors name; a function beside one may have the same name.
+_VIEWS: dict[str, Op] = {}
+
 
 def _operator_named(name: str) -> Op:
-    return OPERATORS[name]
+    return _VIEWS.get(name) or OPERATORS[name]
 
 
 def camel_case(name: str) -> str:

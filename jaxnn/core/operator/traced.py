@@ -194,6 +194,13 @@ def linearised(function: Callable[..., Any], operands: Sequence[Any], groups: Se
     return jax.vjp(apply, [operands[group[0]] for group in groups])  # type: ignore[no-any-return]
 
 
+def _pulled(pull: Traced, marks: list[bool], by_choice: bool) -> list[bool]:
+    """Which results of a pull depend on the operands that are marked; those behind the last mark are not."""
+    marks = marks + [False] * (len(pull.closed.jaxpr.invars) - len(marks))
+    found = _dependent(pull.closed.jaxpr, marks, by_choice)
+    return [(marks if kind == "argument" else found)[k] for kind, k in pull.sources]
+
+
 class Linear:
     """An operator's forward that leaves the residuals of its linearisation, and the pulls through it."""
 
@@ -225,7 +232,11 @@ class Linear:
         return len(self.forward.sources) - self.count
 
     def looked_at(self, by_choice: bool) -> tuple[tuple[bool, ...], ...]:
-        """For each group, which tensors the pull to it depends on; not by truth values and integers, if ``by_choice``."""
+        """For each group, which tensors and then which results' gradients the pull to it depends on.
+
+        Args:
+            by_choice: what depends on them by truth values and integers alone does not count.
+        """
         if self._looked_at is None:
             jaxpr = self.forward.closed.jaxpr
             kept = self.forward.sources[self.count :]
@@ -236,9 +247,13 @@ class Linear:
                 given = [k in same for k in range(len(jaxpr.invars))]
                 results = _dependent(jaxpr, given, by_choice)
                 marks = [(given if kind == "argument" else results)[k] for kind, k in kept]
-                marks += [False] * (len(pull.closed.jaxpr.invars) - len(marks))
-                found = _dependent(pull.closed.jaxpr, marks, by_choice)
-                columns.append([(marks if kind == "argument" else found)[k] for kind, k in pull.sources])
+                columns.append(_pulled(pull, marks, by_choice))
+            gradients = iter(range(len(kept), len(pull.closed.jaxpr.invars)))
+            for a in self.avals:
+                marks = [False] * len(pull.closed.jaxpr.invars)
+                if carries_gradient(a):
+                    marks[next(gradients)] = True
+                columns.append(_pulled(pull, marks, False))
             self._looked_at = tuple(zip(*columns, strict=True))
         return self._looked_at
 

@@ -40,7 +40,7 @@ _BY_CHOICE = frozenset({
 
 
 def looked_at(node: Node) -> tuple[tuple[bool, ...], ...]:
-    """For each gradient that a recorded operator hands on, which tensor arguments its derivative depends on."""
+    """For each gradient that a recorded operator hands on, which tensor arguments, and which gradients, it depends on."""
     return node.instance.linear(node.groups).looked_at(node.op.name in _BY_CHOICE)
 
 

@@ -11,8 +11,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from ..memory.cell import Freed
-
 __all__ = ["Hooks", "Redirect", "follow", "hooks_at", "on_node", "retain", "retained"]
 
 
@@ -37,9 +35,7 @@ class Redirect:
 
 
 def hooks_at(source: Any, place: int) -> Hooks:
-    """The hooks of a place of the graph. Of a graph that a backward has released nobody will ever call them."""
-    if isinstance(source, Freed):
-        return Hooks()
+    """The hooks of a place of the graph."""
     table = source.hooked if hasattr(source, "hooked") else source.hooks
     return table.setdefault(place, Hooks())
 

@@ -13,9 +13,18 @@ from ..kinds.device import META, device_of, put
 from ..kinds.size import Size
 from ..memory.aval import Aval, aval_of
 from ..memory.buffer import Buffer, Failure, SharedBuffer
-from ..memory.cell import NOWHERE, Cell, Leaf, Pin
+from ..memory.cell import NOWHERE, Cell, Pin
 from ..memory.storage import Storage
-from ..memory.tensor_base import Tensor, TensorBase, aval, base_reference, has_own_source, wrap
+from ..memory.tensor_base import (
+    Tensor,
+    TensorBase,
+    aval,
+    base_reference,
+    goes_nowhere,
+    has_own_source,
+    leaf_under,
+    wrap,
+)
 from ..memory.view import View
 from ..operator.arguments import Entry, Number, Tree, changed, tensors_in, without_gradients
 from ..operator.infer import infer
@@ -142,6 +151,8 @@ def _view_source(rec: Recording, t: TensorBase) -> int | None:
     if t._view.guard is not None:
         check_reading(t)
     if has_own_source(t):
+        if goes_nowhere(t):
+            return rec.grad_slot(NOWHERE, 0)
         return _source(rec, t._cell)
     return t._view.idx if t._view.tracked else None
 
@@ -390,19 +401,21 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
     view.rec, view.idx, view.version, view.tracked = rec, place, base._storage.version, tracked
     if base._view is not None:
         view.guard, view.own = inherited(base._view.guard), base._view.own
-    if view.guard is None and not state.grad_enabled:
-        view.guard = Guard(NO_GRAD, len(view.steps), made_without=True)
+    if not state.grad_enabled:
+        view.bare = len(view.steps)
+        if view.guard is None:
+            view.guard = Guard(NO_GRAD, made_without=True)
     view.base = base_reference(base)
     cell = base._cell
     if view.tracked and has_own_source(base):
         if type(cell) is Pin:
             cell = Pin(rec, place, cell.base, cell.version)
         else:
-            cell = Cell(rec, place, own_source=True, leaf=cell.leaf or type(cell.source) is Leaf)
+            cell = Cell(rec, place, own_source=True, leaf=leaf_under(base))
         rec.cells.append(_ref(cell))
     elif cell.source is not None and not view.tracked:
         # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.
-        of_view = type(cell.source) is Leaf and has_own_source(base) and len(base._view.steps) > base._view.own
+        of_view = has_own_source(base) and leaf_under(base) == 2
         cell = Cell(NOWHERE) if op.differentiable and not of_view else Cell()
     made = _new(Tensor)
     made._storage = base._storage

@@ -22,6 +22,7 @@ from ..process.config import in_transformation, state
 from ..run.cut import LOCK
 from . import at_once
 from .host_values import write as write_host_value
+from .overlap import refuse_overlap
 from .recorder import overwrite, record, value_of
 from .shared_memory import can_write, hold, settle, write
 from .write_guards import FUNCTION, Guard, check_inplace
@@ -93,17 +94,22 @@ def written_operand(t: Any) -> Any:
     return made
 
 
-def write_back(target: Any, result: Any, uniform: bool = False) -> Any:
+def write_back(target: Any, result: Any, uniform: bool = False, read: tuple[Any, ...] = ()) -> Any:
     """Write ``result`` into ``target`` in place, through views to everything that shares its memory.
+
+    ``read`` are the operands that ``result`` was made of, beside the target.
 
     Raw arrays can't be written to: then the result itself is returned.
 
     Raises:
-        RuntimeError: for a leaf that requires gradients, a shape that differs, or a type of a higher category.
+        RuntimeError: for a leaf that requires gradients, a shape that differs, a type of a higher category, or operands that
+            show a part of the target's memory.
     """
     if not isinstance(target, TensorBase):
         return result
     check_writable(target, result)
+    if read:
+        refuse_overlap(target, read)
     want, have = aval(target), aval(result)
     if want.shape != have.shape:
         raise RuntimeError(f"output with shape {list(want.shape)} doesn't match the broadcast shape {list(have.shape)}")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ..memory.cell import Leaf
+from ..memory.cell import Leaf, Pin
 from ..memory.tensor_base import TensorBase
 from ..operator.op import operator_name
 from ..process.config import state
@@ -43,7 +43,7 @@ class Guard(NamedTuple):
     """Why a view may not be written to."""
 
     kind: str
-    number: int = 0  # which output of its node it is; of a view made without gradients, the number of its steps
+    number: int = 0  # which output of its node it is
     made_without: bool = False  # when gradients were off, or did not flow through the base
 
 
@@ -64,6 +64,8 @@ def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> 
     if not (tracked and state.grad_enabled):
         return
     cell, view = t._cell, t._view
+    if type(cell) is Pin:
+        cell = cell.base
     if view is not None and view.guard is not None:
         raise RuntimeError(_refusal(t, "is being modified inplace"))
     if cell.leaf or type(cell.source) is Leaf:

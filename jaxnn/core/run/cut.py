@@ -377,7 +377,7 @@ def _close(rec: Recording, tape: Any) -> None:
         if cell is not None and cell.source is rec:
             if cell.source_idx not in kept:
                 if freed is None:
-                    freed = Freed(rec.node, led_to(rec.grads))
+                    freed = Freed(rec.node, led_to(rec.grads), rec.hooked)
                 cell.source = freed
             else:
                 tape.holders.append(reference)

@@ -16,6 +16,7 @@ from jaxnn.core.record.write import write_back
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import is_floating, scalar_name
 from jaxnn.ops.masks import bernoulli_mask
+from jaxnn.ops.shape import squeeze, unsqueeze
 
 #: Minus the limit of selu at minus infinity, which alpha dropout puts in place of what it drops.
 _ALPHA = 1.7580993408473766
@@ -162,21 +163,11 @@ def _warn_of_rank(name: str, ndim: int, spatial: int, ranks: str) -> None:
     )
 
 
-@op(method=False, name="unsqueeze")
-def _batch_of_one(input: Array) -> Array:
-    return input[None]
-
-
-@op(method=False, name="squeeze", grad_name="SqueezeBackward1")
-def _only_sample(input: Array) -> Array:
-    return input[0]
-
-
 def _channels_of_sample(input: Any, p: float, training: bool, inplace: bool, unbatched: bool) -> Any:
     """Dropout of channels where the first dimension of an unbatched input holds them."""
     if not unbatched:
         return _result(input, p, training, inplace, alpha=False, channels=True)
     if not training or p == 0:
         return input
-    result = _only_sample(_result(_batch_of_one(input), p, training, False, alpha=False, channels=True))
+    result = squeeze(_result(unsqueeze(input, 0), p, training, False, alpha=False, channels=True), 0)
     return write_back(input, result) if inplace else result

@@ -1,0 +1,81 @@
+"""Memory that an operator reads and writes in part: refused, as in PyTorch, where it shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..memory.tensor_base import TensorBase, aval
+from ..operator.arguments import tensors_in
+from .shared_memory import layout_of
+
+__all__ = ["UNSEEN", "refuse_overlap", "refuse_shape_of_operand"]
+
+#: Operators whose kernels do not look: PyTorch computes with what is there in the meantime, here the values before count.
+UNSEEN = frozenset({"addbmm", "addmm", "addmv", "addr", "baddbmm", "masked_scatter"})
+
+
+def refuse_overlap(target: Any, operands: Iterable[Any]) -> None:
+    """Refuse operands that show a part of the memory that a write to ``target`` changes, or all of it in another order.
+
+    Raises:
+        RuntimeError: as PyTorch, which looks at tensors without gaps only.
+    """
+    storage = target._storage
+    for t in tensors_in(operands):
+        if t._storage is storage and t is not target and _partly(target, t):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+                "location. Please clone() the tensor before performing the operation."
+            )
+
+
+def _partly(a: TensorBase, b: TensorBase) -> bool:
+    first, second = layout_of[0](a), layout_of[0](b)
+    sizes = math.prod(first.shape), math.prod(second.shape)
+    if 0 in sizes or aval(a).dtype is not aval(b).dtype or not (_is_dense(first) and _is_dense(second)):
+        return False
+    ends = first.offset + sizes[0], second.offset + sizes[1]
+    if (first.offset, ends[0]) == (second.offset, ends[1]):
+        return first.strides != second.strides
+    return first.offset < ends[1] and second.offset < ends[0]
+
+
+def _is_dense(found: Any) -> bool:
+    """Whether a tensor shows a whole run of memory, each place once."""
+    step = 1
+    for stride, size in sorted((s, n) for n, s in zip(found.shape, found.strides, strict=True) if n != 1):
+        if stride != step:
+            return False
+        step *= size
+    return True
+
+
+def refuse_shape_of_operand(target: Any, operands: tuple[Any, ...], shape: Any) -> None:
+    """Refuse an ``out=`` that is an operand, too, and would have to take another shape for an elementwise result.
+
+    Raises:
+        RuntimeError: as PyTorch.
+    """
+    tensors = list(tensors_in(operands))
+    if len(tensors) < 2 or not any(t is target for t in tensors) or aval(target).shape == shape:
+        return
+    try:
+        elementwise = _broadcast(tensors) == tuple(shape)
+    except ValueError:
+        return
+    if elementwise:
+        raise RuntimeError(f"output with shape {list(aval(target).shape)} doesn't match the broadcast shape {list(shape)}")
+
+
+def _broadcast(tensors: list[TensorBase]) -> tuple[int, ...]:
+    shapes = [tuple(aval(t).shape) for t in tensors]
+    rank = max(map(len, shapes))
+    found = []
+    for sizes in zip(*((1,) * (rank - len(s)) + s for s in shapes), strict=True):
+        wide = {n for n in sizes if n != 1}
+        if len(wide) > 1:
+            raise ValueError
+        found.append(wide.pop() if wide else 1)
+    return tuple(found)
