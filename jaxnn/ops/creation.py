@@ -277,7 +277,8 @@ def arange(
         start, end = 0, start
     if export.is_symbolic_dim(end) and start == 0 and step == 1:  # of a size that `jax.export` leaves open
         with x64(True):
-            return made(jax.lax.iota(dtype_of(dtype, dtypes.int64).np, end), device, requires_grad)
+            count: Any = end
+            return made(jax.lax.iota(dtype_of(dtype, dtypes.int64).np, count), device, requires_grad)
     start, end, step = (_number("arange", x) for x in (start, end, step))
     integers = not any(isinstance(x, float) for x in (start, end, step))
     if out is not None and dtype is None:

@@ -66,7 +66,7 @@ def sizes(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ...
     return shape
 
 
-def _length(name: str, n: Any) -> int:
+def _length(name: str, n: Any) -> Any:
     if isinstance(n, (int, np.integer)) and not isinstance(n, bool):
         return int(n)
     if isinstance(n, TensorBase):
@@ -87,7 +87,7 @@ def dtype_of(given: Any, default: dtypes.dtype | None = None) -> dtypes.dtype:
     raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(given).__name__}")
 
 
-def made(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> Tensor:
+def made(array: Any, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor over a host array that nobody else writes to."""
     where = placement_of(device)
     if where is META:
