@@ -14,6 +14,7 @@ from jaxnn.core.operator.op import Op
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.registry import replace
 from jaxnn.core.run.cut import cut, open_recording
+from jaxnn.core.run.policy import PART_OF_STEP
 
 __all__ = ["Bucket", "Rule", "as_real", "of_type", "update"]
 
@@ -96,10 +97,10 @@ def update(buckets: Sequence[Bucket]) -> None:
             continue
         # Every piece is a recording of its own: pieces of the same shapes find the same program.
         open_recording(placement)
-        cut("optimizer.step() of many parameters")
+        cut(PART_OF_STEP)
         for piece in _pieces(group):
             _update([piece], placement)
-            cut("optimizer.step() of many parameters")
+            cut(PART_OF_STEP)
 
 
 def _pieces(buckets: Sequence[Bucket]) -> Iterator[Bucket]:
