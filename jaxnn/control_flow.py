@@ -36,7 +36,8 @@ class _Traced:
     """A function of tensors as one of arrays, which remembers the form of its result."""
 
     def __init__(self, f: Callable[..., Any], spec: Any) -> None:
-        self.f, self.spec, self.form = f, spec, None
+        self.f, self.spec = f, spec
+        self.form: Any = None
 
     def __call__(self, leaves: Any) -> Any:
         found, self.form = tree_flatten(self.f(*_tensors(leaves, self.spec)))

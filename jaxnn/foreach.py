@@ -105,11 +105,15 @@ def _ternary(short: str) -> None:
                 inplace(t, *row)
     else:
 
-        def new(self: Any, tensor1: Any, tensor2: Any, value: Any = 1, *, scalars: Any = None) -> tuple[Any, ...]:
+        def new(  # type: ignore[misc]
+            self: Any, tensor1: Any, tensor2: Any, value: Any = 1, *, scalars: Any = None
+        ) -> tuple[Any, ...]:
             found = rows(self, f"_foreach_{short}", tensor1, tensor2, _numbers(value if scalars is None else scalars))
             return tuple(plain(t, a, b, value=v) for t, a, b, v in found)
 
-        def write(self: Any, tensor1: Any, tensor2: Any, value: Any = 1, *, scalars: Any = None) -> None:
+        def write(  # type: ignore[misc]
+            self: Any, tensor1: Any, tensor2: Any, value: Any = 1, *, scalars: Any = None
+        ) -> None:
             found = rows(self, f"_foreach_{short}_", tensor1, tensor2, _numbers(value if scalars is None else scalars))
             for t, a, b, v in found:
                 inplace(t, a, b, value=v)

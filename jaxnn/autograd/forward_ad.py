@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jaxnn.core.gradient.forward_mode import Level, dual, tangent_of, unlike
 from jaxnn.core.memory.tensor_base import TensorBase, alias, aval, stored
 from jaxnn.core.process.config import in_transformation, state
-from jaxnn.ops.creation import zeros_like
+from jaxnn.core.registry import FUNCTIONS
 
 __all__ = [
     "UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual",
@@ -100,7 +100,7 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         raise RuntimeError("Trying to set a forward gradient that has a forward gradient at the same level: that is not supported.")
     if not state.dual.enabled:
         return alias(tensor)
-    return dual(tensor, tangent if _laid_out_alike(tensor, tangent) else zeros_like(tensor.detach()).copy_(tangent))
+    return dual(tensor, tangent if _laid_out_alike(tensor, tangent) else FUNCTIONS["zeros_like"](tensor.detach()).copy_(tangent))
 
 
 def _laid_out_alike(primal: Any, tangent: Any) -> bool:

@@ -132,7 +132,7 @@ class BlockMask:
         """
         if kv_indices.ndim < 2:
             raise RuntimeError("BlockMask must have at least 2 dimensions")
-        size = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else tuple(BLOCK_SIZE)
+        size = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else (BLOCK_SIZE[0], BLOCK_SIZE[1])
         lengths = seq_lengths or (kv_indices.shape[-2] * size[0], kv_indices.shape[-1] * size[1])
         made = cls(lengths, kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices, size, mask_mod or noop_mask)
         kept, inner = made.to_dense(), made.mask_mod
@@ -184,11 +184,12 @@ class BlockMask:
 
     def to(self, device: Any) -> BlockMask:
         """The mask on another device."""
-        moved = [
+        moved: list[Any] = [
             None if t is None else t.to(device)
             for t in (self.kv_num_blocks, self.kv_indices, self.full_kv_num_blocks, self.full_kv_indices)
         ]
-        return BlockMask(self.seq_lengths, *moved, self.BLOCK_SIZE, self.mask_mod)
+        counts, indices, full_counts, full_indices = moved
+        return BlockMask(self.seq_lengths, counts, indices, full_counts, full_indices, self.BLOCK_SIZE, self.mask_mod)
 
     def __repr__(self) -> str:
         return f"BlockMask(shape={self.shape}, sparsity={self.sparsity():.2f}%)"
@@ -210,7 +211,7 @@ def create_block_mask(
         separate_full_blocks: whether to list the blocks that are kept whole apart.
         compute_dq_write_order, dq_kv_order, _compile: hints for PyTorch's kernels.
     """
-    size = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else tuple(BLOCK_SIZE)
+    size = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else (BLOCK_SIZE[0], BLOCK_SIZE[1])
     mask = create_mask(mask_mod, B, H, Q_LEN, KV_LEN, device)
     rows, columns = -(-Q_LEN // size[0]), -(-KV_LEN // size[1])
     padded = FUNCTIONS["constant_pad_nd"](mask, (0, columns * size[1] - KV_LEN, 0, rows * size[0] - Q_LEN), False)
@@ -221,8 +222,9 @@ def create_block_mask(
     def ordered(kept: Any) -> tuple[Any, Any]:
         return kept.int().sum(-1).int(), FUNCTIONS["argsort"](kept.int(), dim=-1, descending=True, stable=True).int()
 
-    wholes = ordered(full) if separate_full_blocks else (None, None)
-    return BlockMask((Q_LEN, KV_LEN), *ordered(part), *wholes, size, mask_mod)
+    counts, indices = ordered(part)
+    full_counts, full_indices = ordered(full) if separate_full_blocks else (None, None)
+    return BlockMask((Q_LEN, KV_LEN), counts, indices, full_counts, full_indices, size, mask_mod)
 
 
 def flex_attention(
