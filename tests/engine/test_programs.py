@@ -270,3 +270,14 @@ def test_statistics_name_the_line():
     (torch.ones(2, requires_grad=True) * 3).tolist()
     ((cause, line),) = torch.engine_statistics()["cuts_by_line"]
     assert cause == "tolist()" and "test_programs.py" in line
+
+
+def test_a_long_chain_with_its_backward_is_not_compiled():
+    torch.reset_engine_statistics()
+    x = torch.ones(4, requires_grad=True)
+    y = x
+    for _ in range(2_100):
+        y = y + y * 2e-4
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [(1 + 2e-4) ** 2_100] * 4, rtol=1e-4)
+    assert torch.engine_statistics()["compiled"] == 0

@@ -109,7 +109,7 @@ def _tape_op(tape: Any, roots: tuple[int, ...], keep: frozenset[int] | None) -> 
 
         return tuple(walk_back(plan, held, roots, list(cts), Tracing))
 
-    op = Op("backward", kernel, lists=True)
+    op = Op("backward", kernel, lists=True, parts=max(1, len(plan.nodes)))
     if len(_tape_ops) > 10_000:
         _tape_ops.clear()
     _tape_ops[key] = (op, plan, tape)

@@ -19,13 +19,14 @@ class Op:
         lists: whether it takes sequences of tensors.
         differentiable: False for results that carry no gradient whatever their type.
         check: called with the operands before recording.
+        parts: how many operators it is made of: a backward over a tape walks many.
     """
 
-    __slots__ = ("__name__", "check", "differentiable", "grad_name", "home", "kernel", "lists", "name", "view")
+    __slots__ = ("__name__", "check", "differentiable", "grad_name", "home", "kernel", "lists", "name", "parts", "view")
 
     def __init__(
         self, name: str, kernel: Callable[..., Any], *, view: Any = None, grad_name: Any = None, lists: bool = False,
-        differentiable: bool = True, check: Any = None,
+        differentiable: bool = True, check: Any = None, parts: int = 1,
     ) -> None:  # fmt: skip
         self.name = self.__name__ = name
         self.kernel = kernel
@@ -33,6 +34,7 @@ class Op:
         self.lists = lists
         self.differentiable = differentiable
         self.check = check
+        self.parts = parts
         self.home = getattr(kernel, "__module__", "")
         self.grad_name = grad_name or camel_case(name) + "Backward0"
         if view is not None:

@@ -80,8 +80,8 @@ class Traced:
     """
 
     __slots__ = (
-        "_jitted", "closed", "computing", "elements", "equations", "host", "loops",
-        "matrix", "name", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
+        "_jitted", "closed", "computing", "elements", "equations", "host", "loops", "matrix",
+        "name", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
     )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str) -> None:
@@ -109,6 +109,7 @@ class Traced:
         self.equations, self.computing, self.matrix, self.loops = _measured(jaxpr)
         self._jitted: Any = None
         self.host: Any = None  # its form in numpy, once made
+        self.parts = 1  # operators that it is made of
         self.small: bool | None = None  # whether numpy may run it, once asked
         self.seen = self.seen_alone = self.seen_on_host = False
 
@@ -333,6 +334,7 @@ class Instance:
             return results
 
         self.forward = Traced(forward, self.operands(), op.name)
+        self.forward.parts = op.parts
         inputs, outputs = self.forward.closed.in_avals, self.forward.closed.out_avals
         self.avals = tuple(
             describe((inputs if kind == "argument" else outputs)[k]) for kind, k in self.forward.sources

@@ -43,7 +43,7 @@ from ..run.cut import (
     hold,
     open_recording,
 )
-from ..run.policy import BACKWARD_WITHOUT_STEP, IMMEDIATE, OPERATOR_LIMIT
+from ..run.policy import BACKWARD_WITHOUT_STEP, IMMEDIATE, LIMIT_REACHED, OPERATOR_LIMIT
 from .readings import pin_reading, walkable_readings
 from .shared_memory import Shares, present_value, record_shared, settle, shows, unsettled, without_shared
 from .write_guards import NO_GRAD, Guard, check_reading, inherited
@@ -389,7 +389,7 @@ def _reason_to_cut(rec: Recording, child: Node) -> str:
     if child.needs_gradient and rec.after_backward and rec.node.parent is not None:
         return BACKWARD_WITHOUT_STEP
     if child.depth >= OPERATOR_LIMIT:
-        return f"{OPERATOR_LIMIT} operators without a cut"
+        return LIMIT_REACHED
     return ""
 
 

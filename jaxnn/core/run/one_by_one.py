@@ -24,7 +24,8 @@ __all__ = ["HOST_ELEMENTS", "OneByOne", "in_numpy", "is_host", "runs_on_host"]
 HOST_ELEMENTS = 16_384
 #: The same for an operand of a matrix product, which is more work for each element.
 HOST_MATRIX = 4_096
-#: Equations that compute up to which numpy runs an operator: a whole attention layer, or a loop, is one call of XLA's instead.
+#: Equations that compute up to which numpy runs an operator (each of those that a backward walks): a whole attention layer, or a
+#: loop, is one call of XLA's instead.
 HOST_EQUATIONS = 60
 
 #: From so many elements on, a result is waited for: that there is no memory for it must show before anything is given its value.
@@ -46,7 +47,7 @@ def _is_small(traced: Traced) -> bool:
     if small is None:
         small = traced.small = (
             traced.elements <= HOST_ELEMENTS and traced.matrix <= HOST_MATRIX
-            and traced.computing <= HOST_EQUATIONS and not traced.loops
+            and traced.computing <= HOST_EQUATIONS * traced.parts and not traced.loops
         )  # fmt: skip
     return small
 

@@ -29,7 +29,7 @@ from .layout import BACKWARD, Layout
 from .one_by_one import runs_on_host
 
 __all__ = [
-    "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "IMMEDIATE", "OPERATOR_LIMIT", "PART_OF_STEP", "STEP", "bought",
+    "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT", "PART_OF_STEP", "STEP", "bought",
     "came_back", "decide", "mark_compiled", "set_execution_mode",
 ]  # fmt: skip
 
@@ -42,6 +42,7 @@ IMMEDIATE = "immediate mode"
 
 #: Operators recorded without a cut before one is made: what is pending holds memory, and programs beyond this are never compiled.
 OPERATOR_LIMIT = 2_000
+LIMIT_REACHED = f"{OPERATOR_LIMIT} operators without a cut"
 
 # --- prices, in microseconds
 #: Compiling a path: once; for each operator; for each equation; and the length from which XLA's passes are superlinear.
@@ -165,7 +166,7 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     expected = 0.0
     ends_step = cause in (STEP, PART_OF_STEP)
     if taped or ends_step:
-        guess = _guess(cost, ends_step, state.cuts - visits.last <= CLOSE)
+        guess = _guess(cost, ends_step, state.cuts - visits.last <= CLOSE, cause == LIMIT_REACHED)
         expected = HORIZON * cost.calls if guess is not None else 0.0
     visits.last = state.cuts
     if visits.paid + cost.missing + cost.calls + expected > node.price:
@@ -174,9 +175,14 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     return Decision("operators", cost.missing + cost.calls)
 
 
-def _guess(cost: Rent, whole_step: bool, returns: bool) -> Any:
-    """Why the path of a training step may be expected to come back, if it may: ("loop" or "first" or "settling", its cause)."""
+def _guess(cost: Rent, whole_step: bool, returns: bool, long: bool) -> Any:
+    """Why the path of a training step may be expected to come back, if it may: ("loop" or "first" or "settling", its cause).
+
+    Of one that was cut for its length, which is dear to compile and is followed by its like, that is not guessed.
+    """
     before, state.last_step = state.last_step, cost.operators
+    if long:
+        return None
     if returns:
         return ("loop", whole_step)
     if cost.fresh:
