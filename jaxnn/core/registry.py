@@ -21,6 +21,7 @@ import numpy as np
 from .gradient.forward_mode import refuse_dual_out, with_tangents
 from .gradient.modes import no_grad
 from .gradient.saved_hooks import run_packed
+from .kinds.dtypes import dtype
 from .memory.inference import check_saved, mark
 from .memory.storage import INFERENCE
 from .memory.tensor_base import TensorBase, aval
@@ -32,6 +33,7 @@ from .operator.overrides import CLASSES, SPACES, dispatch, handlers, note
 from .process.config import in_transformation, state
 from .record import at_once
 from .record.host_values import computed_now
+from .record.out_types import COMPUTED_IN, EXACT, check_type
 from .record.overlap import UNSEEN, refuse_overlap, refuse_shape_of_operand
 from .record.recorder import record, record_into, value_of
 from .record.write import put_through, write_back, written_operand
@@ -46,6 +48,9 @@ __all__ = [
 Operand: Any = TensorBase | int | float | complex | None
 #: Annotation of a parameter that takes a sequence of tensors.
 Arrays: Any = Sequence[TensorBase]
+
+#: Operators that take two Python numbers for their tensors, as PyTorch's do.
+_OF_NUMBERS = frozenset({"add", "div", "floor_divide", "mul", "sub"})
 
 #: ``jaxnn.NAME``.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -170,6 +175,9 @@ def _call_any(op: Op, args: tuple[Any, ...]) -> Any:
             return _for_strangers(op, args, TypeError())
         first = next(iter(inspect.signature(op.kernel).parameters))
         kind = type(args[0].value) if type(args[0]) is Number else type(args[0])
+        if op.name in _OF_NUMBERS and all(type(a) is Number or isinstance(a, bool) for a in args[:2]):
+            first_value = args[0].value if type(args[0]) is Number else args[0]
+            return call(op, (FUNCTIONS["tensor"](first_value), *args[1:]))
         if not (op.lists and isinstance(args[0], (tuple, list))):
             raise TypeError(f"{op.name}(): argument '{first}' (position 1) must be Tensor, not {kind.__name__}")
     args = tuple(_normal(a, op.lists) for a in args)
@@ -271,8 +279,10 @@ def _wrapper(
         f"    if type({n}) is not tuple: {n} = _sequence({n}, '{made.name}', '{n}', {names.index(n) + 1})"
         for n in lists
     ]
+    if made.name in COMPUTED_IN:
+        lines.append("    if out is not None and dtype is None and isinstance(out, _Tensor): dtype = out.dtype")
     given = f"({', '.join(names)},)"
-    lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given})"]
+    lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given}, '{made.name}')"]
     scope = {
         "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,
         **defaults,
@@ -295,12 +305,21 @@ def _sequence(value: Any, name: str, parameter: str, position: int) -> tuple[Any
     return tuple(value)
 
 
-def _into(out: Any, made: Any, operands: tuple[Any, ...] = ()) -> Any:
-    """Write results into the tensors given as ``out=``."""
-    from_results = made if isinstance(made, tuple) else (made,)
-    targets = out if isinstance(out, (tuple, list)) else (out,)
+def _into(out: Any, made: Any, operands: tuple[Any, ...] = (), name: str = "") -> Any:
+    """Write results into the tensors given as ``out=``.
+
+    Raises:
+        TypeError: for a tuple where there is one result, one tensor where there are several, or another number of them.
+    """
+    several = isinstance(made, tuple)
+    if several is isinstance(out, TensorBase) or isinstance(out, (tuple, list)) and not several:
+        wanted = "tuple of Tensors" if several else "Tensor"
+        raise TypeError(f"{name}(): argument 'out' must be {wanted}, not {type(out).__name__}")
+    from_results, targets = (made, out) if several else ((made,), (out,))
     if len(targets) != len(from_results):
-        raise TypeError(f"out= expects {len(from_results)} tensors, got {len(targets)}")
+        raise TypeError(f"{name}(): argument 'out' must be tuple of {len(from_results)} Tensors, got {len(targets)}")
+    if name in EXACT or any([type(v) is dtype for v in operands]):  # noqa: C419
+        check_type(targets, from_results)
     for target, result in zip(targets, from_results, strict=True):
         if state.dual is not None:
             refuse_dual_out(target, result)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxnn.core.kinds import dtypes
@@ -129,7 +130,10 @@ def _same_dtype(name: str, input: Any, *others: Any) -> None:
 def lerp(input: Array, end: Array, weight: Operand) -> Array:
     """input + weight * (end - input). Raises RuntimeError for operands of different types."""
     _same_dtype("lerp", input, end, weight)
-
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        kind = "scalar" if is_number(weight) else "tensor"
+        name = dtypes.SCALAR_NAMES[dtypes.of(np.dtype(input.dtype))]
+        raise NotImplementedError(f"\"lerp_kernel_{kind}\" not implemented for '{name}'")
     return compute(_on_line, input, end, weight)
 
 

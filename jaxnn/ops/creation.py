@@ -48,7 +48,7 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
         found = without_values(shape, kind) if placement_of(device) is META else made(fill(shape, kind), device)
         found = in_format(found, memory_format)
         found = found.requires_grad_() if requires_grad else found
-        return found if out is None else _into(out, found)
+        return found if out is None else _into(out, found, () if dtype is None else (dtype,), name)
 
     def create_like(
         input: Any,
@@ -137,11 +137,11 @@ _C_NAMES = {
 
 
 def check_fits(value: Any, wanted: dtypes.dtype, named: str | None = None) -> None:
-    """PyTorch's error for a number that a type cannot hold (negative ones wrap around in unsigned types)."""
+    """PyTorch's error for a number that a type cannot hold (negative integers wrap around in unsigned types)."""
     named = named or _C_NAMES.get(wanted.name, wanted.name + "_t")
     if wanted._category == 1 and isinstance(value, (int, float)) and not isinstance(value, bool):
         limits = np.iinfo(wanted.np)
-        low = -limits.max - 1 if limits.min == 0 else limits.min
+        low = -limits.max - 1 if limits.min == 0 and isinstance(value, int) else limits.min
         if not math.isfinite(value) or not low <= int(value) <= limits.max:
             raise RuntimeError(f"value cannot be converted to type {named} without overflow")
     if wanted.is_floating_point and isinstance(value, (int, float)) and math.isfinite(value):
@@ -201,7 +201,7 @@ def full(
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     value = _number("full", fill_value)
     found = made(filled(sizes_of("full", (size,)), value, dtype_of(dtype, _fill_dtype(value))), device, requires_grad)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="full")
 
 
 @function(method=False)
@@ -301,7 +301,7 @@ def arange(
         count = math.ceil((end - start) / step)
         array = _steps_from(float(start), float(step), count, wanted.np)
     found = made(array.astype(wanted.np), device, requires_grad)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="arange")
 
 
 @function(method=False, name="range")
@@ -366,7 +366,7 @@ def linspace(
     _need_count("linspace", steps)
     wanted = dtype_of(dtype)
     found = made(_steps(start, end, steps, wanted).astype(wanted.np), device, requires_grad)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linspace")
 
 
 @function(method=False)
@@ -388,7 +388,7 @@ def logspace(
     wanted = dtype_of(dtype)
     exponents = _steps(start, end, steps, wanted)
     found = made(np.power(float(base), exponents).astype(wanted.np), device, requires_grad)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="logspace")
 
 
 @function(method=False)
@@ -409,7 +409,7 @@ def eye(
         if k < 0:
             raise RuntimeError(f"{letter} must be greater or equal to 0, got {k}")
     found = made(np.eye(n, m, dtype=dtype_of(dtype).np), device, requires_grad)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="eye")
 
 
 def _triangle(name: str, find: Callable[..., Any], doc: str) -> Any:

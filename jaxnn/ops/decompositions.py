@@ -136,7 +136,7 @@ def cholesky_linalg(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     """
     factor, info = _cholesky_ex(A, upper)
     check_info(info, "linalg.cholesky", _NOT_POSITIVE)
-    return factor if out is None else _into(out, factor)
+    return factor if out is None else _into(out, factor, name="linalg_cholesky")
 
 
 @op(name="cholesky", method=False)
@@ -148,7 +148,7 @@ def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     """`linalg.cholesky` under its older name."""
     factor, info = _cholesky(input, upper)
     check_info(info, "cholesky", _NOT_POSITIVE)
-    return factor if out is None else _into(out, factor)
+    return factor if out is None else _into(out, factor, name="cholesky")
 
 
 FUNCTIONS["cholesky"] = METHODS["cholesky"] = cholesky

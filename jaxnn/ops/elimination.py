@@ -132,7 +132,7 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     check_info(info, "torch.linalg.lu_factor", _ZERO_PIVOT, RuntimeError)
     if out is None:
         return _Factor(packed, pivots)
-    return _into(out, (packed, pivots))
+    return _into(out, (packed, pivots), name="linalg_lu_factor")
 
 
 @op(name="linalg_lu", method=False)
@@ -165,7 +165,7 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> 
     made = (lu_factor_ex if get_infos else lu_factor)(A, pivot=pivot)
     if out is None:
         return tuple(made)
-    return _into(out, tuple(made))
+    return _into(out, tuple(made), name="linalg_lu")
 
 
 FUNCTIONS["lu"] = METHODS["lu"] = lu

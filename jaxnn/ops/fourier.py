@@ -304,7 +304,7 @@ def _frequencies(
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
     scale = 1.0 / (n * d) if n else math.inf
     found = made((index * scale).astype(kind.np) if n else np.zeros(len(index), kind.np), device, grad)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="fftfreq")
 
 
 def fftfreq(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import default_placement
 from jaxnn.core.kinds.size import Size
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.operator.arguments import Number
@@ -115,6 +116,9 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
 
 
 def _at_least(tensors: Sequence[Any], count: int) -> list[Any]:
+    if isinstance(tensors, TensorBase):
+        name = {1: "hstack", 2: "vstack", 3: "dstack"}[count]
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     if not len(tensors):
         raise RuntimeError(f"atleast_{count}d expects a non-empty TensorList")
     made = []
@@ -150,6 +154,8 @@ def dstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
 @function(method=False)
 def column_stack(tensors: Sequence[Any], *, out: Any = None) -> Any:
     """Vectors as columns, and matrices, side by side."""
+    if isinstance(tensors, TensorBase):
+        raise TypeError("column_stack(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     return cat([reshape(t, (numel(shape(t)), 1)) if len(shape(t)) < 2 else t for t in tensors], 1, out=out)
 
 
@@ -177,7 +183,7 @@ def block_diag(*tensors: Any) -> Any:
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {k} has {len(shape(t))} "
                 "dimensions"
             )
-    return _block_diag(tensors)
+    return _block_diag(tensors) if tensors else host_array(np.zeros((1, 0), dtypes.get_default_dtype().np), default_placement())
 
 
 def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
@@ -391,6 +397,8 @@ def flip(input: Any, dims: Any) -> Any:
 def _flip(self: Any, *dims: Any) -> Any:
     """The order along dimensions reversed."""
     need_tensor(self, "flip")
+    if not dims:
+        raise TypeError('flip() missing 1 required positional arguments: "dims"')
     given = wrap_dims(integers(dims, "flip", "dims"), len(shape(self)))
     return call(_FLIP, (self, given if shape(self) else ()))
 

@@ -12,11 +12,11 @@ from typing import Any
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.operator.arguments import Number
-from jaxnn.core.operator.op import OPERATORS
+from jaxnn.core.operator.op import OPERATORS, Op
 
 from .creation import check_fits
 
-__all__: list[str] = []
+__all__ = ["refuse_wide"]
 
 #: Operator -> which of its arguments are such numbers. Those in `_WIDE` compute half-precision types in a wider one.
 _TAKEN_AS_NUMBERS = {
@@ -42,6 +42,11 @@ def _checked(name: str, places: tuple[int, ...], promotes: bool, before: Callabl
             before(*args)
 
     return check
+
+
+def refuse_wide(operator: Op, *places: int) -> None:
+    """Make an operator refuse numbers at these places that the type of its first tensor can't hold."""
+    operator.check = _checked(operator.name, places, False, operator.check)
 
 
 for _name, _places in (*_TAKEN_AS_NUMBERS.items(), *_PROMOTED.items()):

@@ -138,7 +138,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     need_tensor(input, "matmul")
     need_tensor(other, "matmul", "other")
     made = call(_MATMUL, (input, other, (len(shape(input)), len(shape(other)))))
-    return made if out is None else _into(out, made)
+    return made if out is None else _into(out, made, name="matmul")
 
 
 def _operator_matmul(self: Any, other: Any) -> Any:
@@ -488,7 +488,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
         wrapped.append((p, q))
     axes = (tuple(p for p, _ in wrapped), tuple(q for _, q in wrapped))
     made = call(_TENSORDOT, (a, b, axes))
-    return made if out is None else _into(out, made)
+    return made if out is None else _into(out, made, name="tensordot")
 
 
 @op(grad_name="UnsafeViewBackward0")

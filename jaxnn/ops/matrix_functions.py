@@ -126,7 +126,7 @@ def matrix_power(A: Any, n: int, *, out: Any = None) -> Any:
             f"linalg.matrix_power: A must be batches of square matrices, but they are {sizes[-2]} by {sizes[-1]} matrices"
         )
     found = _power(inv(A), -n) if n < 0 else _power(A, n)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_matrix_power")
 
 
 FUNCTIONS["matrix_power"] = METHODS["matrix_power"] = matrix_power
@@ -188,7 +188,7 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     if first == 1 or last == 1:
         rows, columns = shape(found)
         found = reshape(found, () if first == last == 1 else (columns,) if first == 1 else (rows,))
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_multi_dot")
 
 
 @op(name="linalg_vecdot", method=False)
@@ -214,7 +214,7 @@ def cross_linalg(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
     need_tensor(input, "linalg_cross")
     need_tensor(other, "linalg_cross", "other", 2)
     found = cross(input, other, dim)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_cross")
 
 
 def diagonal_linalg(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:

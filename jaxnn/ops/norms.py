@@ -225,7 +225,7 @@ def matrix_rank(
     if tol is not None:
         atol, rtol = tol, 0.0
     found = _rank(A, atol, rtol, hermitian)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_matrix_rank")
 
 
 def pseudoinverse(x: Array, atol: Any, rtol: Any, hermitian: bool = False) -> Array:
@@ -289,7 +289,7 @@ def pinv(
     if rcond is not None:
         atol, rtol = 0.0, rcond
     found = _pinv(A, atol, rtol, hermitian)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_pinv")
 
 
 def pinverse(input: Any, rcond: float = 1e-15) -> Any:

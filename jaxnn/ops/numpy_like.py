@@ -57,7 +57,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """
     if x.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
-    return jnp.vander(x, N, increasing)
+    return jnp.vander(x if x.dtype != bool else x.astype(jnp.int64), N, increasing)
 
 
 def _distances(x1: Any, x2: Any, p: float) -> Any:
@@ -94,6 +94,9 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_eucl
     for which, t in (("X1", x1), ("X2", x2)):
         if not aval(t).dtype.is_floating_point:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {which} got: {dtypes.SCALAR_NAMES[aval(t).dtype]}")
+    if aval(x1).dtype is not aval(x2).dtype:
+        names = (dtypes.SCALAR_NAMES[aval(t).dtype] for t in (x1, x2))
+        raise RuntimeError("expected scalar type {} but found {}".format(*names))
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     return call(_CDIST, (x1, x2, float(p)))

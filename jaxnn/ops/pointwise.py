@@ -23,6 +23,7 @@ from jaxnn.core.record.recorder import shape_of, value_of
 from jaxnn.core.record.write import write_back
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op
 
+from .creation import check_fits
 from .promotion import cast, common_dtype, compute, is_number, promote, to_float, widened
 from .slopes import with_slopes
 
@@ -301,6 +302,7 @@ def _root_power(exponent: float) -> Any:
 def _integer_power(x: Array, exponent: int) -> Array:
     if exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
+    check_fits(exponent, dtypes.of(np.dtype(x.dtype)))
     return jnp.power(x, exponent) if x.dtype != bool else x | (exponent == 0)
 
 
@@ -315,7 +317,9 @@ def _pow(input: Array, exponent: Operand) -> Array:
         return compute(_float_power, input, exponent)
     a, e = promote(input, exponent)
     if a.dtype == bool:
-        return a | ~e
+        if isinstance(exponent, bool):
+            return a | ~e
+        raise NotImplementedError("\"pow\" not implemented for 'Bool'")
     power = _repeated_product(*jnp.broadcast_arrays(a, jnp.maximum(e, 0)))
     inverse = jnp.where(a == 1, 1, jnp.where(a == -1, jnp.where(e % 2 == 0, 1, -1), 0)) if _kind(a) == "i" else power
     return jnp.where(e < 0, inverse, power).astype(a.dtype)
@@ -372,7 +376,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
         made = _pow_static(input, exponent)
     else:
         made = _pow(input, exponent)
-    return made if out is None else _into(out, made, (input, exponent))
+    return made if out is None else _into(out, made, (input, exponent), "pow")
 
 
 def _pow_in_place(self: Any, exponent: Any) -> Any:

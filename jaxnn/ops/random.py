@@ -345,7 +345,7 @@ def multinomial(
     """Indices drawn with unnormalised probabilities: (m,) or (n, m) to (num_samples,) or (n, num_samples)."""
     g, by_columns = stream(generator, "multinomial"), memory_order(input) == (1, 0)
     found = made(g.multinomial(_array(input), num_samples, replacement, by_columns), like_device(input, None))
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="multinomial")
 
 
 # --- in place

@@ -95,7 +95,7 @@ def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.
         which = "Input" if dtype is None else "Optional"
         raise RuntimeError(
             f"mean(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: "
-            f"{dtypes.SCALAR_NAMES[dtypes.of(x.dtype)]}"
+            f"{dtypes.SCALAR_NAMES[dtypes.of((input if dtype is None else x).dtype)]}"
         )
     return jnp.mean(x, axis=dims_of(dim, input.ndim), keepdims=keepdim)
 

@@ -94,7 +94,7 @@ def inv(A: Any, *, out: Any = None) -> Any:
     """
     found, info = _inv_ex(A)
     check_info(info, "linalg.inv", _SINGULAR)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_inv")
 
 
 def inverse(input: Any, *, out: Any = None) -> Any:
@@ -185,7 +185,7 @@ def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     """
     found, info = _solve_ex(A, B, left)
     check_info(info, "torch.linalg.solve", _NO_SOLUTION)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_solve")
 
 
 def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
@@ -210,7 +210,7 @@ def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
             f"but got {math.prod(rest)} != {first}"
         )
     found = reshape(solve(reshape(A, (first, first)), reshape(B, (-1,))), rest)
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_tensorsolve")
 
 
 def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
@@ -234,7 +234,7 @@ def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
             f"but got {n} != {m}"
         )
     found = reshape(inv(reshape(A, (m, n))), (*rest, *first))
-    return found if out is None else _into(out, found)
+    return found if out is None else _into(out, found, name="linalg_tensorinv")
 
 
 # --- triangular matrices
@@ -378,7 +378,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         values = values.detach()  # type: ignore[attr-defined]
     rank = _none(rank) if driver == "gels" else rank
     made = _Lstsq(solution, residuals, rank, values if driver in ("gelsd", "gelss") else _none(values))
-    return made if out is None else _into(out, made)
+    return made if out is None else _into(out, made, name="linalg_lstsq")
 
 
 def _none(x: Any) -> Any:

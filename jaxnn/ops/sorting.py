@@ -12,7 +12,7 @@ from jax import Array, lax
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.record.recorder import value_of
-from jaxnn.core.registry import call, function, op
+from jaxnn.core.registry import _into, call, function, op
 
 from .arguments import need_tensor, operator_of, shape, wrap_dim
 from .promotion import common_dtype, is_number
@@ -65,11 +65,7 @@ def sort(
     if isinstance(dim, bool):  # sort(x, stable, dim) has no such form; sort(x, descending=...) needs the keyword
         raise TypeError("sort(): argument 'dim' must be int, not bool")
     made = call(_SORT, (input, dim, bool(descending), 0 if stable is None else 1))
-    if out is not None:
-        for target, result in zip(out, made, strict=True):
-            target.copy_(result)
-        return out
-    return made
+    return made if out is None else _into(out, made, name="sort")
 
 
 @op(differentiable=False)

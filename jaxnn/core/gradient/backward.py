@@ -465,7 +465,9 @@ def backward(
         if not inputs:
             raise RuntimeError("'inputs' argument to backward cannot be empty.")
         for t in inputs:
-            if isinstance(t, TensorBase) and t._cell.source is not None and not t.is_leaf:  # type: ignore[attr-defined]
+            if isinstance(t, TensorBase) and t._cell.source is None:
+                raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+            if isinstance(t, TensorBase) and not t.is_leaf:  # type: ignore[attr-defined]
                 t.retain_grad()  # type: ignore[attr-defined]  # which is what fills in its gradient
         places = [_keys(t) for t in inputs]
         reach = Reach((key for keys in places for key in keys), run=True)

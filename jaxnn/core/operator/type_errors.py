@@ -24,12 +24,16 @@ FITS: Any = object()
 _ARRAY = (jax.Array, "Array")
 _OPTIONAL = (jax.Array | None, "Array | None")
 _NUMBER = ("Operand", TensorBase | int | float | complex | None)
+_INTS = ("Dim", int | tuple[int, ...] | None, "tuple[int, ...]", tuple[int, ...])
+_NOT_BOOL = (int, float, complex, str, tuple, list, dict, NoneType)
 #: Annotations of parameters, PyTorch's name of what they take, and the types of values that do not fit.
 _MISFITS: tuple[tuple[tuple[Any, ...], str, tuple[type, ...]], ...] = (
-    ((float, "float", *_NUMBER), "Number", (str, tuple, dict)),
+    ((float, "float", *_NUMBER), "Number", (str, tuple, list, dict)),
     ((int, "int"), "int", (str, float, bool, NoneType)),
     ((int | None, "int | None"), "int", (str, float, bool)),
-    (("Dim", int | tuple[int, ...] | None, "tuple[int, ...]", tuple[int, ...]), "tuple of ints", (str, float, bool)),
+    (_INTS, "tuple of ints", (str, float, bool)),
+    ((bool, "bool"), "bool", _NOT_BOOL),
+    ((bool | None, "bool | None"), "bool", _NOT_BOOL[:-1]),
 )
 
 
@@ -39,6 +43,9 @@ def need_tensors(op: Any, given: Sequence[Any]) -> None:
     Raises:
         TypeError: in PyTorch's words.
     """
+    found = _misfit(op, given)
+    if found is not None:
+        raise found
     for k, (value, (name, kind)) in enumerate(zip(given, _parameters(op), strict=False)):
         if value is FITS or hasattr(value, "shape"):  # raw arrays are taken where tensors are
             continue
@@ -62,10 +69,32 @@ def diagnosed(op: Any, given: Sequence[Any], error: Exception) -> TypeError | No
     found = no_tensor(op.name, [name for name, _ in _parameters(op)], given, error)
     if found is not None:
         return found
+    return _misfit(op, given)
+
+
+def _misfit(op: Any, given: Sequence[Any]) -> TypeError | None:
+    """PyTorch's TypeError for the first argument of a type that its parameter does not take; else None."""
     for k, (value, (name, kind)) in enumerate(zip(given, _parameters(op), strict=False)):
-        for kinds, wanted, misfits in _MISFITS:
-            if kind in kinds and isinstance(value, misfits):
-                return _wrong(op.name, name, k, wanted, value)
+        if value is not FITS:
+            found = misfit(op.name, name, k, kind, value)
+            if found is not None:
+                return found
+    return None
+
+
+def misfit(function: str, name: str, k: int, kind: Any, value: Any) -> TypeError | None:
+    """PyTorch's TypeError for a value that a parameter annotated with ``kind`` does not take; else None."""
+    for kinds, wanted, misfits in _MISFITS:
+        if kind in kinds:
+            if isinstance(value, misfits) and not (type(value) is bool and bool not in misfits):
+                return _wrong(function, name, k, wanted, value)
+            if kinds is _INTS and isinstance(value, tuple):
+                for j, element in enumerate(value):
+                    if isinstance(element, (bool, float, str)):
+                        return TypeError(
+                            f"{function}(): argument '{name}' (position {k + 1}) must be tuple of ints, "
+                            f"but found element of type {type(element).__name__} at pos {j}"
+                        )
     return None
 
 
@@ -108,7 +137,7 @@ def _parameters(op: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((name, annotations.get(name)) for name in inspect.signature(op.kernel).parameters)
 
 
-def with_type_errors(name: str, f: Callable[..., Any], into: Callable[[Any, Any], Any] | None = None) -> Any:
+def with_type_errors(name: str, f: Callable[..., Any], into: Callable[..., Any] | None = None) -> Any:
     """A function on tensors as ``jaxnn.NAME``: an argument that is no tensor gives PyTorch's TypeError.
 
     With ``into`` it takes ``out=``, where that function writes the results.
@@ -125,7 +154,7 @@ def with_type_errors(name: str, f: Callable[..., Any], into: Callable[[Any, Any]
             if found is None:
                 raise
             raise found from None
-        return made if out is None or into is None else into(out, made)
+        return made if out is None or into is None else into(out, made, (), name)
 
     call.__module__, call.__qualname__ = "jaxnn", name  # where pickle finds it
     return call

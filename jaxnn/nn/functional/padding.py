@@ -8,6 +8,7 @@ from jax import Array, lax
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import scalar_name, size_text
 from jaxnn.ops.arguments import need_tensor
+from jaxnn.ops.limits import refuse_wide
 
 _COMBINATIONS = """Supported combinations for non-constant padding:
   - 2D or 3D input: padding size = 2 (pads last dimension)
@@ -32,6 +33,9 @@ def _pad_constant(input: Array, pad: tuple[int, ...], value: Operand = 0) -> Arr
         if size + min(before, 0) + min(after, 0) < 0:
             raise RuntimeError("narrow(): length must be non-negative.")
     return lax.pad(input, jnp.asarray(value).astype(input.dtype), [(a, b, 0) for a, b in pairs])
+
+
+refuse_wide(_pad_constant.op, 2)
 
 
 def _reflected(x: Array, axis: int, before: int, after: int) -> Array:
@@ -153,7 +157,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
             f"but got padding length {len(sizes)} and input of dimension {ndim}"
         )
     if mode == "constant":
-        return _pad_constant(input, sizes, 0 if value is None else value)
+        return _pad_constant(input, sizes, float(value) if type(value) is int else 0 if value is None else value)
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if ndim not in {2: (2, 3), 4: (3, 4), 6: (4, 5)}.get(len(sizes), ()):
