@@ -21,7 +21,7 @@ import numpy as np
 from .gradient.forward_mode import refuse_dual_out, with_tangents
 from .gradient.modes import no_grad
 from .gradient.saved_hooks import run_packed
-from .kinds.dtypes import dtype
+from .kinds.dtypes import PYTHON_TYPES, dtype
 from .memory.inference import check_saved, mark
 from .memory.storage import INFERENCE
 from .memory.tensor_base import TensorBase, aval
@@ -51,6 +51,9 @@ Arrays: Any = Sequence[TensorBase]
 
 #: Operators that take two Python numbers for their tensors, as PyTorch's do.
 _OF_NUMBERS = frozenset({"add", "div", "floor_divide", "mul", "sub"})
+
+#: Annotations of parameters that take an int, or a tensor of one.
+_INTEGERS = (int, "int", int | None, "int | None")
 
 #: ``jaxnn.NAME``.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -273,6 +276,7 @@ def _wrapper(
     if not keyword:
         parameters.append("*")
     parameters.append("out=None")
+    annotations = kernel.__annotations__
     lines = [f"def {made.name}({', '.join(parameters)}):"]
     lines += [f"    if not isinstance({n}, _Tensor): {n} = _operand({n})" for n in operands]
     lines += [
@@ -281,11 +285,16 @@ def _wrapper(
     ]
     if made.name in COMPUTED_IN:
         lines.append("    if out is not None and dtype is None and isinstance(out, _Tensor): dtype = out.dtype")
+    for n in names:
+        if annotations.get(n) in _INTEGERS:
+            lines.append(f"    if isinstance({n}, _Tensor): {n} = _integer({n})")
+        elif n == "dtype" and "dtype" in str(annotations.get(n)):
+            lines.append(f"    if dtype is not None and type(dtype) is not _dtype: dtype = _type_of(dtype, '{made.name}')")
     given = f"({', '.join(names)},)"
     lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given}, '{made.name}')"]
     scope = {
         "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,
-        **defaults,
+        "_integer": type_errors.integer_of, "_dtype": dtype, "_type_of": type_of, **defaults,
     }  # fmt: skip
     exec(compile("\n".join(lines), f"<jaxnn {made.name}>", "exec"), scope)
     wrapper = scope[made.name]
@@ -295,6 +304,18 @@ def _wrapper(
     wrapper.__qualname__ = made.name
     wrapper.raw = kernel
     return wrapper
+
+
+def type_of(value: Any, name: str) -> dtype:
+    """The type that ``dtype=`` names by a Python type.
+
+    Raises:
+        TypeError: for anything but bool, int, float and complex.
+    """
+    found = PYTHON_TYPES.get(value) if isinstance(value, type) else None
+    if found is None:
+        raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(value).__name__}")
+    return found
 
 
 def _sequence(value: Any, name: str, parameter: str, position: int) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxnn.core.memory.tensor_base import aval
 from jaxnn.core.operator.type_errors import with_type_errors
-from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
+from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function, op
 
 from .arguments import integers, shape
 from .cast import clone
@@ -30,12 +30,7 @@ def _copying(name: str, view: Any) -> None:
     def copy(*args: Any, out: Any = None, **options: Any) -> Any:
         parts = view(*args, **options)
         found = tuple(clone(p) for p in parts) if isinstance(parts, tuple) else clone(parts)
-        if out is None:
-            return found
-        targets = out if isinstance(out, (tuple, list)) else (out,)
-        for target, part in zip(targets, found if isinstance(found, tuple) else (found,), strict=True):
-            target.copy_(part)
-        return out
+        return found if out is None else _into(out, found, name=name + "_copy")
 
     copy.__name__ = copy.__qualname__ = name + "_copy"
     copy.__doc__ = f"A copy of what `{name}` shows."

@@ -32,7 +32,8 @@ def _checked(name: str, places: tuple[int, ...], promotes: bool, before: Callabl
     def check(*args: Any) -> None:
         for k in places:
             if k < len(args) and type(args[k]) is Number:
-                others = [a for a in (args[0], *(args[p] for p in places if p < len(args))) if isinstance(a, TensorBase)]
+                first = () if name == "where" else args[:1]  # its condition takes no part
+                others = [a for a in (*first, *(args[p] for p in places if p < len(args))) if isinstance(a, TensorBase)]
                 kind = aval(others[-1] if promotes else others[0]).dtype if others else dtypes.bool
                 if kind.is_floating_point and kind.itemsize < 4 and name in _WIDE:
                     continue

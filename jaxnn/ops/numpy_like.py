@@ -211,8 +211,7 @@ trapz = function(trapezoid, name="trapz", method=False)
 _UNRAVEL = operator_of(
     "unravel_index",
     lambda indices, sizes: tuple(
-        (indices // math.prod(sizes[d + 1 :])) % n if d else indices // math.prod(sizes[1:])
-        for d, n in enumerate(sizes)
+        (indices.astype(jnp.int64) // math.prod(sizes[d + 1 :])) % n for d, n in enumerate(sizes)
     ),
     differentiable=False,
 )

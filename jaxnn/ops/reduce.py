@@ -84,7 +84,8 @@ def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.d
 def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Array:
     """The sum without NaN."""
     x = _typed(input, dtype)
-    return jnp.sum(jnp.where(jnp.isnan(x), 0, x).astype(x.dtype), axis=dims_of(dim, input.ndim), keepdims=keepdim)
+    there = jnp.where(jnp.isnan(x), 0, x).astype(x.dtype)
+    return jnp.sum(there, axis=dims_of(dim, input.ndim), keepdims=keepdim).astype(x.dtype)
 
 
 @reduction(grad_name=by_dim("Mean"))
@@ -131,13 +132,15 @@ def _logical(input: Array, found: Array) -> Array:
 @reduction(differentiable=False)
 def any(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
     """Whether an element is true (not 0); uint8 for uint8."""
-    return _logical(input, jnp.any(_truth(input), axis=dims_of(dim, input.ndim), keepdims=keepdim))
+    axes = () if dim == () else dims_of(dim, input.ndim)  # no dimensions are none of them, unlike in sums
+    return _logical(input, jnp.any(_truth(input), axis=axes, keepdims=keepdim))
 
 
 @reduction(differentiable=False)
 def all(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
     """Whether every element is true (not 0); uint8 for uint8."""
-    return _logical(input, jnp.all(_truth(input), axis=dims_of(dim, input.ndim), keepdims=keepdim))
+    axes = () if dim == () else dims_of(dim, input.ndim)
+    return _logical(input, jnp.all(_truth(input), axis=axes, keepdims=keepdim))
 
 
 @reduction(differentiable=False)

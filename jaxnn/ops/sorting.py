@@ -272,6 +272,8 @@ def _as_tensor(value: Any, like: TensorBase, name: str) -> TensorBase:
     kind = aval(like).dtype
     if common_dtype(value)._category > kind._category:  # a number that the other's type can't hold
         kind = common_dtype(value)
+    elif kind._category == 1 and not np.iinfo(kind.np).min <= value <= np.iinfo(kind.np).max:
+        kind = dtypes.int64
     return host_array(np.asarray(value, kind.np), aval(like).placement)
 
 

@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 
 __all__ = [
-    "ALIASES", "ALL", "SCALAR_NAMES", "bfloat16", "can_cast", "dtype", "float16", "float32", "get_default_dtype",
+    "ALIASES", "ALL", "PYTHON_TYPES", "SCALAR_NAMES", "bfloat16", "can_cast", "dtype", "float16", "float32", "get_default_dtype",
     "promote_types", "result_dtype", "set_default_dtype",
 ]  # fmt: skip
 
@@ -105,6 +105,8 @@ ALIASES: dict[str, dtype] = {
 }  # fmt: skip
 _BY_NAME = {t.name: t for t in ALL}
 _BY_NUMPY = {t.np: t for t in ALL}
+#: What ``dtype=`` makes of Python's types.
+PYTHON_TYPES = {builtins.bool: bool, int: int64, float: float64, complex: complex128}
 _PYTHON = {builtins.bool: bool, int: int64, float: float32, complex: complex64}
 
 #: How PyTorch's error messages spell a type ("expected scalar type Float but found Double").

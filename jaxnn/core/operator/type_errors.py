@@ -15,8 +15,18 @@ import jax
 import numpy as np
 
 from ..memory.tensor_base import Tensor, TensorBase, aval
+from ..process.config import in_transformation
 
-__all__ = ["FITS", "diagnosed", "need_tensors", "no_tensor", "places_of_numbers", "with_type_errors"]
+__all__ = [
+    "FITS",
+    "diagnosed",
+    "integer_of",
+    "misfit",
+    "need_tensors",
+    "no_tensor",
+    "places_of_numbers",
+    "with_type_errors",
+]
 
 #: Stands for an argument that is a tensor, or a number where one may be.
 FITS: Any = object()
@@ -25,12 +35,14 @@ _ARRAY = (jax.Array, "Array")
 _OPTIONAL = (jax.Array | None, "Array | None")
 _NUMBER = ("Operand", TensorBase | int | float | complex | None)
 _INTS = ("Dim", int | tuple[int, ...] | None, "tuple[int, ...]", tuple[int, ...])
+_NOT_NUMBER = (str, tuple, list, dict)
 _NOT_BOOL = (int, float, complex, str, tuple, list, dict, NoneType)
 #: Annotations of parameters, PyTorch's name of what they take, and the types of values that do not fit.
 _MISFITS: tuple[tuple[tuple[Any, ...], str, tuple[type, ...]], ...] = (
-    ((float, "float", *_NUMBER), "Number", (str, tuple, list, dict)),
-    ((int, "int"), "int", (str, float, bool, NoneType)),
-    ((int | None, "int | None"), "int", (str, float, bool)),
+    (_NUMBER, "Number", _NOT_NUMBER),
+    ((float, "float"), "Number", (*_NOT_NUMBER, NoneType)),
+    ((int, "int"), "int", (*_NOT_NUMBER, float, complex, bool, NoneType)),
+    ((int | None, "int | None"), "int", (*_NOT_NUMBER, float, complex, bool)),
     (_INTS, "tuple of ints", (str, float, bool)),
     ((bool, "bool"), "bool", _NOT_BOOL),
     ((bool | None, "bool | None"), "bool", _NOT_BOOL[:-1]),
@@ -132,9 +144,36 @@ def _wrong(function: str, name: str, k: int, wanted: str, value: Any) -> TypeErr
 
 @functools.cache
 def _parameters(op: Any) -> tuple[tuple[str, Any], ...]:
-    """An operator's parameters and their annotations."""
+    """An operator's parameters and their annotations; a number by default is never None."""
     annotations = op.kernel.__annotations__
-    return tuple((name, annotations.get(name)) for name in inspect.signature(op.kernel).parameters)
+    found = []
+    for name, p in inspect.signature(op.kernel).parameters.items():
+        kind = annotations.get(name)
+        found.append((name, "float" if kind in _NUMBER and isinstance(p.default, (int, float)) else kind))
+    return tuple(found)
+
+
+def integer_of(t: TensorBase) -> Any:
+    """The value of a tensor given for an int, if it is one integer."""
+    kind = aval(t)
+    if kind.shape or kind.dtype._category > 1 or in_transformation():
+        return t
+    return t.item()  # type: ignore[attr-defined]
+
+
+def _checked_parameters(f: Callable[..., Any]) -> list[tuple[int, str, Any, type]]:
+    """The parameters of a function whose type is looked at: place, name, annotation, and the type that always fits."""
+    kinds = {kind: wanted for kinds, wanted, _ in _MISFITS for kind in kinds}
+    plain = {"Number": float, "bool": bool}
+    return [
+        (k, p.name, p.annotation, plain.get(kinds[p.annotation], int))
+        for k, p in enumerate(inspect.signature(f).parameters.values())
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.annotation in kinds
+    ]
+
+
+def _replaced(args: Any, kwargs: Any, k: int, parameter: str, value: Any) -> tuple[Any, Any]:
+    return ((*args[:k], value, *args[k + 1 :]), kwargs) if k < len(args) else (args, {**kwargs, parameter: value})
 
 
 def with_type_errors(name: str, f: Callable[..., Any], into: Callable[..., Any] | None = None) -> Any:
@@ -142,9 +181,19 @@ def with_type_errors(name: str, f: Callable[..., Any], into: Callable[..., Any] 
 
     With ``into`` it takes ``out=``, where that function writes the results.
     """
+    checked = _checked_parameters(f)
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
+        for k, parameter, kind, plain in checked:
+            value = args[k] if k < len(args) else kwargs.get(parameter, FITS)
+            if isinstance(value, TensorBase):
+                if plain is int and not aval(value).shape:
+                    args, kwargs = _replaced(args, kwargs, k, parameter, integer_of(value))
+            elif value is not FITS and type(value) is not plain:
+                refused = misfit(name, parameter, k, kind, value)
+                if refused is not None:
+                    raise refused
         out = kwargs.pop("out", None) if into is not None else None
         try:
             made = f(*args, **kwargs)
