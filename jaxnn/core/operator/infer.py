@@ -14,6 +14,7 @@ from ..process.config import configuration
 from . import type_errors
 from .arguments import Tree, given, signature
 from .traced import Instance
+from .type_support import refuse_types
 
 __all__ = ["infer", "translated"]
 
@@ -35,6 +36,7 @@ def infer(op: Any, recipe: Tree, avals: Sequence[Aval], placement: Any) -> Insta
         return found
     static = given(recipe, type_errors.FITS)
     type_errors.need_tensors(op, static)
+    refuse_types(op, avals)
     try:
         found = Instance(op, recipe, avals, lambda a: aval_of(tuple(a.shape), np.dtype(a.dtype), placement))
     except Exception as error:

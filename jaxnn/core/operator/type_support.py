@@ -1,0 +1,79 @@
+"""Types that an operator computes on here and for which PyTorch has no kernel: refused in its words."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from ..kinds.dtypes import SCALAR_NAMES, promote_types
+from ..memory.aval import Aval
+
+__all__ = ["refuse_types"]
+
+_CATEGORIES = "bifc"
+#: Operator -> kinds of the common type (bool, integer, complex) that are refused, and how: a kernel's name, or a sentence.
+_WITHOUT = {
+    "addcmul": ("b", "addcmul_cpu_out"),
+    "addmm": ("b", "addmm_impl_cpu_"),
+    "amax": ("c", "max_values_cpu"),
+    "amin": ("c", "min_values_cpu"),
+    "aminmax": ("c", "aminmax_cpu"),
+    "argmax": ("c", "argmax(): does not support complex input"),
+    "argmin": ("c", "argmin(): does not support complex input"),
+    "argsort": ("c", "Sort does not support complex dtypes on CPU"),
+    "atan2": ("c", "atan2_cpu"),
+    "clamp_max": ("c", "minimum_cpu"),
+    "clamp_min": ("c", "maximum_cpu"),
+    "cov": ("b", "cov(): bool dtype is not supported for input"),
+    "cummax": ("c", "cummax_cpu"),
+    "cummin": ("c", "cummin_cpu"),
+    "deg2rad": ("c", "deg2rad is not supported for complex tensors."),
+    "erfinv": ("c", "erfinv_vml_cpu"),
+    "fmax": ("c", "fmax not implemented for complex tensors."),
+    "fmin": ("c", "fmin not implemented for complex tensors."),
+    "frac": ("i", "frac_cpu"),
+    "hash_tensor": ("c", "xor_sum_cpu"),
+    "heaviside": ("c", "heaviside is not yet implemented for complex tensors."),
+    "hypot": ("bi", "hypot_cpu"),
+    "igamma": ("bi", "igamma_cpu"),
+    "igammac": ("bi", "igammac_cpu"),
+    "inner": ("b", "addmm_impl_cpu_"),
+    "isin": ("bc", "Unsupported input type encountered for isin(): {}"),
+    "kthvalue": ("bc", "kthvalue_cpu"),
+    "logaddexp": ("bi", "logaddexp_cpu"),
+    "logaddexp2": ("bic", "logaddexp2_cpu"),
+    "logit": ("c", "logit_cpu"),
+    "maximum": ("c", "maximum not implemented for complex tensors."),
+    "median": ("bc", "median_out"),
+    "minimum": ("c", "minimum not implemented for complex tensors."),
+    "mode": ("c", "mode_cpu"),
+    "mvlgamma": ("b", "The input tensor may not be a boolean tensor."),
+    "nanmedian": ("bc", "median_out"),
+    "nansum": ("c", "nansum on CPU does not support complex inputs"),
+    "nextafter": ("bi", "nextafter_cpu"),
+    "rad2deg": ("c", "rad2deg is not supported for complex tensors."),
+    "relu": ("c", "clamp is not supported for complex types"),
+    "renorm": ("bi", "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}"),
+    "searchsorted": ("bc", "searchsorted_out_cpu"),
+    "topk": ("bc", "topk_cpu"),
+    "trace": ("b", "trace"),
+    "xlogy": ("c", "xlogy_cpu"),
+}
+
+
+def refuse_types(op: Any, avals: Sequence[Aval]) -> None:
+    """Refuse operands of a common type that PyTorch has no kernel for.
+
+    Raises:
+        NotImplementedError, RuntimeError: as PyTorch.
+    """
+    found = _WITHOUT.get(op.name)
+    if found is None or not avals:
+        return
+    kind = functools.reduce(promote_types, (a.dtype for a in avals))
+    if _CATEGORIES[kind._category] in found[0]:
+        name = SCALAR_NAMES[kind]
+        if " " in found[1]:
+            raise RuntimeError(found[1].format(name))
+        raise NotImplementedError(f"\"{found[1]}\" not implemented for '{name}'")
