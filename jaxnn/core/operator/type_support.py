@@ -45,18 +45,18 @@ _WITHOUT = {
     "logaddexp2": ("bic", "logaddexp2_cpu"),
     "logit": ("c", "logit_cpu"),
     "maximum": ("c", "maximum not implemented for complex tensors."),
-    "median": ("bc", "median_out"),
+    "median": ("bc", "median_cpu"),
     "minimum": ("c", "minimum not implemented for complex tensors."),
     "mode": ("c", "mode_cpu"),
     "mvlgamma": ("b", "The input tensor may not be a boolean tensor."),
-    "nanmedian": ("bc", "median_out"),
+    "nanmedian": ("bc", "median_cpu"),
     "nansum": ("c", "nansum on CPU does not support complex inputs"),
     "nextafter": ("bi", "nextafter_cpu"),
     "rad2deg": ("c", "rad2deg is not supported for complex tensors."),
     "relu": ("c", "clamp is not supported for complex types"),
     "renorm": ("bi", "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}"),
     "searchsorted": ("bc", "searchsorted_out_cpu"),
-    "topk": ("bc", "topk_cpu"),
+    "topk": ("bc", "topk does not support {1} dtypes on CPU"),
     "trace": ("b", "trace"),
     "xlogy": ("c", "xlogy_cpu"),
 }
@@ -75,5 +75,6 @@ def refuse_types(op: Any, avals: Sequence[Aval]) -> None:
     if _CATEGORIES[kind._category] in found[0]:
         name = SCALAR_NAMES[kind]
         if " " in found[1]:
-            raise RuntimeError(found[1].format(name))
+            error = NotImplementedError if op.name == "relu" else RuntimeError
+            raise error(found[1].format(name, "bool" if kind._category == 0 else "complex"))
         raise NotImplementedError(f"\"{found[1]}\" not implemented for '{name}'")
