@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .core.memory.tensor_base import TensorBase
 from .core.registry import function
 from .nn import functional as F
 
@@ -55,7 +56,9 @@ def embedding(
 
 @function(method=False)
 def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
-    """`nn.functional.pad` with a constant."""
+    """`nn.functional.pad` with a constant; a negative integer wraps around in an unsigned type."""
+    if type(value) is int and value < 0 and isinstance(input, TensorBase) and str(input.dtype).startswith("torch.uint"):
+        value += 256**input.dtype.itemsize
     return F.pad(input, tuple(pad), "constant", value)
 
 

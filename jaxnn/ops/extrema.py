@@ -149,8 +149,6 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> A
 
 def _argument(name: str, place: Callable[..., Array], doc: str) -> Any:
     def kernel(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
-        if input.dtype == bool:
-            raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")
         if dim is None:
             if input.size == 0:
                 raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")

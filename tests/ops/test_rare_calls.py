@@ -1,0 +1,158 @@
+"""Calls that databases of samples leave out, beside PyTorch: accepted or refused, the exception, values and types.
+
+Arguments are drawn by the types of a function's schema: numbers for tensors, other types, no arguments, empty lists, a lone tensor
+for a list, None, ``out=`` of another type or number.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import jaxnn
+from jaxnn.core.operator.type_support import _WITHOUT
+from jaxnn.core.record.out_types import EXACT
+
+#: Each is run as it stands in both libraries, ``t`` being the library.
+CALLS = """
+t.add(True, True)
+t.add(2, 1.5, alpha=2)
+t.sub(True, True)
+t.mul(2, 1j)
+t.div(3, 2, rounding_mode='floor')
+t.floor_divide(7, 2)
+t.remainder(3, 2)
+t.sum(t.ones(3, 2), 0, True)
+t.sum(t.ones(3, 2), 0, 1)
+t.sum(t.ones(3, 2), 0, None)
+t.cumsum(t.ones(3), True)
+t.cumsum(t.ones(3), t.tensor(0))
+t.cumsum(t.ones(3), 0.0)
+t.diagonal(t.ones(2, 2), t.tensor(1))
+t.narrow(t.ones(2, 2), 1, 1, t.tensor(1))
+t.chunk(t.ones(3), 3.0)
+t.diff(t.ones(3), n=True)
+t.allclose(t.ones(3), t.ones(3), equal_nan=1)
+t.cov(t.ones(3), correction=1.5)
+t.tril(t.ones(3, 3), True)
+t.argsort(t.ones(3), [0])
+t.histc(t.ones(2), min=None)
+t.add(t.ones(2), 1, alpha='a')
+t.sum(t.ones(2), dtype=float)
+t.sum(t.ones(2), dtype='float32')
+t.nansum(t.ones(2), dtype=t.int32)
+t.all(t.ones(2), dim=[])
+t.any(t.zeros(2), dim=())
+t.sum(t.ones(2), dim=[])
+t.flip(t.ones(3))
+t.ones(3).flip()
+t.hstack(t.ones(3, 2))
+t.vstack(t.ones(3, 2))
+t.dstack(t.ones(3, 2))
+t.column_stack(t.ones(3, 2))
+t.hstack([])
+t.block_diag()
+t.vander(t.tensor([True, False]))
+t.cdist(t.ones(2, 2), t.ones(2, 2).double())
+t.ones((), requires_grad=True).mul(2).backward(inputs=[t.ones(2)])
+t.ones(2, dtype=t.uint8).pow(300)
+t.zeros(2, dtype=t.int8).pow_(128)
+t.nn.functional.pad(t.ones(2, dtype=t.uint8), (1, 1), value=300)
+t.nn.functional.pad(t.ones(2, dtype=t.uint8), (1, 1), value=-1)
+t.constant_pad_nd(t.ones(2, dtype=t.uint8), (1, 1), value=-1)
+t.full((2,), -1.0, dtype=t.uint8)
+t.full((2,), -1, dtype=t.uint8)
+t.zeros(2, dtype=t.uint8).fill_(-1.0)
+t.ones(2, dtype=t.bool) ** t.ones(2, dtype=t.bool)
+t.zeros(2, dtype=t.bool) ** True
+t.zeros(2, dtype=t.bool) ** False
+t.lerp(t.ones(2, dtype=t.bool), t.ones(2, dtype=t.bool), 0.5)
+t.lerp(t.ones(2, dtype=t.int64), t.ones(2, dtype=t.int64), 0.5)
+t.mean(t.ones(2, dtype=t.bool))
+t.where(t.ones(2, dtype=t.bool), 300, 300)
+t.isin(t.ones(2, dtype=t.uint8), 300)
+t.unravel_index(t.tensor([7, -2]), 3)
+t.unravel_index(t.tensor([7, 2], dtype=t.int32), (2, 3))
+t.nonzero(t.ones(2), out=t.ones(2))
+t.sort(t.tensor([2., 1.]), out=(t.zeros(0), t.zeros(0, dtype=t.int64)))
+t.sort(t.tensor([2., 1.]), out=t.zeros(2))
+t.sum(t.ones(2), 0, out=(t.ones(()),))
+t.sum(t.ones(2), 0, out=[t.ones(())])
+t.sum(t.ones(3) * 0.7, 0, out=t.ones((), dtype=t.int32))
+t.sum(t.ones(3), 0, out=t.ones((), dtype=t.int32), dtype=t.int64)
+t.mean(t.ones(3), 0, out=t.ones((), dtype=t.float64), dtype=t.float32)
+t.mean(t.ones(3), 0, out=t.ones((), dtype=t.float64))
+t.cumsum(t.ones(3), 0, out=t.ones(3, dtype=t.int32))
+t.zeros(3, out=t.ones(3, dtype=t.float64), dtype=t.int32)
+t.abs(t.ones(2), out=t.ones(2, dtype=t.float64))
+t.alias_copy(t.ones(2), out=t.ones(0))
+t.frombuffer([1, 2], dtype=t.int32)
+""".strip().splitlines()
+
+
+def outcome(t, call):
+    """What a call gives, as numpy arrays with the names of their types, or the type of its exception."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            made = eval(call, {"t": t})
+        except Exception as error:
+            return type(error).__name__, str(error)
+    parts = made if isinstance(made, (tuple, list)) else (made,)
+    return [
+        (str(p.dtype), p.detach().numpy()) if isinstance(p, t.Tensor) else (type(p).__name__, np.asarray(p is None or p))
+        for p in parts
+    ]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_call(call):
+    expected, found = outcome(torch, call), outcome(jaxnn, call)
+    if isinstance(expected, tuple):
+        assert isinstance(found, tuple), f"accepted: {found}; PyTorch: {expected}"
+        assert found[0] == expected[0], f"{found}; PyTorch: {expected}"
+        return
+    assert not isinstance(found, tuple), f"refused: {found}"
+    assert [kind for kind, _ in found] == [kind for kind, _ in expected]
+    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+_TWO = """
+    atan2 clamp_max clamp_min copysign floor_divide fmax fmin fmod ge gt heaviside hypot igamma igammac inner isin
+    le logaddexp logaddexp2 lt maximum minimum nextafter remainder searchsorted xlogy
+""".split()
+_MORE = {"kthvalue": (1,), "topk": (1,), "renorm": (2, 0, 1), "cummax": (0,), "cummin": (0,), "logcumsumexp": (0,)}
+
+
+@pytest.mark.parametrize("name", sorted(_WITHOUT))
+def test_types_without_a_kernel(name):
+    """Every type of every operator in the table, those that are refused and those that are not."""
+    count = 3 if name.startswith("addc") or name == "addmm" else 2 if name in _TWO else 1
+    for dtype in ("bool", "int64", "float32", "complex64"):
+        both = []
+        for t in (torch, jaxnn):
+            operands = [t.ones((3, 3), dtype=getattr(t, dtype)) for _ in range(count)]
+            try:
+                getattr(t, name)(*operands, *_MORE.get(name, ()))
+                both.append(None)
+            except Exception as error:
+                both.append(type(error))
+        assert both[0] is both[1], dtype
+
+
+def test_out_of_the_result_type():
+    """Operators of one tensor: ``out=`` of a wider type is refused exactly where PyTorch refuses it."""
+    for name in ("abs", "ceil", "neg", "round", "sgn", "sign", "trunc", "tril", "exp", "sqrt", "sigmoid", "log_softmax", "msort"):
+        more = (0,) if name == "log_softmax" else ()
+        refused = []
+        for t in (torch, jaxnn):
+            try:
+                getattr(t, name)(t.ones(2, 2), *more, out=t.ones((2, 2), dtype=t.float64))
+                refused.append(False)
+            except RuntimeError:
+                refused.append(True)
+        assert refused[0] == refused[1] == (name in EXACT), name
