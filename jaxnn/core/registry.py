@@ -33,7 +33,7 @@ from .operator.overrides import CLASSES, SPACES, dispatch, handlers, note
 from .process.config import in_transformation, state
 from .record import at_once
 from .record.host_values import computed_now
-from .record.out_types import COMPUTED_IN, EXACT, check_type
+from .record.out_types import COMPUTED_IN, EXACT, WITHOUT, check_type
 from .record.overlap import UNSEEN, refuse_overlap, refuse_shape_of_operand
 from .record.recorder import record, record_into, value_of
 from .record.write import put_through, write_back, written_operand
@@ -273,9 +273,8 @@ def _wrapper(
         else:
             defaults[f"_d_{n}"] = p.default
             parameters.append(f"{n}=_d_{n}")
-    if not keyword:
-        parameters.append("*")
-    parameters.append("out=None")
+    if made.name not in WITHOUT:
+        parameters += ["out=None"] if keyword else ["*", "out=None"]
     annotations = kernel.__annotations__
     lines = [f"def {made.name}({', '.join(parameters)}):"]
     lines += [f"    if not isinstance({n}, _Tensor): {n} = _operand({n})" for n in operands]
@@ -291,7 +290,10 @@ def _wrapper(
         elif n == "dtype" and "dtype" in str(annotations.get(n)):
             lines.append(f"    if dtype is not None and type(dtype) is not _dtype: dtype = _type_of(dtype, '{made.name}')")
     given = f"({', '.join(names)},)"
-    lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given}, '{made.name}')"]
+    if made.name in WITHOUT:
+        lines.append(f"    return _call(_op, {given})")
+    else:
+        lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given}, '{made.name}')"]
     scope = {
         "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,
         "_integer": type_errors.integer_of, "_dtype": dtype, "_type_of": type_of, **defaults,

@@ -8,7 +8,7 @@ from typing import Any
 from ..kinds.dtypes import SCALAR_NAMES
 from ..memory.tensor_base import TensorBase, aval
 
-__all__ = ["COMPUTED_IN", "EXACT", "check_type"]
+__all__ = ["COMPUTED_IN", "EXACT", "WITHOUT", "check_type"]
 
 #: Operators whose kernels in PyTorch write into ``out=`` themselves, so that it must be of the result's type.
 EXACT = frozenset(
@@ -30,6 +30,14 @@ EXACT = frozenset(
 
 #: Operators that compute in the type of ``out=`` if no ``dtype=`` is given.
 COMPUTED_IN = frozenset({"cumprod", "cumsum", "prod", "sum"})
+
+
+#: Operators whose functions take no ``out=``.
+WITHOUT = frozenset(
+    """
+    diag_embed dist fill index_fill isinf isnan linalg_matrix_exp masked_fill masked_scatter relu rsub std_mean trace var_mean
+    """.split()
+)
 
 
 def check_type(targets: Iterable[Any], results: Iterable[TensorBase]) -> None:
