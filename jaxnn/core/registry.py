@@ -287,6 +287,8 @@ def _wrapper(
     for n in names:
         if annotations.get(n) in _INTEGERS:
             lines.append(f"    if isinstance({n}, _Tensor): {n} = _integer({n})")
+        elif annotations.get(n) in type_errors.INTS:
+            lines.append(f"    if isinstance({n}, _Tensor): {n} = _integers({n}, '{made.name}', '{n}', {names.index(n)})")
         elif n == "dtype" and "dtype" in str(annotations.get(n)):
             lines.append(f"    if dtype is not None and type(dtype) is not _dtype: dtype = _type_of(dtype, '{made.name}')")
     given = f"({', '.join(names)},)"
@@ -296,7 +298,7 @@ def _wrapper(
         lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given}, '{made.name}')"]
     scope = {
         "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,
-        "_integer": type_errors.integer_of, "_dtype": dtype, "_type_of": type_of, **defaults,
+        "_integer": type_errors.integer_of, "_integers": type_errors.integers_of, "_dtype": dtype, "_type_of": type_of, **defaults,
     }  # fmt: skip
     exec(compile("\n".join(lines), f"<jaxnn {made.name}>", "exec"), scope)
     wrapper = scope[made.name]

@@ -19,8 +19,10 @@ from ..process.config import in_transformation
 
 __all__ = [
     "FITS",
+    "INTS",
     "diagnosed",
     "integer_of",
+    "integers_of",
     "misfit",
     "need_tensors",
     "no_tensor",
@@ -34,7 +36,7 @@ FITS: Any = object()
 _ARRAY = (jax.Array, "Array")
 _OPTIONAL = (jax.Array | None, "Array | None")
 _NUMBER = ("Operand", TensorBase | int | float | complex | None)
-_INTS = ("Dim", int | tuple[int, ...] | None, "tuple[int, ...]", tuple[int, ...])
+INTS = ("Dim", int | tuple[int, ...] | None, "tuple[int, ...]", tuple[int, ...])
 _NOT_NUMBER = (str, tuple, list, dict)
 _NOT_BOOL = (int, float, complex, str, tuple, list, dict, NoneType)
 #: Annotations of parameters, PyTorch's name of what they take, and the types of values that do not fit.
@@ -43,7 +45,7 @@ _MISFITS: tuple[tuple[tuple[Any, ...], str, tuple[type, ...]], ...] = (
     ((float, "float"), "Number", (*_NOT_NUMBER, NoneType)),
     ((int, "int"), "int", (*_NOT_NUMBER, float, complex, bool, NoneType)),
     ((int | None, "int | None"), "int", (*_NOT_NUMBER, float, complex, bool)),
-    (_INTS, "tuple of ints", (str, float, bool)),
+    (INTS, "tuple of ints", (str, float, bool)),
     ((bool, "bool"), "bool", _NOT_BOOL),
     ((bool | None, "bool | None"), "bool", _NOT_BOOL[:-1]),
 )
@@ -100,7 +102,7 @@ def misfit(function: str, name: str, k: int, kind: Any, value: Any) -> TypeError
         if kind in kinds:
             if isinstance(value, misfits) and not (type(value) is bool and bool not in misfits):
                 return _wrong(function, name, k, wanted, value)
-            if kinds is _INTS and isinstance(value, tuple):
+            if kinds is INTS and isinstance(value, tuple):
                 for j, element in enumerate(value):
                     if isinstance(element, (bool, float, str)):
                         return TypeError(
@@ -159,6 +161,17 @@ def integer_of(t: TensorBase) -> Any:
     if kind.shape or kind.dtype._category > 1 or in_transformation():
         return t
     return t.item()  # type: ignore[attr-defined]
+
+
+def integers_of(t: TensorBase, function: str, name: str, k: int) -> Any:
+    """The value of a tensor given for a tuple of ints, if it is one integer.
+
+    Raises:
+        TypeError: for any other tensor.
+    """
+    if aval(t).shape.numel() != 1 or aval(t).dtype._category > 1:
+        raise _wrong(function, name, k, "tuple of ints", t)
+    return t if in_transformation() else t.item()  # type: ignore[attr-defined]
 
 
 def _checked_parameters(f: Callable[..., Any]) -> list[tuple[int, str, Any, type]]:
