@@ -67,7 +67,7 @@ _WITHOUT = {
     "nextafter": ("bic", "nextafter_cpu"),
     "rad2deg": ("c", "rad2deg is not supported for complex tensors."),
     "relu": ("c", "clamp is not supported for complex types"),
-    "remainder": ("bc", "remainder_cpu"),
+    "remainder": ("c", "remainder_cpu"),
     "renorm": ("bi", "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}"),
     "searchsorted": ("bc", "searchsorted_out_cpu"),
     "topk": ("bc", "topk does not support {1} dtypes on CPU"),
