@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import IO, TypeAlias
 
+from .core.kinds.device import DeviceLike as Device
 from .core.kinds.device import device
 from .core.kinds.dtypes import dtype
 from .core.kinds.size import Size
@@ -13,7 +14,6 @@ from .core.memory.tensor_base import Tensor
 __all__ = ["Device", "FileLike", "Number"]
 
 Number: TypeAlias = int | float | bool
-Device: TypeAlias = device | str | int | None
 FileLike: TypeAlias = str | os.PathLike[str] | IO[bytes]
 
 _int, _float, _bool = int, float, bool

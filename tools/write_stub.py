@@ -14,14 +14,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from stub_types import HEADER, parameters, qualified, result
+from stub_types import HEADER, definition, qualified
 
 ROOT = Path(__file__).resolve().parent.parent
 _PROPERTIES = {
     "shape": "Size", "dtype": "dtype", "device": "device", "ndim": "int", "itemsize": "int", "nbytes": "int",
     "requires_grad": "bool", "grad": "Tensor | None", "is_leaf": "bool", "retains_grad": "bool", "_version": "int",
     "output_nr": "int", "data": "Tensor", "T": "Tensor", "mT": "Tensor", "H": "Tensor", "mH": "Tensor", "real": "Tensor",
-    "imag": "Tensor", "names": "tuple[None, ...]", "layout": "Any", "grad_fn": "GradFn | None", "_base": "Tensor | None",
+    "imag": "Tensor", "names": "tuple[None, ...]", "layout": "layout", "grad_fn": "GradFn | None", "_base": "Tensor | None",
     "name": "None",
 }  # fmt: skip
 _COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
@@ -44,7 +44,19 @@ def tensor_stub() -> str:
         elif callable(value) and name not in ("__getattr__", "__setattr__"):
             ignore = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
             # PyTorch's methods have no `out`.
-            lines.append(f"    def {name}({parameters(value, True, ('out',))}) -> {result(name, value)}: ...{ignore}")
+            lines += [f"    {line}{ignore}" for line in definition(name, value, True, ("out",))]
+    return "\n".join(lines) + "\n"
+
+
+def return_types_stub() -> str:
+    """The named results."""
+    from jaxnn.ops import return_types
+
+    lines = ['"""Written by tools/write_stub.py; do not edit."""', "", "from typing import Any, NamedTuple", "",
+             "from jaxnn.core.memory.tensor_base import Tensor", "", "def return_type(name: str, *fields: str) -> Any: ..."]  # fmt: skip
+    for name, kind in sorted(vars(return_types).items()):
+        if isinstance(kind, type) and issubclass(kind, tuple):
+            lines += ["", f"class {name}(NamedTuple):", *(f"    {field}: Tensor" for field in kind._fields)]
     return "\n".join(lines) + "\n"
 
 
@@ -72,11 +84,11 @@ def namespace_stub(name: str) -> str:
             parent, _, leaf = value.__name__.rpartition(".")
             lines.append(f"from {parent} import {leaf} as {n}")
         elif inspect.isfunction(value) and home is not None and _is_bound(value, name):
-            lines.append(f"def {n}({parameters(value)}) -> {result(n, value)}: ...")
+            lines += definition(n, value)
         elif importable:
             lines.append(f"from {home} import {own} as {n}")
         elif inspect.isfunction(value):
-            lines.append(f"def {n}({parameters(value)}) -> {result(n, value)}: ...")
+            lines += definition(n, value)
         else:
             lines.append(f"{n}: {_constant(value)}")
     if name == "jaxnn":
@@ -111,6 +123,7 @@ def _constant(value: Any) -> str:
 #: File -> what stands in it.
 STUBS: dict[Path, Any] = {
     ROOT / "jaxnn" / "core" / "memory" / "tensor_methods.pyi": tensor_stub,
+    ROOT / "jaxnn" / "ops" / "return_types.pyi": return_types_stub,
     ROOT / "jaxnn" / "__init__.pyi": lambda: namespace_stub("jaxnn"),
     ROOT / "jaxnn" / "nn" / "functional" / "__init__.pyi": lambda: namespace_stub("jaxnn.nn.functional"),
     ROOT / "jaxnn" / "linalg.pyi": lambda: namespace_stub("jaxnn.linalg"),

@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 
+from .class_names import show_classes
 from .opening import install
 
 __all__ = ["USAGE", "run"]
@@ -28,7 +29,7 @@ def run(arguments: list[str]) -> int:
     if kind not in ("-m", "-c") and (kind.startswith("-") or not os.path.exists(kind)):
         print(f"python -m jaxnn: can't open file {kind!r}\n{USAGE}", file=sys.stderr)
         return 2
-    install(quiet=quiet)
+    show_classes(install(quiet=quiet).names)
     if kind == "-m":
         sys.argv = rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxnn.core.kinds.device import DeviceLike
+from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
@@ -324,7 +326,9 @@ class Softplus(Module):
 class PReLU(Module):
     """`LeakyReLU` with a slope that is learned, one or one a channel. Source: https://arxiv.org/abs/1502.01852"""
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: DeviceLike = None, dtype: dtype | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init

@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxnn.core.kinds.device import DeviceLike
+from jaxnn.core.kinds.dtypes import dtype
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.registry import Arrays, op
 
 from .containers import ModuleList, Sequential
@@ -72,7 +75,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def __init__(
         self, in_features: int, n_classes: int, cutoffs: Sequence[int], div_value: float = 4.0,
-        head_bias: bool = False, device: Any = None, dtype: Any = None,
+        head_bias: bool = False, device: DeviceLike = None, dtype: dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         cutoffs = list(cutoffs)
@@ -109,7 +112,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draw new parameters for the head and for each cluster."""
         self.head.reset_parameters()
-        for first, second in self.tail:
+        clusters: Any = self.tail
+        for first, second in clusters:
             first.reset_parameters()
             second.reset_parameters()
 
@@ -126,7 +130,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         limits = zip(self.cutoffs[:-1], self.cutoffs[1:], strict=True)
         return [k for k, (low, high) in enumerate(limits) if ((values >= low) & (values < high)).any()]
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Tensor, target: Tensor) -> _ASMoutput:
         """The log probability of each target, and their negative mean."""
         if target.dim() > 1:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
@@ -147,10 +151,10 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         loss = (-output).mean()
         return _ASMoutput(output.squeeze(0) if wanted == 1 else output, loss)
 
-    def log_prob(self, input: Any) -> Any:
+    def log_prob(self, input: Tensor) -> Tensor:
         """The log probabilities of all classes. Shape: (N, in_features) -> (N, n_classes)."""
         return _of_all(self.head(input), tuple(tail(input) for tail in self.tail), self.shortlist_size)
 
-    def predict(self, input: Any) -> Any:
+    def predict(self, input: Tensor) -> Tensor:
         """The likeliest class. Shape: (N, in_features) -> (N)."""
         return _likeliest(self.head(input), self.log_prob(input), self.shortlist_size)

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxnn.core.kinds.device import DeviceLike
+from jaxnn.core.kinds.dtypes import dtype
+from jaxnn.core.memory.tensor_base import Tensor
+
 from . import functional as F
 from . import init
 from .dropout import DrawsMasks
@@ -35,7 +39,7 @@ class MultiheadAttention(DrawsMasks):
     def __init__(
         self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
         add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,
-        device: Any = None, dtype: Any = None,
+        device: DeviceLike = None, dtype: dtype | None = None,
     ) -> None:  # fmt: skip
         if embed_dim <= 0 or num_heads <= 0:
             raise ValueError(
@@ -84,8 +88,9 @@ class MultiheadAttention(DrawsMasks):
         return self.dropout > 0
 
     def forward(
-        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
-        attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
+        need_weights: bool = True, attn_mask: Tensor | None = None, average_attn_weights: bool = True,
+        is_causal: bool = False,
     ) -> tuple[Any, Any]:  # fmt: skip
         """The result and the weights; `functional.multi_head_attention_forward` tells what masks mean."""
         key_padding_mask = additive_mask(key_padding_mask, "key_padding_mask", query, attn_mask, "attn_mask")

@@ -8,19 +8,23 @@ from __future__ import annotations
 import operator
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
 from flax import nnx
 
-from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase
 
 from .jax_function import jax_function
 from .module import Module, typename
 from .parameter import Parameter
 
 __all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
+
+#: What a container holds: modules, Flax's too. A `Sequential` also takes JAX functions, as `Any`: mypy runs into an endless
+#: recursion where it compares `Module`, whose ``__call__`` is its ``forward``, with `Callable`.
+Child: TypeAlias = Module | nnx.Module
 
 
 def _position(index: Any, length: int) -> int:
@@ -33,8 +37,14 @@ def _position(index: Any, length: int) -> int:
 class _Numbered(Module):
     """Submodules named '0', '1', ... (or, in a Sequential, as they were given)."""
 
-    __getitem__: Any
-    __delitem__: Any
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> Module: ...
+        @overload
+        def __getitem__(self, index: slice) -> Self: ...
+        def __getitem__(self, index: Any) -> Any: ...
+        def __delitem__(self, index: int | slice) -> None: ...
 
     def _replace(self, children: Iterable[Any]) -> None:
         self._modules = {str(k): child for k, child in enumerate(children)}
@@ -45,13 +55,13 @@ class _Numbered(Module):
     def __len__(self) -> int:
         return len(self._modules)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Module]:
         return iter(list(self._modules.values()))
 
     def __dir__(self) -> list[str]:
         return [k for k in super().__dir__() if not k.isdigit()]
 
-    def pop(self, key: int | slice) -> Any:
+    def pop(self, key: int) -> Module:
         """Remove a submodule and return it."""
         taken = self[key]
         del self[key]
@@ -89,7 +99,7 @@ class Sequential(_Numbered):
             for k, module in enumerate(args):
                 self.add_module(str(k), module)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:  # whatever the last one gives; nearly always a tensor
         """The input through all submodules."""
         own = self.__dict__
         for name, kind in list(own["_registered"].items()):
@@ -103,10 +113,10 @@ class Sequential(_Numbered):
             return type(self)(OrderedDict(list(self._modules.items())[index]))
         return self._modules[self._name_at(index)]
 
-    def __setitem__(self, index: int, module: Any) -> None:
+    def __setitem__(self, index: int, module: Child) -> None:
         setattr(self, self._name_at(index), module)
 
-    def __delitem__(self, index: Any) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         if isinstance(index, slice):
             for name in list(self._modules)[index]:
                 delattr(self, name)
@@ -114,12 +124,12 @@ class Sequential(_Numbered):
             delattr(self, self._name_at(index))
         self._replace(list(self._modules.values()))
 
-    def append(self, module: Any) -> Sequential:
+    def append(self, module: Child) -> Sequential:
         """Add a submodule at the end."""
         self.add_module(str(len(self)), module)
         return self
 
-    def insert(self, index: int, module: Any) -> Sequential:
+    def insert(self, index: int, module: Child) -> Sequential:
         """Add a submodule before the one at a position."""
         if not isinstance(module, nnx.Module):
             raise AssertionError(f"module should be of type: {Module}")
@@ -130,18 +140,18 @@ class Sequential(_Numbered):
         self._replace(children)
         return self
 
-    def extend(self, sequential: Iterable[Any]) -> Sequential:
+    def extend(self, sequential: Iterable[Child]) -> Sequential:
         """Add submodules at the end."""
         for module in list(sequential):
             self.append(module)
         return self
 
-    def __add__(self, other: Any) -> Sequential:
+    def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
             raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
         return Sequential(*self, *other)
 
-    def __iadd__(self, other: Any) -> Sequential:
+    def __iadd__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
             raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
         return self.extend(other)
@@ -153,12 +163,12 @@ class Sequential(_Numbered):
             raise ValueError(f"Non-positive multiplication factor {other} for {type(self)}")
         return list(self) * other
 
-    def __mul__(self, other: Any) -> Sequential:
+    def __mul__(self, other: int) -> Sequential:
         return Sequential(*self._repeated(other))
 
     __rmul__ = __mul__
 
-    def __imul__(self, other: Any) -> Sequential:
+    def __imul__(self, other: int) -> Sequential:
         self._replace(self._repeated(other))
         return self
 
@@ -180,7 +190,7 @@ class ModuleList(_Numbered):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ModuleList.html
     """
 
-    def __init__(self, modules: Iterable[Any] | None = None) -> None:
+    def __init__(self, modules: Iterable[Child] | None = None) -> None:
         super().__init__()
         if modules is not None:
             self += modules
@@ -193,33 +203,33 @@ class ModuleList(_Numbered):
             return type(self)(list(self._modules.values())[index])
         return self._modules[self._name_at(index)]
 
-    def __setitem__(self, index: int, module: Any) -> None:
+    def __setitem__(self, index: int, module: Child) -> None:
         setattr(self, self._name_at(index), module)
 
-    def __delitem__(self, index: Any) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         names = [str(k) for k in range(len(self))[index]] if isinstance(index, slice) else [self._name_at(index)]
         for name in names:
             delattr(self, name)
         self._replace(list(self._modules.values()))
 
-    def __iadd__(self, modules: Iterable[Any]) -> ModuleList:
+    def __iadd__(self, modules: Iterable[Child]) -> ModuleList:
         return self.extend(modules)
 
-    def __add__(self, other: Iterable[Any]) -> ModuleList:
+    def __add__(self, other: Iterable[Child]) -> ModuleList:
         return type(self)(chain(self, other))
 
-    def insert(self, index: int, module: Any) -> None:
+    def insert(self, index: int, module: Child) -> None:
         """Add a submodule before the one at a position."""
         children = list(self._modules.values())
         children.insert(index, module)
         self._replace(children)
 
-    def append(self, module: Any) -> ModuleList:
+    def append(self, module: Child) -> ModuleList:
         """Add a submodule at the end."""
         self.add_module(str(len(self)), module)
         return self
 
-    def extend(self, modules: Iterable[Any]) -> ModuleList:
+    def extend(self, modules: Iterable[Child]) -> ModuleList:
         """Add submodules at the end."""
         if not isinstance(modules, Iterable):
             raise TypeError(f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}")
@@ -240,15 +250,15 @@ class ModuleDict(Module):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ModuleDict.html
     """
 
-    def __init__(self, modules: Any = None) -> None:
+    def __init__(self, modules: Mapping[str, Child] | Iterable[tuple[str, Child]] | None = None) -> None:
         super().__init__()
         if modules is not None:
             self.update(modules)
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> Module:
         return self._modules[key]
 
-    def __setitem__(self, key: str, module: Any) -> None:
+    def __setitem__(self, key: str, module: Child) -> None:
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
@@ -267,25 +277,25 @@ class ModuleDict(Module):
         """Remove all submodules."""
         self._modules.clear()
 
-    def pop(self, key: str) -> Any:
+    def pop(self, key: str) -> Module:
         """Remove a submodule and return it."""
         taken = self[key]
         del self[key]
         return taken
 
-    def keys(self) -> Any:
+    def keys(self) -> KeysView[str]:
         """The names."""
         return self._modules.keys()
 
-    def items(self) -> Any:
+    def items(self) -> ItemsView[str, Module]:
         """The names and submodules."""
         return self._modules.items()
 
-    def values(self) -> Any:
+    def values(self) -> ValuesView[Module]:
         """The submodules."""
         return self._modules.values()
 
-    def update(self, modules: Any) -> None:
+    def update(self, modules: Mapping[str, Child] | ModuleDict | Iterable[tuple[str, Child]]) -> None:
         """Add or replace submodules from a mapping, a `ModuleDict` or pairs."""
         for key, module in _pairs(modules, "ModuleDict"):
             self[key] = module

@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jaxnn.core.kinds.device import DeviceLike
+from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
 from . import init
+from .common_types import _size_any_t
 from .factory import empty, repeated, reversed_twice
 from .module import Module
 from .parameter import Parameter
@@ -90,9 +93,9 @@ class _ConvNd(_ConvBase):
     """Shape: (N, in_channels, *sizes) or (in_channels, *sizes) -> the same with out_channels."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+        self, in_channels: int, out_channels: int, kernel_size: _size_any_t, stride: _size_any_t = 1,
+        padding: _size_any_t = 0, dilation: _size_any_t = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", device: DeviceLike = None, dtype: dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         n = self._dims
@@ -141,9 +144,9 @@ class _ConvTransposeNd(_ConvBase):
     _transposed = True
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros",
-        device: Any = None, dtype: Any = None,
+        self, in_channels: int, out_channels: int, kernel_size: _size_any_t, stride: _size_any_t = 1,
+        padding: _size_any_t = 0, output_padding: _size_any_t = 0, groups: int = 1, bias: bool = True,
+        dilation: _size_any_t = 1, padding_mode: str = "zeros", device: DeviceLike = None, dtype: dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if padding_mode != "zeros":
@@ -154,7 +157,7 @@ class _ConvTransposeNd(_ConvBase):
             repeated(dilation, n), repeated(output_padding, n), groups, bias, padding_mode, device, dtype,
         )  # fmt: skip
 
-    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """The transposed convolution; ``output_size`` chooses among the sizes that the strides leave open."""
         extra = self.output_padding if output_size is None else self._extra(input, list(output_size))
         return self._function(

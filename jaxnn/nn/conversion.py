@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import DeviceLike
 from jaxnn.core.kinds.device import device as device_type
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.ops.creation import empty_like  # type: ignore[attr-defined]
@@ -136,7 +137,7 @@ class ConversionMethods:
         """Convert floating point tensors to bfloat16."""
         return self._floating(dtypes.bfloat16)
 
-    def cuda(self: _Self, device: Any = None) -> _Self:
+    def cuda(self: _Self, device: DeviceLike = None) -> _Self:
         """Move to a GPU."""
         where = device_type("cuda") if device is None else device_type(device)
         return self._apply(lambda t: t.to(where))
@@ -145,7 +146,7 @@ class ConversionMethods:
         """Move to the CPU."""
         return self._apply(lambda t: t.to(device_type("cpu")))
 
-    def to_empty(self: _Self, *, device: Any, recurse: bool = True) -> _Self:
+    def to_empty(self: _Self, *, device: DeviceLike, recurse: bool = True) -> _Self:
         """Move to a device without the values: what was on ``meta`` has memory then, of zeros."""
         return self._apply(lambda t: empty_like(t, device=device_type(device)), recurse=recurse)
 

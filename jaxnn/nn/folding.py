@@ -5,11 +5,10 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#convolution-layers
 
 from __future__ import annotations
 
-from typing import Any
-
 from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
+from .common_types import _size_any_t
 from .module import Module
 
 __all__ = ["Fold", "Unfold"]
@@ -19,7 +18,8 @@ class Fold(Module):
     """Images as sums of blocks. Shape: (N, C * kernel area, blocks) -> (N, C, H, W)."""
 
     def __init__(
-        self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+        self, output_size: _size_any_t, kernel_size: _size_any_t, dilation: _size_any_t = 1,
+        padding: _size_any_t = 0, stride: _size_any_t = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         self.output_size = output_size
@@ -42,7 +42,9 @@ class Fold(Module):
 class Unfold(Module):
     """The blocks of a sliding window. Shape: (N, C, H, W) -> (N, C * kernel area, blocks)."""
 
-    def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
+    def __init__(
+        self, kernel_size: _size_any_t, dilation: _size_any_t = 1, padding: _size_any_t = 0, stride: _size_any_t = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.kernel_size = kernel_size
         self.dilation = dilation

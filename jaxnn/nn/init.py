@@ -19,8 +19,9 @@ import numpy as np
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.kinds.device import META, default_placement
 from jaxnn.core.memory.buffer import Buffer
-from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, is_view
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, check_writable_here, is_view
 from jaxnn.core.process.config import x64
+from jaxnn.core.random.generator import Generator
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.shared_memory import hold
 from jaxnn.core.record.write import put_through
@@ -111,14 +112,14 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return math.sqrt(2.0 / (1 + param**2))
 
 
-def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with numbers from the uniform distribution on [a, b)."""
     if a > b:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a:g} > to={b:g}")
     return _draw(tensor, lambda shape, kind, _: _stream(generator).uniform(shape, a, b, kind))
 
 
-def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with numbers from a normal distribution."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
@@ -126,8 +127,9 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
 
 
 def trunc_normal_(
-    tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
-) -> Any:
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
     """Fill with numbers from a normal distribution cut off at ``a`` and ``b``, by drawing again what lies outside.
 
     Where most would lie outside, numbers uniform on [a, b] are kept with the probability of their density.
@@ -171,31 +173,31 @@ def _by_density(
     return drawn
 
 
-def constant_(tensor: Any, val: float) -> Any:
+def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one number."""
     if isinstance(val, str):
         raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(val).__name__}")
     return _fill(tensor, np.full(_shape(tensor), val, aval(tensor).np), uniform=True)
 
 
-def ones_(tensor: Any) -> Any:
+def ones_(tensor: Tensor) -> Tensor:
     """Fill with ones."""
     return constant_(tensor, 1.0)
 
 
-def zeros_(tensor: Any) -> Any:
+def zeros_(tensor: Tensor) -> Tensor:
     """Fill with zeros."""
     return constant_(tensor, 0.0)
 
 
-def eye_(tensor: Any) -> Any:
+def eye_(tensor: Tensor) -> Tensor:
     """Make a matrix the identity."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     return _fill(tensor, np.eye(_shape(tensor)[0], _shape(tensor)[1]))
 
 
-def dirac_(tensor: Any, groups: int = 1) -> Any:
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Make a convolution's weight pass its channels on unchanged, as many as there are, in each group.
 
     Shape: (out, in, *kernel) with 1 to 3 kernel dimensions.
@@ -229,14 +231,14 @@ def _calculate_correct_fan(tensor: Any, mode: str) -> int:
     return _calculate_fan_in_and_fan_out(tensor)[modes.index(mode.lower())]
 
 
-def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Glorot's uniform initialisation. Source: https://proceedings.mlr.press/v9/glorot10a.html"""
     std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
     bound = math.sqrt(3.0) * std
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Glorot's normal initialisation. Source: https://proceedings.mlr.press/v9/glorot10a.html"""
     std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
     return normal_(tensor, 0.0, std, generator)
@@ -250,8 +252,9 @@ def _nothing_to_fill(tensor: Any) -> bool:
 
 
 def kaiming_uniform_(
-    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
-) -> Any:
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
     """He's uniform initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852"""
     if _nothing_to_fill(tensor):
         return tensor
@@ -261,8 +264,9 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
-) -> Any:
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
     """He's normal initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852"""
     if _nothing_to_fill(tensor):
         return tensor
@@ -270,7 +274,7 @@ def kaiming_normal_(
     return normal_(tensor, 0, calculate_gain(nonlinearity, a) / math.sqrt(fan), generator)
 
 
-def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """Fill with a (semi-)orthogonal matrix. Source: https://arxiv.org/abs/1312.6120"""
     shape = _shape(tensor)
     if len(shape) < 2:
@@ -284,7 +288,7 @@ def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
     return _fill(tensor, (q.T if rows < columns else q) * q.dtype.type(gain))
 
 
-def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Fill a matrix from a normal distribution, with a share ``sparsity`` of zeros in each column."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")

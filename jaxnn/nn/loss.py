@@ -6,7 +6,6 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#loss-functions
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 from jaxnn.core.memory.tensor_base import Tensor
 
@@ -45,8 +44,9 @@ class _WeightedLoss(_Loss):
     """A loss with a weight for each class or element, which is a buffer."""
 
     def __init__(
-        self, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
-    ) -> None:
+        self, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
         super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
 
@@ -125,8 +125,8 @@ class BCEWithLogitsLoss(_Loss):
     """`BCELoss` of the sigmoid. Shape: (*), (*)."""
 
     def __init__(
-        self, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-        pos_weight: Any = None,
+        self, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: str = "mean", pos_weight: Tensor | None = None,
     ) -> None:  # fmt: skip
         super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
@@ -143,7 +143,7 @@ class NLLLoss(_WeightedLoss):
     """The negative log-probability of the right class. Shape: (N, C, *), (N, *) of class numbers."""
 
     def __init__(
-        self, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+        self, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
         reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:  # fmt: skip
@@ -159,7 +159,7 @@ class NLLLoss2d(NLLLoss):
     """The deprecated name of `NLLLoss`."""
 
     def __init__(
-        self, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+        self, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
         reduce: bool | None = None, reduction: str = "mean",
     ) -> None:  # fmt: skip
         warnings.warn(
@@ -174,7 +174,7 @@ class CrossEntropyLoss(_WeightedLoss):
     """`NLLLoss` of the log-softmax. Shape: (N, C, *), (N, *) of class numbers or (N, C, *) of probabilities."""
 
     def __init__(
-        self, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+        self, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
         reduce: bool | None = None,
         reduction: str = "mean", label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip

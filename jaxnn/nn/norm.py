@@ -6,11 +6,14 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#normalization-layers
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 from flax import nnx
 
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import DeviceLike
+from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.process.config import in_transformation
 from jaxnn.nn.functional.cross_map import cross_map_lrn2d
@@ -51,7 +54,7 @@ class _NormBase(_Affine):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
+        track_running_stats: bool = True, device: DeviceLike = None, dtype: dtype | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_features = num_features
@@ -157,7 +160,7 @@ class _InstanceNorm(_NormBase):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None, *, bias: bool = True,
+        track_running_stats: bool = False, device: DeviceLike = None, dtype: dtype | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
@@ -213,8 +216,8 @@ class LayerNorm(_Affine):
     """Normalization over the last dimensions, whose sizes are ``normalized_shape``. Source: https://arxiv.org/abs/1607.06450"""
 
     def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
-        device: Any = None, dtype: Any = None,
+        self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
+        bias: bool = True, device: DeviceLike = None, dtype: dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.normalized_shape = _as_shape(normalized_shape)
@@ -238,8 +241,8 @@ class GroupNorm(_Affine):
     """Normalization over groups of channels. Shape: (N, C, *). Source: https://arxiv.org/abs/1803.08494"""
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
-        dtype: Any = None, *, bias: bool = True,
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: DeviceLike = None,
+        dtype: dtype | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         if num_channels % num_groups:
@@ -264,8 +267,8 @@ class RMSNorm(_Affine):
     """Division by the root of the mean square over the last dimensions. Source: https://arxiv.org/abs/1910.07467"""
 
     def __init__(
-        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
-        dtype: Any = None,
+        self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True,
+        device: DeviceLike = None, dtype: dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.normalized_shape = _as_shape(normalized_shape)

@@ -5,11 +5,10 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#padding-layers
 
 from __future__ import annotations
 
-from typing import Any
-
 from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
+from .common_types import _size_any_t
 from .factory import repeated
 from .module import Module
 
@@ -26,7 +25,7 @@ class _PadNd(Module):
     _dims: int
     _mode: str
 
-    def __init__(self, padding: Any) -> None:
+    def __init__(self, padding: _size_any_t) -> None:
         super().__init__()
         self.padding = repeated(padding, 2 * self._dims)
 
@@ -41,7 +40,7 @@ class _PadNd(Module):
 class _ConstantPadNd(_PadNd):
     _mode = "constant"
 
-    def __init__(self, padding: Any, value: float) -> None:
+    def __init__(self, padding: _size_any_t, value: float) -> None:
         super().__init__(padding)
         self.value = value
 
@@ -54,7 +53,7 @@ class _ConstantPadNd(_PadNd):
 
 
 class _ZeroPadNd(_ConstantPadNd):
-    def __init__(self, padding: Any) -> None:
+    def __init__(self, padding: _size_any_t) -> None:
         super().__init__(padding, 0.0)
 
     def extra_repr(self) -> str:

@@ -79,9 +79,16 @@ def _operand(data: Any, kind: str) -> TensorBase:
 
 
 if TYPE_CHECKING:
-    from flax.nnx.variablelib import VariableMeta as _Meta
+    from flax.nnx.variablelib import VariableMeta
+
+    from jaxnn.core.memory.tensor_base import _TensorMeta
+
+    class _Meta(VariableMeta, _TensorMeta): ...
+
+    _Kind = Tensor  # to type checkers a Parameter is a Tensor, as `isinstance` says
 else:
     _Meta = type(nnx.Variable)
+    _Kind = TensorBase
 
 
 class _VariableMeta(_Meta):
@@ -97,7 +104,7 @@ class _VariableMeta(_Meta):
         return found.replace(parameters=[p for n, p in found.parameters.items() if n != "metadata"])
 
 
-class _TensorVariable(FlaxAccess, TensorBase, nnx.Variable, metaclass=_VariableMeta):  # type: ignore[misc, override]
+class _TensorVariable(FlaxAccess, _Kind, nnx.Variable, metaclass=_VariableMeta):  # type: ignore[misc, override]
     """A tensor that is an `nnx.Variable`."""
 
     __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_other", "_storage", "_view")
@@ -277,7 +284,7 @@ class Parameter(_TensorVariable, nnx.Param):  # type: ignore[misc, override]
     """A tensor that a module trains: assigned to a module it is registered, and `Module.parameters` yields it.
 
     Args:
-        data: a tensor; Flax's code gives arrays.
+        data: a tensor; Flax's code gives arrays, or what ``nnx.with_partitioning(init, names)`` makes.
         requires_grad: whether backward collects its gradient.
         metadata: what an `nnx.Param` takes (``out_sharding=("model", None)``) and `nnx.Variable.get_metadata` gives back.
 
@@ -292,6 +299,8 @@ class Parameter(_TensorVariable, nnx.Param):  # type: ignore[misc, override]
     _is_parameter = True
 
     def __new__(cls, data: Any = None, requires_grad: bool = True, **metadata: Any) -> Self:
+        if isinstance(data, nnx.VariableMetadata):  # what initialisers with metadata give
+            data, metadata = data.raw_value, {**metadata, **data.metadata}
         data = _operand(data, "Parameter")
         described = aval(data).dtype
         if requires_grad and not (described.is_floating_point or described.is_complex):

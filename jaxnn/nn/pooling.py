@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxnn.core.memory.tensor_base import Tensor
+
 from . import functional as F
+from .common_types import _size_any_t
 from .factory import repeated
 from .module import Module
 
@@ -23,8 +26,8 @@ class _MaxPoolNd(Module):
     _function: Any
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, return_indices: bool = False,
-        ceil_mode: bool = False,
+        self, kernel_size: _size_any_t, stride: _size_any_t | None = None, padding: _size_any_t = 0,
+        dilation: _size_any_t = 1, return_indices: bool = False, ceil_mode: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.kernel_size = kernel_size
@@ -34,7 +37,7 @@ class _MaxPoolNd(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The pooled input, and the places of the elements with ``return_indices``."""
         return self._function(
             input, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode,
@@ -72,8 +75,8 @@ class _AvgPoolNd(Module):
     _function: Any
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None,
+        self, kernel_size: _size_any_t, stride: _size_any_t | None = None, padding: _size_any_t = 0,
+        ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.kernel_size = kernel_size
@@ -83,7 +86,7 @@ class _AvgPoolNd(Module):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The pooled input."""
         return self._function(
             input,
@@ -104,9 +107,9 @@ class AvgPool1d(_AvgPoolNd):
 
     def __init__(
         self,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
+        kernel_size: _size_any_t,
+        stride: _size_any_t | None = None,
+        padding: _size_any_t = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
@@ -115,7 +118,7 @@ class AvgPool1d(_AvgPoolNd):
             ceil_mode, count_include_pad,
         )  # fmt: skip
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The pooled input."""
         return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
@@ -137,11 +140,11 @@ class _AdaptiveAvgPoolNd(Module):
 
     _function: Any
 
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: int | tuple[int | None, ...] | None) -> None:
         super().__init__()
         self.output_size = output_size
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The pooled input."""
         return self._function(input, self.output_size)
 
@@ -172,12 +175,12 @@ class _AdaptiveMaxPoolNd(Module):
 
     _function: Any
 
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+    def __init__(self, output_size: int | tuple[int | None, ...] | None, return_indices: bool = False) -> None:
         super().__init__()
         self.output_size = output_size
         self.return_indices = return_indices
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The pooled input, and the places of the elements with ``return_indices``."""
         return self._function(input, self.output_size, self.return_indices)
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jaxnn.core.kinds.device import DeviceLike
+from jaxnn.core.kinds.dtypes import dtype
+from jaxnn.core.memory.tensor_base import Tensor
 
 from . import init
 from .dropout import DrawsMasks
@@ -19,6 +23,9 @@ from .parameter import Parameter
 from .utils.rnn import PackedSequence, number_of_sequences
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
+
+#: What a recurrent layer takes and gives: padded or packed.
+Sequences = TypeVar("Sequences", Tensor, PackedSequence)
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
@@ -43,7 +50,7 @@ class RNNBase(DrawsMasks):
     def __init__(
         self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
-        device: Any = None, dtype: Any = None,
+        device: DeviceLike = None, dtype: dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         for name, value in (("bias", bias), ("batch_first", batch_first)):
@@ -137,7 +144,7 @@ class RNNBase(DrawsMasks):
 
     # --- checks, under PyTorch's names
 
-    def check_input(self, input: Any, batch_sizes: Any) -> None:
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """Raise for an input of another type, rank or width: ValueError, RuntimeError."""
         expected = getattr(self, self._flat_weights_names[0]).dtype
         if input.dtype != expected:
@@ -153,7 +160,7 @@ class RNNBase(DrawsMasks):
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.size(-1)}"
             )
 
-    def get_expected_hidden_size(self, input: Any, batch_sizes: Any) -> tuple[int, int, int]:
+    def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
         """The shape that the hidden state has for an input."""
         if batch_sizes is not None:
             batch = int(batch_sizes[0])
@@ -171,12 +178,12 @@ class RNNBase(DrawsMasks):
         if tuple(hx.shape) != tuple(expected_hidden_size):
             raise RuntimeError(msg.format(tuple(expected_hidden_size), list(hx.shape)))
 
-    def check_forward_args(self, input: Any, hidden: Any, batch_sizes: Any) -> None:
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
         """`check_input`, and the shape of the state."""
         self.check_input(input, batch_sizes)
         self.check_hidden_size(hidden, self.get_expected_hidden_size(input, batch_sizes))
 
-    def permute_hidden(self, hx: Any, permutation: Any) -> Any:
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
         """The state with its sequences in another order; with None the state itself."""
         return hx if permutation is None else hx.index_select(1, permutation)
 
@@ -248,18 +255,27 @@ class RNN(RNNBase):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _without_projection(kwargs)
-        if len(args) > 3:
-            nonlinearity, args = args[3], (*args[:3], *args[4:])
-        else:
-            nonlinearity = kwargs.pop("nonlinearity", "tanh")
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
-        super().__init__(f"RNN_{nonlinearity.upper()}", *args, **kwargs)
-        self.nonlinearity = nonlinearity
+    if TYPE_CHECKING:
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
+            bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+            device: DeviceLike = None, dtype: dtype | None = None,
+        ) -> None: ...  # fmt: skip
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            _without_projection(kwargs)
+            if len(args) > 3:
+                nonlinearity, args = args[3], (*args[:3], *args[4:])
+            else:
+                nonlinearity = kwargs.pop("nonlinearity", "tanh")
+            if nonlinearity not in ("tanh", "relu"):
+                raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+            super().__init__(f"RNN_{nonlinearity.upper()}", *args, **kwargs)
+            self.nonlinearity = nonlinearity
+
+    def forward(self, input: Sequences, hx: Tensor | None = None) -> tuple[Sequences, Tensor]:
         """Outputs and the last state."""
         out, last = self._run(input, None if hx is None else (hx,))
         return out, last
@@ -275,24 +291,35 @@ class LSTM(RNNBase):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__("LSTM", *args, **kwargs)
+    if TYPE_CHECKING:
 
-    def get_expected_cell_size(self, input: Any, batch_sizes: Any) -> tuple[int, int, int]:
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+            batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
+            device: DeviceLike = None, dtype: dtype | None = None,
+        ) -> None: ...  # fmt: skip
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__("LSTM", *args, **kwargs)
+
+    def get_expected_cell_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
         """The shape that the cell state has for an input."""
         return self._state_shape(self.get_expected_hidden_size(input, batch_sizes)[1], self.hidden_size)
 
-    def check_forward_args(self, input: Any, hidden: Any, batch_sizes: Any) -> None:
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
         """`check_input`, and the shapes of both states."""
         self.check_input(input, batch_sizes)
         for k, expected in enumerate((self.get_expected_hidden_size, self.get_expected_cell_size)):
             self.check_hidden_size(hidden[k], expected(input, batch_sizes), f"Expected hidden[{k}] size {{}}, got {{}}")
 
-    def permute_hidden(self, hx: Any, permutation: Any) -> Any:
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
         """Both states with their sequences in another order; with None the states themselves."""
         return hx if permutation is None else tuple(RNNBase.permute_hidden(self, h, permutation) for h in hx[:2])
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Any, Any]]:
+    def forward(
+        self, input: Sequences, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Sequences, tuple[Tensor, Tensor]]:
         """Outputs and the last hidden and cell state."""
         out, hidden, cell = self._run(input, None if hx is None else (hx[0], hx[1]))
         return out, (hidden, cell)
@@ -308,11 +335,20 @@ class GRU(RNNBase):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.GRU.html
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _without_projection(kwargs)
-        super().__init__("GRU", *args, **kwargs)
+    if TYPE_CHECKING:
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+            batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: DeviceLike = None,
+            dtype: dtype | None = None,
+        ) -> None: ...  # fmt: skip
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            _without_projection(kwargs)
+            super().__init__("GRU", *args, **kwargs)
+
+    def forward(self, input: Sequences, hx: Tensor | None = None) -> tuple[Sequences, Tensor]:
         """Outputs and the last state."""
         out, last = self._run(input, None if hx is None else (hx,))
         return out, last

@@ -10,6 +10,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxnn.core.kinds.device import DeviceLike
+from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.registry import op
 
@@ -55,8 +57,8 @@ class SyncBatchNorm(_BatchNorm):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None, *,
-        bias: bool = True,
+        track_running_stats: bool = True, process_group: Any = None, device: DeviceLike = None,
+        dtype: dtype | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         if process_group is not None and not isinstance(process_group, str):

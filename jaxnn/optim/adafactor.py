@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxnn.core.memory.aval import Aval
-from jaxnn.core.memory.tensor_base import aval
+from jaxnn.core.memory.tensor_base import Tensor, aval
 
-from .arguments import as_number, at_least_zero, refuse_complex
+from .arguments import ParamsT, as_number, at_least_zero, refuse_complex
 from .optimizer import Optimizer
 from .step import Bucket, Rule
 from .transforms import AdafactorState
@@ -35,8 +35,9 @@ class Adafactor(Optimizer):
     _older = {"foreach": None}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, beta2_decay: float = -0.8, eps: tuple[float | None, float] = (None, 1e-3),
-        d: float = 1.0, weight_decay: float = 0.0, *, foreach: bool | None = None, maximize: bool = False,
+        self, params: ParamsT, lr: float | Tensor = 1e-2, beta2_decay: float = -0.8,
+        eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0, weight_decay: float = 0.0, *,
+        foreach: bool | None = None, maximize: bool = False,
     ) -> None:  # fmt: skip
         at_least_zero("Learning rate", lr)
         if not 0.0 >= beta2_decay:

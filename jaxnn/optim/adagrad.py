@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxnn.core.memory.aval import Aval
+from jaxnn.core.memory.tensor_base import Tensor
 
-from .arguments import as_number, hints, non_negative
+from .arguments import ParamsT, as_number, hints, non_negative
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import AdagradState
@@ -33,7 +34,7 @@ class Adagrad(Optimizer):
     _older = {"foreach": None, "maximize": False, "differentiable": False, "fused": None}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+        self, params: ParamsT, lr: float | Tensor = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
         initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
         maximize: bool = False, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase
 
-from .arguments import as_number, check_betas, hints, non_negative
+from .arguments import ParamsT, as_number, check_betas, hints, non_negative
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import AdamState, adam
@@ -35,7 +35,7 @@ class Adam(Optimizer):
     }  # fmt: skip
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
+        self, params: ParamsT, lr: float | Tensor = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
         maximize: bool = False, capturable: bool = False,
         differentiable: bool = False, fused: bool | None = None, decoupled_weight_decay: bool = False,
@@ -80,7 +80,7 @@ class AdamW(Adam):
     """
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
+        self, params: ParamsT, lr: float | Tensor = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
         foreach: bool | None = None, capturable: bool = False,
         differentiable: bool = False, fused: bool | None = None,

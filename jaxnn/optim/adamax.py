@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arguments import as_number, check_betas, hints, non_negative
+from jaxnn.core.memory.tensor_base import Tensor
+
+from .arguments import ParamsT, as_number, check_betas, hints, non_negative
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import AdamaxState
@@ -29,7 +31,7 @@ class Adamax(Optimizer):
     _older = {"foreach": None, "maximize": False, "differentiable": False, "capturable": False}
 
     def __init__(
-        self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        self, params: ParamsT, lr: float | Tensor = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False,
         capturable: bool = False,
     ) -> None:  # fmt: skip

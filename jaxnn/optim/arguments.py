@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
-from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval
 
-__all__ = ["as_number", "at_least_zero", "check_betas", "hints", "non_negative", "one_element", "refuse_complex"]
+__all__ = ["ParamsT", "as_number", "at_least_zero", "check_betas", "hints", "non_negative", "one_element", "refuse_complex"]
+
+#: What an optimizer is given: parameters, parameters with names, or groups of them with options of their own.
+ParamsT: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
 
 
 def as_number(value: Any) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arguments import as_number, hints, non_negative
+from jaxnn.core.memory.tensor_base import Tensor
+
+from .arguments import ParamsT, as_number, hints, non_negative
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import ASGDState
@@ -30,7 +32,7 @@ class ASGD(Optimizer):
     _older = {"foreach": None, "maximize": False, "differentiable": False, "capturable": False}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
+        self, params: ParamsT, lr: float | Tensor = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
         weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
         capturable: bool = False,
     ) -> None:  # fmt: skip

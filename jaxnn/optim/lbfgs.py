@@ -11,13 +11,13 @@ import numpy as np
 import optax
 
 from jaxnn.core.gradient.modes import enable_grad, no_grad
-from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, host_array
 from jaxnn.core.operator.arguments import Number
 from jaxnn.core.operator.op import Op
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import call, replace
 
-from .arguments import non_negative
+from .arguments import ParamsT, non_negative
 from .optimizer import Optimizer
 from .step import as_real, of_type
 from .wolfe import Trial, strong_wolfe
@@ -101,8 +101,9 @@ class LBFGS(Optimizer):
     _counters = ()
 
     def __init__(
-        self, params: Any, lr: Any = 1, max_iter: int = 20, max_eval: int | None = None, tolerance_grad: float = 1e-7,
-        tolerance_change: float = 1e-9, history_size: int = 100, line_search_fn: str | None = None,
+        self, params: ParamsT, lr: float | Tensor = 1, max_iter: int = 20, max_eval: int | None = None,
+        tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
+        line_search_fn: str | None = None,
     ) -> None:  # fmt: skip
         non_negative("learning rate", lr)
         super().__init__(params, {

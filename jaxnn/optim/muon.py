@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxnn.core.memory.tensor_base import aval
 
-from .arguments import as_number, at_least_zero, refuse_complex
+from .arguments import ParamsT, as_number, at_least_zero, refuse_complex
 from .optimizer import Optimizer
 from .step import Bucket, Rule
 from .transforms import MuonState
@@ -32,9 +32,9 @@ class Muon(Optimizer):
     _counters = ()
 
     def __init__(
-        self, params: Any, lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95, nesterov: bool = True,
-        ns_coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315), eps: float = 1e-7, ns_steps: int = 5,
-        adjust_lr_fn: str | None = None,
+        self, params: ParamsT, lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
+        nesterov: bool = True, ns_coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315),
+        eps: float = 1e-7, ns_steps: int = 5, adjust_lr_fn: str | None = None,
     ) -> None:  # fmt: skip
         at_least_zero("Learning rate", lr)
         at_least_zero("momentum", momentum)

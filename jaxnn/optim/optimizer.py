@@ -24,6 +24,7 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.run.cut import cut, cut_without_gradients
 from jaxnn.core.run.policy import STEP
 
+from .arguments import ParamsT
 from .labels import Labels
 from .step import Bucket, Rule, update
 
@@ -123,7 +124,7 @@ class Optimizer:
         if "step" in vars(cls):
             cls.step = _hooked(cls.step)  # type: ignore[method-assign]
 
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         with no_grad():  # what a model's construction left pending would make the first step a program of its own
             cut_without_gradients("an optimizer's construction")
         self.defaults = defaults
@@ -140,7 +141,7 @@ class Optimizer:
             )
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        groups = list(params)
+        groups: list[Any] = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
         if not isinstance(groups[0], dict):

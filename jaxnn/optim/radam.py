@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arguments import as_number, check_betas, hints, non_negative
+from jaxnn.core.memory.tensor_base import Tensor
+
+from .arguments import ParamsT, as_number, check_betas, hints, non_negative
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import AdamState
@@ -32,7 +34,7 @@ class RAdam(Optimizer):
     }  # fmt: skip
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        self, params: ParamsT, lr: float | Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
         maximize: bool = False, capturable: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip

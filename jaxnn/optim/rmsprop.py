@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arguments import as_number, hints, non_negative
+from jaxnn.core.memory.tensor_base import Tensor
+
+from .arguments import ParamsT, as_number, hints, non_negative
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import RMSpropState
@@ -32,9 +34,9 @@ class RMSprop(Optimizer):
     }  # fmt: skip
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
-        momentum: float = 0, centered: bool = False, capturable: bool = False, foreach: bool | None = None,
-        maximize: bool = False, differentiable: bool = False,
+        self, params: ParamsT, lr: float | Tensor = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        weight_decay: float = 0, momentum: float = 0, centered: bool = False, capturable: bool = False,
+        foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         non_negative("learning rate", lr)
         non_negative("epsilon value", eps)

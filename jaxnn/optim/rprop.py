@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxnn.core.memory.aval import Aval
+from jaxnn.core.memory.tensor_base import Tensor
 
-from .arguments import as_number, hints, non_negative
+from .arguments import ParamsT, as_number, hints, non_negative
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import RpropState
@@ -33,7 +34,7 @@ class Rprop(Optimizer):
     _older = {"foreach": None, "maximize": False, "differentiable": False, "capturable": False}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
+        self, params: ParamsT, lr: float | Tensor = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50), *, capturable: bool = False, foreach: bool | None = None,
         maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip

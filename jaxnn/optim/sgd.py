@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arguments import as_number, hints, non_negative
+from jaxnn.core.memory.tensor_base import Tensor
+
+from .arguments import ParamsT, as_number, hints, non_negative
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import MomentumState, sgd
@@ -26,9 +28,9 @@ class SGD(Optimizer):
     _older = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: Any = 0,
-        nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None, differentiable: bool = False,
-        fused: bool | None = None,
+        self, params: ParamsT, lr: float | Tensor = 1e-3, momentum: float = 0, dampening: float = 0,
+        weight_decay: float | Tensor = 0, nesterov: bool = False, *, maximize: bool = False,
+        foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
         non_negative("learning rate", lr)
         non_negative("momentum value", momentum)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxnn.core.memory.tensor_base import aval
+from jaxnn.core.memory.tensor_base import Tensor, aval
 
-from .arguments import as_number, check_betas, one_element
+from .arguments import ParamsT, as_number, check_betas, one_element
 from .optimizer import Optimizer
 from .step import Rule
 from .transforms import AdamState
@@ -30,7 +30,7 @@ class SparseAdam(Optimizer):
     _update = Rule(formula, AdamState)
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        self, params: ParamsT, lr: float | Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         maximize: bool = False,
     ) -> None:  # fmt: skip
         one_element(lr)

@@ -52,7 +52,7 @@ PROGRAM = """
             super().__init__()
             self.dot = nn.Linear(WIDTH, WIDTH, bias=False)
             self.dot.weight = nn.Parameter(everywhere(KERNELS[0].T), out_sharding=names, **metadata)
-            self.w2 = nn.Parameter(everywhere(KERNELS[1]), out_sharding=names, **metadata)
+            self.w2 = nn.Parameter(nnx.with_partitioning(kernel(1), names, **metadata)(None, (WIDTH, WIDTH)))
 
         def forward(self, x):
             return self.dot(x).relu() @ self.w2

@@ -148,7 +148,7 @@ class GradFn:
 @functools.cache
 def _class(name: str, base: type) -> type:
     """The class of nodes of one name: programs ask for ``type(t.grad_fn).__name__``."""
-    return type(name, (base,), {"__slots__": (), "__module__": "torch.autograd.graph"})
+    return type(name, (base,), {"__slots__": (), "__module__": "builtins"})
 
 
 def _made(name: str, key: Any, following: Any, source: Any = None, place: int = 0, base: type = GradFn) -> Any:

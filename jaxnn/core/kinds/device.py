@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
 __all__ = [
-    "META", "default_placement", "device", "device_of", "get_default_device", "jax_default_device", "jax_devices",
+    "META", "DeviceLike", "default_placement", "device", "device_of", "get_default_device", "jax_default_device", "jax_devices",
     "placement_of", "put", "set_default_device",
 ]  # fmt: skip
 
@@ -118,6 +118,10 @@ class device:
         if index >= len(found):
             raise RuntimeError(f"{self.type.upper()} error: invalid device ordinal: {self}, there are {len(found)}")
         return found[index]
+
+
+#: What stands for a device in an argument.
+DeviceLike: TypeAlias = device | str | int | None
 
 
 @functools.cache
