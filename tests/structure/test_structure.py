@@ -190,3 +190,14 @@ def test_every_package_lies_below_the_root():
     assert (ROOT / "jaxnn" / "compat").samefile(ROOT / "compat")
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert settings["package-dir"] == {"": "."}
+
+
+def test_the_stubs_say_types():
+    """At most 2 of 100 annotations of the generated stubs are `Any`."""
+    found = []
+    for path in (ROOT / "jaxnn").rglob("*.pyi"):
+        for f in ast.walk(ast.parse(path.read_text())):
+            if isinstance(f, ast.FunctionDef):
+                found += [a.annotation for a in (*f.args.args, *f.args.kwonlyargs) if a.annotation] + [f.returns]
+    vague = [a for a in found if isinstance(a, ast.Name) and a.id == "Any"]
+    assert len(vague) <= 0.02 * len(found), (len(vague), len(found))
