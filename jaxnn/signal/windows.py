@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..core.kinds import dtypes
-from ..ops.placement import check_layout, dtype_of, made
+from ..core.kinds.size import strided
+from ..ops.placement import dtype_of, made
 
 __all__ = [
     "bartlett", "blackman", "cosine", "exponential", "gaussian", "general_cosine", "general_hamming", "hamming", "hann",
@@ -27,7 +28,8 @@ def _window(
     """A window of M weights; ``f`` takes the places 0 to M - 1 and the length of a period."""
     if M < 0:
         raise ValueError(f"{name} requires non-negative window length, got M={M}")
-    check_layout(name, layout)
+    if layout is not None and layout is not strided:
+        raise ValueError(f"{name} is implemented for strided tensors only, got: {layout}")
     wanted = dtype_of(dtype)
     if wanted not in (dtypes.float32, dtypes.float64):
         raise ValueError(f"{name} expects float32 or float64 dtypes, got: {wanted}")
