@@ -205,7 +205,7 @@ def check(path: str | os.PathLike[str]) -> Iterator[Finding]:
         source = stream.read()
     names = _Names()
     names.visit(ast.parse(source, path))
-    seen = set()
+    seen: set[Any] = set()
     for line, name, refuses in sorted(names.found):
         # A name below one that is missing at the same place says nothing more.
         if (line, name) not in seen and not any(name.startswith(n + ".") for at, n in seen if at == line):

@@ -7,7 +7,7 @@ import importlib.machinery
 import threading
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from jaxnn.compat.foreign import OBJECTS, namespace, namespaces
 from jaxnn.nn import __all__ as _LAYERS
@@ -53,7 +53,7 @@ class Facade(ModuleType):
         own.update(_seen(name, source))
         own.update(_INSTEAD.get(name, {}))
         listed = [n for n in getattr(source, "__all__", ()) if n in own]
-        spec = importlib.machinery.ModuleSpec(name, _Loader(self), origin="jaxnn", is_package=True)
+        spec = importlib.machinery.ModuleSpec(name, cast(Any, _Loader(self)), origin="jaxnn", is_package=True)
         vars(self).update(
             own, __path__=[], __package__=name, __spec__=spec, __loader__=spec.loader,
             __file__=getattr(source, "__file__", None) or __file__,

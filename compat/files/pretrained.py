@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from jaxnn import nn
 from jaxnn.core.kinds.device import device as device_type
@@ -15,13 +15,11 @@ from .weights import open_weights
 
 __all__ = ["from_pretrained"]
 
-_Model = TypeVar("_Model", bound=nn.Module)
-
 
 def from_pretrained(
-    path: str | os.PathLike[str], model: _Model | Callable[..., _Model], *, strict: bool = True, key: str | None = None,
+    path: str | os.PathLike[str], model: Any, *, strict: bool = True, key: str | None = None,
     dtype: dtype_type | None = None, device: Any = None, rename: Callable[[str], str | None] | None = None, mmap: bool = False,
-) -> _Model:  # fmt: skip
+) -> Any:  # fmt: skip
     """Load weights into a model, whose own tensors are replaced: made on ``meta`` it needs memory for the weights alone.
 
     Tensors are read one by one. Tied parameters stay tied, and one name in the file is enough for them.

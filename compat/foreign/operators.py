@@ -42,7 +42,8 @@ class Operator:
 
     def __getattr__(self, name: str) -> Any:
         if name in _OVERLOADS and not self._overload:
-            made = Operator(*self._qualified_op_name.split("::"), self._function)
+            namespace, _, own = self._qualified_op_name.partition("::")
+            made = Operator(namespace, own, self._function)
             made._overload = name
             vars(self)[name] = made
             return made

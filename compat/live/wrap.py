@@ -174,7 +174,8 @@ def _wrapper_class() -> Any:
                 with x64(True):
                     held = {n: _to_jax(b) for n, b in buffers.items()}
                     if which is None:
-                        flat, changed, pull = *program.run(arrays_by_name, held, arrays, key), None
+                        flat, changed = program.run(arrays_by_name, held, arrays, key)
+                        pull: Any = None
                     else:
                         flat, changed, pull = program.linearised(arrays_by_name, held, arrays, key, which)
                     # The libraries share memory: what is read must be read before PyTorch goes on.

@@ -311,7 +311,8 @@ class _Comparison:
                 self._compare(layer, f"gradient of {own}", g, None if mine is None else _array(mine), False, 1e-3 * largest)
         for k, (a, b) in enumerate(zip(_tensors(self.theirs.given), _tensors(self.ours.given))):
             if a.requires_grad:
-                self._compare("", f"gradient of input {k}", *(None if t.grad is None else _array(t.grad) for t in (a, b)), False)
+                wanted, mine = (None if t.grad is None else _array(t.grad) for t in (a, b))
+                self._compare("", f"gradient of input {k}", wanted, mine, False)
 
     def _steps(self, steps: int, optimizer: str, lr: float) -> None:
         """Train both."""

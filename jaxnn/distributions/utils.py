@@ -38,7 +38,8 @@ def broadcast_all(*values: Any) -> tuple[Any, ...]:
         )
     first = next((v for v in values if is_tensor(v)), None)
     like = {"dtype": torch.get_default_dtype()} if first is None else {"dtype": first.dtype, "device": first.device}
-    return tuple(torch.broadcast_tensors(*(v if is_tensor(v) else torch.tensor(v, **like) for v in values)))
+    tensors: list[Any] = [v if is_tensor(v) else torch.tensor(v, **like) for v in values]
+    return tuple(torch.broadcast_tensors(*tensors))
 
 
 def standard_normal(shape: Any, dtype: Any, device: Any) -> Any:
