@@ -247,7 +247,8 @@ def _spread_function(name: str, kernel: Callable[..., Any], doc: str) -> Any:
             raise TypeError(f"{name}() received an invalid combination of arguments: unbiased and correction")
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
-        return made(input, dim, correction, keepdim, out=out)
+        # A pair of results takes no `out=`, as in PyTorch.
+        return made(input, dim, correction, keepdim, **({} if out is None else {"out": out}))
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc
