@@ -81,7 +81,7 @@ def test_first_call(source, shape):
 
 
 @pytest.mark.parametrize(("source", "shape"), ROWS, ids=[r[0] for r in ROWS])
-def test_state_dict(source, shape):
+def test_state_dict(source, shape, whole):
     """An initialized state makes a lazy module initialized; its class changes at the first call only."""
     for face in FACES:
         full, lazy, other = (built(face, source) for _ in range(3))

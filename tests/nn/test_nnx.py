@@ -80,7 +80,7 @@ def test_raw_arrays_in_raw_arrays_out(net, whole):
     assert isinstance(net(jaxnn.ones(1, 4)), jaxnn.Tensor)
 
 
-def test_split_and_merge(net):
+def test_split_and_merge(whole, net):
     net.eval()
     expected = plain(net)
     graphdef, params, stats, rest = nnx.split(net, nnx.Param, nnx.BatchStat, ...)
