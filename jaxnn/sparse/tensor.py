@@ -8,7 +8,7 @@ values.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,13 +56,21 @@ class SparseTensor(Tensor):
     _is_coalesced: bool
     _layout: Any
     plain: Any  # the values
+    _running: ClassVar[list[Any]] = []  # functions of several operators that are running on sparse tensors
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = FUNCTIONS.get(func.__name__)
-        if found is None:
+        if found is not None:
+            return found(*args, **(kwargs or {}))
+        body = getattr(func, "body", None)
+        if body is None or body in cls._running:  # its own operator asks again: there is none for sparse tensors
             raise refuse(func.__name__)
-        return found(*args, **(kwargs or {}))
+        cls._running.append(body)
+        try:
+            return body(*args, **(kwargs or {}))
+        finally:
+            cls._running.remove(body)
 
     # --- what it is
 

@@ -60,6 +60,8 @@ def asking(f: Callable[..., Any], name: str | None = None) -> Callable[..., Any]
 
     Args:
         name: as what of `jaxnn` the classes see it; otherwise they see ``f`` itself.
+
+    Its attribute ``body``, and that of ``f``, is ``f``: a class that has nothing of its own for it can run that, and is asked for each operator.
     """
 
     @functools.wraps(f)
@@ -72,6 +74,9 @@ def asking(f: Callable[..., Any], name: str | None = None) -> Callable[..., Any]
 
     if name is not None and not f.__module__.startswith("jaxnn.nn."):
         call.__module__, call.__qualname__, call.__name__ = "jaxnn", name, name  # where pickle finds it
+    call.body = f  # type: ignore[attr-defined]
+    with contextlib.suppress(AttributeError):
+        f.body = f  # type: ignore[attr-defined]
     return call
 
 
