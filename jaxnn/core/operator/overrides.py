@@ -61,7 +61,8 @@ def asking(f: Callable[..., Any], name: str | None = None) -> Callable[..., Any]
     Args:
         name: as what of `jaxnn` the classes see it; otherwise they see ``f`` itself.
 
-    Its attribute ``body``, and that of ``f``, is ``f``: a class that has nothing of its own for it can run that, and is asked for each operator.
+    Its attribute ``body``, and that of ``f``, is ``f``: a class that has nothing of its own for it can run that, and is asked for
+    each operator.
     """
 
     @functools.wraps(f)
