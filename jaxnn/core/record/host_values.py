@@ -30,7 +30,7 @@ from ..process.config import get_setting, on_change, state, x64
 from ..process.forking import check_process
 from ..run import statistics
 from ..run.cut import LOCK
-from ..run.one_by_one import in_numpy, is_host, runs_on_host
+from ..run.one_by_one import HOST_ELEMENTS, in_numpy, is_host, runs_on_host
 from .recorder import viewed
 
 __all__ = ["computed_now", "is_host_value", "write"]
@@ -85,8 +85,11 @@ def _host(array: Any) -> np.ndarray:
     return array if type(array) is np.ndarray else np.asarray(array)
 
 
-def _from_factory(s: Storage) -> bool:
-    """Whether a pending value comes from an operator without operands (``zeros``, ``arange``): it is then computed here."""
+def _from_factory(s: Storage, largest: int = HOST_ELEMENTS) -> bool:
+    """Whether a pending value comes from an operator without operands (``zeros``, ``arange``): it is then computed here.
+
+    A large one only to be written to: as an operand it would be no constant of the program any more, and moved at every step.
+    """
     rec = s.rec
     if rec.closed or s.source is not None:
         return False
@@ -98,7 +101,7 @@ def _from_factory(s: Storage) -> bool:
     if not isinstance(node, Node) or node.start != s.idx or node.stop != s.idx + 1 or node.instance is None or node.tensors:
         return False
     traced = node.instance.forward
-    if not is_host(rec.placement) or traced.elements > _LARGEST or traced.loops:
+    if not is_host(rec.placement) or traced.elements > largest or traced.loops:
         return False
     run = traced.host or in_numpy(traced)
     if run is None:
@@ -256,7 +259,7 @@ def is_host_value(t: TensorBase) -> bool:
     s = t._storage
     if t._cell.source is not None or _all_recorded():
         return False
-    if s.rec is not None and not _from_factory(s):
+    if s.rec is not None and not _from_factory(s, _LARGEST):
         return False
     buf = s.buf
     return type(buf) is Buffer and buf.depth >= 0
