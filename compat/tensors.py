@@ -15,12 +15,10 @@ from jaxnn.utils.torch_file import ArrayRecord, StorageRecord
 __all__ = ["TensorsFromTorch", "TensorsToTorch"]
 
 
-class TensorsFromTorch:
-    """PyTorch's tensors as ours, on the CPU. Those that share memory do so again; one tensor becomes one."""
+class _Converter:
+    """Converts each tensor once, its gradient with it."""
 
     def __init__(self) -> None:
-        self._storages: dict[tuple[int, int], StorageRecord] = {}
-        self._build = FromRecords("cpu")
         self._made: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, t: Any) -> Any:
@@ -32,6 +30,18 @@ class TensorsFromTorch:
         if t.is_leaf and t.grad is not None:
             made.grad = self(t.grad)
         return made
+
+    def _converted(self, t: Any) -> Any:
+        raise NotImplementedError
+
+
+class TensorsFromTorch(_Converter):
+    """PyTorch's tensors as ours, on the CPU. Those that share memory do so again; one tensor becomes one."""
+
+    def __init__(self) -> None:
+        self._storages: dict[tuple[int, int], StorageRecord] = {}
+        self._build = FromRecords("cpu")
+        super().__init__()
 
     def _converted(self, t: Any) -> Any:
         import torch
@@ -64,23 +74,13 @@ class TensorsFromTorch:
         )
 
 
-class TensorsToTorch:
+class TensorsToTorch(_Converter):
     """Our tensors as PyTorch's; the reverse of `TensorsFromTorch`."""
 
     def __init__(self) -> None:
         self._storages: dict[int, StorageRecord] = {}
         self._memory: dict[int, Any] = {}
-        self._made: dict[int, tuple[Any, Any]] = {}
-
-    def __call__(self, t: Any) -> Any:
-        known = self._made.get(id(t))
-        if known is not None:
-            return known[1]
-        made = self._converted(t)
-        self._made[id(t)] = t, made
-        if t.is_leaf and t.grad is not None:
-            made.grad = self(t.grad)
-        return made
+        super().__init__()
 
     def _converted(self, t: Any) -> Any:
         import torch
