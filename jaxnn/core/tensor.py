@@ -18,7 +18,7 @@ from .kinds.device import META, device_of
 from .kinds.size import strided
 from .memory.aval import aval_of
 from .memory.buffer import Buffer
-from .memory.cell import NOWHERE, Cell, Leaf
+from .memory.cell import NOWHERE, Cell, Later, Leaf
 from .memory.inference import is_inference
 from .memory.storage import Storage
 from .memory.tensor_base import Tensor, TensorBase, alias, aval, has_own_source, unguarded, wrap
@@ -190,6 +190,8 @@ class _Methods:
     # --- gradients
 
     def _get_requires_grad(self) -> bool:
+        if type(self._cell.source) is Later:
+            has_own_source(self)
         return self._cell.source is not None
 
     def _set_requires_grad(self, value: bool) -> None:
@@ -218,12 +220,16 @@ class _Methods:
         described = aval(self).dtype
         if not (described.is_floating_point or described.is_complex):
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        before, view = self._cell, self._view
         self._cell = Cell(Leaf(self))
+        if view is None or len(view.steps) == view.own:
+            before.source = Later(self._cell)  # of views that were made before
         return self
 
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operator made this tensor."""
+        has_own_source(self)
         source, view = self._cell.source, self._view
         if type(source) is Leaf and source.tensor() is self:
             return True

@@ -157,7 +157,7 @@ def _first(data: Any) -> Any:
 def _integer(x: Any, wanted: dtypes.dtype) -> int:
     if isinstance(x, complex):
         raise TypeError(f"can't convert complex to {wanted.name}")
-    if not -(2**63) <= x < 2**63 and wanted is not dtypes.uint64:
+    if not isinstance(x, float) and not -(2**63) <= x < 2**63 and wanted is not dtypes.uint64:
         raise ValueError("Overflow when unpacking long long")
     check_fits(x.item() if isinstance(x, np.generic) else x, wanted, wanted.name)
     n = int(x)

@@ -139,21 +139,26 @@ _C_NAMES = {
 def check_fits(value: Any, wanted: dtypes.dtype, named: str | None = None) -> None:
     """PyTorch's error for a number that a type cannot hold (negative integers wrap around in unsigned types)."""
     named = named or _C_NAMES.get(wanted.name, wanted.name + "_t")
+    error = RuntimeError(f"value cannot be converted to type {named} without overflow")
+    if isinstance(value, complex) and not wanted.is_complex and wanted is not dtypes.bool:
+        if value.imag:
+            raise error
+        value = value.real
     if wanted._category == 1 and isinstance(value, (int, float)) and not isinstance(value, bool):
         limits = np.iinfo(wanted.np)
-        low = -limits.max - 1 if limits.min == 0 and isinstance(value, int) else limits.min
-        if not math.isfinite(value) or not low <= int(value) <= limits.max:
-            raise RuntimeError(f"value cannot be converted to type {named} without overflow")
+        low = -limits.max if limits.min == 0 and isinstance(value, int) else limits.min
+        if not low <= value <= limits.max:
+            raise error
     if wanted.is_floating_point and isinstance(value, (int, float)) and math.isfinite(value):
         if abs(value) > float(ml_dtypes.finfo(wanted.np).max):
-            raise RuntimeError(f"value cannot be converted to type {named} without overflow")
-    if isinstance(value, complex) and not wanted.is_complex and value.imag:
-        raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
+            raise error
 
 
 def filled(shape: tuple[int, ...], value: Any, wanted: dtypes.dtype) -> Any:
     """A host array of one value, cast as PyTorch casts it."""
     check_fits(value, wanted)
+    if isinstance(value, complex) and not wanted.is_complex and wanted is not dtypes.bool:
+        value = value.real
     if isinstance(value, float) and wanted._category == 1:
         value = int(value)
     if isinstance(value, int) and wanted._category == 1 and np.iinfo(wanted.np).min == 0:

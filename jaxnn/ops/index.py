@@ -416,8 +416,10 @@ def _operand(value: Any, x: TensorBase) -> Any:
     if isinstance(value, bool):
         return Number(int(value))
     if isinstance(value, (int, float, complex)):
-        if isinstance(value, complex) and not aval(x).dtype.is_complex:
-            raise RuntimeError(f"value cannot be converted to type {aval(x).dtype.name} without overflow")
+        kind = aval(x).dtype
+        if isinstance(value, complex) and not kind.is_complex:
+            check_fits(value, kind)
+            value = int(bool(value)) if kind is dtypes.bool else value.real
         return Number(value)
     if isinstance(value, np.generic):
         return Number(value.item())

@@ -395,6 +395,8 @@ def index_fill(input: Any, dim: int, index: Any, value: Operand) -> Any:
             "dimension(s)."
         )
     x, dim, index = _rows("index_fill", input, dim, index)
+    if jnp.iscomplexobj(value) and not jnp.iscomplexobj(x):
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     value = cast(jnp.asarray(value), dtypes.of(np.dtype(x.dtype)))
     return jnp.reshape(x.at[_at(dim, index)].set(value), input.shape)
 

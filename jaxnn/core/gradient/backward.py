@@ -59,6 +59,8 @@ class _Pass:
     def add(self, key: Any, ct: Any, foreign: bool = False) -> None:
         """A gradient arrives. ``foreign``: it is what a user's function returned or was given, not one that was made here."""
         key = self.moved.get(key, key)
+        if key is NOWHERE:
+            return
         if self.reach is not None and not self.reach.keeps(key):
             return
         before = self.held.get(key)

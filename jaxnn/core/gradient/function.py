@@ -300,9 +300,9 @@ class Function:
                     "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
                     "modified inplace must all be outputs of the Function."
                 )
+            d._storage.version += 1
             if tracked:
                 check_inplace(d, True, "has been used" if d._view is None else "is being used")
-            d._storage.version += 1
         if any(isinstance(v, jax.core.Tracer) for v in values.values()):
             outputs = cls._in_jax(ctx, args, values, outputs)
         if not tracked:
@@ -403,6 +403,7 @@ def _rebase(t: TensorBase, node: FunctionNode, place: int) -> None:
         return
     written = wrap(_frozen(materialised(t))._storage)
     written._cell = Cell(node, place)
+    t._storage.version -= 1  # counted already
     with enable_grad():
         put_through(t, written)
 

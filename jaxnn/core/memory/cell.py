@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["Cell", "Freed", "Leaf", "NOWHERE", "Pin", "Unwalkable", "led_to"]
+__all__ = ["Cell", "Freed", "Later", "Leaf", "NOWHERE", "Pin", "Unwalkable", "led_to"]
 
 
 class Cell:
@@ -43,6 +43,15 @@ class Pin(Cell):
         super().__init__(source, source_idx, own_source=True)
         self.base = base
         self.version = version
+
+
+class Later:
+    """The source of views of a tensor that was made to require gradients after them: ``cell`` is the tensor's new one."""
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
 
 
 class Leaf:

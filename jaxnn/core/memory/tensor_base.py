@@ -19,7 +19,7 @@ import numpy as np
 from ..kinds.device import META
 from .aval import Aval, aval_of
 from .buffer import Failure
-from .cell import Leaf, Pin
+from .cell import NOWHERE, Cell, Later, Leaf, Pin
 from .storage import Storage
 from .tensor_methods import TensorMethods
 from .view import View
@@ -135,9 +135,21 @@ def has_own_source(t: TensorBase) -> bool:
     if t._view is None:
         return False
     cell = t._cell
+    if type(cell.source) is Later:
+        t._cell = cell = _settled(t, cell.source.cell)
     if type(cell) is Pin and cell.version != t._storage.known_version:
         t._cell = cell = cell.base
     return cell.own_source or (type(cell.source) is Leaf and cell.source.tensor() is t)
+
+
+def _settled(t: TensorBase, cell: Cell) -> Cell:
+    """The cell of a view of a tensor that was made to require gradients later: its own go nowhere until the memory is written to."""
+    leaf = cell.source.tensor() if type(cell.source) is Leaf else None
+    if leaf is not None and leaf._cell is not cell:  # which has stopped requiring them
+        return Cell()
+    view: Any = t._view
+    view.bare = len(view.steps)
+    return Pin(NOWHERE, 0, cell, view.created)
 
 
 def aval(t: TensorBase) -> Aval:

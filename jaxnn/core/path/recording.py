@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..memory.aval import Aval, aval_of
-from ..memory.cell import Freed, Leaf
+from ..memory.cell import NOWHERE, Freed, Leaf
 from .trie import root_for
 
 __all__ = ["FREED", "Recording", "number_slot"]
@@ -69,7 +69,7 @@ class Recording:
             return FREED - self.released.index(key)
         key = source if type(source) is Leaf else (source, place)
         slot = self.grad_slots.get(key)
-        if slot is None:
+        if slot is None or key is NOWHERE:  # what goes nowhere is not summed: it may be of any shape
             slot = ~len(self.grads)
             self.grads.append(key)
             self.grad_slots[key] = slot

@@ -415,7 +415,7 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
         rec.cells.append(_ref(cell))
     elif cell.source is not None and not view.tracked:
         # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.
-        of_view = has_own_source(base) and leaf_under(base) == 2
+        of_view = has_own_source(base) and cell.source is not NOWHERE and leaf_under(base) == 2
         cell = Cell(NOWHERE) if op.differentiable and not of_view else Cell()
     made = _new(Tensor)
     made._storage = base._storage

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..memory.cell import Leaf, Pin
-from ..memory.tensor_base import TensorBase
+from ..memory.tensor_base import TensorBase, has_own_source
 from ..operator.op import operator_name
 from ..process.config import state
 
@@ -63,6 +63,7 @@ def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> 
     """
     if not (tracked and state.grad_enabled):
         return
+    has_own_source(t)
     cell, view = t._cell, t._view
     if type(cell) is Pin:
         cell = cell.base

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.core.registry import op
-from jaxnn.nn.functional.common import c_name, require_broadcast, scalar_name, size_text
+from jaxnn.nn.functional.common import c_name, normal_dim, require_broadcast, scalar_name, size_text
 
 
 def _linear_grad_name(static: list[Any], avals: list[Any]) -> str:
@@ -116,12 +116,17 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
                 f"bilinear(): input batch dimensions do not match at dim {i}: "
                 f"got {input1.shape[i]} and {input2.shape[i]}"
             )
-    for which, given, expected in (("1", input1, weight.shape[1]), ("2", input2, weight.shape[2])):
+    for which, given, k in (("1", input1, 1), ("2", input2, 2)):
+        if not given.ndim:
+            raise IndexError("Dimension specified as -1 but tensor has no dimensions")
+        expected = weight.shape[normal_dim(k, weight.ndim)]
         if given.shape[-1] != expected:
             raise RuntimeError(
                 f"bilinear(): input{which} size does not match weight size: "
                 f"got {given.shape[-1]} but expected {expected}"
             )
+    if bias is not None and not bias.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     if bias is not None and bias.shape[0] != weight.shape[0]:
         raise RuntimeError(
             f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected {weight.shape[0]}"
