@@ -10,11 +10,13 @@ import pickle
 from typing import Any
 
 import numpy as np
+from jax.sharding import Sharding
 
 from .core.kinds import dtypes
-from .core.kinds.device import device, device_of
+from .core.kinds.device import device, device_of, put
 from .core.kinds.size import Size
 from .core.memory.tensor_base import TensorBase, alias, aval, wrap
+from .core.process.config import x64
 from .core.record.at_once import tensor_of
 from .core.record.recorder import value_of
 from .nn.parameter import Parameter
@@ -120,6 +122,9 @@ class FromRecords:
 
     def _placed(self, array: np.ndarray, location: str) -> Any:
         target = self.map_location
+        if isinstance(target, Sharding):
+            with x64(True):
+                return tensor_of(put(array, target))
         if callable(target):
             on_host = tensor_of(array, device("cpu").jax_device())
             answer = target(UntypedStorage(on_host), location)
@@ -188,7 +193,8 @@ def load(
     Args:
         f: a path, or a seekable binary file.
         map_location: a device, a string, a mapping of them, or a function of (storage, location) that returns the storage
-            where it shall be, or None; None keeps each tensor where it was saved.
+            where it shall be, or None; None keeps each tensor where it was saved. A `jax.sharding.Sharding` spreads every
+            tensor over several devices.
         pickle_module: None or Python's own `pickle`; none is used.
         weights_only: False reads numpy's arrays and scalars, too. Other objects are built only of classes that
             `add_safe_globals` or `safe_globals` allows, either way.

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from jax.sharding import Sharding
+
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.device import DeviceLike
@@ -31,7 +33,8 @@ def _parsed(
         device, dtype = None, device
     if dtype is not None and not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"to(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
-    return None if device is None else device_type(device), dtype, memory_format
+    where = device if device is None or isinstance(device, Sharding) else device_type(device)
+    return where, dtype, memory_format
 
 
 class ConversionMethods:
@@ -104,7 +107,7 @@ class ConversionMethods:
 
         def convert(t: Any) -> Any:
             wanted = dtype if dtype is not None and (t.is_floating_point() or t.is_complex()) else None
-            if t.is_meta and device is not None and device.type != "meta":
+            if t.is_meta and device is not None and getattr(device, "type", "") != "meta":
                 raise NotImplementedError(
                     "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
                     "torch.nn.Module.to() when moving module from meta to a different device."

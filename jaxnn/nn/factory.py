@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.kinds.device import META, default_placement, placement_of
+from jaxnn.core.kinds.device import META, default_placement, placement_of, put
 from jaxnn.core.memory.tensor_base import Tensor, without_values
 from jaxnn.core.process.config import x64
 from jaxnn.core.record.at_once import tensor_of
@@ -40,7 +39,7 @@ def full(shape: Iterable[int], value: Any, device: Any = None, dtype: Any = None
     array: Any = np.full(shape, value, kind.np) if value else np.zeros(shape, kind.np)
     if placement != default_placement():
         with x64(True):
-            array = jax.device_put(array, placement)
+            array = put(array, placement)
     return tensor_of(array, placement)
 
 

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from jaxnn.core.gradient.modes import no_grad
-from jaxnn.core.kinds.device import META, default_placement
+from jaxnn.core.kinds.device import META, default_placement, put
 from jaxnn.core.memory.buffer import Buffer
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, check_writable_here, is_view
 from jaxnn.core.process.config import x64
@@ -27,6 +27,7 @@ from jaxnn.core.record.shared_memory import hold
 from jaxnn.core.record.write import put_through
 from jaxnn.core.run.cut import LOCK
 from jaxnn.ops.given_keys import KeyStream, generator_here
+from jaxnn.ops.placement import like_device
 from jaxnn.ops.strides import in_memory_order
 
 __all__ = [
@@ -54,7 +55,7 @@ def _fill(tensor: Any, array: np.ndarray, uniform: bool = False) -> Any:
     held: Any = array
     if described.placement != default_placement() and not isinstance(array, jax.core.Tracer):
         with x64(True):
-            held = jax.device_put(array, described.placement)
+            held = put(array, like_device(tensor, None, alike=True))
     with LOCK:
         hold(tensor._storage, Buffer(held, False), described)
     return tensor

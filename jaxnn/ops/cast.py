@@ -13,8 +13,8 @@ from jax import Array
 
 from jaxnn.core.gradient.function import Function
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.device import area_of, check_fits, device_of, jax_devices, placement_of
 from jaxnn.core.kinds.device import device as device_type
-from jaxnn.core.kinds.device import device_of, jax_devices, placement_of
 from jaxnn.core.memory.tensor_base import TensorBase, aval, source_of
 from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.record.overlap import refuse_overlap
@@ -23,7 +23,7 @@ from jaxnn.core.record.write import check_writable, put_through, write_back
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 
 from .construct import TYPED
-from .placement import check_layout, moved
+from .placement import check_layout, moved, sharding_of
 from .promotion import cast as operand_cast
 from .promotion import require_broadcast
 from .strides import in_format
@@ -37,6 +37,11 @@ __all__ = [
 @op(name="to", method=False, grad_name="ToCopyBackward0")
 def _to_dtype(input: Array, dtype: dtypes.dtype) -> Array:
     return jnp.copy(input) if input.dtype == dtype.np else cast_array(input, dtype)
+
+
+@op(name="to_sharding", method=False, grad_name="ToCopyBackward0")
+def _to_sharding(input: Array, sharding: Any) -> Array:
+    return jax.lax.with_sharding_constraint(input, sharding)
 
 
 @op(name="clone", method=False, grad_name="CloneBackward0")
@@ -70,8 +75,13 @@ class _Transfer(Function):
 
 def on_device(t: TensorBase, where: Any) -> Any:
     """A copy of a tensor on another device; gradients flow back. Inside a JAX transformation the tensor itself."""
+    spread = isinstance(where, jax.sharding.Sharding)
+    if spread:
+        check_fits(tuple(aval(t).shape), where)
     if in_transformation():
-        return t
+        return _to_sharding(t, where) if spread else t
+    if spread and aval(t).placement == area_of(where) and (t._storage.rec is not None or t.requires_grad):
+        return _to_sharding(t, where)  # a part of the program, not a seam of it
     if not (state.grad_enabled and t.requires_grad):
         return moved(t, where)
     made = _Transfer.apply(t, where)
@@ -131,7 +141,8 @@ def to(self: Any, *args: Any, **options: Any) -> Any:
         where = (
             device if isinstance(device, (jax.Device, jax.sharding.Sharding)) else _same_or(device, described.placement)
         )
-        if where != described.placement:
+        now = sharding_of(self) if isinstance(device, jax.sharding.Sharding) else None
+        if where != (now or described.placement):
             found = on_device(self, where)
     if dtype is not None and dtype is not described.dtype:
         return _to_dtype(found, dtype)

@@ -62,12 +62,12 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
     ) -> Any:
         check_layout(name + "_like", layout, pin_memory, memory_format)
         described = described_as(input, name + "_like")
-        where, kind = like_device(input, device), dtype_of(dtype, described.dtype).np
+        where, kind = like_device(input, device, alike=True), dtype_of(dtype, described.dtype).np
         if placement_of(where) is META:
             found = in_format(without_values(described.shape, kind), memory_format)
             return found.requires_grad_() if requires_grad else found
         array = fill(tuple(described.shape), kind)
-        return made_like(input, array, like_device(input, device), requires_grad, memory_format)
+        return made_like(input, array, like_device(input, device, alike=True), requires_grad, memory_format)
 
     def new(
         self: Any,
@@ -225,7 +225,7 @@ def full_like(
     check_layout("full_like", layout, pin_memory, memory_format)
     described = described_as(input, "full_like")
     array = filled(tuple(described.shape), _number("full_like", fill_value), dtype_of(dtype, described.dtype))
-    return made_like(input, array, like_device(input, device), requires_grad, memory_format)
+    return made_like(input, array, like_device(input, device, alike=True), requires_grad, memory_format)
 
 
 def _new_full(

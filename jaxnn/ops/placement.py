@@ -10,7 +10,7 @@ import numpy as np
 from jax import export
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.kinds.device import META, default_placement, placement_of
+from jaxnn.core.kinds.device import META, default_placement, placement_of, put
 from jaxnn.core.kinds.size import strided
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, host_array, without_values
 from jaxnn.core.process.config import x64
@@ -18,7 +18,8 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.run.one_by_one import is_host
 
-__all__ = ["check_layout", "dtype_of", "made", "moved", "need_strided", "sizes"]
+__all__ = ["check_layout", "dtype_of", "like_device", "made", "moved", "need_strided", "sharding_of", "sizes"]
+
 
 def need_strided(t: Any, name: str) -> None:
     """Refuse sparse tensors. Raises NotImplementedError."""
@@ -92,13 +93,13 @@ def made(array: Any, device: Any = None, requires_grad: bool = False) -> Tensor:
     where = placement_of(device)
     if where is META:
         found = without_values(array.shape, array.dtype)
-    elif isinstance(array, jax.Array):
+    elif isinstance(array, jax.Array) and not isinstance(where, jax.sharding.Sharding):
         found = tensor_of(array, where)
     elif where is default_placement():
         found = host_array(array, where, depth=0 if is_host(where) else -1)
     else:
         with x64(True):
-            found = tensor_of(jax.device_put(array, where), where)
+            found = tensor_of(put(array, where), where)
     return found.requires_grad_() if requires_grad else found  # type: ignore[attr-defined]
 
 
@@ -106,14 +107,35 @@ def moved(t: TensorBase, where: Any) -> Tensor:
     """A copy on another device, without gradients."""
     if where is META:
         return without_values(aval(t).shape, aval(t).np)
+    value = value_of(t, "transfer")
     with x64(True):
-        array = jax.device_put(value_of(t, "transfer"), where)
-        return tensor_of(array, where if isinstance(where, jax.Device) else None)
+        if isinstance(where, jax.sharding.Sharding):
+            MOVES[0] += 1
+            return tensor_of(put(value, where))
+        return tensor_of(jax.device_put(value, where), where)
 
 
-def like_device(t: TensorBase, device: Any) -> Any:
-    """The device given, or the tensor's."""
+#: How many tensors were spread by a sharding: optimizers look whether their states are still where the parameters are.
+MOVES = [0]
+
+
+def sharding_of(t: TensorBase) -> Any:
+    """How the array of a tensor is spread over several devices, as far as it is known without running anything; None for what
+    lies on one, and for a new result.
+    """
+    s = t._storage
+    if not isinstance(s.aval.placement, jax.sharding.Sharding):
+        return None
+    if s.rec is None:
+        return getattr(getattr(s.buf, "array", None), "sharding", None)
+    for written, before, _ in s.rec.overwritten:
+        if written is s:
+            return getattr(before.array, "sharding", None)
+    return None
+
+
+def like_device(t: TensorBase, device: Any, alike: bool = False) -> Any:
+    """The device given, or the tensor's: over all of its mesh for one that is spread, and spread as it is for what is ``alike``."""
     if device is not None:
         return device
-    where = aval(t).placement
-    return where if isinstance(where, jax.Device) else next(iter(where.device_set))
+    return (sharding_of(t) if alike and t._view is None else None) or aval(t).placement

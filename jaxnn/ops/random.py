@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxnn.core.kinds import dtypes
@@ -102,7 +101,7 @@ def _drawn_for(t: TensorBase, g: Generator, draw: Callable[..., np.ndarray], *be
     array = in_memory_order(
         t, lambda shape, *given: draw(g, Place(shape, described.np, contiguous), *given), *beside
     )
-    return made(array, described.placement if isinstance(described.placement, jax.Device) else None)
+    return made(array, like_device(t, None, alike=True))
 
 
 def _drawn_like(
@@ -112,15 +111,15 @@ def _drawn_like(
     """A tensor like another, drawn in the order of its memory, which is that of the other one's."""
     wanted = dtype_of(dtype, described_as(input, name).dtype)
     g = stream(generator, name)
-    if placement_of(like_device(input, device)) is META:
+    if placement_of(like_device(input, device, alike=True)) is META:
         found: Any = without_values(aval(input).shape, wanted.np)
         return found.requires_grad_() if requires_grad else found
     if str(memory_format) == "torch.contiguous_format":
-        return made(draw(g, Place(tuple(aval(input).shape), wanted.np, True)), like_device(input, device), requires_grad)
+        return made(draw(g, Place(tuple(aval(input).shape), wanted.np, True)), like_device(input, device, alike=True), requires_grad)
     order = memory_order(input)
     even = order == tuple(range(len(order)))
     array = in_memory_order(input, lambda shape: draw(g, Place(shape, wanted.np, even)))
-    return made_like(input, array, like_device(input, device), requires_grad, memory_format)
+    return made_like(input, array, like_device(input, device, alike=True), requires_grad, memory_format)
 
 
 def _factory(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:

@@ -23,6 +23,7 @@ from jaxnn.core.path.hook_handle import RemovableHandle
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.run.cut import cut, cut_without_gradients
 from jaxnn.core.run.policy import STEP
+from jaxnn.ops.placement import MOVES, made, sharding_of
 
 from .arguments import ParamsT
 from .labels import Labels
@@ -118,6 +119,8 @@ class Optimizer:
     #: What a group from an older state_dict may lack.
     _older: dict[str, Any] = {}
     _stepping = False
+    #: How many tensors had been spread by a sharding at the last step.
+    _moves = 0
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -292,6 +295,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if self._moves != MOVES[0]:
+            self._follow()
         buckets = []
         for group in self.param_groups:
             buckets += self._buckets(group)
@@ -341,7 +346,18 @@ class Optimizer:
                 held[n] = self._counter(value)
         for n in names:
             if n not in held:
-                held[n] = host_array(self._first_state(n, group, described), described.placement)
+                first = self._first_state(n, group, described)
+                spread = sharding_of(p) if first.shape == tuple(described.shape) else None
+                held[n] = host_array(first, described.placement) if spread is None else made(first, spread)
+
+    def _follow(self) -> None:
+        """Bring the states to where their parameters are, which were spread since the last step."""
+        self._moves = MOVES[0]
+        for p, held in self.state.items():
+            where = sharding_of(p) if isinstance(p, TensorBase) else None
+            for name, value in held.items() if where is not None else ():
+                if isinstance(value, TensorBase) and name not in self._counters:
+                    held[name] = _beside(p, value)
 
     def _counter(self, value: float) -> Any:
         """A counter as the state holds it."""
@@ -474,4 +490,15 @@ def _loaded(p: Any, name: str, value: Any) -> Any:
         if name == "step":
             return value.to("cpu")
         dtype = aval(p).dtype
-        return value.to(device=p.device, dtype=dtype if dtype.is_floating_point else None)
+        return _beside(p, value.to(dtype) if dtype.is_floating_point else value)
+
+
+def _beside(p: Any, value: Any) -> Any:
+    """A state tensor where its parameter is; one of the parameter's shape is spread alike."""
+    spread = sharding_of(p)
+    if spread is None:
+        return value.to(p.device)
+    if aval(value).shape != aval(p).shape:
+        return value.to(aval(p).placement) if aval(value).placement != aval(p).placement else value
+    now = sharding_of(value)
+    return value if now is not None and now.is_equivalent_to(spread, value.dim()) else value.to(spread)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from typing import Any, TypeAlias
 
 import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 __all__ = [
-    "META", "DeviceLike", "default_placement", "device", "device_of", "get_default_device", "jax_default_device", "jax_devices",
-    "placement_of", "put", "set_default_device",
+    "META", "DeviceLike", "area_of", "check_fits", "default_placement", "device", "device_of", "get_default_device",
+    "jax_default_device", "jax_devices", "placement_of", "put", "set_default_device",
 ]  # fmt: skip
 
 #: Every type that PyTorch's constructor takes; a value of any of them can be made, compared and passed around.
@@ -120,8 +123,8 @@ class device:
         return found[index]
 
 
-#: What stands for a device in an argument.
-DeviceLike: TypeAlias = device | str | int | None
+#: What stands for a device in an argument; a sharding spreads a tensor over several.
+DeviceLike: TypeAlias = device | str | int | Sharding | None
 
 
 @functools.cache
@@ -146,43 +149,89 @@ def device_of(placement: Any) -> device:
 
 
 def placement_of(where: Any) -> Any:
-    """The JAX device for what a user passes as ``device=``: None, a string, an index or a device."""
+    """Where to put what a user makes with ``device=``: the JAX device for None, a string, an index or a device; a sharding
+    as it is.
+    """
     if where is None:
-        chosen = _chosen.stack[-1]
-        return default_placement() if chosen is None else chosen.jax_device()
-    if isinstance(where, (jax.Device, _Meta)):
+        where = _chosen.stack[-1]
+        if where is None:
+            return default_placement()
+    if isinstance(where, (jax.Device, _Meta, Sharding)):
         return where
     return device(where).jax_device()
+
+
+def area_of(sharding: Sharding) -> Any:
+    """The placement of tensors whose arrays have a sharding: its device, or its mesh as a sharding that replicates, so that
+    tensors that are spread over the same devices in different ways are operands of one program.
+    """
+    if len(sharding.device_set) == 1:
+        return next(iter(sharding.device_set))
+    return NamedSharding(sharding.mesh, PartitionSpec()) if isinstance(sharding, NamedSharding) else sharding
+
+
+def check_fits(shape: tuple[int, ...], sharding: Sharding, name: str = "") -> None:
+    """Refuse a sharding that has more entries than a tensor has dimensions, or an axis that does not divide one.
+
+    Raises:
+        ValueError: with the shape, the dimension and the axis.
+    """
+    if not isinstance(sharding, NamedSharding):
+        return
+    about = f"{name}: " if name else ""
+    if len(sharding.spec) > len(shape):
+        raise ValueError(f"{about}{sharding.spec} has {len(sharding.spec)} entries, a tensor of shape {list(shape)} "
+                         f"{len(shape)} dimensions")  # fmt: skip
+    for dim, axes in enumerate(sharding.spec):
+        if axes is None or axes is PartitionSpec.UNCONSTRAINED:
+            continue
+        names = (axes,) if isinstance(axes, str) else tuple(axes)
+        parts = math.prod(sharding.mesh.shape[n] for n in names)
+        if shape[dim] % parts:
+            raise ValueError(f"{about}dimension {dim} of shape {list(shape)} cannot be divided into {parts} parts, as axis "
+                             f"{' and '.join(map(repr, names))} of the mesh {dict(sharding.mesh.shape)} asks")  # fmt: skip
 
 
 class _Chosen(threading.local):
     """Where a thread's factories put tensors when nothing is said; the innermost ``with device(...)`` last."""
 
     def __init__(self) -> None:
-        self.stack: list[device | None] = [None]
+        self.stack: list[device | Sharding | None] = [None]
 
 
 _chosen = _Chosen()
 
 
 def set_default_device(where: Any, /) -> None:
-    """Put this thread's new tensors on a device when nothing is said; None for the CPU again.
+    """Put this thread's new tensors on a device, or spread them as a sharding says, when nothing is said; None for the CPU again.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.set_default_device.html
     """
-    _chosen.stack[0] = None if where is None else device(where)
+    _chosen.stack[0] = where if where is None or isinstance(where, Sharding) else device(where)
 
 
 def get_default_device() -> device:
     """Where new tensors go when nothing is said."""
-    return _chosen.stack[-1] or device("cpu")
+    chosen = _chosen.stack[-1]
+    return device_of(chosen) if isinstance(chosen, Sharding) else chosen or device("cpu")
 
 
 def put(array: Any, placement: Any) -> jax.Array:
-    """An array on a device. Where JAX would put it anyway it stays uncommitted: a program compiled for inputs without a
-    place would be compiled again for inputs with one.
+    """An array on a device, or spread by a sharding. Where JAX would put it anyway it stays uncommitted: a program compiled for
+    inputs without a place would be compiled again for inputs with one.
+
+    A sharding over devices of several processes takes of each process's array, which are alike, what belongs to its devices.
+
+    Raises:
+        ValueError: for a sharding that does not fit the shape.
     """
-    return jax.device_put(array) if placement == jax_default_device() else jax.device_put(array, placement)
+    if not isinstance(placement, Sharding):
+        return jax.device_put(array) if placement == jax_default_device() else jax.device_put(array, placement)
+    check_fits(array.shape, placement)
+    if not placement.is_fully_addressable and (isinstance(array, np.ndarray) or array.is_fully_addressable):
+        host = np.asarray(array)
+        return jax.make_array_from_callback(host.shape, placement, host.__getitem__)
+    return jax.device_put(array, placement)
 
 
 def jax_default_device() -> jax.Device:

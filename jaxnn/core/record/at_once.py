@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..kinds.device import default_placement
+from ..kinds.device import area_of, default_placement
 from ..memory.aval import aval_of
 from ..memory.cell import Cell
 from ..memory.storage import Storage
@@ -45,6 +45,8 @@ def tensor_of(array: Any, placement: Any = None) -> Tensor:
     """A tensor over an array that others may hold too."""
     if placement is None:
         placement = _placement(array)
+    elif isinstance(placement, jax.sharding.Sharding):
+        placement = area_of(placement)
     with x64(True):
         if isinstance(array, jax.Array) and array.weak_type:
             array = jax.lax.convert_element_type(array, array.dtype)
@@ -62,14 +64,7 @@ def tensor_like(value: Any) -> Tensor:
 def _placement(array: Any) -> Any:
     if isinstance(array, jax.core.Tracer) or isinstance(array, np.ndarray):
         return default_placement()
-    sharding = array.sharding
-    if len(sharding.device_set) == 1:
-        return next(iter(sharding.device_set))
-    return (
-        jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-        if hasattr(sharding, "mesh")
-        else sharding
-    )
+    return area_of(array.sharding)
 
 
 def frozen(t: TensorBase) -> Tensor:
