@@ -450,6 +450,10 @@ class _Methods:
         described = aval(self)
         if isinstance(self._storage.buf, Buffer) and isinstance(self._storage.buf.array, jax.core.Tracer):
             return f"tensor(<traced>, shape={tuple(described.shape)}, dtype={described.dtype})"
+        for form in printing.forms:
+            text = form(self)
+            if text is not None:
+                return text
         try:
             made_by = None if self.grad_fn is None else self.grad_fn.name().rsplit("::", 1)[-1]
         except RuntimeError:  # a view that may not be asked for its node any more

@@ -56,7 +56,10 @@ class ConversionMethods:
             for p in self._parameters.values():
                 if p is None:
                     continue
+                told = p._raw_value if p.is_meta else None
                 p.data = fn(p.data)
+                if told is not None and not p.is_meta and getattr(told, "sharding", None) is not None:
+                    p.data = p.data.to(told.sharding)
                 if p._grad is not None:
                     grad, p._grad = p._grad, None
                     p._grad = fn(grad)

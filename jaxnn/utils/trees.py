@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 __all__ = ["broadcast_prefix", "flatten", "map_leaves", "unflatten"]
@@ -24,18 +24,18 @@ def flatten(tree: Any) -> list[Any]:
 
 def unflatten(like: Any, leaves: Any) -> Any:
     """A tree of the form of ``like`` with other leaves."""
-    given = iter(leaves)
+    return _built(like, iter(leaves))
 
-    def build(tree: Any) -> Any:
-        if isinstance(tree, dict):
-            made = {k: build(v) for k, v in tree.items()}
-            return made if type(tree) is dict else type(tree)(made)
-        if isinstance(tree, (tuple, list)):
-            parts = [build(v) for v in tree]
-            return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-        return next(given)
 
-    return build(like)
+def _built(tree: Any, given: Iterator[Any]) -> Any:
+    # No function within `unflatten`: one that calls itself is a cycle, which would keep the leaves until Python collects it.
+    if isinstance(tree, dict):
+        made = {k: _built(v, given) for k, v in tree.items()}
+        return made if type(tree) is dict else type(tree)(made)
+    if isinstance(tree, (tuple, list)):
+        parts = [_built(v, given) for v in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return next(given)
 
 
 def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:

@@ -28,6 +28,8 @@ class _Options:
 
 
 _options = _Options()
+#: Asked first how a tensor is printed: functions of it that give text, or None. Filled at import.
+forms: list[Callable[[Any], str | None]] = []
 
 
 def set_printoptions(

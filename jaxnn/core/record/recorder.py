@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..kinds.device import META, device_of, put
+from ..kinds.device import META, area_of, device_of, put
 from ..kinds.size import Size
 from ..memory.aval import Aval, aval_of
 from ..memory.buffer import Buffer, Failure, SharedBuffer
@@ -533,15 +533,34 @@ class Transfer:
 def transferred(t: TensorBase, where: Any) -> Tensor:
     """A copy of a tensor at another placement, replicated there if that is a mesh; gradients flow back."""
     tracked = state.grad_enabled and t._cell.source is not None
-    plain = materialised(t)
+    plain: Any = materialised(t) if tracked else t
     with x64(True):
-        array = jax.device_put(value_of(plain), _replicated(where))
+        array = put(value_of(plain), area_of(where) if isinstance(where, jax.sharding.Sharding) else where)
     described = aval(t)
     made = wrap(Storage.concrete(array, aval_of(tuple(described.shape), described.np, where), owned=False))
     if tracked:
         made._cell = Cell(Transfer(plain))
         open_recording(where)
         cut_graph("operand on another device")  # what uses the copy is a later part of the graph than what made it
+    return made
+
+
+def _made_again(t: TensorBase, where: Any) -> Tensor | None:
+    """A result of an operator without operands (``arange``) that has not run: recorded at another placement, nothing is moved."""
+    rec, place = t._storage.rec, t._storage.idx
+    if rec is None or rec.closed:
+        return None
+    node = rec.node
+    while node.start > place:
+        node = node.parent
+    if node.instance is None or node.tensors or node.stop != place + 1 or any(e.kind == "list" for e in node.recipe):
+        return None
+    numbers = rec.scalars()
+    args = tuple(e.value if e.kind == "static" else Number(numbers[e.grad][e.value]) for e in node.recipe)
+    open_recording(where)
+    made = _record(node.op, args)
+    for op, statics in t._view.steps if t._view is not None else ():
+        made = _record(op, (made, *statics))
     return made
 
 
@@ -570,14 +589,9 @@ def brought_together(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
                 f"Expected all tensors to be on the same device, but found at least two devices, "
                 f"{' and '.join(reversed(names))}! (when running {op.name})"
             )
-        return transferred(t, main)
+        made = _made_again(t, main)
+        return transferred(t, main) if made is None else made
 
     made = changed(args, bring)
     open_recording(main)
     return made
-
-
-def _replicated(placement: Any) -> Any:
-    if isinstance(placement, jax.sharding.NamedSharding):
-        return jax.sharding.NamedSharding(placement.mesh, jax.sharding.PartitionSpec())
-    return placement
