@@ -21,7 +21,7 @@ import numpy as np
 
 from ..kinds.device import META, default_placement, put
 from ..memory.buffer import Buffer, Failure
-from ..memory.cell import Freed, led_to
+from ..memory.cell import Freed, Leaf, led_to
 from ..operator.traced import NUMBER_TYPES
 from ..path.recording import FREED, Recording
 from ..path.released import intact
@@ -199,12 +199,13 @@ def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
 def _known_program(rec: Recording, wanted: tuple[int, ...], taped: frozenset[int]) -> Program | None:
     """The compiled program that returns what is wanted, or more: what Python holds depends on its garbage collector."""
     node = rec.node
-    key = (wanted, taped)
+    spread = _spread(rec)
+    key = (wanted, taped, spread)
     program = node.programs.get(key)
     if program is None and node.programs:
         want = set(wanted)
         for known in node.programs.values():
-            if known.tape_key == taped and want.issubset(known.wanted):
+            if known.tape_key == taped and known.spread == spread and want.issubset(known.wanted):
                 program = node.programs[key] = known
                 break
     if program is not None:
@@ -218,7 +219,8 @@ def _known_program(rec: Recording, wanted: tuple[int, ...], taped: frozenset[int
 def _compiled(rec: Recording, layout: Layout, wanted: tuple[int, ...], taped: frozenset[int], decision: Any) -> Program:
     """A program for a path that has none, for all that such a program was asked for often."""
     node = rec.node
-    key = (wanted, taped)
+    spread = _spread(rec)
+    key = (wanted, taped, spread)
     node.misses.append(set(wanted))
     if len(node.misses) > 3:
         wanted = tuple(sorted(set().union(*node.misses)))
@@ -229,6 +231,7 @@ def _compiled(rec: Recording, layout: Layout, wanted: tuple[int, ...], taped: fr
     policy.mark_compiled(layout)
     policy.bought(decision.guess)
     program.guess = decision.guess
+    program.spread = spread
     node.programs[key] = program
     statistics.retain(node, key)
     return program
@@ -244,16 +247,32 @@ def _updates_first(rec: Recording, wanted: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(wanted, key=lambda place: (slots.get(place, len(rec.leaves)), place)))
 
 
+def _spread(rec: Recording) -> Any:
+    """How the inputs are spread over several devices: a program is compiled for that, and keeps it. None on one device."""
+    if isinstance(rec.placement, jax.Device):
+        return None
+    return tuple([getattr(buf.array, "sharding", None) for buf in rec.leaves])
+
+
 def _pinned(rec: Recording) -> dict[int, Any]:
-    """The sharding of updated storages that lie on several devices."""
+    """The sharding of results that lie on several devices where it is known: updated storages keep theirs, and gradients are
+    spread as their tensors are.
+    """
     if isinstance(rec.placement, jax.Device):
         return {}
-    return {
-        s.idx: buf.array.sharding
-        for s, buf, _ in rec.overwritten
-        if s.rec is rec and isinstance(getattr(buf.array, "sharding", None), jax.sharding.NamedSharding)
-        and buf.array.shape == tuple(s.aval.shape)
-    }  # fmt: skip
+    found = {}
+    before = {s: buf for s, buf, _ in rec.overwritten}
+    kept = [(s, buf) for s, buf in before.items() if s.rec is rec]
+    for source in rec.grads:
+        leaf = source.tensor() if type(source) is Leaf else None
+        gradient = getattr(leaf, "_grad", None)
+        if gradient is not None and leaf._view is None and gradient._view is None and gradient._storage.rec is rec:
+            kept.append((gradient._storage, before.get(leaf._storage, leaf._storage.buf)))
+    for s, buf in kept:
+        sharding = getattr(getattr(buf, "array", None), "sharding", None)
+        if isinstance(sharding, jax.sharding.NamedSharding) and buf.array.shape == tuple(s.aval.shape):
+            found.setdefault(s.idx, sharding)
+    return found
 
 
 #: References to a buffer that only a recording holds: its list of inputs, its list of overwritten values, and this call's.

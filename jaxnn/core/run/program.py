@@ -37,6 +37,7 @@ class Program:
         "numbers",
         "size",
         "sources",
+        "spread",
         "tape",
         "tape_key",
         "wanted",
@@ -58,6 +59,7 @@ class Program:
         self.kept = tuple(s for s in range(count) if s not in donate)
         self.tape = layout.tape
         self.tape_key = taped
+        self.spread: Any = None  # how its inputs are spread over several devices
         self.guess: Any = None  # on which it was compiled, until it is used again
         #: For each wanted result: None, or ("input", slot) / ("output", k) when it is that very array.
         self.sources: list[Any] = []
