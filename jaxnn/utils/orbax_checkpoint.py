@@ -35,7 +35,7 @@ if importlib.util.find_spec("orbax") is None:
 
 import orbax.checkpoint as ocp
 
-__all__ = ["CheckpointManager", "restore", "save"]
+__all__ = ["CheckpointManager", "Writer", "restore", "save"]
 
 _PLAIN = (str, bool, int, float, type(None))
 
@@ -68,6 +68,8 @@ class _Taken:
 
     def _array(self, array: Any, kind: str) -> dict[str, Any]:
         shape = list(array.shape)
+        if jax.process_count() > 1 and getattr(array, "is_fully_addressable", False):
+            array = np.asarray(array)  # one process writes what each has
         if not array.size:  # Orbax stores no empty arrays
             return {"empty": [kind, shape, np.dtype(array.dtype).name]}
         name = str(len(self.arrays))
@@ -97,13 +99,26 @@ def _place(leaf: Any, shape: list[int], path: str) -> tuple[Any, Any]:
     return leaf.sharding, None
 
 
+def _part_of(form: Any, template: Any, path: str) -> Any:
+    """The description of those entries of dictionaries that a template has."""
+    ((kind, content),) = form.items()
+    if kind != "dict" or not isinstance(template, dict):
+        return form
+    saved = dict(map(tuple, content))
+    for key in template:
+        if key not in saved:
+            raise KeyError(f"{path}: the checkpoint has no {key!r}, but {list(saved)[:8]}")
+    return {"dict": [[key, _part_of(saved[key], value, f"{path}[{key!r}]")] for key, value in template.items()]}
+
+
 class _Read:
     """A saved tree: first its description, then (once it is known which arrays lie where) the arrays."""
 
-    def __init__(self, form: Any, template: Any) -> None:
-        self._form = form
+    def __init__(self, form: Any, template: Any, partial: bool = False) -> None:
+        self._partial = partial
+        self._form = _part_of(form, template, "state") if partial else form
         self._places: dict[str, tuple[Any, Any]] = {}
-        self._match(form, template, "state")
+        self._match(self._form, template, "state")
 
     def _match(self, form: Any, template: Any, path: str) -> None:
         ((kind, content),) = form.items()
@@ -129,7 +144,7 @@ class _Read:
             name: ocp.RestoreArgs(restore_type=np.ndarray) if _on_one_device(s) else ocp.ArrayRestoreArgs(sharding=s)
             for name, (s, _) in self._places.items()
         }
-        return ocp.args.PyTreeRestore(item=dict.fromkeys(wanted, 0), restore_args=wanted)
+        return ocp.args.PyTreeRestore(item=dict.fromkeys(wanted, 0), restore_args=wanted, partial_restore=self._partial)
 
     def tree(self, arrays: dict[str, Any]) -> Any:
         """The tree with these arrays."""
@@ -183,8 +198,25 @@ def save(path: Any, state: Any, force: bool = False) -> None:
         ValueError: when the folder exists.
         TypeError: for a leaf that is no tensor, array, number, text or None.
     """
-    path = Path(path).absolute()
-    arguments = _Taken(state).arguments()
+    Writer(state).write(path, force)
+
+
+class Writer:
+    """A state as it is now, to be written later: another thread may do it while the state changes.
+
+    Raises:
+        TypeError: for a leaf that is no tensor, array, number, text or None.
+    """
+
+    def __init__(self, state: Any) -> None:
+        self._arguments = _Taken(state).arguments()
+
+    def write(self, path: Any, force: bool = False) -> None:
+        """Write it into a folder: see `save`."""
+        _write(Path(path).absolute(), self._arguments, force)
+
+
+def _write(path: Path, arguments: Any, force: bool) -> None:
     _finish(path)
     replaces = force and path.exists()
     # Orbax itself removes what is there before it writes.
@@ -207,25 +239,26 @@ def _finish(path: Path) -> None:
             aside.rename(path)
 
 
-def restore(path: Any, template: Any = None) -> Any:
+def restore(path: Any, template: Any = None, partial: bool = False) -> Any:
     """The state in a folder that `save` wrote.
 
     With a template (a state of the same form) each tensor lies where the template's lies, spread over the same devices;
-    without one all lie on the CPU.
+    without one all lie on the CPU. With ``partial`` only what the template's dictionaries have is read.
 
     Raises:
         FileNotFoundError: when there is no checkpoint.
         ValueError: for a template of another form, or tensors of other shapes.
+        KeyError: with ``partial``, for an entry of the template that the checkpoint does not have.
     """
     path = Path(path).absolute()
     if not path.exists():
         _finish(path)
     with x64(True), _checkpointer() as source:
-        return _restored(lambda **parts: source.restore(path, args=ocp.args.Composite(**parts)), template)
+        return _restored(lambda **parts: source.restore(path, args=ocp.args.Composite(**parts)), template, partial)
 
 
-def _restored(read: Callable[..., Any], template: Any) -> Any:
-    found = _Read(read(form=ocp.args.JsonRestore()).form, template)
+def _restored(read: Callable[..., Any], template: Any, partial: bool = False) -> Any:
+    found = _Read(read(form=ocp.args.JsonRestore()).form, template, partial)
     wanted = found.arguments()
     return found.tree(read(arrays=wanted).arrays if wanted is not None else {})
 

@@ -260,7 +260,7 @@ def _pinned(rec: Recording) -> dict[int, Any]:
     """
     if isinstance(rec.placement, jax.Device):
         return {}
-    found = {}
+    found: dict[int, Any] = {}
     before = {s: buf for s, buf, _ in rec.overwritten}
     kept = [(s, buf) for s, buf in before.items() if s.rec is rec]
     for source in rec.grads:
