@@ -42,8 +42,9 @@ from .utils.torch_file import (
 from .utils.torch_file.globals import allowed_names
 
 __all__ = [
-    "FromRecords", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "get_unsafe_globals_in_checkpoint", "load",
-    "safe_globals", "save", "to_record",
+    "FromRecords", "add_safe_globals", "check_mmap", "check_pickle_module",
+    "clear_safe_globals", "get_safe_globals", "get_unsafe_globals_in_checkpoint",
+    "load", "safe_globals", "save", "to_record",
 ]  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
             )
         return ArrayRecord(
             shared, storage_offset(value), tuple(described.shape), tuple(stride(value)), described.dtype.name,
-            requires_grad=value.requires_grad, is_parameter=isinstance(value, Parameter),
+            requires_grad=value.requires_grad, is_parameter=isinstance(value, Parameter), attributes=dict(vars(value)),
             pending=tuple(name for name, asked in (("conj", is_conj), ("neg", is_neg)) if asked(value)),
         )  # fmt: skip
     if isinstance(value, dtypes.dtype):
@@ -86,8 +87,11 @@ class FromRecords:
         if isinstance(record, ArrayRecord):
             made = self._tensor(record)
             if record.is_parameter:
-                return Parameter(made, requires_grad=record.requires_grad)
-            return made.requires_grad_() if record.requires_grad else made
+                made = Parameter(made, requires_grad=record.requires_grad)
+            elif record.requires_grad:
+                made.requires_grad_()
+            vars(made).update(record.attributes)
+            return made
         if isinstance(record, DtypeRecord):
             return dtypes.of(record.name)
         if isinstance(record, DeviceRecord):
@@ -173,7 +177,7 @@ def save(
         pickle.PicklingError: for an object that is no data and whose class is not allowed.
         NotImplementedError: for another pickle module or protocol.
     """
-    _check_pickle_module(pickle_module, "save")
+    check_pickle_module(pickle_module, "save")
     if pickle_protocol != 2:
         raise NotImplementedError("save: pickle_protocol other than 2")
     storages: dict[int, StorageRecord] = {}
@@ -207,14 +211,20 @@ def load(
     """
     if weights_only and pickle_module is not None:
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
-    _check_pickle_module(pickle_module, "load")
-    if mmap and not isinstance(f, (str, os.PathLike)):
-        raise ValueError("f must be a file filename in order to use the mmap argument")
+    check_pickle_module(pickle_module, "load")
+    check_mmap(f, mmap)
     with_numpy = weights_only is False or pickle_module is not None
     return load_records(f, FromRecords(map_location), mmap=bool(mmap), with_numpy=with_numpy)
 
 
-def _check_pickle_module(given: Any, function: str) -> None:
+def check_mmap(f: Any, mmap: bool | None) -> None:
+    """Raise ValueError where what is to be mapped is no path."""
+    if mmap and not isinstance(f, (str, os.PathLike)):
+        raise ValueError("f must be a file filename in order to use the mmap argument")
+
+
+def check_pickle_module(given: Any, function: str) -> None:
+    """Raise NotImplementedError for a pickle module that is not Python's own."""
     if given is not None and given is not pickle:
         shown = getattr(given, "__name__", repr(given))
         raise NotImplementedError(

@@ -16,7 +16,7 @@ from jaxnn.ops import return_types
 from .facade import Facade, Names
 from .paths import ELSEWHERE, OWN, PATHS, PRIVATE
 
-__all__ = ["show_classes"]
+__all__ = ["homes", "show_classes"]
 
 #: Classes that PyTorch keeps in a module which has no facade of its own.
 _HOMES = {
@@ -36,7 +36,7 @@ def _repr(cls: type) -> str:
     return f"<class '{_shown[cls]}'>" if cls in _shown else type.__repr__(cls)
 
 
-def _homes(names: Names) -> dict[type, str]:
+def homes(names: Names) -> dict[type, str]:
     """Each public class -> the name under which PyTorch knows it: that of the deepest module which lists it."""
     found: dict[type, str] = {}
     for path in sorted({*PATHS, *ELSEWHERE}, key=lambda p: (p.count("."), p)):
@@ -79,9 +79,9 @@ def show_classes(names: Names) -> None:
 
 
 def _show(names: Names) -> None:
-    homes: dict[Any, str] = _homes(names)
-    homes.update({c: f"torch.return_types.{n}" for n, c in vars(return_types).items() if isinstance(c, type)})
-    for cls, name in homes.items():
+    found: dict[Any, str] = homes(names)
+    found.update({c: f"torch.return_types.{n}" for n, c in vars(return_types).items() if isinstance(c, type)})
+    for cls, name in found.items():
         _shown.setdefault(cls, name)
         kind: Any = type(cls)
         if kind in (type, ABCMeta):

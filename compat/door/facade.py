@@ -15,7 +15,7 @@ from jaxnn.torch_version import API_VERSION, TorchVersion
 
 from .paths import ELSEWHERE, OWN, PATHS, PRIVATE, TORCHVISION
 
-__all__ = ["Facade", "Names"]
+__all__ = ["Facade", "Names", "instead"]
 
 #: PyTorch's names that are not jaxnn's own of that name, by module.
 _INSTEAD: dict[str, dict[str, Any]] = {
@@ -23,6 +23,11 @@ _INSTEAD: dict[str, dict[str, Any]] = {
     "torch.version": {"__version__": API_VERSION},
     "torchvision": {"__version__": "0.28.0"},
 }
+
+
+def instead(module: str, **values: Any) -> None:
+    """Show programs other values under a module's names than jaxnn's own."""
+    _INSTEAD.setdefault(module, {}).update(values)
 
 
 def lacking(path: str) -> str:

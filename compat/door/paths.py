@@ -80,7 +80,7 @@ OWN = {
     "torch.nn.utils.clip_grad": "clip_grads_with_norm_ get_total_norm",
     "torch.optim": "register_optimizer_step_post_hook register_optimizer_step_pre_hook",
     "torch.optim.adam": "AdamW",
-    "torch.serialization": "FromRecords to_record",
+    "torch.serialization": "FromRecords check_mmap check_pickle_module to_record",
     "torch.sparse": "SparseTensor",
     "torch.utils.data": "WorkerInfo prefetch_to_device",
     "torch.utils.data.sampler": "draw_seed",
@@ -150,6 +150,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
             "einsum istft lu meshgrid norm split stft tensordot unique unique_consecutive unravel_index"
         ),
     },
+    "torch.nn.modules.linear": {"jaxnn.nn.attention_layers": "NonDynamicallyQuantizableLinear"},
     "torch.nn.parallel.data_parallel": {"jaxnn.nn.parallel": "DataParallel data_parallel"},
     "torch.nn.parallel.distributed": {"jaxnn.nn.parallel": "DistributedDataParallel"},
     "torch.nn.utils.spectral_norm": {"jaxnn.nn.utils": "remove_spectral_norm spectral_norm"},

@@ -33,6 +33,7 @@ from .foreign import adopted, below, is_foreign_module, is_foreign_variable, set
 from .graph_protocol import GraphProtocol
 from .hooks import GLOBAL, HookMethods
 from .module_class import Call, ModuleMeta
+from .module_state import from_pytorch, is_pytorch
 from .parameter import BatchStat, Buffer, Parameter
 from .registered import put, take, view_property
 from .state_dict import StateDictMethods
@@ -566,7 +567,7 @@ class Module(
         own = self.__dict__
         own["_pytree__state"] = PytreeState()
         own["_pytree__nodes"] = type(self)._pytree__nodes
-        own.update(attributes)
+        own.update(from_pytorch(attributes) if is_pytorch(attributes) else attributes)
         for name, kind in own.get("_registered", {}).items():
             if kind == "buffer" and type(own[name]) is Tensor:  # as a file holds it
                 own[name] = (BatchStat if name in self._statistics else Buffer)._sharing(own[name], own[name]._cell)

@@ -122,6 +122,10 @@ class Pickler:
             return _HANDLERS[type(record)], record
         if id(type(value)) in self._allowed:
             return Pickler._save_object, value
+        return self._other(value), value
+
+    def _other(self, value: Any) -> Callable[..., None]:
+        """What writes an object that is no data."""
         kind = type(value)
         raise PicklingError(
             f"cannot save an object of type {kind.__module__}.{kind.__qualname__}: a tensor file holds tensors, numpy arrays, "

@@ -24,11 +24,14 @@ from .tree import convert_records
 from .unpickle import Unpickler
 
 FileLike = str | os.PathLike[str] | BinaryIO
+#: From a stream, what gives the record of a storage for a persistent id, and the size of the file: the object.
+Unpickle = Callable[[BinaryIO, Callable[[tuple], StorageRecord], int], Any]
 
 
 def load_records(
-    file: FileLike, from_record: Callable[[Any], Any] | None = None, mmap: bool = False, with_numpy: bool = False
-) -> Any:
+    file: FileLike, from_record: Callable[[Any], Any] | None = None, mmap: bool = False, with_numpy: bool = False,
+    unpickle: Unpickle | None = None,
+) -> Any:  # fmt: skip
     """The object that ``torch.save`` wrote, in plain Python containers.
 
     Args:
@@ -38,6 +41,8 @@ def load_records(
             storage have the identical ``record.storage``.
         with_numpy: read numpy's arrays and scalars, too, which PyTorch does with ``weights_only=False`` only.
         mmap: leave the bytes of tensors in the file until they are used; ``file`` is a path then.
+        unpickle: reads the pickle in place of the machine that builds data only: from a stream, what gives the record of a
+            storage for a persistent id, and the size of the file. What it returns is returned.
 
     Raises:
         UnpicklingError: the file names a type that is no data, or its pickle is damaged.
@@ -51,7 +56,8 @@ def load_records(
         if head[:4] == b"PK\x03\x04":
             mapped = np.memmap(stream, np.uint8, "r") if mmap else None  # type: ignore[call-overload]
             whole = stream if start == 0 else io.BytesIO(stream.read())
-            return convert_records(_read_archive(whole, mapped, with_numpy), from_record)
+            found = _read_archive(whole, mapped, unpickle or _data_only(with_numpy))
+            return found if unpickle else convert_records(found, from_record)
         if mmap:
             raise RuntimeError("mmap can only be used with files saved in the zip format of PyTorch 1.6 and later")
         if head[257:] == b"ustar":
@@ -59,7 +65,18 @@ def load_records(
                 "files saved in the legacy .tar format cannot be read. Load it once with an old PyTorch and save it "
                 "again."
             )
-        return convert_records(_read_legacy(stream, stream.seek(0, 2) - start, start, with_numpy), from_record)
+        found = _read_legacy(stream, stream.seek(0, 2) - start, start, unpickle or _data_only(with_numpy))
+        return found if unpickle else convert_records(found, from_record)
+
+
+def _data_only(with_numpy: bool) -> Unpickle:
+    def unpickle(stream: BinaryIO, load_storage: Callable[[tuple], StorageRecord], size: int) -> Any:
+        here = stream.tell()
+        rest = stream.seek(0, os.SEEK_END) - here
+        stream.seek(here)
+        return Unpickler(stream, allowed_names(size, with_numpy), load_storage, rest).load()
+
+    return unpickle
 
 
 @contextmanager
@@ -77,7 +94,7 @@ def _opened(file: FileLike) -> Iterator[BinaryIO]:
     yield file
 
 
-def _read_archive(stream: BinaryIO, mapped: np.ndarray | None, with_numpy: bool) -> Any:
+def _read_archive(stream: BinaryIO, mapped: np.ndarray | None, unpickle: Unpickle) -> Any:
     archive = Archive(stream, mapped)
     if "constants.pkl" in archive:
         raise RuntimeError("TorchScript archives hold a program and cannot be read: save a state_dict instead")
@@ -110,8 +127,7 @@ def _read_archive(stream: BinaryIO, mapped: np.ndarray | None, with_numpy: bool)
         return _same_type(storages[key], dtype)
 
     pickled = archive.read("data.pkl").tobytes()
-    names = allowed_names(archive.file_size, with_numpy)
-    return Unpickler(io.BytesIO(pickled), names, load_storage, len(pickled)).load()
+    return unpickle(io.BytesIO(pickled), load_storage, archive.file_size)
 
 
 def _storage_id(persistent_id: tuple, length: int) -> tuple[str, bool, str, str, int]:
@@ -135,7 +151,7 @@ def _same_type(storage: StorageRecord, dtype: str) -> StorageRecord:
     return storage
 
 
-def _read_legacy(stream: BinaryIO, size: int, start: int, with_numpy: bool) -> Any:
+def _read_legacy(stream: BinaryIO, size: int, start: int, unpickle: Unpickle) -> Any:
     """The format before PyTorch 1.6: pickles one after the other, then the storages' bytes."""
     stream.seek(start)
 
@@ -168,7 +184,7 @@ def _read_legacy(stream: BinaryIO, size: int, start: int, with_numpy: bool) -> A
 
     # The bytes follow the pickle that needs them, so it is read twice: for the storages' sizes, then for the object.
     begin = stream.tell()
-    Unpickler(stream, allowed_names(size, with_numpy), load_storage, size).load()
+    unpickle(stream, load_storage, size)
     keys = plain()
     if type(keys) is not list or len(keys) != len(storages) or any(key not in storages for key in keys):
         raise RuntimeError("the storages that a legacy file lists are not those that its tensors name")
@@ -181,7 +197,7 @@ def _read_legacy(stream: BinaryIO, size: int, start: int, with_numpy: bool) -> A
         read_into(stream, storage.data)
         storage.data[:] = _valid(storage.data, storage.dtype)
     stream.seek(begin)
-    return Unpickler(stream, allowed_names(size, with_numpy), load_storage, size).load()
+    return unpickle(stream, load_storage, size)
 
 
 def _storage_refused(persistent_id: tuple) -> Any:

@@ -21,8 +21,9 @@ _FLAG_DESCRIPTOR, _FLAG_UTF8 = 1 << 3, 1 << 11
 
 
 def save_records(
-    obj: Any, file: str | os.PathLike[str] | BinaryIO, to_record: Callable[[Any], Any] | None = None, legacy: bool = False
-) -> None:
+    obj: Any, file: str | os.PathLike[str] | BinaryIO, to_record: Callable[[Any], Any] | None = None, legacy: bool = False,
+    pickler_class: type[Pickler] = Pickler,
+) -> None:  # fmt: skip
     """Write an object so that ``torch.load`` (also with ``weights_only=True``) and ``load_records`` read it.
 
     Nothing is written, and no file is opened, before the whole object has proved to be writable.
@@ -33,6 +34,7 @@ def save_records(
         to_record: called with any other object; returns its record (ArrayRecord for a tensor), or None. Records whose
             storages have the identical ``key`` share the data in the file.
         legacy: write the format before PyTorch 1.6, which is no zip archive.
+        pickler_class: what writes the pickle.
 
     Raises:
         PicklingError: an object has no place in such a file; the message names its type.
@@ -41,7 +43,7 @@ def save_records(
     """
     if not isinstance(file, (str, os.PathLike)) and not hasattr(file, "write"):
         raise AttributeError("expected 'f' to be string, path, or a file-like object with a 'write' attribute")
-    pickler = Pickler(to_record, legacy)
+    pickler = pickler_class(to_record, legacy)
     pickled = pickler.dump(obj)
     if legacy:
         write: Callable[[BinaryIO, str], None] = lambda stream, _: _write_legacy(stream, pickled, pickler.storages)
