@@ -72,6 +72,7 @@ from .core.memory.tensor_base import Tensor
 from .core.operator.keyword_names import with_other_names as _with_other_names
 from .core.operator.overrides import asking as _asking
 from .core.operator.overrides import disabled as DisableTorchFunctionSubclass
+from .core.operator.type_errors import with_type_errors as _with_type_errors
 from .core.process.config import get_setting as _get_setting
 from .core.process.config import set_setting as _set_setting
 from .core.random.generator import Generator
@@ -139,7 +140,10 @@ _FUNCTIONS.update({
 globals().update(_FUNCTIONS)
 for _module in (linalg, fft, special):
     for _name in _module.__all__:
-        setattr(_module, _name, _with_other_names(_name, getattr(_module, _name), first=("input", "x")))
+        _value = getattr(_module, _name)
+        if _isfunction(_value) and not hasattr(_value, "op"):
+            _value = _with_type_errors(_name, _value, method=False)
+        setattr(_module, _name, _with_other_names(_name, _value, first=("input", "x")))
 
 _name_for_pickle([nn.functional, linalg, fft, special, _sys.modules[__name__]])
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .core.memory.tensor_base import TensorBase
+from .core.operator.type_errors import integer_of
 from .core.registry import function
 from .nn import functional as F
 
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 #: `Reduction` as a number, as PyTorch's own dispatcher passes it.
-_REDUCTIONS = ("none", "mean", "sum")
+_REDUCTIONS = {1: "mean", 2: "sum"}
 
 
 @function(method=False)
@@ -97,7 +98,12 @@ def _loss(name: str, tensors: int, *keywords: str) -> None:
 
     def compute(*args: Any, **options: Any) -> Any:
         options.update(zip(keywords, args[tensors:], strict=False))
-        options["reduction"] = _REDUCTIONS[options.get("reduction", 0)]
+        number = options.get("reduction", 0)
+        if isinstance(number, TensorBase):
+            number = integer_of(number, name, "reduction", tensors + len(keywords) - 1)
+        if type(number) is not int:
+            raise TypeError(f"{name}(): argument 'reduction' must be int, not {type(number).__name__}")
+        options["reduction"] = _REDUCTIONS.get(number, "none")
         return f(*args[:tensors], **options)
 
     compute.__name__ = compute.__qualname__ = name

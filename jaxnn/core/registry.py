@@ -54,6 +54,7 @@ _OF_NUMBERS = frozenset({"add", "div", "floor_divide", "mul", "sub"})
 
 #: Annotations of parameters that take an int, or a tensor of one.
 _INTEGERS = (int, "int", int | None, "int | None")
+_NUMBERS = (float, "float")
 
 #: ``jaxnn.NAME``.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -109,14 +110,14 @@ def _called(op: Op, args: tuple[Any, ...]) -> Any:
         try:
             made = computed_now(op, args)
             return record(op, args) if made is None else made
-        except TypeError as error:
+        except (TypeError, RuntimeError) as error:
+            numbers = type_errors.with_numbers(op, args, value_of) if getattr(error, "wants_number", False) else None
+            if numbers is not None:
+                return _called(op, numbers)
+            if isinstance(error, RuntimeError):
+                raise
             if "unhashable" not in str(error):
                 return _for_strangers(op, args, error)
-        except RuntimeError as error:
-            places = type_errors.places_of_numbers(op, args) if getattr(error, "wants_number", False) else []
-            if not places:
-                raise
-            return _called(op, tuple(value_of(a).item() if k in places else a for k, a in enumerate(args)))
     return _call_any(op, args)
 
 
@@ -279,6 +280,11 @@ def _wrapper(
     lines = [f"def {made.name}({', '.join(parameters)}):"]
     lines += [f"    if not isinstance({n}, _Tensor): {n} = _operand({n})" for n in operands]
     lines += [
+        f"    if isinstance({n}, _Tensor): {n} = _scalar({n}, '{made.name}', '{n}', {k})"
+        for k, n in enumerate(names)
+        if k and n in type_errors.SCALARS and annotations.get(n) in (*_NUMBERS, Operand, "Operand")
+    ]
+    lines += [
         f"    if type({n}) is not tuple: {n} = _sequence({n}, '{made.name}', '{n}', {names.index(n) + 1})"
         for n in lists
     ]
@@ -286,7 +292,7 @@ def _wrapper(
         lines.append("    if out is not None and dtype is None and isinstance(out, _Tensor): dtype = out.dtype")
     for n in names:
         if annotations.get(n) in _INTEGERS:
-            lines.append(f"    if isinstance({n}, _Tensor): {n} = _integer({n})")
+            lines.append(f"    if isinstance({n}, _Tensor): {n} = _integer({n}, '{made.name}', '{n}', {names.index(n)})")
         elif annotations.get(n) in type_errors.INTS:
             lines.append(f"    if isinstance({n}, _Tensor): {n} = _integers({n}, '{made.name}', '{n}', {names.index(n)})")
         elif n == "dtype" and "dtype" in str(annotations.get(n)):
@@ -298,7 +304,8 @@ def _wrapper(
         lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given}, '{made.name}')"]
     scope = {
         "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,
-        "_integer": type_errors.integer_of, "_integers": type_errors.integers_of, "_dtype": dtype, "_type_of": type_of, **defaults,
+        "_integer": type_errors.integer_of, "_scalar": type_errors.scalar_of, "_integers": type_errors.integers_of, "_dtype": dtype,
+        "_type_of": type_of, **defaults,
     }  # fmt: skip
     exec(compile("\n".join(lines), f"<jaxnn {made.name}>", "exec"), scope)
     wrapper = scope[made.name]

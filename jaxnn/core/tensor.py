@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import OrderedDict
+from types import FunctionType
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ from .memory.view import View
 from .operator.keyword_names import with_other_names
 from .operator.overrides import as_class
 from .operator.traced import carries_gradient
+from .operator.type_errors import with_type_errors
 from .path.hook_handle import RemovableHandle
 from .path.tensor_hooks import hooks_at, retain, retained
 from .process.config import in_transformation, state, x64
@@ -573,6 +575,12 @@ def _of_class(made: Any, kind: Any, requires_grad: bool) -> Any:
     return made.requires_grad_() if requires_grad else made
 
 
+def _checked(name: str, method: Any) -> Any:
+    """A method, with PyTorch's TypeErrors where it is no operator that has them itself."""
+    own = not isinstance(method, FunctionType) or hasattr(method, "op") or hasattr(getattr(method, "__wrapped__", None), "op")
+    return method if own or name.startswith("__") else with_type_errors(name, method, method=True)
+
+
 def bind_methods() -> None:
     """Attach everything to `TensorBase`: the methods above, then every registered operator."""
     for name, value in vars(_Methods).items():
@@ -581,4 +589,4 @@ def bind_methods() -> None:
     Storage.__reduce__ = _reduce_storage  # type: ignore[method-assign]
     for name, value in METHODS.items():
         if not hasattr(TensorBase, name) or name.startswith("__"):
-            setattr(TensorBase, name, with_other_names(name, value))
+            setattr(TensorBase, name, with_other_names(name, _checked(name, value)))

@@ -16,7 +16,7 @@ from jax import Array
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.registry import _into, op
 
-from .arguments import need_tensor, shape, wrap_dim, wrap_dims
+from .arguments import need_tensor, shape, wrap_dim
 from .factor_checks import scalar_name
 from .join import roll
 from .placement import check_layout, made
@@ -278,7 +278,7 @@ def _shift(name: str, input: Any, dim: Sizes, amount: Any) -> Any:
     need_tensor(input, name)
     sizes = tuple(shape(input))
     dims = tuple(range(len(sizes))) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    axes = wrap_dims(dims, len(sizes)) if sizes else ()
+    axes = tuple(wrap_dim(d, len(sizes)) for d in dims) if sizes else ()
     return roll(input, tuple(amount(sizes[d]) for d in axes), axes) if axes else roll(input, 0)
 
 
@@ -302,8 +302,8 @@ def _frequencies(
     kind = dtypes.get_default_dtype() if dtype is None else dtype
     if not (kind.is_floating_point or kind.is_complex):
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
-    scale = 1.0 / (n * d) if n else math.inf
-    found = made((index * scale).astype(kind.np) if n else np.zeros(len(index), kind.np), device, grad)
+    with np.errstate(invalid="ignore"):
+        found = made((index * (1.0 / (n * d) if n * d else math.inf)).astype(kind.np), device, grad)
     return found if out is None else _into(out, found, name="fftfreq")
 
 

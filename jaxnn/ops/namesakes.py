@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/torch.html
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from jaxnn.core.kinds.device import device_of
@@ -68,6 +69,18 @@ _IN_PLACE = (
     "lcm ldexp log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal relu round rsqrt sigmoid sin sinc sinh sqrt "
     "square tan tanh trunc xlogy zero"
 )
+
+
+def _as_function(method: Any) -> Any:
+    """An in-place method as a function: the tensor may be given as ``input=``."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return method(kwargs.pop("input"), *args, **kwargs) if not args and "input" in kwargs else method(*args, **kwargs)
+
+    return call
+
+
 for _name in _IN_PLACE.split():
     if _name + "_" in METHODS:
-        FUNCTIONS.setdefault(_name + "_", METHODS[_name + "_"])
+        FUNCTIONS.setdefault(_name + "_", _as_function(METHODS[_name + "_"]))

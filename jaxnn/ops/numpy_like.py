@@ -196,13 +196,23 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     if x is not None and dx is not None:
         raise RuntimeError("trapezoid() takes x or dx, not both")
     dim = wrap_dim(dim, len(shape(y)))
-    size = shape(y)[dim] - 1
+    sizes = shape(y)
+    if not sizes[dim]:
+        return y.sum(dim, dtype=y.dtype)
+    named = "`y`" if x is None else "`x` or `y`"
+    if any(isinstance(t, TensorBase) and t.dtype is dtypes.bool for t in (y, x)):
+        raise RuntimeError(f"trapezoid: received a bool input for {named}, but bool is not supported")
+    size = sizes[dim] - 1
     pairs = narrow(y, dim, 0, size) + narrow(y, dim, 1, size)
     if x is None:
         return pairs.sum(dim) * ((1 if dx is None else dx) / 2)
-    steps = diff(x, dim=-1 if len(shape(x)) == 1 else dim)
     if len(shape(x)) == 1:
-        steps = steps.view((-1,) + (1,) * (len(shape(y)) - 1 - dim))
+        if shape(x)[0] != sizes[dim]:
+            raise RuntimeError("trapezoid: There must be one `x` value for each sample point")
+        x = x.view((-1,) + (1,) * (len(sizes) - 1 - dim))
+    if len(shape(x)) < len(sizes):
+        x = x.view((1,) * (len(sizes) - len(shape(x))) + tuple(shape(x)))
+    steps = diff(x, dim=dim)
     return (pairs * steps).sum(dim) / 2
 
 

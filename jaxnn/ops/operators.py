@@ -11,7 +11,7 @@ import numpy as np
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.write import write_back
-from jaxnn.core.registry import FUNCTIONS, METHODS
+from jaxnn.core.registry import METHODS
 
 from . import comparison, pointwise, unary
 
@@ -113,50 +113,3 @@ METHODS["__div__"] = METHODS["__truediv__"]
 METHODS["__rdiv__"] = METHODS["__rtruediv__"]
 
 # PyTorch's module has the in-place forms of these too: ``torch.relu_(x)``.
-for _name in (
-    "abs",
-    "acos",
-    "acosh",
-    "asin",
-    "asinh",
-    "atan",
-    "atanh",
-    "ceil",
-    "clamp",
-    "clamp_max",
-    "clamp_min",
-    "cos",
-    "cosh",
-    "deg2rad",
-    "erf",
-    "erfc",
-    "exp",
-    "exp2",
-    "expm1",
-    "floor",
-    "frac",
-    "ldexp",
-    "log",
-    "log10",
-    "log1p",
-    "log2",
-    "logit",
-    "nan_to_num",
-    "neg",
-    "rad2deg",
-    "reciprocal",
-    "relu",
-    "round",
-    "rsqrt",
-    "sigmoid",
-    "sin",
-    "sinc",
-    "sinh",
-    "sqrt",
-    "square",
-    "tan",
-    "tanh",
-    "trunc",
-    "xlogy",
-):
-    FUNCTIONS[_name + "_"] = METHODS[_name + "_"]

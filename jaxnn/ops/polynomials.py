@@ -29,7 +29,7 @@ Next = Callable[[Array, Array, Array, Array], Array]
 
 def _recur(x: Array, n: Array, second: Array, following: Next, skipped: Array) -> Array:
     """P_n from P_0 = 1 and P_1; 0 for a negative degree. ``skipped`` elements are known otherwise."""
-    degree = n.astype(np.int64)
+    degree = jnp.where(jnp.abs(n) < 2.0**63, n, -1).astype(np.int64)  # as x86 converts NaN and infinity: the least integer
     last = jnp.max(jnp.where(skipped, 0, degree), initial=0)
     first = jnp.ones_like(x)
     found = jnp.where(degree <= 0, first, second)

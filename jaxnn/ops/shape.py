@@ -12,6 +12,7 @@ from jax import lax
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval, is_view, unguarded
+from jaxnn.core.operator.type_errors import integer_of
 from jaxnn.core.process.config import state
 from jaxnn.core.record.write import check_writable
 from jaxnn.core.registry import METHODS, alias_of, call, function
@@ -369,10 +370,17 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.movedim.html
     """
     count = len(shape(input))
+    source = integer_of(source, "movedim", "source", 1) if isinstance(source, TensorBase) else source
+    destination = integer_of(destination, "movedim", "destination", 2) if isinstance(destination, TensorBase) else destination
     given = [
         (source,) if isinstance(source, int) else source,
         (destination,) if isinstance(destination, int) else destination,
     ]
+    if isinstance(source, int) is not isinstance(destination, int):
+        raise TypeError(
+            "movedim(): arguments 'source' and 'destination' must be two ints or two tuples of ints, "
+            f"not {type(source).__name__} and {type(destination).__name__}"
+        )
     if len(given[0]) != len(given[1]):
         raise RuntimeError(
             f"movedim: Invalid source or destination dims: source ({list(given[0])} dims) should contain the same "

@@ -52,14 +52,15 @@ _OTHER: dict[str, dict[str, str]] = {
 def _parameters(f: Any) -> list[str]:
     """The names that a function takes; of one that passes keywords on, also those of what it wraps."""
     names: list[str] = []
+    behind: list[str] = []
     while hasattr(f, "__code__"):
         code = f.__code__
         names += code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         if not code.co_flags & inspect.CO_VARKEYWORDS:
             break
-        names.append("out")
+        behind = ["out"]
         f = getattr(f, "__wrapped__", None) or getattr(f, "raw", None)
-    return names
+    return names + behind
 
 
 def other_names(name: str, f: Callable[..., Any], first: tuple[str, ...] = ()) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import Any
 from ..memory.tensor_base import Tensor, TensorBase
 from ..process.config import state
 from .arguments import Number, leaves
+from .type_errors import Checks
 
 __all__ = [
     "CLASSES", "SPACES", "as_class", "asking", "disabled", "dispatch", "handlers", "note", "tensor_torch_function",
@@ -55,11 +56,12 @@ def _ask_by_methods(cls: type) -> None:
 _SEEN = frozenset({"__getitem__", "__setitem__"})
 
 
-def asking(f: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+def asking(f: Callable[..., Any], name: str | None = None, checks: Checks | None = None) -> Callable[..., Any]:
     """A function that asks the classes of its arguments before it runs.
 
     Args:
         name: as what of `jaxnn` the classes see it; otherwise they see ``f`` itself.
+        checks: of the types of its arguments.
 
     Its attribute ``body``, and that of ``f``, is ``f``: a class that has nothing of its own for it can run that, and is asked for
     each operator.
@@ -71,7 +73,16 @@ def asking(f: Callable[..., Any], name: str | None = None) -> Callable[..., Any]
             found = handlers((*args, *kwargs.values()))
             if found:
                 return _ask(call if name is not None else f, found, args, kwargs)
-        return f(*args, **kwargs)
+        if checks is None:
+            return f(*args, **kwargs)
+        args, kwargs = checks.before(args, kwargs)
+        try:
+            return f(*args, **kwargs)
+        except Exception as error:
+            wrong = checks.failed(args, kwargs, error)
+            if wrong is None:
+                raise
+            raise wrong from None
 
     if name is not None and not f.__module__.startswith("jaxnn.nn."):
         call.__module__, call.__qualname__, call.__name__ = "jaxnn", name, name  # where pickle finds it

@@ -19,6 +19,7 @@ from ..process.config import in_transformation
 
 __all__ = [
     "FITS",
+    "Checks",
     "INTS",
     "diagnosed",
     "integer_of",
@@ -26,7 +27,8 @@ __all__ = [
     "misfit",
     "need_tensors",
     "no_tensor",
-    "places_of_numbers",
+    "scalar_of",
+    "with_numbers",
     "with_type_errors",
 ]
 
@@ -36,7 +38,25 @@ FITS: Any = object()
 _ARRAY = (jax.Array, "Array")
 _OPTIONAL = (jax.Array | None, "Array | None")
 _NUMBER = ("Operand", TensorBase | int | float | complex | None)
-INTS = ("Dim", int | tuple[int, ...] | None, "tuple[int, ...]", tuple[int, ...])
+_INTS_OR_NONE = ("Dim", int | tuple[int, ...] | None, "Ints | None", "Sizes", tuple[int, ...] | None)
+_INTS = ("Ints", int | Sequence[int], "Sequence[int]", Sequence[int], "tuple[int, ...]", tuple[int, ...])
+INTS = (*_INTS_OR_NONE, *_INTS, "Ints | str")
+#: Parameters that take a number, where others of their annotation take a tensor of any shape.
+SCALARS = frozenset("alpha beta eps input_scale lambd lower max_val min_val negative_slope scale threshold upper value".split())
+#: Parameters without annotation, and without a default, that take a tensor; the second kind also a number.
+_TENSORS = frozenset(
+    """
+    input input1 input2 x1 x2 tensor1 tensor2 mat1 mat2 batch1 batch2 vec1 vec2 vec mat mask grid theta anchor positive negative
+    log_probs A B indices index target src source
+    """.split()
+)
+#: Parameters of functions that are Python code in PyTorch, too, where any value that fits by chance is taken.
+_UNLOOKED = frozenset({"inplace", "size_average", "reduce", "return_indices", "niter", "norm_type", "recompute_scale_factor"})
+#: Parameters of PyTorch's type SymInt: a tensor of one integer may have dimensions.
+_WITH_DIMENSIONS = frozenset(
+    "groups ignore_index minlength n num_samples output_size padding_idx proj_size repeats split_size storage_offset".split()
+)
+_TENSORS_OR_NUMBERS = frozenset({"other", "exponent", "end"})
 _NOT_NUMBER = (str, tuple, list, dict)
 _NOT_BOOL = (int, float, complex, str, tuple, list, dict, NoneType)
 #: Annotations of parameters, PyTorch's name of what they take, and the types of values that do not fit.
@@ -45,7 +65,9 @@ _MISFITS: tuple[tuple[tuple[Any, ...], str, tuple[type, ...]], ...] = (
     ((float, "float"), "Number", (*_NOT_NUMBER, NoneType)),
     ((int, "int"), "int", (*_NOT_NUMBER, float, complex, bool, NoneType)),
     ((int | None, "int | None"), "int", (*_NOT_NUMBER, float, complex, bool)),
-    (INTS, "tuple of ints", (str, float, bool)),
+    (_INTS_OR_NONE, "tuple of ints", (str, float, complex, bool)),
+    (("Ints | str",), "tuple of ints", (float, complex, bool, NoneType)),
+    (_INTS, "tuple of ints", (str, float, complex, bool, NoneType)),
     ((bool, "bool"), "bool", _NOT_BOOL),
     ((bool | None, "bool | None"), "bool", _NOT_BOOL[:-1]),
 )
@@ -63,6 +85,10 @@ def need_tensors(op: Any, given: Sequence[Any]) -> None:
     for k, (value, (name, kind)) in enumerate(zip(given, _parameters(op), strict=False)):
         if value is FITS or hasattr(value, "shape"):  # raw arrays are taken where tensors are
             continue
+        if kind in INTS and isinstance(value, tuple) and any(element is FITS for element in value):
+            error = _wrong(op.name, name, k, "tuple of ints", value)
+            error.wants_number = True  # type: ignore[attr-defined]
+            raise error
         is_first = k == 0 and name == "input" and not op.lists
         if is_first and kind in _NUMBER and isinstance(value, (bool, np.bool_)):
             continue  # the one kind of number that is no input of a program
@@ -70,12 +96,24 @@ def need_tensors(op: Any, given: Sequence[Any]) -> None:
             raise _wrong(op.name, name, k, "Tensor", value)
 
 
-def places_of_numbers(op: Any, given: Sequence[Any]) -> list[int]:
-    """Where an operator was given a tensor without dimensions though it may take a number."""
-    return [
-        k for k, (value, (_, kind)) in enumerate(zip(given, _parameters(op), strict=False))
-        if k > 0 and isinstance(value, TensorBase) and not aval(value).shape and kind not in (*_ARRAY, *_OPTIONAL)
-    ]  # fmt: skip
+def with_numbers(op: Any, given: Sequence[Any], value_of: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    """An operator's arguments, with numbers for the tensors of one that stand where it takes numbers; None without such."""
+    found = [
+        _numbers(value, value_of) if k and kind not in (*_ARRAY, *_OPTIONAL) else value
+        for k, (value, (_, kind)) in enumerate(zip(given, _parameters(op), strict=False))
+    ]
+    return tuple(found) if any(a is not b for a, b in zip(found, given, strict=True)) else None
+
+
+def _numbers(value: Any, value_of: Callable[[Any], Any]) -> Any:
+    if isinstance(value, TensorBase):
+        return value if aval(value).shape else value_of(value).item()
+    if isinstance(value, tuple) and any(isinstance(element, TensorBase) for element in value):
+        return tuple(
+            value_of(e).item() if isinstance(e, TensorBase) and aval(e).shape.numel() == 1 and aval(e).dtype._category < 2 else e
+            for e in value
+        )
+    return value
 
 
 def diagnosed(op: Any, given: Sequence[Any], error: Exception) -> TypeError | None:
@@ -102,9 +140,9 @@ def misfit(function: str, name: str, k: int, kind: Any, value: Any) -> TypeError
         if kind in kinds:
             if isinstance(value, misfits) and not (type(value) is bool and bool not in misfits):
                 return _wrong(function, name, k, wanted, value)
-            if kinds is INTS and isinstance(value, tuple):
+            if wanted == "tuple of ints" and isinstance(value, (tuple, list)):
                 for j, element in enumerate(value):
-                    if isinstance(element, (bool, float, str)):
+                    if isinstance(element, (bool, float, str, NoneType)):
                         return TypeError(
                             f"{function}(): argument '{name}' (position {k + 1}) must be tuple of ints, "
                             f"but found element of type {type(element).__name__} at pos {j}"
@@ -155,12 +193,27 @@ def _parameters(op: Any) -> tuple[tuple[str, Any], ...]:
     return tuple(found)
 
 
-def integer_of(t: TensorBase) -> Any:
-    """The value of a tensor given for an int, if it is one integer."""
-    kind = aval(t)
-    if kind.shape or kind.dtype._category > 1 or in_transformation():
-        return t
-    return t.item()  # type: ignore[attr-defined]
+def integer_of(t: TensorBase, function: str, name: str, k: int) -> Any:
+    """The value of a tensor given for an int, if it is one integer without dimensions.
+
+    Raises:
+        TypeError: for any other tensor.
+    """
+    wrong = aval(t).shape.numel() != 1 if name in _WITH_DIMENSIONS else aval(t).shape
+    if wrong or aval(t).dtype._category > 1:
+        raise _wrong(function, name, k, "int", t)
+    return t if in_transformation() else t.item()  # type: ignore[attr-defined]
+
+
+def scalar_of(t: TensorBase, function: str, name: str, k: int) -> TensorBase:
+    """A tensor given for a number, if it has no dimensions.
+
+    Raises:
+        TypeError: for any other tensor.
+    """
+    if aval(t).shape:
+        raise _wrong(function, name, k, "Number", t)
+    return t
 
 
 def integers_of(t: TensorBase, function: str, name: str, k: int) -> Any:
@@ -181,7 +234,7 @@ def _checked_parameters(f: Callable[..., Any]) -> list[tuple[int, str, Any, type
     return [
         (k, p.name, p.annotation, plain.get(kinds[p.annotation], int))
         for k, p in enumerate(inspect.signature(f).parameters.values())
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.annotation in kinds
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.annotation in kinds and p.name not in _UNLOOKED
     ]
 
 
@@ -189,34 +242,88 @@ def _replaced(args: Any, kwargs: Any, k: int, parameter: str, value: Any) -> tup
     return ((*args[:k], value, *args[k + 1 :]), kwargs) if k < len(args) else (args, {**kwargs, parameter: value})
 
 
-def with_type_errors(name: str, f: Callable[..., Any], into: Callable[..., Any] | None = None) -> Any:
-    """A function on tensors as ``jaxnn.NAME``: an argument that is no tensor gives PyTorch's TypeError.
+class Checks:
+    """The types of the arguments of a function that consists of several operators.
 
-    With ``into`` it takes ``out=``, where that function writes the results.
+    Numbers, booleans and integers are looked at before it runs, where its parameters have annotations; all else when it fails.
+
+    Args:
+        first: how many arguments stand before those that PyTorch counts: 1 for a method.
     """
-    checked = _checked_parameters(f)
+
+    __slots__ = ("checked", "f", "first", "name")
+
+    def __init__(self, name: str, f: Callable[..., Any], first: int = 0) -> None:
+        self.name, self.f, self.first = name, f, first
+        self.checked = _checked_parameters(f)
+
+    def before(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The arguments, with integers for tensors of one.
+
+        Raises:
+            TypeError: as PyTorch.
+        """
+        for k, parameter, kind, plain in self.checked:
+            value = args[k] if k < len(args) else kwargs.get(parameter, FITS)
+            if isinstance(value, TensorBase):
+                if plain is int and kind not in INTS:
+                    args, kwargs = _replaced(args, kwargs, k, parameter, integer_of(value, self.name, parameter, k - self.first))
+            elif value is not FITS and type(value) is not plain:
+                refused = misfit(self.name, parameter, k - self.first, kind, value)
+                if refused is not None:
+                    raise refused
+        return args, kwargs
+
+    def failed(self, args: Any, kwargs: Any, error: Exception) -> TypeError | None:
+        """PyTorch's TypeError for a call that failed with ``error``, if an argument is of a wrong type; else None."""
+        return None if isinstance(error, TypeError) else _of_failure(self.name, self.f, args, kwargs, error, self.first)
+
+
+def with_type_errors(name: str, f: Callable[..., Any], into: Callable[..., Any] | None = None, method: bool = False) -> Any:
+    """A function that consists of several operators, as ``jaxnn.NAME``: arguments of a wrong type give PyTorch's TypeError.
+
+    Args:
+        into: given where the function takes ``out=``: what writes the results there.
+        method: whether the first argument is the tensor that it is called on.
+    """
+    checks = Checks(name, f, int(method))
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for k, parameter, kind, plain in checked:
-            value = args[k] if k < len(args) else kwargs.get(parameter, FITS)
-            if isinstance(value, TensorBase):
-                if plain is int and not aval(value).shape:
-                    args, kwargs = _replaced(args, kwargs, k, parameter, integer_of(value))
-            elif value is not FITS and type(value) is not plain:
-                refused = misfit(name, parameter, k, kind, value)
-                if refused is not None:
-                    raise refused
+        args, kwargs = checks.before(args, kwargs)
         out = kwargs.pop("out", None) if into is not None else None
         try:
             made = f(*args, **kwargs)
-        except AttributeError as error:
-            bound = inspect.signature(f).bind(*args, **kwargs).arguments
-            found = no_tensor(name, bound, list(bound.values()), error)
+        except Exception as error:
+            found = checks.failed(args, kwargs, error)
             if found is None:
                 raise
             raise found from None
         return made if out is None or into is None else into(out, made, (), name)
 
-    call.__module__, call.__qualname__ = "jaxnn", name  # where pickle finds it
+    if not method:
+        call.__module__, call.__qualname__ = "jaxnn", name  # where pickle finds it
     return call
+
+
+def _of_failure(name: str, f: Any, args: Any, kwargs: Any, error: Exception, first: int) -> TypeError | None:
+    """PyTorch's TypeError for a call that failed, if an argument is of a wrong type: PyTorch looks at the types before all else."""
+    signature = inspect.signature(f)
+    try:
+        bound = signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        return None
+    found = no_tensor(name, bound, list(bound.values()), error)
+    if found is not None:
+        return found
+    for k, (parameter, value) in enumerate(bound.items()):
+        p = signature.parameters[parameter]
+        if isinstance(value, TensorBase) or hasattr(value, "shape") or hasattr(type(value), "__torch_function__"):
+            continue
+        found = misfit(name, parameter, k - first, p.annotation, value)
+        if found is not None:
+            return found
+        needed = p.annotation in _ARRAY or (p.annotation in (Any, "Any") and p.default is p.empty and parameter in _TENSORS)
+        if needed or (p.annotation in (Any, "Any") and parameter in _TENSORS_OR_NUMBERS and isinstance(value, _NOT_NUMBER)):
+            return _wrong(name, parameter, k - first, "Tensor", value)
+    return None

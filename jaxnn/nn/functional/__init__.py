@@ -8,6 +8,7 @@ from inspect import isfunction as _isfunction
 
 from jaxnn.core.operator.overrides import SPACES as _SPACES
 from jaxnn.core.operator.overrides import asking as _asking
+from jaxnn.core.operator.type_errors import Checks as _Checks
 
 from .activation import (
     celu,
@@ -148,7 +149,7 @@ for _name in __all__:
     _value = globals()[_name]
     if _isfunction(_value) and getattr(getattr(_value, "op", None), "name", None) != _name:
         _home = _sys.modules[_value.__module__]
-        globals()[_name] = _asked = _asking(_value, _name)
+        globals()[_name] = _asked = _asking(_value, _name, _Checks(_name, _value))
         if getattr(_home, _value.__name__, None) is _value:  # where pickle finds it
             setattr(_home, _value.__name__, _asked)
 

@@ -16,7 +16,7 @@ from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.record.write import write_back
-from jaxnn.core.registry import op
+from jaxnn.core.registry import op, type_of
 from jaxnn.nn.functional.common import (
     absolute,
     float32_inside,
@@ -97,9 +97,9 @@ def _scaled_elu(input: Array, alpha: Any, scale: Any, slope: Any) -> Array:
 
 @op(method=False, name="elu")
 @float32_inside
-def _elu(input: Array, alpha: float = 1.0, scale: float = 1.0) -> Array:
+def _elu(input: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
     require_real_float(input, "elu_cpu")
-    return _scaled_elu(input, alpha, scale, 1.0)
+    return _scaled_elu(input, alpha, scale, input_scale)
 
 
 @op(method=False, name="celu")
@@ -209,6 +209,8 @@ def _softmax_arguments(name: str, input: Any, dim: Any, stacklevel: int, dtype: 
         dim = 0 if input.ndim in (0, 1, 3) else 1
     if not isinstance(dim, int):
         raise TypeError(f"{name}(): argument 'dim' (position 1) must be int, not {type(dim).__name__}")
+    if dtype is not None and not isinstance(dtype, dtypes.dtype):
+        dtype = type_of(dtype, name)
     return (input if dtype is None else _cast(input, dtypes.of(dtype))), dim
 
 
@@ -468,9 +470,9 @@ def hardtanh_(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     return hardtanh(input, min_val, max_val, inplace=True)
 
 
-def elu_(input: Any, alpha: float = 1.0) -> Any:
-    """`elu` in place."""
-    return elu(input, alpha, inplace=True)
+def elu_(input: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Any:
+    """`elu` in place; `scale` is a factor of the result, `input_scale` one of x within the exponential."""
+    return write_back(input, _elu(input, alpha, scale, input_scale))
 
 
 def selu_(input: Any) -> Any:

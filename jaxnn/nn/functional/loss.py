@@ -222,7 +222,7 @@ def _binary_cross_entropy_with_logits(
         require_broadcast(input.shape, weight.shape)
         _require_expandable(weight, input.shape)
     x, y = promoted(input, target)
-    dtype = x.dtype
+    dtype = target.dtype  # PyTorch computes in the memory of 1 - target
     x, y = widen(x), widen(y)
     # log(sigmoid(x)) is x + this where x < 0, and this elsewhere.
     log_sigmoid = jnp.where(x < 0, x, 0) - jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x)))

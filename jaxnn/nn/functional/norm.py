@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jaxnn.core.kinds.size import Size
 from jaxnn.core.record.write import write_back
-from jaxnn.core.registry import Operand, op
+from jaxnn.core.registry import Operand, _into, op
 from jaxnn.nn.functional.common import (
     is_floating,
     is_half,
@@ -436,4 +436,4 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     """
     dims = (dim,) if isinstance(dim, int) else dim if dim is None else tuple(dim)
     result = _normalize(input, p=float(p), dim=dims, eps=eps)
-    return result if out is None else write_back(out, result)
+    return result if out is None else _into(out, result, name="normalize")

@@ -1,0 +1,1 @@
+"""Calls drawn from PyTorch's schemas, on PyTorch and on jaxnn."""
