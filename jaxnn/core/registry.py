@@ -283,6 +283,7 @@ def _wrapper(
         f"    if isinstance({n}, _Tensor): {n} = _scalar({n}, '{made.name}', '{n}', {k})"
         for k, n in enumerate(names)
         if k and n in type_errors.SCALARS and annotations.get(n) in (*_NUMBERS, Operand, "Operand")
+        and made.name not in ("fill", "index_fill", "masked_fill")
     ]
     lines += [
         f"    if type({n}) is not tuple: {n} = _sequence({n}, '{made.name}', '{n}', {names.index(n) + 1})"

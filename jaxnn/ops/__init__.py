@@ -13,12 +13,12 @@ from . import index, scatter, join, linalg, sorting, numpy_like
 from . import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
 from . import complex_views, numpy_memory, windows, fourier, spectrogram
 from . import special_functions, gamma_functions, bessel, polynomials
-from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, limits, namesakes
+from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, limits, namesakes, old_orders
 
 __all__ = [
     "arguments", "bessel", "between", "calculus", "cast", "comparison", "complex_views", "construct", "copies", "creation",
     "decompositions", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
-    "index", "join", "limits", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "norms",
+    "index", "join", "limits", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "old_orders", "norms",
     "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "promotion", "random",
     "random_counts", "reduce", "reflectors", "resizing", "return_types", "scatter", "segments", "shape", "slicing", "slopes",
     "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "vector_norms",

@@ -246,6 +246,8 @@ def _copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
 
     Raises RuntimeError for shapes that do not broadcast and for leaves that require gradients.
     """
+    if isinstance(src, (bool, int, float, complex)):
+        src = FUNCTIONS["tensor"](src)
     if not isinstance(src, TensorBase):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     check_writable(self, src)

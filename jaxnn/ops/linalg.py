@@ -331,6 +331,8 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
 @op(inplace=True)
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """``beta * input + alpha * bmm(batch1, batch2)``."""
+    wrap_dim(1, batch1.ndim)
+    wrap_dim(2, batch2.ndim)
     _check_bmm(batch1, batch2)
     return _combined(input, _product(batch1, batch2), beta, alpha)
 
@@ -338,6 +340,8 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
 @op(inplace=True)
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """``beta * input + alpha *`` the sum of ``bmm(batch1, batch2)`` over the batch."""
+    wrap_dim(1, batch1.ndim)
+    wrap_dim(2, batch2.ndim)
     _check_bmm(batch1, batch2)
     product = jnp.einsum("bij,bjk->ik", batch1, batch2, preferred_element_type=_wide(batch1)).astype(batch1.dtype)
     return _combined(input, product, beta, alpha)

@@ -232,10 +232,10 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     """Places in a flattened tensor as coordinates, one tensor a dimension.
 
     Raises:
-        TypeError, ValueError: for anything but integers and sizes.
+        TypeError: for anything but integers and sizes.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unravel_index.html
     """
     if isinstance(indices, TensorBase) and (indices.dtype.is_floating_point or indices.dtype.is_complex):
-        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     sizes = integers((tuple(shape) if not isinstance(shape, int) else (shape,),), "unravel_index", "shape")
     return call(_UNRAVEL, (indices, sizes))

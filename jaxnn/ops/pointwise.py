@@ -83,6 +83,10 @@ def _shown(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """The signature without PyTorch's old order."""
 
 
+def _shown_in_place(self: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """The same of the in-place form."""
+
+
 def _one_is_default(f: Any, public: str, doc: str) -> Any:
     """``alpha=1`` is the plain sum: no input of the program."""
 
@@ -95,12 +99,13 @@ def _one_is_default(f: Any, public: str, doc: str) -> Any:
             alpha = None
         return f(input, other, alpha=alpha, out=out)
 
-    def in_place(self: Any, other: Any, *, alpha: Any = 1) -> Any:
-        return write_back(self, with_alpha(self, other, alpha=alpha), read=(other,))
+    def in_place(self: Any, other: Any, third: Any = None, *, alpha: Any = 1) -> Any:
+        return write_back(self, with_alpha(self, other, third, alpha=alpha), read=(other, third))
 
     with_alpha.__name__ = with_alpha.__qualname__ = public
     with_alpha.__doc__, in_place.__doc__ = doc, f"In-place version of `{public}`."
     with_alpha.__signature__ = inspect.signature(_shown)  # type: ignore[attr-defined]
+    in_place.__signature__ = inspect.signature(_shown_in_place)  # type: ignore[attr-defined]
     in_place.__name__ = in_place.__qualname__ = public + "_"
     METHODS[public + "_"] = in_place
     return function(with_alpha, name=public)

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
+from jaxnn.core.registry import FUNCTIONS, METHODS, function, op, type_of
 
 from .dims import dims_of, one_dim, takes_lists
 from .promotion import cast, compute, promote, to_float, widened
@@ -332,8 +332,12 @@ def _cumulative(name: str, f: Callable[..., Array], doc: str) -> Any:
     public = reduction(kernel, name=name)
 
     def in_place(self: Any, dim: int, *, dtype: Any = None) -> Any:
-        from_dtype = self.dtype if dtype is None else dtype
-        return METHODS["copy_"](self, public(self, dim, dtype=from_dtype))
+        if dtype is not None and (type_of(dtype, name) if isinstance(dtype, type) else dtype) is not self.dtype:
+            raise RuntimeError(
+                f"Bad in-place call: input tensor dtype {dtypes.SCALAR_NAMES[self.dtype].lower()} and output tensor dtype {dtype} "
+                "should match"
+            )
+        return METHODS["copy_"](self, public(self, dim, dtype=self.dtype))
 
     in_place.__doc__ = f"In-place version of `{name}`."
     METHODS[name + "_"] = in_place

@@ -70,7 +70,7 @@ def outcome(library: Any, call: str) -> Outcome:
     except TooLong:
         return Outcome("TooLong", "", "", ())
     except Exception as error:
-        return Outcome(type(error).__name__, str(error).partition("\n")[0][:200], "", ())
+        return Outcome(type(error).__name__.removeprefix("_"), str(error).partition("\n")[0][:200], "", ())
 
 
 def _seen(made: Any, library: Any) -> Outcome:

@@ -19,7 +19,8 @@ BITWISE = [
 ]  # fmt: skip
 CLOSE = [
     ("normal_(t)", (40, 40)), ("kaiming_normal_(t, nonlinearity='tanh')", (20, 30)),
-    ("trunc_normal_(t, 0.5, 2.0, -1.0, 1.0)", (50,)),
+    ("trunc_normal_(t, 0.5, 2.0, -1.0, 1.0)", (50,)), ("trunc_normal_(t, 2.0, 1.0, 1.0, 3.0)", (50,)),
+    ("trunc_normal_(t, -3.0, 0.5, -3.2, -2.0)", (50,)), ("trunc_normal_(t, 0.0, 1.0, 1.5, 4.0)", (50,)),
     ("orthogonal_(t)", (5, 8)), ("orthogonal_(t, 2.0)", (8, 3, 2)), ("sparse_(t, 0.1, std=1.0)", (20, 6)),
 ]  # fmt: skip
 

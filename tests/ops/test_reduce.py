@@ -18,6 +18,10 @@ Z = np.array([[0, 0, 0], [1, 0, 2], [3, 4, 5]], np.float32)
 C = (M + 1j * M[::-1]).astype(np.complex64)
 S = np.array(3.0, np.float32)
 
+#: Rows and columns of an even number of different values, and the same with one NaN in some.
+R = np.array([[4.0, -1.0, 2.5, 7.0], [0.5, 3.0, -2.0, 1.5]], np.float32)
+R_NAN = np.array([[4.0, np.nan, 2.5, 7.0], [0.5, 3.0, -2.0, np.nan], [9.0, -4.0, 6.0, 1.0]], np.float32)
+
 CASES = {
     "sum": (lambda t, x: x.sum(), X),
     "sum_dim": (lambda t, x: t.sum(x, 1), X),
@@ -91,6 +95,8 @@ CASES = {
     "median_dim": (lambda t, x: x.median(1), M),
     "median_nan": (lambda t, x: (x.median(), x.median(1)[0]), N),
     "nanmedian": (lambda t, x: (x.nanmedian(), x.nanmedian(0)), N),
+    "median_even": (lambda t, x: (x.median(), x.median(1), x[:, :2].median(1)), R),
+    "median_place_of_nan": (lambda t, x: (x.median(1), x.median(0), x.nanmedian(1), x.nanmedian(0)), R_NAN),
     "median_int": (lambda t, x: x.median(0)[0], I),
     "mode": (lambda t, x: x.mode(1), T),
     "mode_int": (lambda t, x: t.mode(x), I),
@@ -124,7 +130,7 @@ def test_values(name):
     parity(
         f,
         *inputs,
-        grad=name not in ("max_nan", "median_nan", "norm0"),
+        grad=name not in ("max_nan", "median_nan", "median_place_of_nan", "norm0"),
         names=not name.startswith(
             ("quantile", "nanmean", "max_nan", "median_nan", "nanmedian", "norm_complex", "any", "mean_half")
         ),

@@ -162,6 +162,27 @@ def test_by_epoch(name):
     assert heard == told
 
 
+@pytest.mark.parametrize("name", ["CosineAnnealingLR", "CosineAnnealingLR-odd"])
+def test_cosine_of_a_first_step_in_the_middle(name):
+    """A schedule that stands in the middle at its first step computes the rate anew; later ones go on from the rate before."""
+
+    def program(library):
+        seen = []
+        for steps in (1, 2):
+            for epoch in (1, 2, 5, 8, 15, 51):
+                optimizer = two_groups(library)
+                schedule = MAKERS[name](library.scheduler, optimizer)
+                for group in optimizer.param_groups:
+                    group["lr"] = 0.37
+                schedule.last_epoch, schedule._step_count = epoch, steps
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    seen.append([float(rate) for rate in schedule.get_lr()])
+        return seen
+
+    np.testing.assert_allclose(program(Ours), program(Theirs), rtol=1e-6)
+
+
 PLATEAU = [
     {}, {"mode": "max", "patience": 2}, {"factor": 0.5, "patience": 3, "cooldown": 4, "min_lr": [0.01, 0.02]},
     {"threshold": 0.05, "threshold_mode": "abs", "patience": 1}, {"mode": "max", "threshold_mode": "abs", "patience": 0},

@@ -64,6 +64,7 @@ def translated(error: Exception, op: Any, avals: Sequence[Aval]) -> Exception:
         error.__notes__ = []
         return error.with_traceback(None)
     text = str(error).strip().split("\n--------------------")[0]
-    made = RuntimeError(f"{op.name}({', '.join(map(repr, avals))}): {text}")
+    kind = type(error) if type(error) in (IndexError, ZeroDivisionError) else RuntimeError
+    made = kind(f"{op.name}({', '.join(map(repr, avals))}): {text}")
     made.wants_number = isinstance(error, _UNKNOWN)  # type: ignore[attr-defined]
     return made

@@ -47,11 +47,16 @@ SCALARS = frozenset("alpha beta eps input_scale lambd lower max_val min_val nega
 _TENSORS = frozenset(
     """
     input input1 input2 x1 x2 tensor1 tensor2 mat1 mat2 batch1 batch2 vec1 vec2 vec mat mask grid theta anchor positive negative
-    log_probs A B indices index target src source
+    log_probs A B target
     """.split()
 )
 #: Parameters of functions that are Python code in PyTorch, too, where any value that fits by chance is taken.
-_UNLOOKED = frozenset({"inplace", "size_average", "reduce", "return_indices", "niter", "norm_type", "recompute_scale_factor"})
+_UNLOOKED = frozenset(
+    """
+    align_corners antialias full hard include_last_offset inplace niter norm_type recompute_scale_factor reduce return_indices
+    size_average sparse use_input_stats
+    """.split()
+)
 #: Parameters of PyTorch's type SymInt: a tensor of one integer may have dimensions.
 _WITH_DIMENSIONS = frozenset(
     "groups ignore_index minlength n num_samples output_size padding_idx proj_size repeats split_size storage_offset".split()
@@ -62,7 +67,8 @@ _NOT_BOOL = (int, float, complex, str, tuple, list, dict, NoneType)
 #: Annotations of parameters, PyTorch's name of what they take, and the types of values that do not fit.
 _MISFITS: tuple[tuple[tuple[Any, ...], str, tuple[type, ...]], ...] = (
     (_NUMBER, "Number", _NOT_NUMBER),
-    ((float, "float"), "Number", (*_NOT_NUMBER, NoneType)),
+    (("number",), "Number", (*_NOT_NUMBER, NoneType)),
+    ((float, "float"), "float", (*_NOT_NUMBER, complex, NoneType)),
     ((int, "int"), "int", (*_NOT_NUMBER, float, complex, bool, NoneType)),
     ((int | None, "int | None"), "int", (*_NOT_NUMBER, float, complex, bool)),
     (_INTS_OR_NONE, "tuple of ints", (str, float, complex, bool)),
@@ -189,7 +195,9 @@ def _parameters(op: Any) -> tuple[tuple[str, Any], ...]:
     found = []
     for name, p in inspect.signature(op.kernel).parameters.items():
         kind = annotations.get(name)
-        found.append((name, "float" if kind in _NUMBER and isinstance(p.default, (int, float)) else kind))
+        if kind in ("Any", Any):
+            kind = "Array" if p.default is p.empty and name in _TENSORS else "Operand" if name in SCALARS else kind
+        found.append((name, "number" if kind in _NUMBER and isinstance(p.default, (int, float)) else kind))
     return tuple(found)
 
 
@@ -230,7 +238,7 @@ def integers_of(t: TensorBase, function: str, name: str, k: int) -> Any:
 def _checked_parameters(f: Callable[..., Any]) -> list[tuple[int, str, Any, type]]:
     """The parameters of a function whose type is looked at: place, name, annotation, and the type that always fits."""
     kinds = {kind: wanted for kinds, wanted, _ in _MISFITS for kind in kinds}
-    plain = {"Number": float, "bool": bool}
+    plain = {"Number": float, "float": float, "bool": bool}
     return [
         (k, p.name, p.annotation, plain.get(kinds[p.annotation], int))
         for k, p in enumerate(inspect.signature(f).parameters.values())
@@ -316,8 +324,11 @@ def _of_failure(name: str, f: Any, args: Any, kwargs: Any, error: Exception, fir
     found = no_tensor(name, bound, list(bound.values()), error)
     if found is not None:
         return found
+    both = _TENSORS_OR_NUMBERS & signature.parameters.keys()  # then the first may be a number, too
     for k, (parameter, value) in enumerate(bound.items()):
         p = signature.parameters[parameter]
+        if both and parameter == "input" and isinstance(value, (int, float, complex)):
+            continue
         if isinstance(value, TensorBase) or hasattr(value, "shape") or hasattr(type(value), "__torch_function__"):
             continue
         found = misfit(name, parameter, k - first, p.annotation, value)

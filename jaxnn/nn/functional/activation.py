@@ -466,8 +466,8 @@ def relu_(input: Any) -> Any:
 
 
 def hardtanh_(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
-    """`hardtanh` in place."""
-    return hardtanh(input, min_val, max_val, inplace=True)
+    """`hardtanh` in place; where min_val is greater than max_val, everything becomes max_val."""
+    return write_back(input, _hardtanh(input, min_val, max_val))
 
 
 def elu_(input: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Any:
