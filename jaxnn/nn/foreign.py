@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from flax import nnx
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.recorder import escaped_value
 
 from .graph_protocol import GraphProtocol
@@ -82,7 +84,11 @@ def adopted(variable: Any) -> Any:
         return made
     # One whose writes JAX itself tracks (`hijax`, `ref`) becomes a tensor as any other does.
     kind: Any = variable.var_type if variable.hijax else type(variable)
-    made = _kind(kind)._new(_held(variable), {**variable.get_metadata(), "hijax": False, "ref": False})
+    held = _held(variable)
+    outside = in_transformation() and not isinstance(held, jax.core.Tracer)
+    with jax.ensure_compile_time_eval() if outside else nullcontext():  # the transformation must not take it for its own
+        made = _kind(kind)._new(held, {**variable.get_metadata(), "hijax": False, "ref": False})
+    made._trace_state = variable._trace_state
     _ADOPTED[number] = variable, weakref.ref(made, lambda _: _ADOPTED.pop(number, None))
     return made
 
@@ -96,7 +102,9 @@ def below(value: Any, path: str = "", put: _Put | None = None, seen: set[int] | 
     if id(value) in seen:
         return
     if isinstance(value, nnx.Pytree):
-        children = [(k, v, partial(setattr, value, k)) for k, v in vars(value).items() if not k.startswith("_pytree__")]
+        # Past Flax's check of the transformation at hand: a tensor over the same array changes nothing.
+        own = vars(value)
+        children = [(k, v, partial(own.__setitem__, k)) for k, v in own.items() if not k.startswith("_pytree__")]
     elif isinstance(value, dict):
         children = [(k, v, partial(value.__setitem__, k)) for k, v in value.items()]
     elif isinstance(value, list):

@@ -133,6 +133,7 @@ class GraphProtocol:
     """The overrides of `nnx.Module`'s graph protocol, and of its protocol for JAX's trees."""
 
     _pytree__nodes: Any
+    _check_writable_here: Any
 
     # --- JAX's trees: the same children, the box as what does not vary. Flax registers every subclass with these.
 
@@ -222,6 +223,7 @@ class GraphProtocol:
                     own[name] = own.pop(name)
 
     def _graph_node_clear(self) -> None:
+        self._check_writable_here()  # before anything is gone
         own = vars(self)
         numbers = {name: value for name, value in own.items() if type(value) in (int, float)}
         own.clear()
@@ -229,17 +231,20 @@ class GraphProtocol:
 
     def _graph_node_set_key(self, key: str, value: Any) -> None:
         if key == _BOX:
+            self._check_writable_here()
             vars(self).update(value.attributes)
             return
         current = vars(self).get(key)
         if isinstance(value, nnx.Variable) and isinstance(current, nnx.Variable):
             current.update_from_state(value)
         elif type(current) is Tensor and _is_array(value):
+            self._check_writable_here()
             vars(self)[key] = tensor_like(value)
         else:
             setattr(self, key, value)
 
     def _graph_node_pop_key(self, key: str) -> Any:
+        self._check_writable_here()
         value = vars(self)[key]
         delattr(self, key)
         return value

@@ -35,6 +35,7 @@ from .hooks import GLOBAL, HookMethods
 from .module_class import Call, ModuleMeta
 from .module_state import from_pytorch, is_pytorch
 from .parameter import BatchStat, Buffer, Parameter
+from .plain_values import is_plain
 from .registered import put, take, view_property
 from .state_dict import StateDictMethods
 
@@ -311,16 +312,13 @@ class Module(
         if isinstance(value, dataclasses.Field):  # nnx.data(...) and nnx.static(...)
             super().__setattr__(name, value)
             return
-        self._check_stays(value)
+        if in_transformation() and not is_plain(value):
+            self._check_writable_here()
         object.__setattr__(self, name, value)
 
-    def _check_stays(self, value: Any) -> None:
-        """Refuse to keep a tensor or a module of a JAX transformation in a module from outside it, as Flax does."""
-        if not isinstance(value, (TensorBase, nnx.Module, jax.Array, list, tuple, dict)) or not in_transformation():
-            return
-        held = jax.tree.leaves(value, is_leaf=lambda v: isinstance(v, (TensorBase, nnx.Module)))
-        kept = any(isinstance(v, (TensorBase, nnx.Module, jax.Array)) for v in held)
-        if kept and "_pytree__state" in self.__dict__:
+    def _check_writable_here(self) -> None:
+        """Refuse to change a module from outside the JAX transformation that runs now, as Flax does."""
+        if in_transformation() and "_pytree__state" in self.__dict__:
             self._check_valid_context(lambda: f"Cannot mutate '{type(self).__name__}' from different trace level")
 
     @staticmethod
@@ -419,9 +417,9 @@ class Module(
             path = f"{prefix}.{name}" if prefix else name
             if isinstance(child, Module):
                 yield from child._walk(memo, path, remove_duplicate)
-            elif child is not None and child not in memo:
+            elif child is not None and id(child) not in memo:  # an nnx.List has no hash
                 if remove_duplicate:
-                    memo.add(child)
+                    memo.add(id(child))
                 yield path, child
                 for inner, _, found in below(child, path):
                     if isinstance(found, Module):

@@ -33,6 +33,7 @@ from jaxnn.ops.placement import need_strided
 from .factory import empty
 from .flax_access import FlaxAccess, metadata_of
 from .module_class import signature_of
+from .plain_values import is_plain
 from .trainable import Trainable
 
 __all__ = [
@@ -41,12 +42,20 @@ __all__ = [
 ]  # fmt: skip
 
 _NOTHING = object()
+_set = object.__setattr__
 #: `TensorBase` with the methods that `core/tensor.py` attaches to it.
 _BASE: Any = TensorBase
 #: What Flax code reads off an array and a tensor has under no name of its own.
 _ARRAY_ATTRIBUTES = frozenset(
     {"addressable_shards", "aval", "at", "block_until_ready", "committed", "sharding", "weak_type"}
 )
+
+
+#: What the engine assigns, and what checks for itself.
+_GUARDED = frozenset({
+    "_cell", "_empty", "_extra", "_grad", "_other", "_raw_value", "_storage", "_trace_state", "_var_metadata", "_view", "data",
+    "grad", "requires_grad",
+})  # fmt: skip
 
 
 def _tensor_over(value: Any) -> Tensor | None:
@@ -110,9 +119,13 @@ class _TensorVariable(FlaxAccess, _Kind, nnx.Variable, metaclass=_VariableMeta):
     __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_other", "_storage", "_view")
 
     __hash__ = object.__hash__
-    # Not nnx.Variable's: it asks for the trace at every assignment, and optimizers assign to all parameters at every
-    # step.
-    __setattr__: Any = object.__setattr__
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # nnx.Variable's asks for the trace at every assignment; optimizers assign to all parameters at every step.
+        if name not in _GUARDED and in_transformation() and not is_plain(value):
+            self._check_can_update()
+        _set(self, name, value)
+
     __delattr__ = object.__delattr__
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

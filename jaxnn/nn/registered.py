@@ -6,8 +6,6 @@ from collections.abc import Iterator, MutableMapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from flax import nnx
-
 from jaxnn.core.memory.tensor_base import TensorBase
 
 from .parameter import as_buffer
@@ -18,8 +16,7 @@ __all__ = ["RegisteredView", "put", "take"]
 def put(module: Any, kind: str, name: str, value: Any) -> None:
     """Register a child; one of the same kind is replaced in its place, one of another kind goes first."""
     own = module.__dict__
-    if isinstance(value, (TensorBase, nnx.Module)):
-        module._check_stays(value)
+    module._check_writable_here()
     registered = own["_registered"]
     if registered.get(name, kind) != kind:
         del registered[name]
@@ -31,8 +28,9 @@ def put(module: Any, kind: str, name: str, value: Any) -> None:
 
 
 def take(module: Any, name: str) -> Any:
-    """Unregister a child and return it."""
+    """Unregister a child and return it; in a module from outside a JAX transformation, an error of Flax's."""
     own = module.__dict__
+    module._check_writable_here()
     if own["_registered"].pop(name) == "buffer":
         own["_non_persistent_buffers_set"].discard(name)
     return own.pop(name)

@@ -18,6 +18,7 @@ import numpy as np
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.kinds.device import META
 from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, is_view
+from jaxnn.core.process.internals import TraceContextError
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.record.write import put_through
@@ -255,6 +256,8 @@ class StateDictMethods:
                     else:
                         source = Parameter(source, requires_grad=target.requires_grad)
                 setattr(self, name, source)
+            except TraceContextError:
+                raise
             except Exception as error:
                 errors.append(
                     f'While copying the parameter named "{key}", whose dimensions in the model are {target.size()} and '

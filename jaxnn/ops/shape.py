@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.memory.tensor_base import TensorBase, aval, is_view, unguarded
+from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, is_view, unguarded
 from jaxnn.core.operator.type_errors import integer_of
 from jaxnn.core.process.config import state
 from jaxnn.core.record.write import check_writable
@@ -458,6 +458,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
 
 def become(t: Any, made: Any) -> None:
     """Make a tensor the view of itself that an in-place function made; without gradients it stays where it is in the graph."""
+    check_writable_here(t)
     t._view = made._view
     t._storage.version += 1
     if state.grad_enabled:

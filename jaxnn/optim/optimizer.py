@@ -20,6 +20,8 @@ from jaxnn.core.gradient.modes import enable_grad, no_grad
 from jaxnn.core.memory.aval import Aval
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_array
 from jaxnn.core.path.hook_handle import RemovableHandle
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.process.internals import TraceContextError, current_jax_trace
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.run.cut import cut, cut_without_gradients
 from jaxnn.core.run.policy import STEP
@@ -121,6 +123,8 @@ class Optimizer:
     _stepping = False
     #: How many tensors had been spread by a sharding at the last step.
     _moves = 0
+    #: What was tracing when it was made.
+    _trace: Any = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -131,6 +135,7 @@ class Optimizer:
         with no_grad():  # what a model's construction left pending would make the first step a program of its own
             cut_without_gradients("an optimizer's construction")
         self.defaults = defaults
+        self._trace = current_jax_trace()
         self._pre_hooks: OrderedDict[int, Any] = OrderedDict()
         self._post_hooks: OrderedDict[int, Any] = OrderedDict()
         self._state_dict_pre: OrderedDict[int, Any] = OrderedDict()
@@ -172,6 +177,11 @@ class Optimizer:
             for name, value in self._older.items():
                 group.setdefault(name, value)
 
+    def _check_writable_here(self) -> None:
+        """Refuse to change, inside a JAX transformation, an optimizer from outside it."""
+        if self._trace is not None and in_transformation() and self._trace != current_jax_trace():
+            raise TraceContextError(f"Cannot mutate '{type(self).__name__}' from different trace level")
+
     # --- groups
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -181,6 +191,7 @@ class Optimizer:
             TypeError: when the group or a parameter has the wrong type.
             ValueError: for a tensor that is no leaf, a missing option, a parameter that another group has.
         """
+        self._check_writable_here()
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]
@@ -431,6 +442,7 @@ class Optimizer:
         Raises:
             ValueError: when the groups do not fit.
         """
+        self._check_writable_here()
         state_dict = dict(state_dict)
         for hook in self._load_pre.values():
             changed = hook(self, state_dict)

@@ -1,5 +1,11 @@
 """What happens to state at the border of a transformation: writes, hidden modules, random streams."""
 
+import gc
+from collections import deque
+from functools import partial
+from types import FrameType, FunctionType, ModuleType, SimpleNamespace
+from weakref import WeakKeyDictionary
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +16,7 @@ from flax.errors import TraceContextError
 import jaxnn
 from jaxnn import nn
 from jaxnn.core.record.at_once import tensor_of
+from jaxnn.nn.utils.parametrize import register_parametrization
 
 
 class Holder(nn.Module):
@@ -22,6 +29,14 @@ class Holder(nn.Module):
         self.layers = nn.ModuleList([nn.Linear(1, 1)])
         self.more = nn.ParameterList()
         self.theirs = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+        self.listed = nnx.List([nnx.Param(jnp.ones(3))])
+
+
+class Slotted:
+    __slots__ = ("kept",)
+
+    def __init__(self, kept):
+        self.kept = kept
 
 
 def _first():
@@ -70,6 +85,38 @@ WRITES = {
     "step": lambda m, t: (setattr(m.w, "grad", t), jaxnn.optim.SGD([m.w], 0.1).step()),
     "statistics": lambda m, t: nn.functional.batch_norm(jaxnn.stack([t, 2 * t]), m.b, m.b, training=True),
 }  # fmt: skip
+#: What an attribute may hold a traced tensor in.
+HOLDERS = {
+    "deque": lambda t: deque([t]), "set": lambda t: {t}, "slots": Slotted, "function": lambda t: lambda: t,
+    "partial": lambda t: partial(print, t), "method": lambda t: t.add, "default": lambda t: eval("lambda t=t: t", {"t": t}),
+    "iterator": lambda t: iter([t]), "namespace": lambda t: SimpleNamespace(t=t), "nested": lambda t: [{"a": ((), t)}],
+    "Intermediate": lambda t: nnx.Intermediate(t.__jax_array__()), "data": lambda t: nnx.data([t.__jax_array__()]),
+}  # fmt: skip
+NOTES = {"a tensor": lambda t: t, "an array": lambda t: t.__jax_array__(), "a list": lambda t: [t], **HOLDERS}
+#: More ways of writing, and kin of those above.
+MORE = {
+    **{f"attribute: {k}": lambda m, t, make=make: setattr(m, "new", make(t)) for k, make in HOLDERS.items()},
+    **{f"{w} notes {k}": lambda m, t, w=w, make=make: setattr(getattr(m, w), "note", make(t))
+       for w in "wb" for k, make in NOTES.items()},
+    "sow": lambda m, t: m.sow(nnx.Intermediate, "seen", t.__jax_array__()), "perturb": lambda m, t: m.perturb("seen", t.__jax_array__()),
+    "metadata": lambda m, t: m.w.set_metadata(note=t), "del": lambda m, t: delattr(m, "w"), "None": lambda m, t: setattr(m, "w", None),
+    "pop": lambda m, t: m.layers.pop(0),
+    "_parameters =": lambda m, t: setattr(m, "_parameters", {"w": nn.Parameter(t)}),
+    "_buffers.update": lambda m, t: m._buffers.update(b=t), "_buffers.pop": lambda m, t: m._buffers.pop("b"),
+    "register_buffer": lambda m, t: m.register_buffer("new", t),
+    "register_parameter": lambda m, t: m.register_parameter("new", nn.Parameter(t)),
+    "set_submodule": lambda m, t: m.set_submodule("layers.0", _holding(t)),
+    "nnx.List": lambda m, t: m.listed.append(nnx.Param(t.__jax_array__())),
+    "attribute of Flax's": lambda m, t: setattr(m.theirs, "note", t), "unsqueeze_": lambda m, t: m.t.unsqueeze_(0),
+    "parametrize": lambda m, t: register_parametrization(m.layers[0], "weight", nn.Tanh()),
+    "weight_norm": lambda m, t: nn.utils.parametrizations.weight_norm(m.layers[0]),
+    "prune": lambda m, t: nn.utils.prune.l1_unstructured(m.layers[0], "weight", 1), "nnx.pop": lambda m, t: nnx.pop(m, nnx.Param),
+    "nnx.update of a tensor": lambda m, t: nnx.update(m, {"t": t.__jax_array__()}), "nnx.jit": lambda m, t: nnx.jit(lambda m: 1)(m),
+    "param group": lambda m, t: OPTIMIZERS[m].add_param_group({"params": [nn.Parameter(t)]}),
+    "optimizer's state": lambda m, t: OPTIMIZERS[m].load_state_dict(OPTIMIZERS[m].state_dict()), "Adam": lambda m, t: OPTIMIZERS[m].step(),
+    "vector_to_parameters": lambda m, t: nn.utils.vector_to_parameters(t, [m.w]), "reset": lambda m, t: m.layers[0].reset_parameters(),
+}  # fmt: skip
+OPTIMIZERS = WeakKeyDictionary()
 TRANSFORMS = {"jit": jax.jit, "grad": jax.grad, "nnx.jit": nnx.jit, "vmap": jax.vmap}
 
 
@@ -88,6 +135,64 @@ def test_a_write_through_a_closure_raises(way, transform):
         assert t.detach().numpy().shape == (3,) and str(t.dtype) == "torch.float32"
     assert model.w.grad is None
     model.w.data.add_(1), (model.w * 2).sum().backward()  # nothing is poisoned
+
+
+def _tracers(value, seen):
+    """Where a traced value is kept, looking into everything that Python shows."""
+    if id(value) in seen or isinstance(value, (type, ModuleType, FrameType, np.ndarray)):
+        return
+    seen[id(value)] = value
+    if isinstance(value, jax.core.Tracer):
+        yield value
+    elif not type(value).__module__.startswith(("jax.", "jaxlib")):
+        parts = [value.__closure__, value.__defaults__] if isinstance(value, FunctionType) else gc.get_referents(value)
+        for inner in parts:
+            yield from _tracers(inner, seen)
+
+
+@pytest.mark.parametrize("way", MORE)
+def test_more_ways_leave_nothing_behind(way):
+    model = Holder()
+    model.w.grad = jaxnn.ones(3)
+    optimizer = OPTIMIZERS[model] = jaxnn.optim.Adam([model.w])
+    before = list(model.state_dict())
+
+    def f(x):
+        MORE[way](model, tensor_of(x))
+        return x.sum()
+
+    with pytest.raises(TraceContextError, match="trace level"):
+        jax.jit(f)(jnp.ones(3))
+    assert list(model.state_dict()) == before
+    for held in (vars(model), model.w, model.b, model.t, optimizer.state, optimizer.param_groups):
+        assert not list(_tracers(held, {}))
+
+
+def test_reading_inside_changes_nothing_outside():
+    """Parameters of a module of Flax's that are asked for inside a transformation are as those asked for outside."""
+    model = Holder()
+    jax.jit(lambda x: x + sum(p.sum().__jax_array__() for p in model.parameters()))(1.0)
+    model.theirs.bias.set_value(jnp.full(3, 2.0))
+    model.theirs.kernel.data.add_(1)
+    assert model.theirs.bias.tolist() == [2.0] * 3 and "theirs.bias" in model.state_dict()
+    with pytest.raises(TraceContextError, match="trace level"):
+        jax.jit(lambda x: (model.theirs.bias.data.add_(tensor_of(x)), x)[1])(jnp.ones(3))
+
+
+def test_what_holds_no_array_is_kept():
+    """Counters, flags and shapes, which PyTorch's programs keep as they go."""
+    class Counts(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            self.last, self.kind, self.act, self.seen = x.shape, x.dtype, nn.functional.relu, {"train": [self.training]}
+            return self.act(x)
+
+    model, x = Counts(), jnp.ones((2, 3))
+    jax.jit(lambda x: model(x))(x)
+    assert model.calls == 1 and model.last == (2, 3) and model.seen == {"train": [True]}
+    model.eval(), model.requires_grad_(False)
 
 
 def test_flax_says_the_same():
