@@ -15,6 +15,7 @@ from jax.sharding import Sharding
 from .core.kinds import dtypes
 from .core.kinds.device import device, device_of, put
 from .core.kinds.size import Size
+from .core.memory.cell import Cell
 from .core.memory.tensor_base import TensorBase, alias, aval, wrap
 from .core.process.config import x64
 from .core.record.at_once import tensor_of
@@ -89,7 +90,7 @@ class FromRecords:
             if record.is_parameter:
                 made = Parameter(made, requires_grad=record.requires_grad)
             elif record.requires_grad:
-                made.requires_grad_()
+                made = alias(made, Cell()).requires_grad_()  # type: ignore[attr-defined]
             vars(made).update(record.attributes)
             return made
         if isinstance(record, DtypeRecord):

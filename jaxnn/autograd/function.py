@@ -10,10 +10,27 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxnn.core.gradient.function import Function, FunctionCtx
+from jaxnn.core.gradient.grad_fn import OfFunction, node_class
 from jaxnn.core.gradient.modes import is_grad_enabled, no_grad
 from jaxnn.core.memory.tensor_base import TensorBase
 
-__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+__all__ = ["BackwardCFunction", "Function", "FunctionCtx", "InplaceFunction", "once_differentiable"]
+
+
+class _BackwardClass:
+    """``Function._backward_cls``: the class of its nodes."""
+
+    def __get__(self, instance: Any, owner: type) -> type:
+        return node_class(f"{owner.__name__}Backward", OfFunction)
+
+
+Function._backward_cls = _BackwardClass()  # type: ignore[attr-defined]
+#: The class of the nodes of user-defined operators.
+BackwardCFunction = OfFunction
+
+
+class InplaceFunction(Function):
+    """A `Function` that may work in place; PyTorch keeps the name for older programs."""
 
 
 class _Once(Function):

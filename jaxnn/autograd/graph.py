@@ -12,9 +12,9 @@ from typing import Any
 
 from jaxnn.core.gradient import saved_hooks
 from jaxnn.core.gradient.edge import GradientEdge
-from jaxnn.core.gradient.grad_fn import GradFn as Node
-from jaxnn.core.gradient.grad_fn import node_of_reading
-from jaxnn.core.memory.tensor_base import TensorBase, count_write
+from jaxnn.core.gradient.function import FunctionCtx
+from jaxnn.core.gradient.grad_fn import GradFn, node_of_reading
+from jaxnn.core.memory.tensor_base import TensorBase, count_write, has_own_source
 from jaxnn.core.path.hook_handle import RemovableHandle
 from jaxnn.core.process.config import state
 
@@ -22,6 +22,24 @@ __all__ = [
     "GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks", "get_gradient_edge",
     "increment_version", "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks",
 ]  # fmt: skip
+
+
+class _NodeMeta(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, (GradFn, FunctionCtx))
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return subclass is cls or issubclass(subclass, (GradFn, FunctionCtx))
+
+
+class Node(metaclass=_NodeMeta):
+    """What all nodes of the graph are instances of: ``isinstance(t.grad_fn, Node)``.
+
+    Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.Node
+    """
+
+    def __new__(cls) -> Any:
+        raise TypeError("Can't instantiate abstract class Node: nodes are made by operators")
 
 
 def get_gradient_edge(tensor: Any) -> GradientEdge:
@@ -34,7 +52,8 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
     """
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
-    return GradientEdge(node_of_reading(tensor), tensor.output_nr, None)
+    node = node_of_reading(tensor)
+    return GradientEdge(node, tensor.output_nr, tensor._cell if tensor._view is None or has_own_source(tensor) else None)
 
 
 def increment_version(tensor: Any) -> None:
@@ -43,8 +62,6 @@ def increment_version(tensor: Any) -> None:
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.increment_version
     """
     for t in (tensor,) if isinstance(tensor, TensorBase) else tensor:
-        if t.is_inference():
-            raise RuntimeError("Inference tensors do not track version counter.")
         count_write(t)
 
 
@@ -131,6 +148,8 @@ def register_multi_grad_hook(tensors: Sequence[Any], fn: Callable[..., Any], *, 
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    if mode == "all" and not all(t.requires_grad for t in tensors):
+        raise AssertionError("Expected gradient function to be set")
     handles: list[Any] = []
     passes: dict[int, list[Any]] = {}  # by the list of callbacks of the backward
 

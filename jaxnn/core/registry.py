@@ -22,7 +22,7 @@ from .gradient.forward_mode import refuse_dual_out, with_tangents
 from .gradient.modes import no_grad
 from .gradient.saved_hooks import run_packed
 from .kinds.dtypes import PYTHON_TYPES, dtype
-from .memory.inference import check_saved, mark
+from .memory.inference import check_saved, left_out, mark
 from .memory.storage import INFERENCE
 from .memory.tensor_base import TensorBase, aval
 from .operator import type_errors
@@ -90,6 +90,9 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
 def _watched(op: Op, args: tuple[Any, ...]) -> Any:
     """`call` in inference mode, beside inference tensors, in a dual level, and under hooks on what is kept."""
     tensors = list(tensors_in(args))
+    if INFERENCE and state.grad_enabled and tensors and left_out(op, tensors):
+        with no_grad():
+            return _called(op, args)
     if INFERENCE:
         check_saved(op, tensors)
     made = _called(op, args) if state.saving is None else run_packed(op, args, _called)

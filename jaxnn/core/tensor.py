@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from .gradient import backward
+from .gradient.arrays_out import refuse_to_end_gradient
 from .gradient.forward_mode import tangent_of
 from .gradient.grad_fn import GradFn, grad_fn_of, output_number
 from .kinds import dtypes, printing
@@ -31,28 +32,24 @@ from .operator.type_errors import with_type_errors
 from .path.hook_handle import RemovableHandle
 from .path.tensor_hooks import hooks_at, retain, retained
 from .process.config import in_transformation, state, x64
-from .process.internals import is_result_of_jax
 from .record.at_once import tensor_of
 from .record.recorder import escaped_value, materialised, pin, value_of
 from .record.write_guards import check_reading
 from .registry import METHODS
 from .run.cut import LOCK, hold
 
-__all__ = ["bind_methods", "from_parts", "refuse_to_end_gradient"]
+__all__ = ["bind_methods", "from_parts"]
 
 _NO_ARRAY = np.empty(0)
 
 
-def refuse_to_end_gradient(t: TensorBase) -> None:
-    """Refuse to hand the array of a tensor that requires gradients to a function of JAX's; what such a function's own
-    function returns is a result.
-    """
-    if t._cell.source is not None and state.grad_enabled and not in_transformation() and not is_result_of_jax():
-        raise RuntimeError(
-            "a function of JAX's was given a tensor that requires gradients: its result would carry none, and backward() "
-            "would leave this path out. Make it an operator, jaxnn.jax_function(f)(tensor), or say that no gradient is "
-            "wanted: tensor.detach(), or no_grad()"
-        )
+def _no_deletion(text: str) -> Any:
+    """A property's deleter that says why not."""
+
+    def refuse(self: Any) -> None:
+        raise RuntimeError(text)
+
+    return refuse
 
 
 class _Methods:
@@ -140,7 +137,7 @@ class _Methods:
     @property
     def _base(self) -> Any:
         """The tensor whose view this is; None for a tensor with memory of its own."""
-        if self._view is None or self._view.base is None:
+        if self._view is None or self._view.base is None or is_inference(self):
             return None
         found = self._view.base()
         if found is self:
@@ -192,16 +189,19 @@ class _Methods:
     # --- gradients
 
     def _get_requires_grad(self) -> bool:
-        if type(self._cell.source) is Later:
-            has_own_source(self)
+        has_own_source(self)
         return self._cell.source is not None
 
     def _set_requires_grad(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise RuntimeError("requires_grad must be a bool")
         self.requires_grad_(value)
 
     requires_grad = property(
-        _get_requires_grad, _set_requires_grad, doc="Whether gradients flow to or through this tensor."
-    )
+        _get_requires_grad, _set_requires_grad, _no_deletion("requires_grad must be a bool"),
+        doc="Whether gradients flow to or through this tensor.",
+    )  # fmt: skip
+    _grad_fn = property(lambda self: self.grad_fn, None, _no_deletion("Deletion of _grad_fn not allowed. Detach tensor instead!"))
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Make a leaf collect gradients, or stop."""
@@ -316,7 +316,10 @@ class _Methods:
         if isinstance(self._cell, Storage):
             self._cell = Cell(self._cell.source, self._cell.source_idx)
 
-    data = property(_get_data, _set_data, doc="The same memory without gradients.")
+    data = property(
+        _get_data, _set_data, _no_deletion("Deleting tensor data is not allowed. Delete tensor instead!"),
+        doc="The same memory without gradients.",
+    )  # fmt: skip
 
     def detach(self) -> Any:
         """The same memory without gradients."""
@@ -572,7 +575,10 @@ def _of_class(made: Any, kind: Any, requires_grad: bool) -> Any:
         return kind._from_tensor(made, requires_grad)
     if kind is not Tensor:
         made = as_class(made, kind)
-    return made.requires_grad_() if requires_grad else made
+    if requires_grad:
+        made._cell = Cell()  # its own, not its storage's
+        made.requires_grad_()
+    return made
 
 
 def _checked(name: str, method: Any) -> Any:

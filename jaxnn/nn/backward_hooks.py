@@ -19,6 +19,7 @@ from jaxnn.core.path.node_hooks import hook_result
 from jaxnn.core.path.tensor_hooks import on_node
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.write import whole_view
+from jaxnn.core.record.write_guards import FUNCTION, SEVERAL, Guard
 from jaxnn.core.registry import call
 
 __all__ = ["BackwardHooks"]
@@ -60,7 +61,7 @@ class BackwardHooks:
                 cell = Cell(t._cell.source, t._cell.source_idx, own_source=True)
                 t._cell.source.cells.append(weakref.ref(cell))
                 changed[k] = whole_view(values[k], cell, _SAME)
-                changed[k]._view.guard = changed[k]._view.guard._replace(number=number)
+                changed[k]._view.guard = Guard(SEVERAL if len(places) > 1 else FUNCTION, number)
         return tuple(changed), places
 
     def on_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -14,13 +14,13 @@ import jax
 import numpy as np
 from flax import nnx
 
+from jaxnn.core.gradient.arrays_out import refuse_to_end_gradient
 from jaxnn.core.kinds.device import META
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.process.internals import PytreeState, StaticElem, is_graph_node_type
 from jaxnn.core.record.at_once import tensor_like
 from jaxnn.core.record.recorder import escaped_value
-from jaxnn.core.tensor import refuse_to_end_gradient
 
 from .jax_devices import settle
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxnn.core.memory.tensor_base import aval
 from jaxnn.core.operator.type_errors import with_type_errors
+from jaxnn.core.record.write_guards import unguarded_outputs
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function, op
 
 from .arguments import integers, shape
@@ -75,19 +76,19 @@ def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
 @function
 def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> Any:
     """`chunk`."""
-    return chunk(input, chunks, dim)
+    return unguarded_outputs(chunk(input, chunks, dim))
 
 
 @function
 def unsafe_split(input: Any, split_size: int, dim: int = 0) -> Any:
     """`split` into parts of one size."""
-    return split(input, split_size, dim)
+    return unguarded_outputs(split(input, split_size, dim))
 
 
 @function
 def unsafe_split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> Any:
     """`split_with_sizes`."""
-    return split_with_sizes(input, split_sizes, dim)
+    return unguarded_outputs(split_with_sizes(input, split_sizes, dim))
 
 
 @function

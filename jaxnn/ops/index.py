@@ -236,7 +236,7 @@ def _slice_entry(key: slice, n: int, starts: list[Number]) -> Any:
     begin = 0 if start is None else min(max(start + n if start < 0 else start, 0), n)
     end = n if stop is None else min(max(stop + n if stop < 0 else stop, 0), n)
     size = max(-(-(end - begin) // step), 0)
-    if size == n:
+    if size == n and (step == 1 or not n):
         return FULL
     if step == 1 and start is not None and stop is not None and start >= 0 and stop >= 0 and 0 < size:
         starts.append(Number(begin))

@@ -11,7 +11,7 @@ from jax import lax
 from jaxnn.core.memory.cell import NOWHERE, Cell
 from jaxnn.core.memory.tensor_base import alias, aval, has_own_source, leaf_under
 from jaxnn.core.process.config import state
-from jaxnn.core.registry import call, function
+from jaxnn.core.registry import METHODS, call, function
 from jaxnn.core.run.cut import hold
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
@@ -155,6 +155,10 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         raise RuntimeError(f"mismatch in length of strides and shape: {len(steps)} and {len(sizes)}")
     offset = layout(input).offset if storage_offset is None else storage_offset
     base = base_of(input)
+    if aval(base).dtype is not aval(input).dtype:  # a view under another type
+        if input._cell.source is not None:
+            raise NotImplementedError("as_strided: the gradient of a view of memory of another type")
+        base = METHODS["view"](METHODS["view"](alias(base, Cell()), -1), aval(input).dtype)
     if has_own_source(input) and layout(input)[1:] == (contiguous_strides(shape(input)), 0) and numel(shape(input)) == numel(shape(base)):
         base = input  # whose gradient has its own shape, not its storage's
     if any(s < 0 for s in steps):
@@ -171,7 +175,7 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         return call(_AS_STRIDED, (base, sizes, steps, offset))
     plain = alias(base, Cell())
     made = call(_AS_STRIDED, (plain, sizes, steps, offset))
-    made._cell = Cell(NOWHERE)
+    made._cell = Cell() if leaf_under(input) == 2 else Cell(NOWHERE)
     if state.grad_enabled:
         read = call(_SHOWN, (input, plain, layout(input), sizes, steps, offset))
         made._cell = Cell(read._cell.source, read._cell.source_idx, own_source=True, leaf=leaf_under(input))

@@ -17,7 +17,7 @@ from jaxnn.core.memory.aval import aval_of
 from jaxnn.core.memory.buffer import SharedBuffer
 from jaxnn.core.memory.storage import Storage
 from jaxnn.core.memory.tensor_base import TensorBase, alias, aval, wrap
-from jaxnn.core.process.config import in_transformation, x64
+from jaxnn.core.process.config import in_transformation, state, x64
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value, value_of
 from jaxnn.core.record.shared_memory import part
@@ -136,7 +136,7 @@ def _numpy(self: TensorBase, *, force: bool = False) -> np.ndarray:
         raise TypeError(
             f"can't convert {where} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
         )
-    if self.requires_grad and not force:
+    if self.requires_grad and state.grad_enabled and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     for name, short, is_pending in (("conjugate", "conj", is_conj), ("negative", "neg", is_neg)):
         if not force and is_pending(self):

@@ -319,7 +319,10 @@ def _pow_name(statics: list[Any], avals: list[Any]) -> str:
 def _pow(input: Array, exponent: Operand) -> Array:
     result = common_dtype(input, exponent)
     if result.is_floating_point or result.is_complex:
-        return compute(_float_power, input, exponent)
+        found = compute(_float_power, input, exponent)
+        if not result.is_complex:
+            return found
+        return jnp.where((input == 0) & (jnp.asarray(exponent) == 0), complex("nan+nanj"), found).astype(found.dtype)
     a, e = promote(input, exponent)
     if a.dtype == bool:
         if isinstance(exponent, bool):

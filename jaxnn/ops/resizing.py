@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from jaxnn.core.kinds.device import device_of
-from jaxnn.core.memory.tensor_base import TensorBase, aval, same_memory
+from jaxnn.core.memory.inference import check_change, is_inference
+from jaxnn.core.memory.tensor_base import TensorBase, aval, count_write, same_memory
+from jaxnn.core.process.config import state
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.record.write import check_writable, write_back
 from jaxnn.core.registry import METHODS, function
@@ -54,12 +56,19 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
     if str(memory_format) not in ("None", "torch.contiguous_format", "torch.preserve_format"):
         raise NotImplementedError(f"resize_(): memory_format={memory_format} is not supported")
     wanted = integers(sizes, "resize_")
-    if self.requires_grad:
+    check_change(self)
+    if self.requires_grad and not state.inference:
         raise RuntimeError("cannot resize variables that require grad")
     if any(n < 0 for n in wanted):
         raise RuntimeError(f"Trying to create tensor with negative dimension: {list(wanted)}")
     if wanted != tuple(shape(self)):
+        before, inference = self._storage, is_inference(self)
         self.data = _resized(self, wanted)
+        if self._storage is not before:
+            self._storage.version = before.known_version
+            if inference:
+                self._storage.mark_inference()
+        count_write(self)
     return self
 
 

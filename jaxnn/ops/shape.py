@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.inference import check_change
 from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, is_view, unguarded
 from jaxnn.core.operator.type_errors import integer_of
 from jaxnn.core.process.config import state
@@ -394,7 +395,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
             raise RuntimeError(f"movedim: repeated dim in `{which}` ({list(named)})")
     rest = iter(d for d in range(count) if d not in start)
     order = tuple(start[end.index(d)] if d in end else next(rest) for d in range(count))
-    return call(PERMUTE, (input, order))
+    return call(PERMUTE, (input, order)) if count else METHODS["__getitem__"](input, ...)
 
 
 alias_of("movedim", "moveaxis")
@@ -459,17 +460,22 @@ def unsqueeze(input: Any, dim: int) -> Any:
 def become(t: Any, made: Any) -> None:
     """Make a tensor the view of itself that an in-place function made; without gradients it stays where it is in the graph."""
     check_writable_here(t)
+    check_change(t)
+    before = t._view
     t._view = made._view
     t._storage.version += 1
     if state.grad_enabled:
         t._cell = made._cell
-    else:
+    elif before is None:
         unguarded(t)
+    else:
+        t._view.guard, t._view.own, t._view.bare = before.guard, before.own, before.bare
     t._view.created = t._storage.known_version
 
 
 def _in_place(view_function: Any, name: str) -> None:
     def inplace(self: Any, *args: Any, **options: Any) -> Any:
+        check_change(self)
         check_writable(self)
         view = self._view
         is_view = view is not None and len(view.steps) > view.own

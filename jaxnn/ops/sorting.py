@@ -109,6 +109,8 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.kthvalue.html
     """
     dim = wrap_dim(dim, input.ndim)
+    if input.ndim and not input.shape[dim]:
+        raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
     if not 1 <= k <= (input.shape[dim] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
     if input.ndim == 0:
@@ -145,7 +147,11 @@ def unique(
     """
     values = known_values(input, "unique")
     if dim is not None:
+        if not values.ndim:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
         dim = wrap_dim(dim, values.ndim)
+        if 0 in values.shape and values.shape[dim]:
+            raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
     found, inverse, counts = np.unique(values, return_inverse=True, return_counts=True, axis=dim, equal_nan=False)
     shaped = inverse.reshape(values.shape if dim is None or not values.ndim else (values.shape[dim],))
     arrays = [found.astype(values.dtype)]

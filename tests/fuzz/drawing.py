@@ -118,7 +118,7 @@ class Draw:
     def dtype(self) -> str:
         """A type; float64 mostly, so that rounding tells nothing."""
         names = ["float64", "float32", "int64", "bool", "int32", "complex128", "uint8", "bfloat16"]
-        return self.random.choices(names, [14, 5, 3, 1.5, 0.7, 0.7, 0.4, 0.4])[0]
+        return self.random.choices(names, [14, 5, 3, 1.5, 0.7, 2, 0.5, 0.4])[0]
 
     def shape(self) -> tuple[int, ...]:
         """A size; small, and of few kinds, so that tensors meet."""
@@ -161,8 +161,8 @@ def _great(t: torch.Tensor) -> bool:
 #: How often each kind comes where the mood is 1.
 KINDS = {
     "leaf": 2.5, "unary": 4, "binary": 5, "reduction": 2.5, "view": 5, "write": 5, "mode": 1.5, "hook": 2.5, "backward": 3,
-    "grad": 1.5, "function": 1.2, "module": 1.5, "call": 2.5, "module hook": 1.2, "optimizer": 1.5, "step": 2, "copy": 1.2,
-    "read": 2, "error": 0.5,
+    "grad": 1.5, "function": 1.2, "module": 1.5, "call": 2.5, "module hook": 1.2, "optimizer": 1.5, "step": 3.5, "copy": 1.2,
+    "read": 2.5, "error": 1, "graph": 2,
 }  # fmt: skip
 
 

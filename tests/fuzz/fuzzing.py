@@ -8,7 +8,8 @@ import torch
 
 import jaxnn
 
-from . import statements as _statements  # noqa: F401  (its rules)
+from . import graphs as _graphs  # noqa: F401  (its rules)
+from . import statements as _statements  # noqa: F401
 from . import training as _training  # noqa: F401
 from .comparing import Difference
 from .drawing import program

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .comparing import Difference, differences
+from .flow import connected, names_of, reached, variable
 from .running import Raised, Seen, run_with_snapshots
 
 
@@ -22,6 +23,7 @@ class Case(NamedTuple):
     difference: Difference
     earlier: list[str]
     refused: bool = False  # whether a backward raised on both sides before
+    shapes: tuple[int, ...] = ()  # the shape of what differs
 
     @property
     def text(self) -> str:
@@ -33,11 +35,50 @@ class Case(NamedTuple):
         """The statement after which the runs differ; empty where only the end tells."""
         return "" if self.difference.step is None else self.statements[self.difference.step]
 
+    def differing(self) -> set[str]:
+        """The variables that differ: those of the statement, where that alone raised."""
+        if self.difference.kind.startswith("exception "):
+            return names_of(self.statement) if self.statement else set()
+        return {variable(self.difference.where)}
+
+    def after(self, pattern: str) -> bool:
+        """Whether what differs was named, until then, by such a statement, or together with something that was."""
+        end = len(self.statements) if self.difference.step is None else self.difference.step + 1
+        return bool(self.differing() & reached(self.statements[:end], pattern))
+
+    def around(self, pattern: str) -> bool:
+        """Whether a value or a gradient could flow between such a statement and what differs."""
+        return bool(self.differing() & connected(self.statements, pattern))
+
+    def differs_in_name(self) -> bool:
+        """Whether two nodes, or two texts of tensors, are equal but for the name of a node."""
+        sides = self.difference.ours, self.difference.theirs
+        if self.difference.kind == "grad_fn":
+            return None not in sides
+        if all(isinstance(side, str) and re.fullmatch(r"\w+Backward\w*|CopySlices", side) for side in sides):
+            return True
+        bare = [re.sub(r",\s+grad_fn=<\w+>", "", str(side)) for side in (self.difference.ours, self.difference.theirs)]
+        return self.difference.kind == "number or text" and bare[0].split() == bare[1].split()
+
     def raised(self, text: str, ours: bool = False) -> bool:
         """Whether PyTorch (or our side) alone raised something with this text."""
         mine, other = self.difference.ours, self.difference.theirs
         one, none = (mine, other) if ours else (other, mine)
         return isinstance(one, Raised) and not isinstance(none, Raised) and re.search(text, one.text) is not None
+
+
+#: Kinds of differences in numbers.
+VALUES = ("value", "printed", "gradient", "number or text")
+GRADIENT = r"grad\(|create_graph|\.grad\b"
+
+
+def _row_major(strides: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    wanted = 1
+    for stride, n in zip(reversed(strides), reversed(shape), strict=True):
+        if n > 1 and stride != wanted:
+            return False
+        wanted *= max(n, 1)
+    return True
 
 
 _BACKWARD = re.compile(r"backward\(|autograd\.grad\(|\.step\(")
@@ -80,7 +121,10 @@ def _first_unknown(statements: list[str], found: Iterable[Difference], theirs: S
     refused = [k for k, (raised, _) in enumerate(theirs.steps) if raised and _BACKWARD.search(statements[k])]
     for difference in found:
         end = len(statements) if difference.step is None else difference.step
-        case = Case(statements, difference, names, any(k <= end for k in refused))
+        looked = theirs.values if difference.step is None else theirs.steps[difference.step][1]
+        flags = looked.get(difference.where)
+        shape = dict(flags).get("shape", ()) if isinstance(flags, tuple) and not isinstance(flags, Raised) else ()
+        case = Case(statements, difference, names, any(k <= end for k in refused), shape)
         name = next((name for name, known in RULES.items() if known(case)), None)
         if name is None:
             return None, difference
@@ -98,30 +142,29 @@ STRIDES = "listed: results are laid out row-major"
 
 @rule(STRIDES)
 def _strides(case: Case) -> bool:
-    asked = re.search(r"\.(stride|is_contiguous|storage_offset)\(", case.text)
-    return (
-        case.difference.kind == "strides"
-        or bool(asked and case.difference.where.startswith("log"))
-        or case.raised("view size is not compatible|Cannot view a tensor with shape")
-    )
+    """Ours are row-major where PyTorch keeps those of an operand; views of such a result differ with it."""
+    ours = case.difference.ours
+    if case.difference.kind == "strides":
+        return STRIDES in case.earlier or _row_major(ours, case.shapes)
+    asked = re.search(r"\.(stride|is_contiguous|storage_offset)\(", case.statement or case.text)
+    return bool(asked and case.difference.where.startswith("log")) or case.raised("view size is not compatible|Cannot view a tensor")
 
 
 @rule("listed: results are laid out row-major, so that another reshape is a view")
 def _views(case: Case) -> bool:
-    makes_views = re.search(r"reshape|flatten|contiguous|ravel|\.view\(|unflatten", case.text)
-    return STRIDES in case.earlier and bool(makes_views)
+    return STRIDES in case.earlier and case.around(r"reshape|flatten|contiguous|ravel|\.view\(|unflatten")
 
 
 @rule("listed: a counter of writes to what was made of .data, of a gradient, or of a running mean")
 def _versions(case: Case) -> bool:
-    causes = (".data", ".grad", "BatchNorm", "clip_grad", "double()", "float()", "optim", "load")
     asked = case.difference.where.startswith("log") and "_version" in case.text
-    return (case.difference.kind == "_version" or asked) and any(cause in case.text for cause in causes)
+    causes = r"copy\.copy|\.data\b|\.grad\b|BatchNorm|clip_grad|double\(\)|float\(\)|optim|load"
+    return (case.difference.kind == "_version" and case.around(causes)) or (asked and re.search(causes, case.text) is not None)
 
 
 @rule("listed: a checkpoint is a node of its own")
 def _checkpoint(case: Case) -> bool:
-    return "checkpoint" in case.text and "CheckpointFunctionBackward" in str(case.difference.ours)
+    return case.differs_in_name() and "CheckpointFunctionBackward" in str(case.difference.ours)
 
 
 @rule("listed: an internal assertion of PyTorch's")
@@ -143,10 +186,12 @@ def _types(case: Case) -> bool:
 
 @rule("listed: a node's name after its tensor was changed in place")
 def _names(case: Case) -> bool:
-    """The texts are equal but for the name, and something was written or reshaped in place."""
-    bare = [re.sub(r",\s+grad_fn=<\w+>", "", str(side)) for side in (case.difference.ours, case.difference.theirs)]
-    changed = re.search(r"_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(", case.text)
-    return case.difference.kind in ("printed", "number or text") and bare[0].split() == bare[1].split() and bool(changed)
+    return case.differs_in_name() and case.after(r"_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
+
+
+@rule("listed: the nodes of a gradient's graph")
+def _names_of_gradients(case: Case) -> bool:
+    return case.differs_in_name() and case.around("create_graph|penalty")
 
 
 @rule("listed: a second backward is judged by what JAX's derivative needs")
@@ -165,14 +210,24 @@ def _errors(case: Case) -> bool:
 
 @rule("listed: what was computed from a released part of a graph")
 def _released(case: Case) -> bool:
-    return case.raised("backward through the graph a second time", ours=True)
+    earlier = "backward(" in "".join(case.statements[: case.difference.step])
+    return case.raised("backward through the graph a second time", ours=True) or (
+        earlier and case.raised("appears to not have been used in the graph", ours=True)
+    )
 
 
-@rule("listed: brackets of three dots on a parameter give an array")
-def _dots(case: Case) -> bool:
-    dots = r"\w+\[\.\.\.\]"
-    made = re.search(rf"\b{re.escape(case.difference.where)} = {dots}", case.text) and case.difference.kind == "missing"
-    return "Parameter" in case.text and bool(made or (re.search(dots, case.statement) and case.raised("leaf Variable")))
+@rule("listed: hooks on several tensors, of which backward starts from one")
+def _hooks_at_root(case: Case) -> bool:
+    seen = re.match(r"g\d+", case.difference.where)
+    made = seen and re.search(rf"^{seen[0]} = \[\]\n\w+ = .*hook\(\[(\w+), (\w+)\]", case.text, re.MULTILINE)
+    return bool(made) and re.search(rf"\b({made[1]}|{made[2]})\.backward\(", case.text) is not None
+
+
+@rule("listed: a second backward raises before any hook is called")
+def _before_hooks(case: Case) -> bool:
+    ours, theirs = case.difference.ours, case.difference.theirs
+    both = isinstance(ours, Raised) and isinstance(theirs, Raised) and theirs.text == "refused"
+    return both and "backward through the graph a second time" in ours.text
 
 
 @rule("listed: a gradient of zeros has memory")
@@ -182,9 +237,10 @@ def _zero_tensor(case: Case) -> bool:
 
 @rule("listed: a gradient repeats no elements")
 def _expanded_gradient(case: Case) -> bool:
-    made = re.search(r"grad\(|create_graph|\.grad\b", case.text)
-    written = STRIDES in case.earlier and case.difference.kind in ("value", "number or text", "gradient", "printed")
-    return bool(made) and (case.raised("more than one element of the written-to tensor") or written)
+    """PyTorch refuses to write to a gradient that repeats one element, or writes to all of them."""
+    refused = case.raised("more than one element of the written-to tensor")
+    written = STRIDES in case.earlier and case.difference.kind in VALUES
+    return (refused or written) and (re.search(GRADIENT, case.text) if refused else case.around(GRADIENT)) not in (None, False)
 
 
 @rule("listed: writing by indices to a tensor that repeats elements")
@@ -194,57 +250,58 @@ def _written_by_indices(case: Case) -> bool:
 
 @rule("listed: each place is computed once where strides overlap")
 def _overlapping(case: Case) -> bool:
-    shown = re.search(r"as_strided\(\(2, 2\), \(1, 1\)\)|unfold\(-?\d, 2, 1\)|expand", case.text)
-    return bool(shown) and case.difference.kind in ("value", "printed", "gradient", "number or text")
+    shown = r"as_strided\(\(2, 2\), \(1, 1\)\)|unfold\(-?\d, 2, 1\)|expand"
+    return case.difference.kind in VALUES and case.around(shown)
 
 
 @rule("listed: a backward that raises leaves no gradients behind")
 def _raising_backward(case: Case) -> bool:
     """Both raised; PyTorch had called hooks and added gradients up to there."""
-    kinds = ("gradient", "has grad", "number or text", "printed", "value", "gradient's dtype", "gradient's requires_grad")
-    return case.refused and case.difference.kind in kinds
+    kinds = (*VALUES, "has grad", "gradient's dtype", "gradient's requires_grad")
+    logged = re.match(r"log|g\d", case.difference.where) is not None
+    return case.refused and (logged or case.difference.kind in kinds) and case.around(_BACKWARD.pattern)
 
 
 @rule("listed: which of several equal elements is named")
 def _ties(case: Case) -> bool:
-    return re.search("kthvalue|topk|median|mode|sort", case.text) is not None and case.difference.kind in (
-        "gradient", "value", "number or text", "printed",
-    )  # fmt: skip
+    return case.difference.kind in VALUES and case.around("kthvalue|topk|median|mode|sort")
 
 
 @rule("listed: which gradients require gradients")
 def _flag_of_gradients(case: Case) -> bool:
     flag = case.difference.ours is False and case.difference.theirs is True
-    created = re.search("create_graph|penalty", case.text) is not None
-    return created and (
-        (flag and case.difference.kind in ("requires_grad", "gradient's requires_grad"))
-        or (case.difference.kind == "is_leaf" and case.difference.ours is True)
-        or case.raised("does not require grad", ours=True)
+    created = "create_graph|penalty"
+    empty = case.difference.ours is True and 0 in case.shapes
+    hooked = case.difference.ours is True and re.search("saved_tensors_hooks|save_on_cpu", case.text) is not None
+    return (
+        ((hooked or empty) and case.difference.kind in ("requires_grad", "gradient's requires_grad") and case.around(created))
+        or (flag and case.difference.kind in ("requires_grad", "gradient's requires_grad") and case.around(created))
+        or (case.difference.kind == "is_leaf" and case.difference.ours is True and case.around(created))
+        or (re.search(created, case.text) is not None and case.raised("does not require grad", ours=True))
     )
+
+
+@rule("listed: autograd.grad and second derivatives through a reentrant checkpoint")
+def _reentrant(case: Case) -> bool:
+    flag = case.difference.kind in ("requires_grad", "gradient's requires_grad", "is_leaf") and case.around("create_graph|penalty")
+    return case.raised("use_reentrant=True, torch.utils.checkpoint is incompatible") or (flag and case.around("use_reentrant=True"))
 
 
 @rule("listed: half-precision results are rounded once")
 def _half(case: Case) -> bool:
     ours, theirs = case.difference.ours, case.difference.theirs
     numbers = isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray) and ours.dtype.kind == theirs.dtype.kind == "f"
-    if "bfloat16" not in case.text:
-        return False
-    return case.difference.kind == "printed" or (numbers and bool(np.allclose(ours, theirs, rtol=0.1, atol=0.05, equal_nan=True)))
+    near = numbers and bool(np.allclose(ours, theirs, rtol=0.1, atol=0.05, equal_nan=True))
+    return (case.difference.kind == "printed" or near) and case.around("bfloat16")
 
 
 @rule("listed: integers never require gradients")
 def _integers(case: Case) -> bool:
-    written = re.search(r"\] = |copy_\(|_scatter_\(", case.text) is not None
-    return case.difference.kind == "requires_grad" and case.difference.ours is False and "int" in case.text and written
+    written = r"\] = |copy_\(|_scatter_\("
+    flag = (case.difference.kind, case.difference.ours) in (("requires_grad", False), ("is_leaf", True))
+    return flag and "int" in case.text and case.after(written)
 
 
 @rule("listed: a leaf whose shape was changed in place")
 def _reshaped_leaf(case: Case) -> bool:
-    return re.search(r"squeeze_\(|transpose_\(|\.t_\(", case.text) is not None and case.difference.kind in ("shape", "gradient")
-
-
-@rule("listed: memory that overlaps where PyTorch does not notice")
-def _unnoticed(case: Case) -> bool:
-    """Strided operands: PyTorch reads what it has just written."""
-    written = re.search(r"addmm_|masked_scatter_|[-+*/]= |_\(|\] = ", case.statement) is not None
-    return written and case.difference.kind == "value" and case.difference.step is None and "out=" in case.statement
+    return case.difference.kind in ("shape", "gradient") and case.after(r"squeeze_\(|transpose_\(|\.t_\(")

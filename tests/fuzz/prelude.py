@@ -78,6 +78,33 @@ class TwoResults(torch.autograd.Function):
         (positive,) = ctx.saved_tensors
         return g * positive * 2
 ''',
+    "SavesIntermediate": '''
+class SavesIntermediate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        h = x.tanh()
+        y = h * x
+        ctx.save_for_backward(x, h, y)
+        return y, h
+
+    @staticmethod
+    def backward(ctx, g, gh):
+        x, h, _ = ctx.saved_tensors
+        return g * h + (g * x + gh) * (1 - h * h)
+''',
+    "PassesOn": '''
+class PassesOn(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.set_materialize_grads(False)
+        return x, x.view(-1)
+
+    @staticmethod
+    def backward(ctx, g, flat):
+        if g is None:
+            return None if flat is None else flat.sum() * 0
+        return g * 2
+''',
     "Net": '''
 class Net(torch.nn.Module):
     """Reads a value in its forward, writes in place, and keeps what it saw."""
@@ -119,6 +146,30 @@ def doubled(g):
     "noted": '''
 def noted(g):
     log.append(g.clone())
+''',
+    "node_noted": '''
+def node_noted(given, grads):
+    log.append([None if g is None else g.clone() for g in grads])
+''',
+    "node_doubled": '''
+def node_doubled(given, grads):
+    return tuple(None if g is None else g * 2 for g in given)
+''',
+    "grads_doubled": '''
+def grads_doubled(grads):
+    return tuple(None if g is None else g * 2 for g in grads)
+''',
+    "all_noted": '''
+def all_noted(grads):
+    log.append([None if g is None else g.clone() for g in grads])
+''',
+    "cubed": '''
+def cubed(x):
+    return (x ** 3 + x[..., :1] * x).sum()
+''',
+    "rolled": '''
+def rolled(x):
+    return x * x.roll(1, 0) * 0.5
 ''',
     "cut_off": '''
 def cut_off(g):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import signal
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ WAYS = {
     "programs": contextlib.nullcontext,
     "operators": immediate_mode,
 }
+
+_NODE = re.compile(r",\s+grad_fn=<(\w+)>")
 
 SECONDS = 120  # of the processor's time, for one program on one library
 
@@ -184,9 +187,11 @@ def array(t: Any) -> np.ndarray:
 def values(t: Any) -> Any:
     """A tensor's value, text and gradient."""
     grad = t.grad if t.is_leaf or t.retains_grad else None
+    text = str(t)
     return (
         ("value", array(t)),
-        ("printed", Printed(t)),
+        ("printed", Printed(_NODE.sub("", text))),
+        ("grad_fn", next(iter(_NODE.findall(text)), None)),
         ("gradient", None if grad is None else array(grad)),
         ("gradient's dtype", None if grad is None else str(grad.dtype).rpartition(".")[2]),
         ("gradient's requires_grad", None if grad is None else grad.requires_grad),

@@ -24,6 +24,11 @@ def wide(t: torch.Tensor) -> bool:
     return t.dtype == torch.float64
 
 
+def all_of(t: torch.Tensor) -> str:
+    """All of a tensor as an index: three dots, which are an array of a parameter (docs/differences.md)."""
+    return "[:]" if isinstance(t, torch.nn.Parameter) else "[...]"
+
+
 def has_dim(t: torch.Tensor) -> bool:
     return t.dim() > 0
 
@@ -197,19 +202,27 @@ def view(d: Draw) -> str | None:
     k, n, rank = dim_of(d, x), t.numel(), t.dim()
     forms = [
         f"{x}.view(-1)", f"{x}.reshape(-1)", f"{x}[None]", f"{x}.unsqueeze({k})", f"{x}.squeeze()", f"{x}.flatten()",
-        f"{x}[...]", f"{x}.view_as({x})", f"{x}.expand(2, *{x}.shape)", f"{x}.unsqueeze(-1)", f"{x}.view({x}.shape)",
+        f"{x}.expand_as({x})", f"{x}.movedim(-1, 0)",
+        f"{x}{all_of(t)}", f"{x}.view_as({x})", f"{x}.expand(2, *{x}.shape)", f"{x}.unsqueeze(-1)", f"{x}.view({x}.shape)",
     ]  # fmt: skip
     if rank:
         forms += [
             f"{x}[0]", f"{x}[-1]", f"{x}[1:]", f"{x}[::2]", f"{x}[..., 0]", f"{x}[..., 1:]", f"{x}.narrow({k}, 0, 1)",
             f"{x}.select({k}, 0)", f"{x}.transpose(0, {k})", f"{x}.unfold({k}, 1, 1)", f"{x}.chunk(2, {k})[0]",
             f"{x}.split(1, {k})[-1]", f"{x}.unbind({k})[0]", f"{x}.movedim(0, {k})", f"{x}.squeeze({k})", f"{x}[:, 0]",
+            f"{x}.split_with_sizes([1, {x}.shape[{k}] - 1], {k})[0]",
+            f"{x}.hsplit(1)[0]", f"{x}.narrow_copy({k}, 0, 1)", f"{x}.swapdims(0, {k})", f"{x}.adjoint()", f"{x}.mT",
             f"{x}.swapaxes(0, {k})", f"{x}[0:1]", f"{x}.unfold({k}, 2, 1)", f"{x}.tensor_split(2)[1]", f"{x}[:1].expand(3, *{x}.shape[1:])",
         ]  # fmt: skip
     if rank == 2:
+        forms += [f"{x}.H", f"{x}.diagonal(1)", f"{x}.diagonal(0, 1, 0)", f"{x}.vsplit(1)[0]"]
         forms += [f"{x}.t()"] * 3 + [f"{x}.T", f"{x}.diagonal()", f"{x}.permute(1, 0)", f"{x}[1, 0]", f"{x}[:, 1:]"]
     if n == 6:
         forms += [f"{x}.view(2, 3)", f"{x}.view(3, 2)", f"{x}.reshape(3, 2)", f"{x}.unflatten(0, (-1, 1))"]
+    if t.is_complex():
+        forms += [f"torch.view_as_real({x})", f"{x}.real", f"{x}.imag", f"{x}.conj()"] * 4
+    if real(t) and d.chance(0.25):
+        forms = [f"{x}.view(torch.{d.one('int64', 'float64', 'float32', 'int32')})", f"torch.view_as_complex({x}.expand(2, 2))"]
     if n:
         forms += [f"{x}.as_strided((2,), (1,))", f"{x}.as_strided((2, 2), (1, 1))"] * (n > 2)
     return f"{d.new()} = {d.one(*forms)}"
@@ -277,7 +290,7 @@ def write_part(d: Draw) -> str | None:
         return None
     at = d.one(
         f"{x}[0]", f"{x}[-1]", f"{x}[1:]", f"{x}[::2]", f"{x}[..., 0]", f"{x}[:, 1]", f"{x}[{x} > 0]", f"{x}[[0]]",
-        f"{x}[torch.tensor([1])]", f"{x}[..., :1]", f"{x}[...]", f"{x}[:]", f"{x}[None, 0]",
+        f"{x}[torch.tensor([1])]", f"{x}[..., :1]", f"{x}{all_of(d.tensor(x))}", f"{x}[:]", f"{x}[None, 0]",
     )  # fmt: skip
     y = d.one(d.number(), d.number(), d.operand(torch.empty(d.tensor(x).shape[1:])), d.operand(torch.empty(())))
     return d.one(f"{at} = {y}", f"{at} += {y}", f"{at} *= {y}", f"{at} = {at} * 2", f"{at} = {y}")

@@ -116,7 +116,8 @@ def custom_function(d: Draw) -> str | None:
     return d.one(
         f"{name} = SavesOutput.apply({x})", f"{name} = SavesInputs.apply({x}, {y})", f"{name} = Scaled.apply({x}, 2.5)",
         f"{name} = InPlace.apply({x})", f"{name}, {d.new()} = TwoResults.apply({x})", f"{name} = InPlace.apply({x} * 1)",
-        f"{name} = torch.utils.checkpoint.checkpoint(torch.tanh, {x}, use_reentrant=False)",
+        f"{name}, {d.new()} = SavesIntermediate.apply({x})", f"{name}, {d.new()} = PassesOn.apply({x})",
+        f"{name} = torch.utils.checkpoint.checkpoint(rolled, {x}, use_reentrant={d.one('False', 'True')})",
     )  # fmt: skip
 
 
@@ -168,7 +169,11 @@ def state_of_module(d: Draw) -> str | None:
 @rule("module", 1)
 def share_weights(d: Draw) -> str | None:
     a, b = d.other(torch.nn.Linear), d.other(torch.nn.Linear)
-    return a and b and d.one(f"{a}.weight = {b}.weight", f"{a}.bias = {b}.bias", f"{d.new('m')} = torch.nn.Sequential({a}, {b})")
+    if not (a and b) or d.chance(0.3):
+        name, wide = d.new("m"), "dtype=torch.float64"
+        made = f"{name} = torch.nn.Sequential(torch.nn.Linear(3, 3, {wide}), torch.nn.Tanh(), torch.nn.Linear(3, 3, {wide}))"
+        return f"{made}\n{name}[2].weight = {name}[0].weight"
+    return d.one(f"{a}.weight = {b}.weight", f"{a}.bias = {b}.bias", f"{d.new('m')} = torch.nn.Sequential({a}, {b})")
 
 
 @rule("module hook", 1)
@@ -208,7 +213,7 @@ def optimizer(d: Draw) -> str | None:
     )  # fmt: skip
 
 
-@rule("optimizer", 1)
+@rule("optimizer", 2)
 def scheduler(d: Draw) -> str | None:
     o = d.other(Optimizer)
     return o and f"{d.new('s')} = torch.optim.lr_scheduler." + d.one(
@@ -232,16 +237,17 @@ def step(d: Draw) -> str | None:
     )  # fmt: skip
 
 
-@rule("step", 1.5)
+@rule("step", 3)
 def step_scheduler(d: Draw) -> str | None:
     s = d.other(Scheduler)
     if not s:
         return scheduler(d)
-    return d.one(f"{s}.step()", f"{s}.step()", f"log.append({s}.get_last_lr())", f"{s}.load_state_dict({s}.state_dict())",
+    return d.one(f"{s}.step()", f"{s}.step()", f"{s}.step()", f"{s}.step()",
+                 f"log.append({s}.get_last_lr())", f"{s}.load_state_dict({s}.state_dict())",
                  f"log.append({{k: v for k, v in {s}.state_dict().items() if isinstance(v, (int, float))}})")  # fmt: skip
 
 
-@rule("step", 1)
+@rule("step", 3)
 def training_step(d: Draw) -> str | None:
     o, x = d.other(Optimizer), d.pick(root)
     return o and x and f"{o}.zero_grad()\n{_reduced(d, x, '')}\n{o}.step()"

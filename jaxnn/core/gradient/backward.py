@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from ..memory.cell import NOWHERE, Cell, Freed, Leaf, Unwalkable
 from ..memory.tensor_base import TensorBase, aval, goes_nowhere, has_own_source
 from ..operator.op import Op
-from ..path.node_hooks import at_node, hooked, hooked_together
+from ..path.node_hooks import at_node, hooked, hooked_together, hooked_without
 from ..path.recording import FREED, Recording
 from ..path.tensor_hooks import Redirect
 from ..path.trie import node_name
@@ -168,10 +168,11 @@ class _Pass:
             if not cts or not any(node.tracked):
                 continue
             hung = rec.hooked.get(at_node(node.start))
+            outputs = [place for place, tracked in zip(places, node.tracked, strict=True) if tracked]
             if hung is not None and (rec, at_node(node.start)) not in self.called:
                 self.called.add((rec, at_node(node.start)))
-                entered = hung.entering(tuple(cts.get(place) for place in places))
-                cts = {place: ct for place, ct in zip(places, entered, strict=True) if ct is not None}
+                entered = hung.entering(tuple(cts.get(place) for place in outputs))
+                cts = {place: ct for place, ct in zip(outputs, entered, strict=True) if ct is not None}
                 if rec.closed:
                     self.again(rec, {**held, **cts})
                     return
@@ -179,7 +180,7 @@ class _Pass:
             targets, results = pull_node(rec, node, full, self.create)
             self.suspect(node_name(node), node.location, results)
             if hung is not None:
-                targets, results = _left(hung, node, targets, results, tuple(cts.get(place) for place in places))
+                targets, results = _left(hung, node, targets, results, tuple(cts.get(place) for place in outputs))
             for target, ct in zip(targets, results, strict=True):
                 if target < 0:
                     self.add(grads[~target] if target > FREED else rec.outer(target), ct, hung is not None)
@@ -205,6 +206,11 @@ class _Pass:
             ct = self.arrived((rec, place), hooks, cts.pop(place))
             if ct is not None:
                 cts[place] = ct
+        if cts:
+            for place, tracked in zip(range(node.start, node.stop), node.tracked, strict=True):
+                if tracked and place not in cts and place in rec.hooked and (rec, place) not in self.called:
+                    self.called.add((rec, place))
+                    hooked_without(rec.hooked[place])
         if cts and (node.start,) in rec.hooked and (rec, (node.start,)) not in self.called:
             self.called.add((rec, (node.start,)))
             hooked_together(rec.hooked[node.start,], cts, node.start, node.avals)
@@ -247,6 +253,9 @@ class _Pass:
                 cts[place] = ct
         if not cts:
             return
+        for place in range(len(node.outputs)):
+            if place not in cts and place in node.hooks:
+                hooked_without(node.hooks[place])
         if (0,) in node.hooks:
             hooked_together(node.hooks[(0,)], cts, 0, node.outputs)
         hung = node.hooks.get(at_node(0))
@@ -260,13 +269,19 @@ class _Pass:
             results = node.backward(cts)
         else:
             results = node.backward(cts, self.create, self.retain)
-            self.suspect(node.name, "<unknown>", [ct for _, ct in results])
+            self.suspect(node.name, "<unknown>", _by_argument(node, results))
         if hung is not None:
             found = hung.leaving(tuple(ct for _, ct in results), tuple(cts.get(k) for k in places))
             results = [(cell, ct) for (cell, _), ct in zip(results, found, strict=True)]
         for cell, ct in results:
             if ct is not None and cell.source is not None:
                 self.add(place_of(cell), ct, foreign=not isinstance(node, EagerNode) or hung is not None)
+
+
+def _by_argument(node: Any, results: list[tuple[Any, Any]]) -> list[Any]:
+    """What a node handed on, for each argument."""
+    returned = {id(cell): ct for cell, ct in results}
+    return [returned.get(id(cell)) for cell in node.cells]
 
 
 def _left(hung: Any, node: Any, targets: list[int], results: Any, grads: tuple[Any, ...]) -> tuple[list[int], list[Any]]:
@@ -376,7 +391,8 @@ def view_key(t: TensorBase) -> Any:
 def _keys(t: TensorBase) -> list[Any]:
     """Where gradients of a tensor may arrive: at each reading of a view's value, else at one place."""
     if type(t) is GradientEdge:
-        return [t._key()]
+        cell = t.ownership_token
+        return [t._key()] if cell is None else [place_of(cell), *earlier_places(cell)]
     if t._cell.source is NOWHERE:
         return []
     if t._view is None or has_own_source(t):
@@ -547,11 +563,14 @@ def grad(
     found = []
     left: dict[int, Any] = {}  # the gradients of leaves as their hooks leave them, who are called once
     for k, (t, keys) in enumerate(zip(inputs, places, strict=True)):
+        asked = t
         with GradMode(create_graph):
             ct = left.get(id(t))
             if ct is None:
                 ct = _total(done, keys)
-                if ct is not None and type(t) is not GradientEdge and t._extra is not None and "hooks" in t._extra:
+                if type(t) is GradientEdge:
+                    t = t.node._source.tensor() if type(t.node._source) is Leaf else None
+                if ct is not None and t is not None and t._extra is not None and "hooks" in t._extra:
                     ct = left[id(t)] = hooked(t._extra["hooks"].values(), ct)
         if ct is None:
             if not allow_unused:
@@ -560,7 +579,10 @@ def grad(
                     "allow_unused=True if this is the desired behavior."
                 )
             if materialize_grads:
-                described = t._described() if type(t) is GradientEdge else aval(t)
-                ct = zeros(described, described.placement)
+                if type(asked) is GradientEdge:
+                    raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
+                ct = zeros(aval(asked), aval(asked).placement)
+                if create_graph and ct._cell.source is None:
+                    ct._cell = Cell(Leaf(ct))
         found.append(ct)
     return tuple(found)

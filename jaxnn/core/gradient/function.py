@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Functi
 from __future__ import annotations
 
 import inspect
+import warnings
 import weakref
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..record import at_once
 from ..record.recorder import materialised, value_of
 from ..record.shared_memory import shows
 from ..record.write import put_through, whole_view
-from ..record.write_guards import FUNCTION, Guard, check_inplace
+from ..record.write_guards import FUNCTION, SEVERAL, Guard, check_inplace, check_reading
 from ..run.cut import cut_graph, hold
 from . import backward
 from .function_forward import push, tangents_of, without_tangents
@@ -130,6 +131,12 @@ class FunctionCtx:
         node = self._node()
         return tuple(None if s is None else s.unpacked(node) for s in self._saved)
 
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """The former name of `saved_tensors`."""
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
+
     def mark_dirty(self, *tensors: Any) -> None:
         """Say which inputs forward has changed in place."""
         self._dirty = tensors
@@ -229,6 +236,23 @@ def _checked(found: Any, is_tensor: list[bool], name: str) -> tuple[Any, ...]:
 class Function:
     """Base of user-defined operators: static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)``; call ``apply``."""
 
+    #: For PyTorch's programs: `vmap` goes through forward and backward without a rule.
+    generate_vmap_rule = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on "
+            "the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function with "
+            "static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
+        )
+
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Compute the outputs."""
@@ -311,6 +335,10 @@ class Function:
                 whole_view(t, Cell()) if any(t is a for a in tensors) and not any(t is d for d in ctx._dirty) else t
                 for t in outputs
             )
+            if not in_transformation():
+                for k, t in enumerate(outputs):
+                    if isinstance(t, TensorBase) and t._view is not None:
+                        t._view.guard = Guard(FUNCTION, k, made_without=True)
         else:
             node = FunctionNode(cls, ctx, args, cells, len(outputs))
             if not in_transformation():
@@ -366,6 +394,7 @@ class Function:
 def _connected(node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The outputs of a function as tensors whose gradients go to its node."""
     ctx, results = node.ctx, []
+    kind = SEVERAL if len(outputs) > 1 else FUNCTION
     for k, t in enumerate(outputs):
         node.outputs.append(aval(t) if isinstance(t, TensorBase) else None)
         if not isinstance(t, TensorBase):
@@ -383,11 +412,13 @@ def _connected(node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ..
             _rebase(t, node, k)
             results.append(t)
         elif is_input:
-            results.append(whole_view(t, Cell(node, k, own_source=True)))
+            passed = whole_view(t, Cell(node, k, own_source=True))
+            passed._view.guard = Guard(kind, k)
+            results.append(passed)
         else:
             t._cell = Cell(node, k, own_source=t._view is not None)
             if t._view is not None:
-                t._view.guard, t._view.created = Guard(FUNCTION, k), t._storage.known_version
+                t._view.guard, t._view.created = Guard(kind, k), t._storage.known_version
             results.append(t)
     ctx._keep(node, tuple(results))
     return tuple(results)
@@ -410,6 +441,8 @@ def _rebase(t: TensorBase, node: FunctionNode, place: int) -> None:
 
 def _target(t: TensorBase) -> Cell:
     if t._view is not None:
+        if t._view.guard is not None:
+            check_reading(t)
         key = backward.view_key(t)
         cell = Cell(key) if not isinstance(key, tuple) else Cell(*key)
     else:

@@ -25,7 +25,7 @@ from .operators import TWICE, plain
 from .pull import tensor_at
 from .saved_hooks import operand_names
 
-__all__ = ["GradFn", "grad_fn_of", "node_of_reading", "output_number"]
+__all__ = ["AccumulateGrad", "GradFn", "OfFunction", "grad_fn_of", "node_class", "node_of_reading", "output_number"]
 
 _RELEASED = "the graph in front of this node was released by a backward: look at it before, or with retain_graph=True"
 _alive: weakref.WeakValueDictionary[Any, GradFn] = weakref.WeakValueDictionary()
@@ -78,6 +78,8 @@ class GradFn:
 
         Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.graph.Node.metadata.html
         """
+        if self._source is None and self._view is not None and self._view() is not None:
+            self._settle()  # so that they outlive this node, which is made anew when it is asked for
         return self._hooks().metadata
 
     def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
@@ -146,7 +148,7 @@ class GradFn:
 
 
 @functools.cache
-def _class(name: str, base: type) -> type:
+def node_class(name: str, base: type) -> type:
     """The class of nodes of one name: programs ask for ``type(t.grad_fn).__name__``."""
     return type(name, (base,), {"__slots__": (), "__module__": "builtins"})
 
@@ -154,7 +156,7 @@ def _class(name: str, base: type) -> type:
 def _made(name: str, key: Any, following: Any, source: Any = None, place: int = 0, base: type = GradFn) -> Any:
     found = _alive.get(key)
     if found is None or found._source is not source or found._name != name:
-        found = _class(name, base)(name, key, following, source, place)
+        found = node_class(name, base)(name, key, following, source, place)
         _alive[key] = found
     return found
 
@@ -174,7 +176,7 @@ class AccumulateGrad(GradFn):
         return NodeHooks() if leaf is None else hooks_of_leaf(leaf)
 
 
-class _OfFunction(GradFn):
+class OfFunction(GradFn):
     """The node of a user's `Function`: its attributes are those of the ``ctx`` that forward had."""
 
     __slots__ = ()
@@ -233,8 +235,9 @@ def grad_fn_of(t: Any) -> GradFn | None:
         return _of_cell(t._cell)
     cell = t._cell
     if view.created != t._storage.known_version:
-        return _made("AsStridedBackward0", (id(t._storage), view.created), lambda: [_of_cell(cell)])
-    node = _of_view(view.steps, cell, id(t._storage))
+        node = _made("AsStridedBackward0", (id(t._storage), view.created), lambda: [_of_cell(cell)])
+    else:
+        node = _of_view(view.steps, cell, id(t._storage))
     if node is not None and node._source is None:
         node._view = weakref.ref(t)
     return node
@@ -284,7 +287,7 @@ def _of_source(source: Any, place: int) -> GradFn:
         return _made(source.name, id(source), lambda: [_of_cell(c) for c in source.cells], source, place)  # type: ignore[no-any-return]
     if hasattr(source, "cells"):  # a Function of the user's
         return _made(  # type: ignore[no-any-return]
-            source.name, id(source), lambda: [_of_cell(c) for c in source.cells], source, place, base=_OfFunction
+            source.name, id(source), lambda: [_of_cell(c) for c in source.cells], source, place, base=OfFunction
         )
     name = operator_name(source.op, [aval(t) for t in source.inputs], [])
     return _made(  # type: ignore[no-any-return]

@@ -122,6 +122,9 @@ class set_grad_enabled(GradMode):
         state.grad_enabled = self._entered_from
         return GradMode.__call__(self, f)
 
+    def clone(self) -> GradMode:
+        return GradMode(self.enabled)
+
 
 class inference_mode(GradMode):
     """`no_grad` whose results may never take part in gradients."""

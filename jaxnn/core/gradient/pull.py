@@ -63,7 +63,7 @@ def _vjp_op(op: Any, tree: Tree, groups: tuple[tuple[int, ...], ...], avals: tup
         with float32_sums():
             return tuple(conj(ct) for ct in pull(full)[0])
 
-    name = op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name
+    name = op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name.title().replace("_", "")
     return Op(f"{op.name}_backward", kernel, grad_name=f"{name}BackwardBackward0", lists=True)
 
 

@@ -51,10 +51,10 @@ class Packed:
         pack, self.unpack = state.saving
         self.cell = Cell(t._cell.source, t._cell.source_idx, t._cell.own_source)
         given = alias(run_operator(COPY, (alias(t, Cell()),)) if value is None else value, self.cell)
-        version = given._storage.version
+        version = given._storage.known_version
         with _without_hooks():
             self.packed = pack(given)
-        if given._storage.version != version:
+        if given._storage.known_version != version:
             raise RuntimeError(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot be "
                 "modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need "

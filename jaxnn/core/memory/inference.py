@@ -13,7 +13,7 @@ from ..process.config import state
 from .storage import INFERENCE
 from .tensor_base import TensorBase
 
-__all__ = ["check_change", "check_saved", "is_inference", "mark"]
+__all__ = ["check_change", "check_saved", "is_inference", "left_out", "mark"]
 
 
 def mark(made: Any) -> None:
@@ -43,6 +43,11 @@ def check_change(t: TensorBase) -> None:
 
 #: Operators whose derivative needs no operand.
 _SAVE_NOTHING = {"add", "sub", "neg", "sum", "mean", "cat", "stack", "to", "clone", "copy", "rsub", "positive"}
+
+
+def left_out(op: Any, tensors: list[TensorBase]) -> bool:
+    """Whether an operator on inference tensors alone is no part of the graph, also where one of them requires gradients."""
+    return op.name not in ("add", "sub", "clone", "copy") and all(is_inference(t) for t in tensors)
 
 
 def check_saved(op: Any, tensors: list[TensorBase]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from ..memory.cell import Freed
 from ..memory.tensor_base import TensorBase, aval
 
-__all__ = ["NodeHooks", "at_node", "hook_result", "hooked", "hooked_together", "hooks_of_leaf", "hooks_of_source"]
+__all__ = ["NodeHooks", "at_node", "hook_result", "hooked", "hooked_together", "hooked_without", "hooks_of_leaf", "hooks_of_source"]
 
 
 class NodeHooks:
@@ -83,6 +83,14 @@ def hooked(hooks: Any, ct: Any) -> Any:
         if changed is not None:
             ct = hook_result(ct, changed, getattr(hook, "__name__", "<unknown>"))
     return ct
+
+
+def hooked_without(hooks: Any) -> None:
+    """Call a tensor's hooks without a gradient: the operator that made it runs for its other results."""
+    for hook in list(hooks.values() if hasattr(hooks, "values") else ()):
+        changed = hook(None)
+        if changed is not None:
+            hook_result(None, changed, getattr(hook, "__name__", "<unknown>"))
 
 
 def hook_result(before: Any, changed: Any, name: str) -> Any:

@@ -14,7 +14,7 @@ from ..kinds.size import Size
 from ..memory.aval import Aval, aval_of
 from ..memory.buffer import Buffer, Failure, SharedBuffer
 from ..memory.cell import NOWHERE, Cell, Pin
-from ..memory.storage import Storage
+from ..memory.storage import INFERENCE, Storage
 from ..memory.tensor_base import (
     Tensor,
     TensorBase,
@@ -46,7 +46,7 @@ from ..run.cut import (
 from ..run.policy import BACKWARD_WITHOUT_STEP, IMMEDIATE, LIMIT_REACHED, OPERATOR_LIMIT
 from .readings import pin_reading, walkable_readings
 from .shared_memory import Shares, present_value, record_shared, settle, shows, unsettled, without_shared
-from .write_guards import NO_GRAD, Guard, check_reading, inherited
+from .write_guards import check_reading, inherited, unrecorded
 
 __all__ = [
     "Transfer", "escaped_value", "immediate_view", "materialised", "overwrite", "pin", "record", "record_into",
@@ -144,11 +144,11 @@ def _read_views(args: tuple[Any, ...]) -> None:
             return
 
 
-def _view_source(rec: Recording, t: TensorBase) -> int | None:
-    """The gradient source of a view that has just been read."""
+def _view_source(rec: Recording, t: TensorBase, op: Any) -> int | None:
+    """The gradient source of a view that has just been read by an operator."""
     if t._cell.source is None:
         return None
-    if t._view.guard is not None:
+    if t._view.guard is not None and op.differentiable:
         check_reading(t)
     if has_own_source(t):
         if goes_nowhere(t):
@@ -213,7 +213,7 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
                     if source is None:
                         append(None)
                     elif a._view is not None:
-                        append(_view_source(rec, a))
+                        append(_view_source(rec, a, op))
                     elif source is rec:
                         append(cell.source_idx)
                     else:
@@ -227,7 +227,7 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
                 if kind is tuple and op.lists:
                     if sizes is None:
                         sizes = rec.sizes()
-                    _key_of_tuple(rec, a, append, grad_on, views_read)
+                    _key_of_tuple(rec, op, a, append, grad_on, views_read)
                 elif kind is Number:
                     if sizes is None:
                         sizes = rec.sizes()
@@ -297,7 +297,9 @@ def record_into(op: Any, args: tuple[Any, ...], targets: list[TensorBase]) -> No
             settle()
 
 
-def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on: bool, views_read: bool) -> None:
+def _key_of_tuple(
+    rec: Recording, op: Any, values: tuple[Any, ...], append: Any, grad_on: bool, views_read: bool
+) -> None:
     append(tuple)
     append(len(values))
     for a in values:
@@ -308,7 +310,7 @@ def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on:
                 if not (views_read or _is_read(rec, a)):
                     raise _Unread
                 append(a._view.idx)
-                append(_view_source(rec, a) if grad_on else None)
+                append(_view_source(rec, a, op) if grad_on else None)
                 continue
             if s.rec is rec:
                 append(s.idx)
@@ -320,7 +322,7 @@ def _key_of_tuple(rec: Recording, values: tuple[Any, ...], append: Any, grad_on:
                     _leaf(rec, s, append)
             append(_source(rec, a._cell) if grad_on else None)
         elif type(a) is tuple:
-            _key_of_tuple(rec, a, append, grad_on, views_read)
+            _key_of_tuple(rec, op, a, append, grad_on, views_read)
         elif type(a) is Number:
             append(number_slot(rec, a.value))
             append(a.type)
@@ -404,7 +406,7 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
     if not state.grad_enabled:
         view.bare = len(view.steps)
         if view.guard is None:
-            view.guard = Guard(NO_GRAD, made_without=True)
+            view.guard = unrecorded()
     view.base = base_reference(base)
     cell = base._cell
     if view.tracked and has_own_source(base):
@@ -416,7 +418,8 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
     elif cell.source is not None and not view.tracked:
         # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.
         of_view = has_own_source(base) and cell.source is not NOWHERE and leaf_under(base) == 2
-        cell = Cell(NOWHERE) if op.differentiable and not of_view else Cell()
+        lost = of_view or not op.differentiable or (INFERENCE and id(base._storage) in INFERENCE)
+        cell = Cell() if lost else Cell(NOWHERE)
     made = _new(Tensor)
     made._storage = base._storage
     made._cell = cell

@@ -17,7 +17,10 @@ from ..memory.tensor_base import TensorBase, has_own_source
 from ..operator.op import operator_name
 from ..process.config import state
 
-__all__ = ["FUNCTION", "Guard", "NO_GRAD", "SEVERAL", "check_inplace", "check_reading", "inherited", "outputs_of_one"]
+__all__ = [
+    "FUNCTION", "Guard", "NO_GRAD", "SEVERAL", "check_inplace", "check_reading", "inherited", "outputs_of_one",
+    "unguarded_outputs", "unrecorded",
+]  # fmt: skip
 
 SEVERAL, FUNCTION, NO_GRAD = "several", "function", "no_grad"
 
@@ -33,7 +36,7 @@ _REASONS = {
     ),
     NO_GRAD: (
         "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
-        "the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or "
+        "the view and the inplace either both inside the {block} block (if you don't want the inplace to be tracked) or "
         "both outside (if you want the inplace to be tracked)."
     ),
 }
@@ -45,11 +48,20 @@ class Guard(NamedTuple):
     kind: str
     number: int = 0  # which output of its node it is
     made_without: bool = False  # when gradients were off, or did not flow through the base
+    inference: bool = False  # and that was in inference mode
+    of_view: bool = False  # it is of a view that was made without them
 
 
 def inherited(guard: Guard | None) -> Guard | None:
     """The guard of a view of a guarded view: the only output of its node."""
-    return guard if guard is None or guard.kind == NO_GRAD else guard._replace(number=0)
+    if guard is None or not state.grad_enabled:
+        return None
+    return guard._replace(of_view=True) if guard.kind == NO_GRAD else guard._replace(number=0)
+
+
+def unrecorded() -> Guard:
+    """The guard of a view that is made now, without gradients."""
+    return Guard(NO_GRAD, made_without=True, inference=state.inference)
 
 
 def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> None:
@@ -84,6 +96,14 @@ def outputs_of_one(views: Iterable[Any]) -> tuple[Any, ...]:
     return made
 
 
+def unguarded_outputs(views: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The views that one function returns, which may be written to."""
+    for t in views:
+        if isinstance(t, TensorBase) and t._view is not None and t._view.guard is not None and t._view.guard.kind == SEVERAL:
+            t._view.guard = None
+    return views
+
+
 def check_reading(t: TensorBase) -> None:
     """Refuse a guarded view whose base has been written to since it was made.
 
@@ -96,12 +116,15 @@ def check_reading(t: TensorBase) -> None:
 
 def _refusal(t: Any, done: str) -> str:
     guard = t._view.guard
-    if guard.made_without:
-        start = "A view was created in no_grad mode and " + done + " with grad mode enabled."
+    source = t._cell.source
+    op, statics = t._view.steps[-1]
+    name = source.name if guard.kind != NO_GRAD and hasattr(source, "kind") else operator_name(op, [None], list(statics))
+    output = f"Output {guard.number} of {re.sub(r'Backward[0-9]*$', '', name)} is a view"
+    mode, now = ("inference", "in normal mode") if guard.inference else ("no_grad", "with grad mode enabled")
+    if guard.of_view:
+        start = f"{output} of a view which was created in {mode} mode and {done} {now}."
+    elif guard.made_without:
+        start = f"A view was created in {mode} mode and {done} {now}."
     else:
-        source = t._cell.source
-        op, statics = t._view.steps[-1]
-        name = source.name if guard.kind == FUNCTION and hasattr(source, "kind") else operator_name(op, [None], list(statics))
-        name = re.sub(r"Backward\d*$", "", name)
-        start = f"Output {guard.number} of {name} is a view and {done}."
-    return f"{start} {_REASONS[guard.kind]}"
+        start = f"{output} and {done}."
+    return f"{start} {_REASONS[guard.kind].format(block='inference_mode' if guard.inference else 'no_grad')}"
