@@ -30,12 +30,13 @@ def leaf_node_hook(d: Draw) -> str | None:
 
 @rule("graph", 2)
 def hook_on_several(d: Draw) -> str | None:
-    x, y = d.pick(tracked), d.pick(tracked)
+    several = d.chance(0.6)
+    x, y = d.pick(root if several else tracked), d.pick(root if several else tracked)
     if not (x and y):
         return None
-    if d.tensor(x).is_leaf or d.tensor(y).is_leaf:  # PyTorch refuses "all" for leaves under autograd.grad
+    if not several:
         return f"{d.new('h')} = torch.autograd.graph.register_multi_grad_hook([{x}, {y}], noted, mode='any')"
-    seen = d.new("g")  # a list of its own: when "all" comes is another matter (docs/differences.md)
+    seen = d.new("g")  # a list of its own: when it comes is another matter (docs/differences.md)
     return f"{seen} = []\n{d.new('h')} = torch.autograd.graph.register_multi_grad_hook([{x}, {y}], {seen}.append)"
 
 
