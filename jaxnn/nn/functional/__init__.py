@@ -145,11 +145,14 @@ __all__ = [
     "threshold", "threshold_", "triplet_margin_loss", "triplet_margin_with_distance_loss",
 ]  # fmt: skip
 
+#: What PyTorch calls as methods: its messages count the arguments behind the tensor.
+_METHODS = ("log_softmax", "softmax", "softmin")
+
 for _name in __all__:
     _value = globals()[_name]
     if _isfunction(_value) and getattr(getattr(_value, "op", None), "name", None) != _name:
         _home = _sys.modules[_value.__module__]
-        globals()[_name] = _asked = _asking(_value, _name, _Checks(_name, _value))
+        globals()[_name] = _asked = _asking(_value, _name, _Checks(_name, _value, int(_name in _METHODS)))
         if getattr(_home, _value.__name__, None) is _value:  # where pickle finds it
             setattr(_home, _value.__name__, _asked)
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.write import write_back
 from jaxnn.core.registry import op, type_of
 from jaxnn.nn.functional.common import (
@@ -209,7 +210,7 @@ def _softmax_arguments(name: str, input: Any, dim: Any, stacklevel: int, dtype: 
         dim = 0 if input.ndim in (0, 1, 3) else 1
     if not isinstance(dim, int):
         raise TypeError(f"{name}(): argument 'dim' (position 1) must be int, not {type(dim).__name__}")
-    if dtype is not None and not isinstance(dtype, dtypes.dtype):
+    if dtype is not None and isinstance(input, TensorBase) and not isinstance(dtype, dtypes.dtype):
         dtype = type_of(dtype, name)
     return (input if dtype is None else _cast(input, dtypes.of(dtype))), dim
 
