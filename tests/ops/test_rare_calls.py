@@ -158,3 +158,12 @@ def test_out_of_the_result_type():
             except RuntimeError:
                 refused.append(True)
         assert refused[0] == refused[1] == (name in EXACT), name
+
+
+def test_sizes_one_by_one_before_a_keyword():
+    """Parameters behind ``*sizes`` are not looked for among the sizes."""
+    for t in (torch, jaxnn):
+        assert t.ones(3, 1, 1).expand(3, 4, 5).shape == t.ones(3, 1, 1).expand(3, 4, 5, implicit=False).shape == (3, 4, 5)
+        assert t.ones(4).view(2, 2, 1).shape == (2, 2, 1)
+        with pytest.raises(TypeError, match=r"argument 'implicit' must be bool, not int"):
+            t.ones(3, 1, 1).expand(3, 4, 5, implicit=1)

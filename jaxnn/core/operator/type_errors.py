@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 from typing import Any
@@ -32,6 +33,8 @@ __all__ = [
     "with_type_errors",
 ]
 
+#: The place of an argument that is given by its name only.
+_BY_NAME = sys.maxsize
 #: Stands for an argument that is a tensor, or a number where one may be.
 FITS: Any = object()
 
@@ -150,7 +153,7 @@ def misfit(function: str, name: str, k: int, kind: Any, value: Any) -> TypeError
                 for j, element in enumerate(value):
                     if isinstance(element, (bool, float, str, NoneType)):
                         return TypeError(
-                            f"{function}(): argument '{name}' (position {k + 1}) must be tuple of ints, "
+                            f"{function}(): argument '{name}'{_position(k)} must be tuple of ints, "
                             f"but found element of type {type(element).__name__} at pos {j}"
                         )
     return None
@@ -185,7 +188,11 @@ def _elements(value: Any) -> list[Any]:
 
 def _wrong(function: str, name: str, k: int, wanted: str, value: Any) -> TypeError:
     got = "list or tuple" if type(value) is tuple else type(value).__name__
-    return TypeError(f"{function}(): argument '{name}' (position {k + 1}) must be {wanted}, not {got}")
+    return TypeError(f"{function}(): argument '{name}'{_position(k)} must be {wanted}, not {got}")
+
+
+def _position(k: int) -> str:
+    return f" (position {k + 1})" if k < _BY_NAME - 1 else ""
 
 
 @functools.cache
@@ -240,7 +247,7 @@ def _checked_parameters(f: Callable[..., Any]) -> list[tuple[int, str, Any, type
     kinds = {kind: wanted for kinds, wanted, _ in _MISFITS for kind in kinds}
     plain = {"Number": float, "float": float, "bool": bool}
     return [
-        (k, p.name, p.annotation, plain.get(kinds[p.annotation], int))
+        (_BY_NAME if p.kind is p.KEYWORD_ONLY else k, p.name, p.annotation, plain.get(kinds[p.annotation], int))
         for k, p in enumerate(inspect.signature(f).parameters.values())
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.annotation in kinds and p.name not in _UNLOOKED
     ]
