@@ -219,7 +219,7 @@ from jaxnn.nn.padding import ReplicationPad3d as ReplicationPad3d
 from jaxnn.nn.padding import ZeroPad1d as ZeroPad1d
 from jaxnn.nn.padding import ZeroPad2d as ZeroPad2d
 from jaxnn.nn.padding import ZeroPad3d as ZeroPad3d
-from jaxnn.nn.parallel import DataParallel as DataParallel
+from jaxnn.nn.parallel.data_parallel import DataParallel as DataParallel
 from jaxnn.nn.parameter import BatchStat as BatchStat
 from jaxnn.nn.parameter import Buffer as Buffer
 from jaxnn.nn.parameter import Parameter as Parameter

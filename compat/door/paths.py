@@ -30,7 +30,11 @@ _TREES = {
         "relaxed_bernoulli relaxed_categorical studentT transformed_distribution transforms uniform utils von_mises weibull "
         "wishart"
     ),
-    "nn": "attention attention.bias attention.flex_attention common_types functional grad init modules parallel parameter utils",
+    "distributed": "algorithms algorithms.join nn nn.functional",
+    "nn": (
+        "attention attention.bias attention.flex_attention common_types functional grad init modules parallel "
+        "parallel.data_parallel parallel.distributed parameter utils"
+    ),
     "nn.modules": (
         "activation adaptive batchnorm channelshuffle container conv distance dropout flatten fold instancenorm lazy linear "
         "loss module normalization padding pixelshuffle pooling rnn sparse transformer upsampling utils"
@@ -151,8 +155,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         ),
     },
     "torch.nn.modules.linear": {"jaxnn.nn.attention_layers": "NonDynamicallyQuantizableLinear"},
-    "torch.nn.parallel.data_parallel": {"jaxnn.nn.parallel": "DataParallel data_parallel"},
-    "torch.nn.parallel.distributed": {"jaxnn.nn.parallel": "DistributedDataParallel"},
     "torch.nn.utils.spectral_norm": {"jaxnn.nn.utils": "remove_spectral_norm spectral_norm"},
     "torch.nn.utils.weight_norm": {"jaxnn.nn.utils": "remove_weight_norm weight_norm"},
     "torch.optim.adamw": {"jaxnn.optim": "AdamW"},

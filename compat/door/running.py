@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import runpy
 import sys
+
+from jaxnn.distributed.launcher.programs import run_program
 
 from .class_names import show_classes
 from .opening import install
@@ -30,15 +31,5 @@ def run(arguments: list[str]) -> int:
         print(f"python -m jaxnn: can't open file {kind!r}\n{USAGE}", file=sys.stderr)
         return 2
     show_classes(install(quiet=quiet).names)
-    if kind == "-m":
-        sys.argv = rest
-        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-    elif kind == "-c":
-        sys.argv = ["-c", *rest[1:]]
-        sys.path[0] = ""
-        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
-    else:
-        sys.argv = arguments
-        sys.path[0] = kind if os.path.isdir(kind) else os.path.dirname(os.path.abspath(kind))
-        runpy.run_path(kind, run_name="__main__")
+    run_program([kind, *rest])
     return 0

@@ -1,16 +1,24 @@
-"""``torch.distributed`` in one process: a group of one, whose collectives leave things as they are.
+"""``torch.distributed``: processes with arrays of their own, over `jax.distributed`.
 
-Several processes are not here yet: a world size above 1 is refused. Before `init_process_group` all raises as in PyTorch.
+Each process runs its own programs on its own devices, as in PyTorch, and meets the others in collectives only: what one of them
+reads or prints concerns no other. Arrays that lie over the devices of several processes are JAX's other way; see `DeviceMesh`.
 
 Source: https://docs.pytorch.org/docs/stable/distributed.html
 """
 
 from __future__ import annotations
 
-from . import collectives, messages, process_group, reduction
+from . import algorithms as algorithms
+from . import collectives, messages, objects, process_group, reduction, work
 from .collectives import *  # noqa: F403
 from .messages import *  # noqa: F403
+from .objects import *  # noqa: F403
 from .process_group import *  # noqa: F403
 from .reduction import *  # noqa: F403
+from .work import *  # noqa: F403
 
-__all__ = collectives.__all__ + messages.__all__ + process_group.__all__ + reduction.__all__
+from . import nn as nn  # isort: skip
+
+__all__ = (
+    collectives.__all__ + messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + work.__all__
+)

@@ -14,12 +14,13 @@ from . import factor_checks, decompositions, elimination, norms, reflectors, sol
 from . import complex_views, numpy_memory, windows, fourier, spectrogram
 from . import special_functions, gamma_functions, bessel, polynomials
 from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, limits, namesakes, old_orders
+from . import processes, collective
 
 __all__ = [
-    "arguments", "bessel", "between", "calculus", "cast", "comparison", "complex_views", "construct", "copies", "creation",
+    "arguments", "bessel", "between", "calculus", "cast", "collective", "comparison", "complex_views", "construct", "copies", "creation",
     "decompositions", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
     "index", "join", "limits", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "old_orders", "norms",
-    "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "promotion", "random",
+    "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "processes", "promotion", "random",
     "random_counts", "reduce", "reflectors", "resizing", "return_types", "scatter", "segments", "shape", "slicing", "slopes",
     "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "vector_norms",
     "windows",

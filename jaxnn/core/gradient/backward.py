@@ -406,10 +406,15 @@ def _keys(t: TensorBase) -> list[Any]:
 def _with_callbacks() -> Iterator[None]:
     """A backward, and at its end what hooks, and these callbacks themselves, have asked for."""
     before, state.callbacks = state.callbacks, []
+    if before is None:
+        state.last_callbacks = []
     try:
         yield
         for f in state.callbacks:  # which may grow
             f()
+        if before is None:
+            for f in state.last_callbacks:
+                f()
     finally:
         state.callbacks = before
 

@@ -38,6 +38,7 @@ class ThreadState(threading.local):
     saving: Any = None  # hooks on what operators keep for their backward
     saving_refused: str | None = None  # why there may be none
     callbacks: Any = None  # what a running backward calls at its end
+    last_callbacks: Any = None  # the same of the outermost one, after these
     multithreading: bool = True
     immediate: bool = False
     anomaly: bool = False  # backward looks for NaN in every gradient

@@ -14,6 +14,7 @@ from flax.errors import TraceContextError
 from flax.nnx import graphlib
 from flax.nnx.pytreelib import PytreeState
 from flax.nnx.tracers import TraceState, current_jax_trace
+from jax._src import distributed as _distributed
 from jax._src.core import trace_state_clean
 from jax._src.lax import lax as lax_rules
 from jax._src.lax.lax import _convert_element_type as convert_element_type
@@ -23,7 +24,7 @@ from jax.interpreters import ad
 
 __all__ = [
     "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad",
-    "backends_are_initialized", "convert_element_type", "current_jax_trace", "is_graph_node_type",
+    "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "is_graph_node_type",
     "is_result_of_jax", "lax_rules", "trace_state_clean", "with_results",
 ]  # fmt: skip
 
@@ -52,6 +53,8 @@ USED = (
         "a public question whether a function that JAX runs on plain arrays (custom_vjp) is returning"),
     Use("jax._src.xla_bridge.backends_are_initialized", "core/process/forking.py",
         "a public question whether JAX has started its devices, which must not start them"),
+    Use("jax._src.distributed.global_state", "distributed/connection.py",
+        "public access to the client of jax.distributed's coordination service, its keys and barriers"),
     Use("jax.interpreters.ad.primitive_transposes", "core/operator/half_sums.py", "a public way to wrap a transposition rule"),
     Use("jax.interpreters.ad.Zero", "core/operator/half_sums.py", "a public test for a symbolic zero"),
     Use("flax.nnx.pytreelib.PytreeState", "nn/module.py, nn/graph_protocol.py, nn/module_class.py",
@@ -75,6 +78,14 @@ USED = (
 )  # fmt: skip
 
 StaticElem = graphlib.StaticElem
+
+
+def distributed_client() -> Any:
+    """The client of `jax.distributed`'s coordination service, this process's number and how many there are; None before it is
+    initialized.
+    """
+    known = _distributed.global_state
+    return None if known.client is None else (known.client, known.process_id, known.num_processes)
 
 
 def with_results(closed: Any, results: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -9,8 +10,8 @@ __all__ = ["user_line"]
 
 _PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
 _COMPAT = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "compat") + os.sep
-#: Whether a file is one of this package.
-_own_files: dict[str, bool] = {}
+#: Whether a file is one of this package, or of what decorates its functions.
+_own_files: dict[str, bool] = {contextlib.__file__: True}
 
 
 def user_line() -> str:

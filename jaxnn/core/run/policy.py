@@ -29,13 +29,14 @@ from .layout import BACKWARD, Layout
 from .one_by_one import runs_on_host
 
 __all__ = [
-    "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT", "PART_OF_STEP", "STEP", "bought",
-    "came_back", "decide", "mark_compiled", "set_execution_mode",
+    "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "GRADIENTS", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT", "PART_OF_STEP",
+    "STEP", "bought", "came_back", "decide", "mark_compiled", "set_execution_mode",
 ]  # fmt: skip
 
 # --- causes of a cut, as `engine_statistics()` names them
 STEP = "optimizer.step()"
 PART_OF_STEP = "optimizer.step() of many parameters"
+GRADIENTS = "gradients averaged over processes"
 END_OF_MODULE = "end of a module's call without gradients"
 BACKWARD_WITHOUT_STEP = "first operator after a backward that no step followed"
 IMMEDIATE = "immediate mode"
@@ -164,7 +165,7 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     state.cuts += 1
     guess = None
     expected = 0.0
-    ends_step = cause in (STEP, PART_OF_STEP)
+    ends_step = cause in (STEP, PART_OF_STEP, GRADIENTS)
     if taped or ends_step:
         guess = _guess(cost, ends_step, state.cuts - visits.last <= CLOSE, cause == LIMIT_REACHED)
         expected = HORIZON * cost.calls if guess is not None else 0.0

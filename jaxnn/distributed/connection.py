@@ -1,0 +1,165 @@
+"""Where processes meet, and `jax.distributed`, which connects them."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import sys
+import time
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlparse
+
+import jax
+
+from ..core.process.internals import backends_are_initialized, distributed_client
+
+__all__ = ["NO_TIMEOUT", "Address", "client", "connect", "connected", "leave_with", "rendezvous"]
+
+#: PyTorch's default, in seconds.
+NO_TIMEOUT = 30 * 60.0
+#: After this, a process that says nothing counts as dead.
+_HEARTBEAT = 100
+#: How long a process that has ended waits for the others: they may train for long.
+_LONG = 7 * 24 * 3600
+
+
+class Address(NamedTuple):
+    """Where the process of rank 0 waits for the others."""
+
+    host: str
+    port: int
+
+
+def rendezvous(init_method: str | None, rank: int, world_size: int) -> tuple[Address | None, int, int]:
+    """The address, rank and world size that an ``init_method`` tells; the address may be None for one process.
+
+    Raises:
+        ValueError: something is not told.
+        RuntimeError: for another kind of address.
+    """
+    url = urlparse(init_method or "env://")
+    if url.scheme == "env":
+        return _from_environment(rank, world_size)
+    told = parse_qs(url.query)
+    if rank < 0 and "rank" in told:
+        rank = int(told["rank"][0])
+    if world_size < 0 and "world_size" in told:
+        world_size = int(told["world_size"][0])
+    for name, value in (("rank", rank), ("world_size", world_size)):
+        if value < 0:
+            raise ValueError(f"Error initializing torch.distributed using {url.scheme}:// rendezvous: {name} parameter missing")
+    if url.scheme == "tcp":
+        if not url.port:
+            raise ValueError("Error initializing torch.distributed using tcp:// rendezvous: port number missing")
+        return Address(url.hostname or "", url.port), rank, world_size
+    if url.scheme == "file":
+        return (_from_file(url.netloc + url.path, rank) if world_size > 1 else None), rank, world_size
+    raise RuntimeError(f"No rendezvous handler for {url.scheme}://")
+
+
+def _from_environment(rank: int, world_size: int) -> tuple[Address | None, int, int]:
+    def told(name: str) -> str:
+        value = os.environ.get(name)
+        if value is None:
+            raise ValueError(
+                f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, but not set"
+            )
+        return value
+
+    rank = int(told("RANK")) if rank < 0 else rank
+    world_size = int(told("WORLD_SIZE")) if world_size < 0 else world_size
+    if world_size == 1:
+        return None, rank, world_size
+    return Address(told("MASTER_ADDR"), int(told("MASTER_PORT"))), rank, world_size
+
+
+def _from_file(path: str, rank: int, patience: float = 300.0) -> Address:
+    """The address that the process of rank 0 has written to a file."""
+    if rank == 0:
+        address = Address(socket.gethostname(), free_port())
+        with open(path + ".new", "w") as f:
+            f.write(f"{address.host}:{address.port}")
+        os.replace(path + ".new", path)
+        return address
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        try:
+            with open(path) as f:
+                host, _, port = f.read().rpartition(":")
+            if port:
+                return Address(host, int(port))
+        except FileNotFoundError:
+            pass
+        time.sleep(0.05)
+    raise ValueError(f"init_method file://{path}: rank 0 has written no address in {patience:.0f} s")
+
+
+def free_port() -> int:
+    """A port that nobody listens to."""
+    with socket.socket() as s:
+        s.bind(("", 0))
+        return s.getsockname()[1]
+
+
+def client() -> Any:
+    """JAX's connection to its coordination service; None where there is none."""
+    known = distributed_client()
+    return None if known is None else known[0]
+
+
+def connected() -> tuple[int, int] | None:
+    """Rank and world size, if this process has been connected, by the launcher or by `jax.distributed.initialize`."""
+    known = distributed_client()
+    return None if known is None else (known[1], known[2])
+
+
+def connect(where: Address, rank: int, world_size: int, timeout: float) -> None:
+    """Connect this process with the others.
+
+    On machines with GPUs a process that a launcher has started takes the one of its ``LOCAL_RANK``.
+
+    Raises:
+        RuntimeError: JAX has started its devices already.
+    """
+    if backends_are_initialized():
+        raise RuntimeError(
+            "init_process_group: JAX has started its devices before (a tensor was computed, or a device asked for), and they can't "
+            "be connected any more. Call init_process_group first, or start the program by `python -m jaxnn.run`, which connects "
+            "the processes before the program begins"
+        )
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # It would catch SIGTERM, which ends a program in PyTorch.
+    jax.config.update("jax_enable_preemption_service", False)
+    options: dict[str, Any] = {}
+    local = os.environ.get("LOCAL_RANK")
+    if local is not None and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1 and "JAX_LOCAL_DEVICE_IDS" not in os.environ:
+        options["local_device_ids"] = [int(local)]
+    jax.distributed.initialize(
+        f"{where.host}:{where.port}", world_size, rank, cluster_detection_method="deactivate",
+        initialization_timeout=max(1, int(timeout)), heartbeat_timeout_seconds=max(2, min(_HEARTBEAT, int(timeout))),
+        shutdown_timeout_seconds=_LONG, **options,
+    )  # fmt: skip
+    before = sys.excepthook
+
+    def failed(*error: Any) -> None:
+        before(*error)
+        leave_with(1)
+
+    sys.excepthook = failed
+    atexit.register(_leave)
+
+
+_status: list[int] = []
+
+
+def leave_with(status: int) -> None:
+    """Say that this process fails: at its end it does not wait for the others, as JAX would."""
+    _status[:] = [status]
+
+
+def _leave() -> None:
+    if _status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_status[0])
