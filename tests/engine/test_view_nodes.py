@@ -58,3 +58,41 @@ def test_hooks_of_views_of_leaves(make):
         return plain([log, x.grad])
 
     agree(program(jaxnn), program(torch))
+
+
+#: Each hangs hooks on nodes of views that no variable holds.
+UNHELD = {
+    "a view of a view": "v = h.view(2, 3)[0][1:]; n = v.grad_fn.next_functions[0][0]; y = v.sum()",
+    "two views back": "v = h.view(2, 3)[0][1:]; n = v.grad_fn.next_functions[0][0].next_functions[0][0]; y = v.sum()",
+    "a view of a leaf": "v = x.view(2, 3).t()[0]; n = v.grad_fn.next_functions[0][0]; y = (v * 3).sum()",
+    "an operand": "y = torch.relu(h.view(2, 3).t()).sum(); n = y.grad_fn.next_functions[0][0].next_functions[0][0]",
+    "a layer's transposed weight": (
+        "m = torch.nn.Linear(6, 2); x = m.weight\n"
+        "with torch.no_grad(): m.weight.fill_(0.5)\n"
+        "y = (m(torch.arange(6.).view(1, 6)) ** 2).sum(); n = y.grad_fn.next_functions[0][0].next_functions[0][0].next_functions[2][0]"
+    ),
+    "a view whose base was written to": "v = h[1:]; h.mul_(2); n = v.grad_fn; y = v.sum()",
+    "a view whose leaf was written to": "v = x[1:]\nwith torch.no_grad(): x.mul_(2)\nn = v.grad_fn; y = v.sum()",
+}
+
+
+@pytest.mark.parametrize("name", UNHELD)
+def test_nodes_of_views_that_nobody_holds(name):
+    def program(lib):
+        names = {"torch": lib, "x": lib.arange(6.0).requires_grad_()}
+        log = []
+        exec("h = x * 2\n" + UNHELD[name], names)
+        node = names["n"]
+        node.register_prehook(lambda grads: log.append([node.name(), list(grads)]) or tuple(g * 2 for g in grads))
+        node.register_hook(lambda given, grads: log.append([list(given), list(grads)]) or tuple(g * 5 for g in given))
+        names["y"].backward()
+        return [log, names["x"].grad]
+
+    agree(plain(program(jaxnn)), plain(program(torch)))
+
+
+def test_notes_on_nodes_of_views_stay():
+    x = jaxnn.ones(3, requires_grad=True)
+    view = x[1:]
+    view.grad_fn.metadata["kept"] = 1
+    assert view.grad_fn.metadata == {"kept": 1}

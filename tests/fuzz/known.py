@@ -287,6 +287,11 @@ def _reentrant(case: Case) -> bool:
     return case.raised("use_reentrant=True, torch.utils.checkpoint is incompatible") or (flag and case.around("use_reentrant=True"))
 
 
+@rule("listed: rounding, seen in the bits of a number")
+def _bits(case: Case) -> bool:
+    return case.difference.kind in VALUES and case.around(r"\.view\(torch\.(u?int|float)")
+
+
 @rule("listed: half-precision results are rounded once")
 def _half(case: Case) -> bool:
     ours, theirs = case.difference.ours, case.difference.theirs

@@ -39,7 +39,7 @@ class GradFn:
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.Node
     """
 
-    __slots__ = ("__weakref__", "_key", "_name", "_next", "_own", "_place", "_source", "_view")
+    __slots__ = ("__weakref__", "_depth", "_key", "_name", "_next", "_own", "_place", "_source", "_view")
 
     def __init__(self, name: str, key: Any, following: Any, source: Any = None, place: int = 0) -> None:
         self._name = name
@@ -49,6 +49,7 @@ class GradFn:
         self._place = place
         self._own: Any = None  # hooks and notes of a node that has no place of its own
         self._view: Any = None  # a weak reference to the view that a node without a place belongs to
+        self._depth = 0  # and how many of its steps come behind this one
 
     def name(self) -> str:
         """PyTorch's name of the node, such as ``AddmmBackward0``."""
@@ -63,6 +64,9 @@ class GradFn:
         Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.graph.Node.next_functions.html
         """
         found = self._next() if callable(self._next) else self._next
+        for node in found:
+            if isinstance(node, _Turned):
+                node._view = self
         return tuple((node, 0) if not isinstance(node, tuple) else node for node in found)
 
     def _hooks(self) -> NodeHooks:
@@ -89,7 +93,7 @@ class GradFn:
         gradient stands at the first.
 
         Raises:
-            NotImplementedError: for the node of a view that nobody holds.
+            NotImplementedError: for the node of a view of a view whose value has been read.
         Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.graph.Node.register_hook.html
         """
         return self._register("after", fn)
@@ -98,7 +102,7 @@ class GradFn:
         """Call ``fn(grad_outputs)`` before a backward passes this node; a tuple it returns replaces them.
 
         Raises:
-            NotImplementedError: for the node of a view that nobody holds.
+            NotImplementedError: for the node of a view of a view whose value has been read.
         Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.graph.Node.register_prehook.html
         """
         return self._register("before", fn)
@@ -122,10 +126,14 @@ class GradFn:
             pin(t)
         if t is None or not has_own_source(t):
             raise NotImplementedError(f"{self._name}: hooks on the node of a view that is not at hand; register one on a tensor")
-        if type(t._cell.source) is Recording:
-            self._source, self._place = t._cell.source, _maker(t._cell.source.node, t._cell.source_idx).start
-        else:
-            self._source, self._place = t._cell.source, t._cell.source_idx
+        source, place = t._cell.source, t._cell.source_idx
+        if type(source) is Recording:
+            for _ in range(self._depth):
+                place = _maker(source.node, place).tensors[0].grad
+            place = _maker(source.node, place).start if place is not None and place >= 0 else None
+        if place is None or self._depth and type(source) is not Recording:
+            raise NotImplementedError(f"{self._name}: hooks on the node of a view of a view, once a value has been read")
+        self._source, self._place = source, place
 
     def _sequence_nr(self) -> int:
         """The number of the node in the order of recording."""
@@ -174,6 +182,27 @@ class AccumulateGrad(GradFn):
     def _hooks(self) -> NodeHooks:
         leaf = self._source.tensor()
         return NodeHooks() if leaf is None else hooks_of_leaf(leaf)
+
+
+class _Turned(GradFn):
+    """The transposition that PyTorch puts in front of a linear map's weight, which is a part of the map's node here: hooks on it
+    stand behind that node.
+    """
+
+    __slots__ = ()
+
+    def _register(self, which: str, fn: Callable[..., Any]) -> RemovableHandle:
+        def behind(found: tuple[Any, ...], grads: tuple[Any, ...]) -> Any:
+            input, grad, *rest = found
+            if grad is None:
+                return None
+            made = fn((grad.t(),)) if which == "before" else fn((grad,), (grad.t(),))
+            if made is None:
+                return None
+            (made,) = made if isinstance(made, tuple) else (made,)
+            return (input, made.t() if which == "before" else made, *rest)
+
+        return self._view._register("after", behind)  # type: ignore[no-any-return]
 
 
 class OfFunction(GradFn):
@@ -236,11 +265,9 @@ def grad_fn_of(t: Any) -> GradFn | None:
     cell = t._cell
     if view.created != t._storage.known_version:
         node = _made("AsStridedBackward0", (id(t._storage), view.created), lambda: [_of_cell(cell)])
-    else:
-        node = _of_view(view.steps, cell, id(t._storage))
-    if node is not None and node._source is None:
         node._view = weakref.ref(t)
-    return node
+        return node  # type: ignore[no-any-return]
+    return _of_view(view.steps, cell, id(t._storage), weakref.ref(t))
 
 
 def node_of_reading(t: Any) -> Any:
@@ -263,12 +290,15 @@ def output_number(t: Any) -> int:
     return place  # type: ignore[no-any-return]
 
 
-def _of_view(steps: tuple[Any, ...], cell: Any, base: int) -> GradFn | None:
+def _of_view(steps: tuple[Any, ...], cell: Any, base: int, view: Any, depth: int = 0) -> GradFn | None:
     if not steps:
         return _of_cell(cell)
     op, statics = steps[-1]
     name = operator_name(op, [None], list(statics))
-    return _made(name, (base, str(steps)), lambda: [_of_view(steps[:-1], cell, base)])
+    node = _made(name, (base, str(steps)), lambda: [_of_view(steps[:-1], cell, base, view, depth + 1)])
+    if node._source is None:
+        node._view, node._depth = view, depth
+    return node  # type: ignore[no-any-return]
 
 
 def _of_cell(cell: Any) -> Any:
@@ -327,6 +357,6 @@ def _arranged(op: Any, name: str, nodes: list[Any]) -> list[Any]:
     """PyTorch's order: a linear map there is a product with a transposed matrix, behind the bias."""
     if op.name == "linear" and name in ("AddmmBackward0", "MmBackward0"):
         input, weight, *bias = nodes
-        turned = None if weight is None else _made("TBackward0", (weight._key, "t"), [weight])
+        turned = None if weight is None else _made("TBackward0", (weight._key, "t"), [weight], base=_Turned)
         return [*bias, input, turned]
     return nodes

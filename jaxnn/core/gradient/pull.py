@@ -12,7 +12,7 @@ from ..memory.storage import Storage
 from ..memory.tensor_base import Tensor, alias, wrap
 from ..operator.arguments import Number, Tree, tree_of
 from ..operator.half_sums import float32_sums
-from ..operator.op import Op
+from ..operator.op import Op, camel_case
 from ..operator.traced import called, carries_gradient, linearised, zero_cotangent
 from ..path.recording import FREED, Recording
 from ..path.released import looked_at
@@ -63,7 +63,7 @@ def _vjp_op(op: Any, tree: Tree, groups: tuple[tuple[int, ...], ...], avals: tup
         with float32_sums():
             return tuple(conj(ct) for ct in pull(full)[0])
 
-    name = op.grad_name[:-9] if isinstance(op.grad_name, str) else op.name.title().replace("_", "")
+    name = op.grad_name[:-9] if isinstance(op.grad_name, str) else camel_case(op.name)
     return Op(f"{op.name}_backward", kernel, grad_name=f"{name}BackwardBackward0", lists=True)
 
 

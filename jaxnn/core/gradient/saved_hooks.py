@@ -111,7 +111,8 @@ class PackedNode:
         self.cells = [
             None if t._cell.source is None else Cell(t._cell.source, t._cell.source_idx, t._cell.own_source) for t in tensors
         ]
-        self.name = operator_name(op, self.described, [a for a in args if not isinstance(a, (TensorBase, Number))])
+        statics = [a for a in args if not isinstance(a, (TensorBase, Number)) and not (op.lists and isinstance(a, tuple))]
+        self.name = operator_name(op, self.described, statics)
         self.hooks: dict[Any, Any] = {}
         kept = _kept(op, tensors)
         self.packed: dict[int, Packed] | None = {k: Packed(tensors[k]) for k in kept}

@@ -137,6 +137,8 @@ def has_own_source(t: TensorBase) -> bool:
     cell = t._cell
     if type(cell.source) is Later:
         t._cell = cell = _settled(t, cell.source.cell)
+    elif cell.source is NOWHERE and _let_go(t._view, t._storage):
+        t._cell = cell = Cell()
     if type(cell) is Pin and cell.version != t._storage.known_version:
         t._cell = cell = cell.base
     return cell.own_source or (type(cell.source) is Leaf and cell.source.tensor() is t)
@@ -150,6 +152,12 @@ def _settled(t: TensorBase, cell: Cell) -> Cell:
     view: Any = t._view
     view.bare = len(view.steps)
     return Pin(NOWHERE, 0, cell, view.created)
+
+
+def _let_go(view: View, storage: Storage) -> bool:
+    """Whether the tensor whose view this is requires gradients no more."""
+    base = None if view.base is None else view.base()
+    return base is not None and base._storage is storage and base._cell.source is None
 
 
 def aval(t: TensorBase) -> Aval:
