@@ -68,7 +68,7 @@ UNHELD = {
     "an operand": "y = torch.relu(h.view(2, 3).t()).sum(); n = y.grad_fn.next_functions[0][0].next_functions[0][0]",
     "a layer's transposed weight": (
         "m = torch.nn.Linear(6, 2); x = m.weight\n"
-        "with torch.no_grad(): m.weight.fill_(0.5)\n"
+        "with torch.no_grad(): m.weight.fill_(0.5); m.bias.fill_(0.25)\n"
         "y = (m(torch.arange(6.).view(1, 6)) ** 2).sum(); n = y.grad_fn.next_functions[0][0].next_functions[0][0].next_functions[2][0]"
     ),
     "a view whose base was written to": "v = h[1:]; h.mul_(2); n = v.grad_fn; y = v.sum()",
