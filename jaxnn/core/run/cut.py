@@ -323,7 +323,8 @@ def _run(rec: Recording, program: Program, wanted: tuple[int, ...], taped: froze
         buf = leaves[slot]
         array = _on_device(buf, rec.placement)
         if careful or id(buf) not in old or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1):
-            array = jax.numpy.copy(array)
+            with x64(True):
+                array = jax.device_put(array, may_alias=False)  # a copy that needs no compilation
         donated.append(array)
     kept = [_on_device(leaves[slot], rec.placement) for slot in program.kept]
     with x64(True), on_device(program.device), _InterruptsDeferred():
