@@ -19,7 +19,6 @@ import jax
 import numpy as np
 
 from .gradient.forward_mode import refuse_dual_out, with_tangents
-from .gradient.modes import no_grad
 from .gradient.saved_hooks import run_packed
 from .kinds.dtypes import PYTHON_TYPES, dtype
 from .memory.inference import check_saved, left_out, mark
@@ -111,7 +110,7 @@ def _called(op: Op, args: tuple[Any, ...]) -> Any:
         if in_transformation():
             return at_once.run(op, args)
         try:
-            made = computed_now(op, args)
+            made = None if state.module_depth else computed_now(op, args)  # in a module everything is recorded
             return record(op, args) if made is None else made
         except (TypeError, RuntimeError) as error:
             numbers = type_errors.with_numbers(op, args, value_of) if getattr(error, "wants_number", False) else None
@@ -141,13 +140,16 @@ def _for_strangers(op: Op, args: tuple[Any, ...], error: Exception) -> Any:
 
 def replace(op: Op, args: tuple[Any, ...], targets: Sequence[TensorBase], placement: Any) -> None:
     """Record an operator whose results, a tuple, become the values of ``targets``."""
-    with no_grad():
+    before, state.grad_enabled = state.grad_enabled, False
+    try:
         if in_transformation() or any([t._view is not None for t in targets]):  # noqa: C419
             for target, made in zip(targets, call(op, args), strict=True):
                 put_through(target, made)
         else:
             open_recording(placement)
             record_into(op, args, list(targets))
+    finally:
+        state.grad_enabled = before
 
 
 def _check(op: Op, args: tuple[Any, ...]) -> None:

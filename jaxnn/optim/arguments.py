@@ -15,6 +15,8 @@ ParamsT: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
 
 def as_number(value: Any) -> float:
     """A hyperparameter as a Python number; a tensor's value is read."""
+    if type(value) is float:
+        return value
     if isinstance(value, (str, bytes)):
         raise TypeError(f"a hyperparameter must be a number, not {type(value).__name__}: {value!r}")
     return float(value)

@@ -318,16 +318,19 @@ class Optimizer:
     def _buckets(self, group: dict[str, Any]) -> list[Bucket]:
         """A group's parameters that have a gradient, apart by how many steps they have seen."""
         names, state = self._state_names(group), self.state
-        keeps = bool(names or self._counters)
+        if not names and not self._counters:
+            params = [p for p in group["params"] if p._grad is not None]
+            numbers = (*self._numbers(group), *self._read_counters({}))
+            return [Bucket(self._update, ((), self._options(group)), numbers, params, [])] if params else []
         first = self._counters[0] if self._counters else ""
         by_counters: dict[tuple[float, ...], tuple[list[Any], list[Any]]] = {}
         mark: Any = None
-        params: list[Any] = []
         helds: list[Any] = []
+        params = []
         for p in group["params"]:
             if p._grad is None:
                 continue
-            held = state[p] if keeps else {}
+            held = state[p]
             for n in names:
                 if n not in held:
                     self._start(p, held, names, group)

@@ -59,4 +59,4 @@ class SGD(Optimizer):
         )  # fmt: skip
 
     def _numbers(self, group: dict[str, Any]) -> tuple[float, ...]:
-        return tuple(as_number(group[n]) for n in ("lr", "momentum", "dampening", "weight_decay"))
+        return tuple([as_number(group[n]) for n in ("lr", "momentum", "dampening", "weight_decay")])

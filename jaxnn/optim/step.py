@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -62,16 +63,33 @@ def of_type(array: Any, like: Any) -> Any:
     return array.astype(like.dtype)
 
 
-def _kernel(params: Any, grads: Any, states: Any, numbers: Any, layout: Any) -> Any:
+class _Part(NamedTuple):
+    """A bucket in the operator's flat arguments."""
+
+    rule: Callable[..., Any]
+    options: Any
+    params: int  # how many of each
+    kinds: int
+    numbers: int
+
+
+class _Layout(NamedTuple):
+    """A static argument in one piece: a plain tuple would be searched for tensors at every step."""
+
+    parts: tuple[_Part, ...]
+
+
+def _kernel(params: Any, grads: Any, states: Any, numbers: Any, layout: _Layout) -> Any:
     new_params: list[Any] = []
     new_states: list[Any] = []
-    at = 0
-    for (rule, options, count), held, given in zip(layout, states, numbers, strict=True):
-        ps, gs = params[at : at + count], grads[at : at + count]
-        at += count
+    following_param, following_state, following_number = iter(zip(params, grads, strict=True)), iter(states), iter(numbers)
+    for part in layout.parts:
+        pairs = list(itertools.islice(following_param, part.params))
+        held = [list(itertools.islice(following_state, part.params)) for _ in range(part.kinds)]
+        given = tuple(itertools.islice(following_number, part.numbers))
         kinds = [[as_real(s) for s in kind] for kind in held]
-        made, kept = rule(given, options, [as_real(p) for p in ps], [as_real(g) for g in gs], kinds)
-        new_params += [of_type(m, p) for m, p in zip(made, ps, strict=True)]
+        made, kept = part.rule(given, part.options, [as_real(p) for p, _ in pairs], [as_real(g) for _, g in pairs], kinds)
+        new_params += [of_type(m, p) for m, (p, _) in zip(made, pairs, strict=True)]
         for ms, ss in zip(kept, held, strict=True):
             new_states += [of_type(m, s) for m, s in zip(ms, ss, strict=True)]
     return tuple(jnp.asarray(x) for x in new_params + new_states)
@@ -123,11 +141,16 @@ def _pieces(buckets: Sequence[Bucket]) -> Iterator[Bucket]:
 
 def _update(group: Sequence[Bucket], placement: Any) -> None:
     """Record the update of buckets on one device."""
-    params = [p for b in group for p in b.params]
-    grads = tuple([p._grad for p in params])  # lists: a generator costs a call for each of its items
-    states = tuple([tuple(map(tuple, b.states)) for b in group])
-    numbers = tuple([tuple([Number(float(n)) for n in b.numbers]) for b in group])
-    layout = tuple([(b.rule, b.options, len(b.params)) for b in group])
-    targets = [*params, *[s for b in group for kind in b.states for s in kind]]
-    args = (tuple(params), grads, states, numbers, layout)
-    replace(_UPDATE, args, targets, placement)
+    params: list[TensorBase] = []
+    states: list[TensorBase] = []
+    numbers: list[Number] = []
+    parts: list[_Part] = []
+    for rule, options, given, some, kinds in group:
+        params += some
+        for kind in kinds:
+            states += kind
+        numbers += map(Number, map(float, given))
+        parts.append(_Part(rule, options, len(some), len(kinds), len(given)))
+    grads = tuple([p._grad for p in params])
+    args = (tuple(params), grads, tuple(states), tuple(numbers), _Layout(tuple(parts)))
+    replace(_UPDATE, args, params + states, placement)

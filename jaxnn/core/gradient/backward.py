@@ -498,9 +498,19 @@ def backward(
     done = _start(tensors, grad_tensors, retain, create_graph, reach)
     with GradMode(create_graph):
         arrived = [(key.tensor(), ct, key in done.foreign) for key, ct in done.found.items() if type(key) is Leaf]
+        simple = state.dual is None and not in_transformation()
         for target, ct, foreign in arrived:
-            if target is not None and ct is not None:
-                _accumulate(target, ct, foreign)
+            if target is None or ct is None:
+                continue
+            if (
+                simple and not foreign and target._grad is None and target._extra is None and ct._view is None
+                and target._cell.source is not None
+            ):  # the first gradient of a leaf that nothing hangs on
+                with LOCK:
+                    if target._grad is None:
+                        target._grad = ct
+                        continue
+            _accumulate(target, ct, foreign)
     rec = state.recording
     if rec is not None and not create_graph:
         rec.after_backward = True

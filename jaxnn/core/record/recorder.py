@@ -168,11 +168,22 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
     """Record an operator and return tensors for its results; nothing runs."""
     with LOCK:
         try:
-            made = _record(op, args)
+            rec, child = _advance(op, args)
         except Shares:
             return record_shared(op, args, record, _advance, viewed)
         except _Elsewhere:
-            made = _record(op, brought_together(op, without_shared(args, record)))
+            args = brought_together(op, without_shared(args, record))
+            rec, child = _advance(op, args)
+        made: Any
+        if child.container is not None or op.view is not None:
+            made = _results(rec, child, op, args)
+        else:  # `result_at`, written out
+            place = child.start
+            s = Storage(rec, place, child.avals[0], rec if child.tracked[0] else None)
+            rec.live[place] = _ref(s)
+            made = _new(Tensor)
+            made._storage = made._cell = s
+            made._view = made._grad = made._extra = None
         if state.immediate:
             cut(IMMEDIATE)
         return made
@@ -250,7 +261,11 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
             rec.rollback(sizes)
         raise
     if child.may_cut:
-        cause = _reason_to_cut(rec, child)
+        cause = ""
+        if child.needs_gradient and rec.after_backward and rec.node.parent is not None:
+            cause = BACKWARD_WITHOUT_STEP
+        elif child.depth >= OPERATOR_LIMIT:
+            cause = LIMIT_REACHED
         if cause:
             if sizes is not None:  # what this operator brought belongs to the next recording
                 rec.rollback(sizes)
@@ -260,22 +275,14 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
     return rec, child
 
 
-def _record(op: Any, args: tuple[Any, ...]) -> Any:
-    rec, child = _advance(op, args)
-    if child.container is not None:
-        places = range(child.start, child.stop)
-        made = [result_at(rec, p, v, k) for p, v, k in zip(places, child.avals, child.tracked, strict=True)]
-        container = child.container
-        return container(*made) if hasattr(container, "_fields") else container(made)
-    if op.view is not None:
+def _results(rec: Recording, child: Node, op: Any, args: tuple[Any, ...]) -> Any:
+    """The several results of an operator, or the view that it makes."""
+    container = child.container
+    if container is None:
         return viewed(rec, op, args, child.start, child.avals[0], child.tracked[0])
-    place = child.start
-    s = Storage(rec, place, child.avals[0], rec if child.tracked[0] else None)
-    rec.live[place] = _ref(s)
-    made = _new(Tensor)
-    made._storage = made._cell = s
-    made._view = made._grad = made._extra = None
-    return made
+    places = range(child.start, child.stop)
+    made = [result_at(rec, p, v, k) for p, v, k in zip(places, child.avals, child.tracked, strict=True)]
+    return container(*made) if hasattr(container, "_fields") else container(made)
 
 
 def record_into(op: Any, args: tuple[Any, ...], targets: list[TensorBase]) -> None:
@@ -384,15 +391,6 @@ def _adopt(rec: Recording, edge: Any, child: Node) -> None:
     child.may_cut = child.needs_gradient or child.depth >= OPERATOR_LIMIT
     rec.node.children[edge] = child
     count_growth()
-
-
-def _reason_to_cut(rec: Recording, child: Node) -> str:
-    """Why to cut before an operator: it begins a new graph after a backward, or the recording has grown long."""
-    if child.needs_gradient and rec.after_backward and rec.node.parent is not None:
-        return BACKWARD_WITHOUT_STEP
-    if child.depth >= OPERATOR_LIMIT:
-        return LIMIT_REACHED
-    return ""
 
 
 def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, described: Aval, tracked: bool) -> Tensor:

@@ -140,7 +140,7 @@ def cut_recording(rec: Recording, cause: str) -> None:
             return
         check_process()
         statistics.count_cut(cause)
-        wanted, taped = _needed(rec)
+        living, wanted, taped, sources = _needed(rec)
         with contextlib.nullcontext() if not in_transformation() else jax.ensure_compile_time_eval():
             program = None if state.immediate else _known_program(rec, wanted, taped)
             if program is None:
@@ -148,43 +148,53 @@ def cut_recording(rec: Recording, cause: str) -> None:
                 decision = _IMMEDIATE if state.immediate else policy.decide(rec, layout, taped, cause)
                 if decision.way == "operators":
                     statistics.count_operators(decision.cost)
-                    _run_operators(rec, layout, wanted, None)
+                    _run_operators(rec, layout, living, sources, None)
                     return
                 try:
                     program = _compiled(rec, layout, wanted, taped, decision)
                 except Exception as error:
-                    _run_operators(rec, layout, wanted, error)
+                    _run_operators(rec, layout, living, sources, error)
                     return
-            _run(rec, program, wanted, taped)
+            _run(rec, program, taped, living, sources)
 
 
 def _describe(rec: Recording) -> None:
     """End a recording of the meta device, which never runs: results keep their shapes and types."""
-    for place, reference in rec.live.items():
-        s = reference()
-        if s is not None and s.idx == place and s.rec is rec:
-            s.buf, s.rec = Buffer(s.aval.struct(), False), None
-    _close(rec, None)
+    living, _, _, sources = _needed(rec)
+    for s in living.values():
+        s.buf, s.rec = Buffer(s.aval.struct(), False), None
+    _close(rec, None, sources)
 
 
-def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
-    """The results that living storages hold, and the operators that a later backward may walk."""
-    wanted = []
-    roots = []
+def _needed(rec: Recording) -> tuple[dict[int, Any], tuple[int, ...], frozenset[int], list[Any]]:
+    """What a cut has to give.
+
+    Returns:
+        the living storages by their place; the places in order; the operators that a later backward may walk; the cells whose
+        gradient goes into the recording.
+    """
+    living: dict[int, Any] = {}
+    sources: list[Any] = []
+    roots: list[int] = []
     freed = rec.node.freed
     for place, reference in rec.live.items():
         s = reference()
-        if s is not None and s.idx == place and s.rec is rec:
-            wanted.append(place)
+        if s is None:
+            continue
+        if s.source is rec:
+            sources.append(s)
+        if s.idx == place and s.rec is rec:
+            living[place] = s
             if s.source is rec:
                 roots.append(s.source_idx)
     for reference in rec.cells:
         cell = reference()
         if cell is not None and cell.source is rec:
+            sources.append(cell)
             roots.append(cell.source_idx)
-    wanted.sort()
+    wanted = tuple(sorted(living))
     if not roots:
-        return tuple(wanted), frozenset()
+        return living, wanted, frozenset(), sources
     key = ("keep", tuple(roots))
     found = rec.node.layouts.get(key)
     if found is None:
@@ -193,7 +203,7 @@ def _needed(rec: Recording) -> tuple[tuple[int, ...], frozenset[int]]:
             n.start for root in roots if intact(root, makers, freed, FREED) for n in plan_backward(makers, (root,)).nodes
         )  # fmt: skip
         rec.node.layouts[key] = found
-    return tuple(wanted), found
+    return living, wanted, found, sources
 
 
 def _known_program(rec: Recording, wanted: tuple[int, ...], taped: frozenset[int]) -> Program | None:
@@ -313,7 +323,7 @@ def _on_device(buf: Buffer, placement: Any) -> Any:
     return array
 
 
-def _run(rec: Recording, program: Program, wanted: tuple[int, ...], taped: frozenset[int]) -> None:
+def _run(rec: Recording, program: Program, taped: frozenset[int], living: dict[int, Any], sources: list[Any]) -> None:
     leaves = rec.leaves
     careful = program.size > _LARGE and program.size > available_memory(rec.placement) // 2
     donated = []
@@ -321,26 +331,32 @@ def _run(rec: Recording, program: Program, wanted: tuple[int, ...], taped: froze
     old = {id(buf) for _, buf, _ in rec.overwritten} if program.donated else ()
     for slot in program.donated:
         buf = leaves[slot]
-        array = _on_device(buf, rec.placement)
+        array = buf.array
+        if type(array) is np.ndarray:
+            array = _on_device(buf, rec.placement)
         if careful or id(buf) not in old or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1):
             with x64(True):
                 array = jax.device_put(array, may_alias=False)  # a copy that needs no compilation
         donated.append(array)
-    kept = [_on_device(leaves[slot], rec.placement) for slot in program.kept]
+    kept = [
+        buf.array if type((buf := leaves[slot]).array) is not np.ndarray else _on_device(buf, rec.placement)
+        for slot in program.kept
+    ]
     with x64(True), on_device(program.device), _InterruptsDeferred():
         try:
             outputs, extra = program.call(donated, kept, program.packed(rec))
             if careful:
                 jax.block_until_ready((outputs, extra))
         except Exception as error:
-            _run_operators(rec, layout_of(rec.node, taped), wanted, error)
+            _run_operators(rec, layout_of(rec.node, taped), living, sources, error)
             return
-        _commit(rec, program, outputs, extra)
+        _commit(rec, program, outputs, extra, living, sources)
 
 
-def _commit(rec: Recording, program: Program, outputs: list[Any], extra: list[Any]) -> None:
+def _commit(
+    rec: Recording, program: Program, outputs: list[Any], extra: list[Any], living: dict[int, Any], sources: list[Any]
+) -> None:
     results = iter(outputs)
-    live = rec.live
     made: list[Any] = []
     for place, source in zip(program.wanted, program.sources, strict=True):
         if source is None:
@@ -352,13 +368,12 @@ def _commit(rec: Recording, program: Program, outputs: list[Any], extra: list[An
         else:
             buf = Buffer(made[source[1]].array, False)
             made[source[1]].owned = False
-        reference = live.get(place)
-        s = None if reference is None else reference()
-        if s is not None and s.rec is rec and s.idx == place:
+        s = living.get(place)  # a program may return more than is wanted
+        if s is not None:
             s.buf = buf
             s.rec = None
     tape = program.tape
-    _close(rec, None if tape is None or not program.tape_key else _bound_tape(rec, tape, extra))
+    _close(rec, None if tape is None or not program.tape_key else _bound_tape(rec, tape, extra), sources)
 
 
 def _bound_tape(rec: Recording, tape: Any, extra: list[Any]) -> Any:
@@ -386,21 +401,20 @@ class BoundTape:
         return any(n.start <= place < n.stop for n in self.tape.nodes.values())
 
 
-def _close(rec: Recording, tape: Any) -> None:
-    """End a recording: only its tape stays, and sources whose graph is gone are marked so."""
+def _close(rec: Recording, tape: Any, sources: list[Any]) -> None:
+    """End a recording: only its tape stays, and ``sources``, cells whose graph is gone, are marked so."""
     rec.closed = True
     rec.tape = tape
     kept = {p for n in tape.tape.nodes.values() for p in range(n.start, n.stop)} if tape is not None else ()
     freed: Freed | None = None
-    for reference in (*rec.live.values(), *rec.cells):
-        cell = reference()
-        if cell is not None and cell.source is rec:
+    for cell in sources:
+        if cell.source is rec:
             if cell.source_idx not in kept:
                 if freed is None:
                     freed = Freed(rec.node, led_to(rec.grads), rec.hooked)
                 cell.source = freed
             else:
-                tape.holders.append(reference)
+                tape.holders.append(weakref.ref(cell))
     rec.leaves = []
     rec.leaf_slots = {}
     rec.overwritten = []
@@ -414,7 +428,9 @@ def _close(rec: Recording, tape: Any) -> None:
         open_recording(rec.placement)
 
 
-def _run_operators(rec: Recording, layout: Layout, wanted: tuple[int, ...], error: Exception | None) -> None:
+def _run_operators(
+    rec: Recording, layout: Layout, living: dict[int, Any], sources: list[Any], error: Exception | None
+) -> None:
     """Run a recording operator by operator; what does not depend on an operator that fails gets its value.
 
     A storage that was overwritten by a failed operator keeps the value it had before; one that only the failed operator
@@ -428,7 +444,7 @@ def _run_operators(rec: Recording, layout: Layout, wanted: tuple[int, ...], erro
     """
     leaves = [b.array for b in rec.leaves]
     numbers = {kind: [np.asarray(v, NUMBER_TYPES[kind]) for v in values] for kind, values in rec.scalars().items()}
-    way, asked = OneByOne(rec.placement), frozenset(wanted)
+    way, asked = OneByOne(rec.placement), frozenset(living)
     with x64(True), np.errstate(all="ignore"):
         try:
             env, residuals, failed = interpret(layout, leaves, numbers, way, tolerant=error is not None, wanted=asked)
@@ -436,11 +452,7 @@ def _run_operators(rec: Recording, layout: Layout, wanted: tuple[int, ...], erro
             env, residuals, failed = interpret(layout, leaves, numbers, way, tolerant=True, wanted=asked)
     before = {id(s): (s, buf, aval) for s, buf, aval in reversed(rec.overwritten)}
     used = collections.Counter(id(value) for value in (*env.values(), *(r for kept in residuals.values() for r in kept)))
-    for place in wanted:
-        reference = rec.live.get(place)
-        s = None if reference is None else reference()
-        if s is None or s.rec is not rec or s.idx != place:
-            continue
+    for place, s in sorted(living.items()):
         value = env[place]
         if type(value) is Poison:
             if id(s) in before:
@@ -454,7 +466,7 @@ def _run_operators(rec: Recording, layout: Layout, wanted: tuple[int, ...], erro
     tape = None
     if layout.tape is not None and not failed:
         tape = _bound_tape(rec, layout.tape, [residuals[start][k] for start, k in layout.extras])
-    _close(rec, tape)
+    _close(rec, tape, sources)
     if failed:
         node, first = failed[0]
         first.add_note(f"in {node.op.name}, called at {node.location}")
@@ -463,9 +475,9 @@ def _run_operators(rec: Recording, layout: Layout, wanted: tuple[int, ...], erro
         statistics.note_fallback(error)
 
 
-#: `signal.signal` without its conversion of the handler to an enum member, which costs more than the call.
-_set_handler = getattr(signal.signal, "__wrapped__", signal.signal)
-_handler_of = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+#: CPython's functions below `signal.signal` and `signal.getsignal`, which convert handlers to enum members: ten times the cost.
+_signals: Any = sys.modules.get("_signal", signal)
+_set_handler, _handler_of = _signals.signal, _signals.getsignal
 
 
 class _InterruptsDeferred:

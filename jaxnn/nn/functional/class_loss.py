@@ -262,7 +262,7 @@ def _require_long(input: Any, target: Any) -> None:
 
 def _refuse_weight(input: Any, target: Any, weight: Any) -> None:
     """PyTorch has no derivative by the weights of classes; of probabilities it has."""
-    if tuple(target.shape) != tuple(input.shape):
+    if weight is not None and tuple(target.shape) != tuple(input.shape):
         refuse_gradient("nll_loss_forward" if len(input.shape) < 3 else "nll_loss2d_forward", "weight", weight)
 
 
