@@ -137,8 +137,8 @@ class _Pass:
             if by_node:
                 self.by_node(rec, roots)
             else:
-                for slot, ct in walk_recording(rec, roots, self.retain, self.reach):
-                    self.add(rec.outer(slot), ct)
+                for source, ct in walk_recording(rec, roots, self.retain, self.reach):
+                    self.add(source, ct)
             return
         if rec.tape is None:
             raise RuntimeError(TWICE)

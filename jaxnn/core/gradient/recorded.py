@@ -33,8 +33,12 @@ def refuse_released(rec: Recording, plan: Plan, freed: frozenset[int], reach: Re
 
 def walk_recording(
     rec: Recording, roots: dict[int, Any], retain: bool, reach: Reach | None = None
-) -> list[tuple[int, Any]]:
-    """The recorded backward of an open recording: one node, whose plan the trie remembers."""
+) -> list[tuple[Any, Any]]:
+    """The recorded backward of an open recording: one node, whose plan the trie remembers.
+
+    Returns:
+        gradient sources outside, each with the gradient that arrives there.
+    """
     with LOCK:
         places = tuple(roots)
         refs: list[Any] = []
@@ -57,7 +61,8 @@ def walk_recording(
             rec.node.children[edge] = child
         rec.node = child
         plan = child.plan
-        return [(slot, result_at(rec, child.start + k, plan.avals[k], False)) for k, slot in enumerate(plan.slots)]
+        made = [result_at(rec, child.start + k, described, False) for k, described in enumerate(plan.avals)]
+        return list(zip(rec.outers(plan.slots), made, strict=True))
 
 
 def mark_freed(rec: Recording, plan: Plan) -> None:

@@ -43,7 +43,7 @@ def walk_tape(
     held = tuple(tensor_over(bound.buffers[k], rec.placement) for k in numbers)
     with no_grad():
         results = call(op, (held, tuple(roots.values())))
-    found = [(rec.outer(s), ct) for s, ct in zip(plan.slots, results, strict=True)]
+    found = list(zip(rec.outers(plan.slots), results, strict=True))
     if not retain:
         free_tape(rec, plan.places)
     return found

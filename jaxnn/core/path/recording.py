@@ -79,6 +79,11 @@ class Recording:
         """The gradient source of a slot."""
         return self.released[FREED - slot] if slot <= FREED else (self.grads if self.tape is None else self.tape.grads)[~slot]
 
+    def outers(self, slots: Any) -> list[Any]:
+        """The gradient sources of several slots."""
+        grads = self.grads if self.tape is None else self.tape.grads
+        return [grads[~s] if s > FREED else self.outer(s) for s in slots]
+
     def aval(self, ref: int) -> Aval:
         """The description of a value of this recording."""
         if ref < 0:

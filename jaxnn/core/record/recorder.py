@@ -161,7 +161,10 @@ def result_at(rec: Recording, place: int, aval: Aval, tracked: bool) -> Tensor:
     """A tensor for a result of the recording."""
     s = Storage(rec, place, aval, rec if tracked else None)
     rec.live[place] = _ref(s)
-    return wrap(s)
+    made = _new(Tensor)  # `wrap`, written out
+    made._storage = made._cell = s
+    made._view = made._grad = made._extra = None
+    return made
 
 
 def record(op: Any, args: tuple[Any, ...]) -> Any:
@@ -177,13 +180,8 @@ def record(op: Any, args: tuple[Any, ...]) -> Any:
         made: Any
         if child.container is not None or op.view is not None:
             made = _results(rec, child, op, args)
-        else:  # `result_at`, written out
-            place = child.start
-            s = Storage(rec, place, child.avals[0], rec if child.tracked[0] else None)
-            rec.live[place] = _ref(s)
-            made = _new(Tensor)
-            made._storage = made._cell = s
-            made._view = made._grad = made._extra = None
+        else:
+            made = result_at(rec, child.start, child.avals[0], child.tracked[0])
         if state.immediate:
             cut(IMMEDIATE)
         return made
