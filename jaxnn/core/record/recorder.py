@@ -557,9 +557,9 @@ def _made_again(t: TensorBase, where: Any) -> Tensor | None:
     numbers = rec.scalars()
     args = tuple(e.value if e.kind == "static" else Number(numbers[e.grad][e.value]) for e in node.recipe)
     open_recording(where)
-    made = _record(node.op, args)
+    made: Any = record(node.op, args)
     for op, statics in t._view.steps if t._view is not None else ():
-        made = _record(op, (made, *statics))
+        made = record(op, (made, *statics))
     return made
 
 
