@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from .gradient.forward_mode import refuse_dual_out, with_tangents
+from .gradient.modes import no_grad
 from .gradient.saved_hooks import run_packed
 from .kinds.dtypes import PYTHON_TYPES, dtype
 from .memory.inference import check_saved, left_out, mark
