@@ -27,15 +27,16 @@ from ..process.config import in_transformation, state
 from ..record.at_once import EagerNode
 from ..record.readings import walkable_readings
 from ..record.recorder import Transfer, value_of
-from ..record.write import CAST, put_through
-from ..run.cut import LOCK, open_recording
+from ..record.write import put_through
+from ..run.cut import LOCK
 from .edge import GradientEdge
-from .forward_mode import tangent_of, unlike
+from .forward_mode import unlike
 from .modes import GradMode, enable_grad
-from .operators import ADD, COPY, HAS_NAN, ONES, TWICE, call, plain, zeros
+from .operators import ADD, COPY, HAS_NAN, TWICE, call, plain, zeros
 from .pull import pull_eager, pull_node
 from .reach import Reach, place_of
 from .recorded import mark_freed, plan_of, refuse_released, walk_recording
+from .roots import roots
 from .tape import earlier_places, free_tape, move_holders, plan_of_tape, replay, walk_tape
 
 __all__ = ["backward", "grad"]
@@ -303,71 +304,13 @@ def _order(source: Any) -> Any:
     return (source.order, 0) if type(source) is Recording else source.order
 
 
-def fitted_gradient(ct: Any, described: Any) -> Any:
-    """A gradient in the type of what it is the gradient of."""
-    have = aval(ct).dtype
-    if have is described.dtype:
-        return ct
-    return call(CAST, (ct, described.dtype))
-
-
-# --- the public functions ------------------------------------------------------------------------------------------------
-
-
-def _roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
-    if grads is None:
-        grads = [None] * len(tensors)
-    elif isinstance(grads, TensorBase):
-        grads = [grads]
-    elif not isinstance(grads, Sequence):
-        raise TypeError(f"'{type(grads).__name__}' object is not iterable")
-    if len(grads) != len(tensors):
-        raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
-    for g in grads:
-        if g is not None and not isinstance(g, TensorBase):
-            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
-    pairs = []
-    for k, (t, g) in enumerate(zip(tensors, grads, strict=True)):
-        if state.dual is not None and in_transformation():
-            if any(isinstance(x, TensorBase) and tangent_of(x) is not None for x in (t, g)):
-                raise NotImplementedError("forward_ad: the gradient of a dual number, inside a JAX transformation; use func.jvp")
-        if type(t) is GradientEdge:
-            described = t._described()
-        elif t._cell.source is None:
-            raise RuntimeError(f"element {k} of tensors does not require grad and does not have a grad_fn")
-        else:
-            described = aval(t)
-        if g is None:
-            if described.shape.numel() != 1:
-                raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            if not described.dtype.is_floating_point:
-                raise RuntimeError(
-                    f"grad can be implicitly created only for real scalar outputs but got {described.dtype}"
-                )
-            if not in_transformation():
-                open_recording(described.placement)
-            g = call(ONES, (tuple(described.shape), described.np))
-        elif aval(g).shape != described.shape:
-            raise RuntimeError(
-                f"Mismatch in shape: grad_output[{k}] has a shape of {aval(g).shape} and output[{k}] has a shape of "
-                f"{described.shape}."
-            )
-        else:
-            given = aval(g).dtype
-            if given is not described.dtype and (given.is_complex or described.dtype.is_complex):
-                raise RuntimeError(
-                    "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
-                    f"grad_output[{k}] has a dtype of {given} and output[{k}] has a dtype of {described.dtype}."
-                )
-            g = fitted_gradient(g, described)
-        pairs.append((t, g))
-    return pairs
+# --- the public functions ---------------------------------------------------------------------------------------------
 
 
 def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, reach: Reach | None) -> _Pass:
     with GradMode(create):
         done = _Pass(retain, create, reach)
-        for t, g in _roots(tensors, grads):
+        for t, g in roots(tensors, grads):
             if type(t) is GradientEdge:
                 done.add(t._key(), g, foreign=True)
             elif t._view is not None:

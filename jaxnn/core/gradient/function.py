@@ -32,6 +32,7 @@ from .function_forward import push, tangents_of, without_tangents
 from .function_in_jax import custom
 from .modes import GradMode, enable_grad, no_grad
 from .operators import TWICE, call, zeros
+from .roots import fitted_gradient
 from .saved_hooks import Packed
 
 __all__ = ["Function", "FunctionCtx", "FunctionNode"]
@@ -210,7 +211,7 @@ def fitted(grad: Any, expected: Any, index: int, name: str) -> Any:
                 f"expected shape compatible with {list(expected.shape)}"
             )
         grad = call(OPERATORS["sum_to"], (grad, tuple(expected.shape)))
-    return backward.fitted_gradient(grad, expected)
+    return fitted_gradient(grad, expected)
 
 
 def _checked(found: Any, is_tensor: list[bool], name: str) -> tuple[Any, ...]:
