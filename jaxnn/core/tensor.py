@@ -56,13 +56,9 @@ class _Methods:
     """Collected here, attached to `TensorBase` below (its own body is in `memory.tensor_base`, which knows no operator)."""
 
     # `aval`, written out: these three are read everywhere.
-    shape = property(
-        lambda self: (self._storage if self._view is None else self._view).aval.shape, doc="The sizes of the dimensions."
-    )
-    dtype = property(lambda self: (self._storage if self._view is None else self._view).aval.dtype, doc="The element type.")
-    ndim = property(
-        lambda self: len((self._storage if self._view is None else self._view).aval.shape), doc="The number of dimensions."
-    )
+    shape = property(lambda self: (self._view or self._storage).aval.shape, doc="The sizes of the dimensions.")
+    dtype = property(lambda self: (self._view or self._storage).aval.dtype, doc="The element type.")
+    ndim = property(lambda self: len((self._view or self._storage).aval.shape), doc="The number of dimensions.")
     device = property(lambda self: device_of(aval(self).placement), doc="Where the tensor lives.")
     itemsize = property(lambda self: aval(self).dtype.itemsize, doc="Bytes of an element.")
     nbytes = property(lambda self: aval(self).shape.numel() * aval(self).dtype.itemsize, doc="Bytes of all elements.")
