@@ -22,6 +22,9 @@ _TREES = {
     "backends": "cpu cuda cudnn mha mkl mkldnn mps openmp opt_einsum quantized",
     "cpu": "amp",
     "cuda": "amp",
+    "distributed": "checkpoint device_mesh fsdp tensor",
+    "distributed.checkpoint": "state_dict stateful",
+    "distributed.tensor": "parallel placement_types",
     "distributions": (
         "bernoulli beta binomial categorical cauchy chi2 constraint_registry constraints continuous_bernoulli dirichlet "
         "distribution exp_family exponential fishersnedecor gamma generalized_pareto geometric gumbel half_cauchy half_normal "
@@ -166,6 +169,22 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "torch.utils.data._utils": {},
     "torch.hub": {"tqdm": "tqdm", "urllib.parse": "urlparse"},
     "torch.utils.model_zoo": {"jaxnn.hub": "load_url=load_state_dict_from_url", "tqdm": "tqdm"},
+    "torch.distributed._composable.fsdp": {
+        "jaxnn.distributed.fsdp": "CPUOffloadPolicy FSDPModule MixedPrecisionPolicy OffloadPolicy fully_shard register_fsdp_forward_method",
+    },
+    "torch.distributed._composable.fsdp.fully_shard": {
+        "jaxnn.distributed.fsdp": "FSDPModule UnshardHandle fully_shard register_fsdp_forward_method",
+    },
+    "torch.distributed._tensor": {
+        "jaxnn.distributed.tensor": (
+            "DTensor DeviceMesh Partial Placement Replicate Shard distribute_module distribute_tensor empty full init_device_mesh "
+            "ones rand randn zeros"
+        ),
+    },
+    "torch.distributed.tensor.device_mesh": {"jaxnn.distributed.device_mesh": "DeviceMesh init_device_mesh"},
+    "torch.distributed.checkpoint.filesystem": {"jaxnn.distributed.checkpoint": "FileSystemReader FileSystemWriter"},
+    "torch.distributed.checkpoint.state_dict_loader": {"jaxnn.distributed.checkpoint": "load"},
+    "torch.distributed.checkpoint.state_dict_saver": {"jaxnn.distributed.checkpoint": "async_save save"},
     "torch.distributed.distributed_c10d": {
         "jaxnn.distributed": (
             "Backend GroupMember ProcessGroup ReduceOp Work all_gather all_gather_object all_reduce barrier broadcast "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from .members import Partial, Placement, Replicate, Shard, members
+from .members import members
 
 __all__ = ["CONSTANTS", "TABLE"]
 
@@ -15,17 +15,10 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed": (
         _DEVICES,
         {
-            "class": "DeviceMesh FileStore HashStore Store TCPStore",
-            "refusing": "_rank_not_in_group init_device_mesh",
+            "class": "FileStore HashStore Store TCPStore",
+            "refusing": "_rank_not_in_group",
         },
     ),
-    "torch.distributed._composable.fsdp": (
-        _DEVICES,
-        {
-            "class": "FSDPModule",
-        },
-    ),
-    "torch.distributed._composable.fsdp.fully_shard": (_DEVICES, {}),
     "torch.distributed._functional_collectives": (
         _DEVICES,
         {
@@ -34,12 +27,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
                 "all_gather_tensor all_to_all_single all_to_all_single_autograd permute_tensor "
                 "wait_tensor"
             ),
-        },
-    ),
-    "torch.distributed._tensor": (
-        _DEVICES,
-        {
-            "class": "DTensor",
         },
     ),
     "torch.distributed._tensor.experimental": (
@@ -92,8 +79,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed.checkpoint": (
         _DEVICES,
         {
-            "class": "FileSystemReader FileSystemWriter",
-            "refusing": "load load_state_dict save save_state_dict",
+            "refusing": "load_state_dict save_state_dict",
         },
     ),
     "torch.distributed.checkpoint._consolidate_hf_safetensors": (
@@ -127,16 +113,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "load_sharded_optimizer_state_dict",
         },
     ),
-    "torch.distributed.checkpoint.state_dict": (
-        _DEVICES,
-        {
-            "class": "StateDictOptions",
-            "refusing": (
-                "get_model_state_dict get_optimizer_state_dict get_state_dict set_model_state_dict "
-                "set_optimizer_state_dict set_state_dict"
-            ),
-        },
-    ),
     "torch.distributed.checkpoint.state_dict_loader": (
         _DEVICES,
         {
@@ -147,13 +123,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         _DEVICES,
         {
             "constant": "default_pg_timeout",
-        },
-    ),
-    "torch.distributed.device_mesh": (
-        _DEVICES,
-        {
-            "class": "DeviceMesh",
-            "refusing": "init_device_mesh",
         },
     ),
     "torch.distributed.distributed_c10d": (
@@ -172,12 +141,8 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed.fsdp": (
         _DEVICES,
         {
-            "class": (
-                "CPUOffload CPUOffloadPolicy FSDPModule FullStateDictConfig FullyShardedDataParallel "
-                "MixedPrecision MixedPrecisionPolicy OffloadPolicy"
-            ),
+            "class": "CPUOffload FullStateDictConfig FullyShardedDataParallel MixedPrecision",
             "constant": "BackwardPrefetch OptimStateKeyType ShardingStrategy StateDictType",
-            "refusing": "fully_shard register_fsdp_forward_method",
         },
     ),
     "torch.distributed.fsdp.api": (
@@ -248,24 +213,10 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "get_args_parser main run",
         },
     ),
-    "torch.distributed.tensor": (
-        _DEVICES,
-        {
-            "class": "DTensor",
-            "constant": "Partial Replicate Shard",
-            "refusing": "distribute_tensor",
-        },
-    ),
     "torch.distributed.tensor._utils": (
         _DEVICES,
         {
             "refusing": "compute_local_shape_and_global_offset",
-        },
-    ),
-    "torch.distributed.tensor.device_mesh": (
-        _DEVICES,
-        {
-            "class": "DeviceMesh",
         },
     ),
     "torch.distributed.tensor.experimental": (
@@ -280,18 +231,10 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "set_rotate_method",
         },
     ),
-    "torch.distributed.tensor.parallel": (
-        _DEVICES,
-        {
-            "class": "ColwiseParallel PrepareModuleInput PrepareModuleOutput RowwiseParallel SequenceParallel",
-            "refusing": "parallelize_module",
-        },
-    ),
     "torch.distributed.tensor.placement_types": (
         _DEVICES,
         {
             "class": "_StridedShard",
-            "constant": "Placement Replicate Shard",
         },
     ),
     "torch.distributed.utils": (
@@ -303,12 +246,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 CONSTANTS: dict[str, Any] = {
-    "torch.distributed.tensor.Partial": Partial,
-    "torch.distributed.tensor.Replicate": Replicate,
-    "torch.distributed.tensor.Shard": Shard,
-    "torch.distributed.tensor.placement_types.Placement": Placement,
-    "torch.distributed.tensor.placement_types.Replicate": Replicate,
-    "torch.distributed.tensor.placement_types.Shard": Shard,
     "torch.distributed.constants.default_pg_timeout": datetime.timedelta(minutes=30),
     **members(
         "torch.distributed.fsdp.ShardingStrategy",

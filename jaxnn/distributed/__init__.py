@@ -11,6 +11,8 @@ from __future__ import annotations
 from . import algorithms as algorithms
 from . import collectives, messages, objects, process_group, reduction, work
 from .collectives import *  # noqa: F403
+from .device_mesh import DeviceMesh as DeviceMesh
+from .device_mesh import init_device_mesh as init_device_mesh
 from .messages import *  # noqa: F403
 from .objects import *  # noqa: F403
 from .process_group import *  # noqa: F403
@@ -19,6 +21,7 @@ from .work import *  # noqa: F403
 
 from . import nn as nn  # isort: skip
 
-__all__ = (
-    collectives.__all__ + messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + work.__all__
-)
+__all__ = [
+    "DeviceMesh", "init_device_mesh", *collectives.__all__, *messages.__all__, *objects.__all__, *process_group.__all__,
+    *reduction.__all__, *work.__all__,
+]  # fmt: skip

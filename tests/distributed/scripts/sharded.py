@@ -1,0 +1,176 @@
+"""A script of PyTorch's: FSDP2, tensor parallelism and DTensors, written for torchrun. It runs on either library.
+
+Each process takes its part of the batch; losses are averaged over them. The last argument is a file for what came out.
+"""
+
+import json
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    PrepareModuleInput,
+    RowwiseParallel,
+    SequenceParallel,
+    parallelize_module,
+)
+
+VOCABULARY, WIDTH, LENGTH, STEPS = 32, 16, 8, 20
+
+
+class Block(nn.Module):
+    def __init__(self, heads=4):
+        super().__init__()
+        self.heads = heads
+        self.ln1, self.ln2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+
+    def forward(self, x):
+        b, t, c = x.shape
+        q, k, v = (y.view(b, t, self.heads, -1).transpose(1, 2) for y in self.qkv(self.ln1(x)).split(c, dim=2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, c)
+        x = x + self.proj(y)
+        return x + self.fc2(F.gelu(self.fc1(self.ln2(x))))
+
+
+class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tok, self.pos = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
+        self.blocks = nn.ModuleList([Block() for _ in range(2)])
+        self.ln, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY, bias=False)
+
+    def forward(self, idx):
+        x = self.tok(idx) + self.pos(torch.arange(idx.shape[1], device=idx.device))
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.ln(x))
+
+
+class MLP(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(WIDTH)
+        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+
+    def forward(self, x):
+        return self.fc2(torch.relu(self.fc1(self.norm(x))))
+
+
+def weights(model):
+    return {
+        name: (p.full_tensor() if isinstance(p, DTensor) else p).detach().flatten().tolist()
+        for name, p in model.named_parameters()
+    }
+
+
+def mean_over_ranks(value):
+    total = torch.tensor(value, dtype=torch.float64)
+    dist.all_reduce(total)
+    return total.item() / dist.get_world_size()
+
+
+def fsdp(make_optimizer, clip):
+    torch.manual_seed(0)
+    model = GPT()
+    for block in model.blocks:
+        fully_shard(block)
+    fully_shard(model, mp_policy=MixedPrecisionPolicy(), reshard_after_forward=True)
+    assert isinstance(model, FSDPModule) and isinstance(model.tok.weight, DTensor)
+    assert model.tok.weight.placements == (Shard(0),), model.tok.weight.placements
+    optimizer = make_optimizer(model.parameters())
+    data = torch.Generator().manual_seed(1)
+    losses = []
+    for step in range(STEPS):
+        batch = torch.randint(0, VOCABULARY, (8, LENGTH + 1), generator=data)
+        mine = batch.chunk(dist.get_world_size())[dist.get_rank()]
+        optimizer.zero_grad()
+        total = 0.0
+        for k, part in enumerate(mine.chunk(2)):  # accumulation
+            model.set_requires_gradient_sync(k == 1)
+            loss = F.cross_entropy(model(part[:, :-1]).flatten(0, 1), part[:, 1:].flatten()) / 2
+            loss.backward()
+            total += loss.item()
+        assert isinstance(model.head.weight.grad, DTensor)
+        if clip:
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+            assert isinstance(norm, DTensor)
+            losses.append(norm.full_tensor().item())
+        optimizer.step()
+        losses.append(mean_over_ranks(total))
+    state = optimizer.state[model.head.weight]
+    assert all(isinstance(v, DTensor) and v.placements == (Shard(0),) for k, v in state.items() if k != "step")
+    return losses, weights(model)
+
+
+def tensor_parallel(sequence):
+    mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("tp",))
+    torch.manual_seed(0)
+    model = MLP()
+    if sequence:
+        plan = {
+            "norm": SequenceParallel(),
+            "fc1": ColwiseParallel(input_layouts=Shard(1)),
+            "fc2": RowwiseParallel(output_layouts=Replicate()),
+        }
+    else:
+        plan = {"fc1": ColwiseParallel(), "fc2": RowwiseParallel()}
+    parallelize_module(model, mesh["tp"], plan)
+    if sequence:
+        parallelize_module(model, mesh, PrepareModuleInput(input_layouts=Replicate(), desired_input_layouts=Shard(1)))
+    assert model.fc1.weight.placements == (Shard(0),) and model.fc2.weight.placements == (Shard(1),)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, foreach=False)
+    data = torch.Generator().manual_seed(1)
+    losses = []
+    for _ in range(STEPS):
+        x = torch.randn(4, LENGTH, WIDTH, generator=data)
+        optimizer.zero_grad()
+        loss = (model(x) - x.flip(-1)).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, weights(model)
+
+
+def dtensors():
+    mesh = init_device_mesh("cpu", (2,))
+    data = torch.Generator().manual_seed(2)
+    w = nn.Parameter(distribute_tensor(torch.randn(8, 6, generator=data), mesh, [Shard(0)]))
+    v = distribute_tensor(torch.randn(6, 4, generator=data), mesh, [Shard(1)]).requires_grad_()
+    x = distribute_tensor(torch.randn(6, 8, generator=data), mesh, [Replicate()])
+    losses = []
+    for _ in range(STEPS):
+        h = (x @ w).relu().redistribute(placements=[Shard(0)])
+        y = (h @ v).redistribute(mesh, [Replicate()])
+        loss = y.pow(2).mean().full_tensor()
+        loss.backward()
+        with torch.no_grad():
+            for p in (w, v):
+                p -= 0.05 * p.grad
+                p.grad = None
+        losses.append(loss.item())
+    found = {"w": w, "v": v, "local": DTensor.from_local(w.to_local(), mesh, [Shard(0)])}
+    return losses, {k: t.full_tensor().detach().flatten().tolist() for k, t in found.items()}
+
+
+dist.init_process_group("gloo")
+results = {
+    "fsdp adamw": fsdp(lambda p: torch.optim.AdamW(p, lr=1e-2, eps=1e-4, foreach=False), None),
+    "fsdp sgd, clipped": fsdp(lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, foreach=False), 0.5),
+    "tensor parallel": tensor_parallel(False),
+    "sequence parallel": tensor_parallel(True),
+    "DTensors": dtensors(),
+}
+if dist.get_rank() == 0:
+    with open(sys.argv[-1], "w") as file:
+        json.dump(results, file)
+dist.destroy_process_group()
+assert "RANK" in os.environ

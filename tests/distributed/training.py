@@ -1,0 +1,213 @@
+"""One model trained on 8 devices in every way, in one process: run by `test_sharded_training` in a process of its own.
+
+Prints a line of JSON: for each way the losses, how parameters, gradients and states lie, what was compiled, and the collectives of
+the step's program.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+
+import jax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jaxnn as torch
+import jaxnn.nn.functional as F
+from jaxnn import nn
+from jaxnn.core.record.recorder import value_of
+from jaxnn.distributed.fsdp import fully_shard
+from jaxnn.distributed.tensor import DTensor, Shard, init_device_mesh
+from jaxnn.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from jaxnn.utils.sharding import place
+
+VOCABULARY, WIDTH, LENGTH, STEPS = 64, 32, 16, 20
+compiled = [0]
+programs: list[str] = []
+
+
+def count(name, *args, **kwargs):
+    compiled[0] += name == "/jax/core/compile/backend_compile_duration"
+
+
+def keeping(compile):
+    def run(self, *args, **kwargs):
+        made = compile(self, *args, **kwargs)
+        programs.append(made.as_text())
+        return made
+
+    return run
+
+
+class Block(nn.Module):
+    def __init__(self, heads=4):
+        super().__init__()
+        self.heads = heads
+        self.ln1, self.ln2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+
+    def forward(self, x):
+        b, t, c = x.shape
+        q, k, v = (y.view(b, t, self.heads, -1).transpose(1, 2) for y in self.qkv(self.ln1(x)).split(c, dim=2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, c)
+        x = x + self.proj(y)
+        return x + self.fc2(F.gelu(self.fc1(self.ln2(x))))
+
+
+class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tok, self.pos = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
+        self.blocks = nn.ModuleList([Block()])
+        self.ln, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY, bias=False)
+
+    def forward(self, idx):
+        x = self.tok(idx) + self.pos(torch.arange(idx.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.ln(x))
+
+
+flat = init_device_mesh("cpu", (8,), mesh_dim_names=("dp",))
+grid = init_device_mesh("cpu", (2, 4), mesh_dim_names=("dp", "tp"))
+
+
+def one(model):
+    return None
+
+
+def replicated(model):
+    model.to(flat.sharding())
+    return flat.sharding("dp")
+
+
+def fsdp(model):
+    for block in model.blocks:
+        fully_shard(block, mesh=flat)
+    fully_shard(model, mesh=flat)
+    return None  # a call of the model puts the batch there
+
+
+def by_rules(model):
+    rules = {r".*(qkv|fc1)\.weight": P("tp", None), r".*(proj|fc2)\.weight": P(None, "tp"), r".*(qkv|fc1)\.bias": P("tp")}
+    place(model, rules, grid.jax_mesh)
+    return grid.sharding("dp")
+
+
+def tensor_parallel(model):
+    columns, rows = ColwiseParallel(), RowwiseParallel()
+    parallelize_module(model, grid["tp"], {"blocks.*.qkv": columns, "blocks.*.fc1": columns, "blocks.*.proj": rows, "blocks.*.fc2": rows})
+    fully_shard(model, mesh=grid["dp"])
+    return None
+
+
+def lies(t):
+    sharding = getattr(value_of(t), "sharding", None)
+    if not isinstance(sharding, NamedSharding):
+        return "one device"
+    spec = [x if isinstance(x, str) or x is None else list(x) for x in sharding.spec]
+    return str(spec + [None] * (t.dim() - len(spec)))
+
+
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+
+
+def collectives(text):
+    """How often each collective stands in a program, and how many elements the all-reduces take."""
+    found: Counter = Counter()
+    reduced = 0
+    for line in text.splitlines():
+        for kind in KINDS:
+            results, is_call, _ = line.partition(f" {kind}(")
+            if not is_call:
+                continue
+            found[kind] += 1
+            if kind == "all-reduce":
+                reduced += sum(math.prod(map(int, filter(None, s.split(",")))) for s in re.findall(r"\w+\[([\d,]*)\]", results))
+    return {**found, "reduced": reduced}
+
+
+def train(way):
+    torch.manual_seed(0)
+    model = GPT()
+    batches = way(model)
+    asked = {n: lies(p) for n, p in model.named_parameters()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    generator = torch.Generator().manual_seed(1)
+    losses = []
+    programs.clear()
+    torch.reset_engine_statistics()
+    at = []
+    for _ in range(STEPS):
+        x, y = (torch.randint(0, VOCABULARY, (8, LENGTH), generator=generator) for _ in range(2))
+        if batches is not None:
+            x, y = x.to(batches), y.to(batches)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x).view(-1, VOCABULARY), y.view(-1))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        at.append(compiled[0])
+    states = {n: {k: lies(v) for k, v in optimizer.state[p].items() if k != "step"} for n, p in model.named_parameters()}
+    step = max(programs, key=len, default="")
+    return {
+        "losses": losses,
+        "asked": asked,
+        "parameters": {n: lies(p) for n, p in model.named_parameters()},
+        "gradients": {n: lies(p.grad) for n, p in model.named_parameters()},
+        "states": states,
+        "compiled after step 2": at[-1] - at[1],
+        "cuts": torch.engine_statistics()["cuts"],
+        "collectives": collectives(step),
+        "elements": sum(p.numel() for p in model.parameters()),
+        "bytes": sum(value_of(p).addressable_shards[0].data.nbytes for p in model.parameters()),
+        "DTensors": all(isinstance(p, DTensor) for p in model.parameters()),
+    }
+
+
+def large():
+    """Bytes on a device of a GPT with 300 million parameters, from shapes alone: parameters, gradients and both states."""
+    width, layers, vocabulary, length = 1024, 22, 50257, 1024
+
+    def block():
+        return nn.ModuleDict({
+            "ln1": nn.LayerNorm(width), "qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width),
+            "ln2": nn.LayerNorm(width), "fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width),
+        })  # fmt: skip
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tok, self.pos = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
+            self.blocks = nn.ModuleList([block() for _ in range(layers)])
+            self.ln = nn.LayerNorm(width)
+
+        def forward(self, x):
+            return x
+
+    with torch.device("meta"):
+        model = Whole()
+    fully_shard(model, mesh=flat)
+    whole = part = 0
+    for p in model.parameters():
+        sharding = p._raw_value.sharding
+        rows = sharding.shard_shape(tuple(p.shape))
+        part += torch.Size(rows).numel() * 4
+        whole += p.numel() * 4
+        assert isinstance(p.placements[0], Shard)
+    return {"parameters": whole // 4, "share": 8 * part / whole}
+
+
+def main():
+    jax.monitoring.register_event_duration_secs_listener(count)
+    jax.stages.Lowered.compile = keeping(jax.stages.Lowered.compile)
+    ways = [one, replicated, fsdp, tensor_parallel, by_rules, replicated, fsdp]
+    print(json.dumps({"runs": [[way.__name__, train(way)] for way in ways], "large": large()}))
+
+
+if __name__ == "__main__":
+    main()
