@@ -20,7 +20,7 @@ from ..core.kinds.device import META, device_of
 from ..ops.construct import tensor
 from .process_group import is_initialized, new_group
 
-__all__ = ["DeviceMesh", "init_device_mesh", "mesh_of", "world_mesh"]
+__all__ = ["DeviceMesh", "init_device_mesh"]
 
 _PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "xla": "tpu"}
 #: The meshes that were made, by JAX's mesh: tensors on them are what PyTorch calls DTensors.

@@ -8,8 +8,7 @@ Source: https://docs.pytorch.org/docs/stable/distributed.checkpoint.html
 
 from __future__ import annotations
 
-from . import state_dict
-from .stateful import Stateful
+from . import state_dict, stateful
 from .storage import FileSystemReader, FileSystemWriter, async_save, load, save
 
-__all__ = ["FileSystemReader", "FileSystemWriter", "Stateful", "async_save", "load", "save", "state_dict"]
+__all__ = ["FileSystemReader", "FileSystemWriter", "async_save", "load", "save", "state_dict", "stateful"]
