@@ -22,7 +22,7 @@ _TREES = {
     "backends": "cpu cuda cudnn mha mkl mkldnn mps openmp opt_einsum quantized",
     "cpu": "amp",
     "cuda": "amp",
-    "distributed": "checkpoint device_mesh fsdp tensor",
+    "distributed": "algorithms algorithms.join checkpoint device_mesh fsdp nn nn.functional tensor",
     "distributed.checkpoint": "state_dict stateful",
     "distributed.tensor": "parallel placement_types",
     "distributions": (
@@ -33,7 +33,6 @@ _TREES = {
         "relaxed_bernoulli relaxed_categorical studentT transformed_distribution transforms uniform utils von_mises weibull "
         "wishart"
     ),
-    "distributed": "algorithms algorithms.join nn nn.functional",
     "nn": (
         "attention attention.bias attention.flex_attention common_types functional grad init modules parallel "
         "parallel.data_parallel parallel.distributed parameter utils"
