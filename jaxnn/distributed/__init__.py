@@ -21,7 +21,5 @@ from .work import *  # noqa: F403
 
 from . import nn as nn  # isort: skip
 
-__all__ = [
-    "DeviceMesh", "init_device_mesh", *collectives.__all__, *messages.__all__, *objects.__all__, *process_group.__all__,
-    *reduction.__all__, *work.__all__,
-]  # fmt: skip
+__all__ = ["DeviceMesh", "init_device_mesh"]
+__all__ += collectives.__all__ + messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + work.__all__
