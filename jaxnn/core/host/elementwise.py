@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -156,6 +157,24 @@ def _special() -> Any:
 
 def _scipy(name: str) -> Maker:
     return lambda operands, results, params: _by_kind(float=getattr(_special(), name))(operands, results, params)
+
+
+#: Elements that Python's own functions compute, each half a microsecond, before scipy is imported; in float32
+#: they give the same bits.
+_BY_PYTHON = 200_000
+_computed = [0]
+
+
+def _python_or_scipy(name: str) -> Maker:
+    each = np.frompyfunc(getattr(math, name), 1, 1)
+
+    def run(x: Any) -> Any:
+        _computed[0] += x.size
+        if x.dtype != np.float32 or _computed[0] > _BY_PYTHON:
+            return getattr(_special(), name)(x)
+        return np.asarray(each(x), np.float32)
+
+    return _by_kind(float=run)
 
 
 def _erf_inv(x: Any) -> Any:
@@ -376,8 +395,8 @@ ELEMENTWISE: dict[str, Maker] = {
     "integer_pow": _integer_pow,
     "pow": _pow,
     "reduce_precision": _reduce_precision,
-    "erf": _scipy("erf"),
-    "erfc": _scipy("erfc"),
+    "erf": _python_or_scipy("erf"),
+    "erfc": _python_or_scipy("erfc"),
     "erf_inv": _by_kind(float=_erf_inv),
     "lgamma": _by_kind(float=_lgamma),
     "digamma": _by_kind(float=_digamma),

@@ -13,6 +13,7 @@ from ..memory.aval import Aval, aval_of
 from ..process.config import configuration
 from . import type_errors
 from .arguments import Tree, given, signature
+from .open_sizes import instance_of
 from .traced import Instance
 from .type_support import refuse_types
 
@@ -38,7 +39,7 @@ def infer(op: Any, recipe: Tree, avals: Sequence[Aval], placement: Any) -> Insta
     type_errors.need_tensors(op, static)
     refuse_types(op, avals)
     try:
-        found = Instance(op, recipe, avals, lambda a: aval_of(tuple(a.shape), np.dtype(a.dtype), placement))
+        found = instance_of(op, recipe, avals, placement, lambda a: aval_of(tuple(a.shape), np.dtype(a.dtype), placement))
     except Exception as error:
         raise type_errors.diagnosed(op, static, error) or translated(error, op, avals) from None
     if len(traced_operators) >= INSTANCE_LIMIT:  # the older half goes; recordings and programs keep the ones they need

@@ -8,13 +8,14 @@ with what its linearisation needs, and the pulls of cotangents that belong to it
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from ..memory.aval import Aval
 from ..process.config import get_setting, x64
@@ -99,19 +100,30 @@ class Traced:
                 if not isinstance(v, Literal):
                     places[id(v)] = source
             sources.append(source)
-        self.sources = tuple(sources)
         if len(kept) != len(jaxpr.outvars):
             closed = with_results(closed, kept)
+        self._set(closed, tuple(sources), name)
+
+    def _set(self, closed: ClosedJaxpr, sources: tuple[tuple[str, int], ...], name: str) -> None:
+        jaxpr = closed.jaxpr
         self.closed = closed
+        self.sources = sources
         self.serial = next(_serials)
         self.name = name
-        self.elements = max((int(np.prod(v.aval.shape)) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
+        self.elements = max((_size(v.aval.shape) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
         self.equations, self.computing, self.matrix, self.loops = _measured(jaxpr)
         self._jitted: Any = None
         self.host: Any = None  # its form in numpy, once made
         self.parts = 1  # operators that it is made of
         self.small: bool | None = None  # whether numpy may run it, once asked
         self.seen = self.seen_alone = self.seen_on_host = False
+
+    def with_sizes(self, closed: ClosedJaxpr) -> Traced:
+        """The same function for other sizes, of which the jaxpr is known."""
+        made = Traced.__new__(Traced)
+        made._set(closed, self.sources, self.name)
+        made.parts = self.parts
+        return made
 
     @property
     def jitted(self) -> Callable[..., list[Any]]:
@@ -129,6 +141,12 @@ class Traced:
     def all_results(self, operands: Sequence[Any], results: Sequence[Any]) -> list[Any]:
         """All results, those that are operands included."""
         return [operands[k] if kind == "argument" else results[k] for kind, k in self.sources]
+
+
+def _size(shape: Sequence[Any]) -> int:
+    """The number of elements; 0 for open sizes, which are never asked for it."""
+    count = math.prod(shape)
+    return count if type(count) is int else 0
 
 
 #: Primitives that give elements another place or shape, as `stack` and `cat` of many tensors have one for each.
@@ -151,7 +169,7 @@ def _measured(jaxpr: Any) -> tuple[int, int, int, bool]:
             loops = loops or has
         loops = loops or name in ("while", "scan")
         if name == "dot_general":
-            matrix = max(matrix, *(int(np.prod(v.aval.shape)) for v in equation.invars))
+            matrix = max(matrix, *(_size(v.aval.shape) for v in equation.invars))
     return equations, computing, matrix, loops
 
 
@@ -205,7 +223,9 @@ def _pulled(pull: Traced, marks: list[bool], by_choice: bool) -> list[bool]:
 class Linear:
     """An operator's forward that leaves the residuals of its linearisation, and the pulls through it."""
 
-    __slots__ = ("_looked_at", "_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "tensors", "treedef")
+    __slots__ = (
+        "_instance", "_looked_at", "_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "tensors", "treedef",
+    )  # fmt: skip
 
     def __init__(self, instance: Instance, groups: tuple[tuple[int, ...], ...]) -> None:
         self.avals = instance.avals
@@ -217,15 +237,19 @@ class Linear:
         self._pulls: dict[Any, Traced] = {}
         self._needed: tuple[bool, ...] | None = None
         self._looked_at: Any = None
-        run = jaxpr_as_fun(instance.forward.closed)
-        finish = instance.forward.all_results
+        self.treedef: Any = None  # of the pull, once it was traced here
+        self._instance = instance
+        self.forward = instance.belonging(groups, self._traced, lambda general: general.linear(groups).forward)
+
+    def _traced(self) -> Traced:
+        run = self._instance.results
 
         def linear(*operands: Any) -> Any:
-            results, vjp = linearised(lambda *full: finish(full, run(*full)), operands, groups)
+            results, vjp = linearised(run, operands, self.groups)
             residuals, self.treedef = jax.tree.flatten(vjp)
             return [*results, *residuals]
 
-        self.forward = Traced(linear, instance.operands(), f"{self.name}_linear")
+        return Traced(linear, self._instance.operands(), f"{self.name}_linear")
 
     @property
     def residuals(self) -> int:
@@ -285,25 +309,33 @@ class Linear:
         """
         found = self._pulls.get(present)
         if found is None:
-            structs = self.forward.closed.out_avals
-            inputs = self.forward.closed.in_avals
-            held = [
-                jax.ShapeDtypeStruct(a.shape, a.dtype)
-                for a in ((inputs if kind == "argument" else structs)[k] for kind, k in self.forward.sources[self.count :])
-            ]
-            given = [a.struct() for a, there in zip(self.avals, present, strict=True) if there]
-
-            def pull(*operands: Any) -> Any:
-                vjp = jax.tree.unflatten(self.treedef, operands[: len(held)])
-                rest = iter(operands[len(held) :])
-                full = [
-                    next(rest) if there else zero_cotangent(a) for a, there in zip(self.avals, present, strict=True)
-                ]
-                with float32_sums():
-                    return vjp(full)[0]
-
-            found = self._pulls[present] = Traced(pull, [*held, *given], f"{self.name}_backward")
+            groups = self.groups
+            found = self._pulls[present] = self._instance.belonging(
+                (groups, present), lambda: self._traced_pull(present), lambda general: general.linear(groups).pull(present)
+            )
         return found
+
+    def _traced_pull(self, present: tuple[bool, ...]) -> Traced:
+        if self.treedef is None:
+            self._traced()
+        structs = self.forward.closed.out_avals
+        inputs = self.forward.closed.in_avals
+        held = [
+            jax.ShapeDtypeStruct(a.shape, a.dtype)
+            for a in ((inputs if kind == "argument" else structs)[k] for kind, k in self.forward.sources[self.count :])
+        ]
+        given = [a.struct() for a, there in zip(self.avals, present, strict=True) if there]
+
+        def pull(*operands: Any) -> Any:
+            vjp = jax.tree.unflatten(self.treedef, operands[: len(held)])
+            rest = iter(operands[len(held) :])
+            full = [
+                next(rest) if there else zero_cotangent(a) for a, there in zip(self.avals, present, strict=True)
+            ]
+            with float32_sums():
+                return vjp(full)[0]
+
+        return Traced(pull, [*held, *given], f"{self.name}_backward")
 
 
 def zero_cotangent(a: Aval) -> Any:
@@ -316,30 +348,52 @@ def zero_cotangent(a: Aval) -> Any:
 class Instance:
     """An operator for given static arguments and descriptions of its operands.
 
+    Args:
+        forward, container: its traced form and its results' container, where these are known.
+
     Attributes:
         avals: of its results. container: that holds them, None for a single one.
         forward: of (tensors, then numbers) to the results.
+        origin: what it has in common with the same operator for other sizes, and its sizes: see `open_sizes`.
     """
 
-    __slots__ = ("_linear", "avals", "container", "described", "forward", "op", "tree")
+    __slots__ = ("_linear", "avals", "container", "described", "forward", "op", "origin", "tree")
 
-    def __init__(self, op: Any, tree: Tree, described: Sequence[Aval], describe: Callable[[Any], Aval]) -> None:
+    def __init__(
+        self, op: Any, tree: Tree, described: Sequence[Aval], describe: Callable[[Any], Aval], forward: Traced | None = None,
+        container: Any = None,
+    ) -> None:  # fmt: skip
         self.op = op
         self.tree = tree
         self.described = tuple(described)
-        self.container: Any = None
-
-        def forward(*operands: Any) -> Any:
-            results, self.container = called(op, tree, operands, len(self.described))
-            return results
-
-        self.forward = Traced(forward, self.operands(), op.name)
-        self.forward.parts = op.parts
-        inputs, outputs = self.forward.closed.in_avals, self.forward.closed.out_avals
+        self.container: Any = container
+        self.origin: Any = None
+        if forward is None:
+            forward = Traced(self._called, self.operands(), op.name)
+            forward.parts = op.parts
+        self.forward = forward
+        inputs, outputs = forward.closed.in_avals, forward.closed.out_avals
         self.avals = tuple(
-            describe((inputs if kind == "argument" else outputs)[k]) for kind, k in self.forward.sources
+            describe((inputs if kind == "argument" else outputs)[k]) for kind, k in forward.sources
         )  # fmt: skip
         self._linear: dict[Any, Linear] = {}
+
+    def _called(self, *operands: Any) -> list[Any]:
+        results, self.container = called(self.op, self.tree, operands, len(self.described))
+        return results
+
+    def results(self, *operands: Any) -> list[Any]:
+        """The results on operands, to be differentiated."""
+        if self.origin is not None:  # the jaxpr may be one that was filled in
+            return self._called(*operands)
+        return self.forward.all_results(operands, jaxpr_as_fun(self.forward.closed)(*operands))
+
+    def belonging(self, key: Any, trace: Callable[[], Traced], trace_open: Callable[[Instance], Traced]) -> Traced:
+        """A function that belongs to the operator, traced or filled in with its sizes."""
+        if self.origin is None:
+            return trace()
+        pattern, values = self.origin
+        return pattern.traced(key, values, trace, trace_open)  # type: ignore[no-any-return]
 
     def operands(self) -> list[Any]:
         """Descriptions of the operands for tracing."""

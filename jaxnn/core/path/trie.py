@@ -16,6 +16,7 @@ from ..memory.aval import Aval
 from ..operator.arguments import Tree, flat
 from ..operator.infer import traced_operators
 from ..operator.op import operator_name
+from ..operator.open_sizes import families
 from ..operator.traced import Instance
 from ..process.config import configuration
 
@@ -123,6 +124,7 @@ def forget_recordings() -> None:
         kept.clear()
     _roots.clear()
     traced_operators.clear()
+    families.clear()
     _grown[0] = 0
 
 

@@ -6,7 +6,9 @@ overridden or called among them; a test looks up each one, so that a release tha
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -25,7 +27,7 @@ from jax.interpreters import ad
 __all__ = [
     "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad",
     "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "is_graph_node_type",
-    "is_result_of_jax", "lax_rules", "trace_state_clean", "with_results",
+    "is_result_of_jax", "lax_rules", "noted_differences", "trace_state_clean", "with_parts", "with_results",
 ]  # fmt: skip
 
 
@@ -48,6 +50,9 @@ USED = (
         "jax.lax.convert_element_type with weak_type="),
     Use("jax.extend.core.Jaxpr.replace", "core/operator/traced.py", "a public way to leave out some of a jaxpr's results"),
     Use("jax.extend.core.Jaxpr.debug_info", "core/operator/traced.py", "the same: the names that belong to the results"),
+    Use("jax.extend.core.JaxprEqn.replace", "core/operator/open_jaxpr.py", "a public way to put other sizes into a jaxpr"),
+    Use("jax._src.export.shape_poly._DimExpr.__eq__", "core/operator/open_sizes.py",
+        "a public question which sizes were taken for different while a function was traced with open ones"),
     Use("jax._src.lax.lax._unbroadcast", "core/operator/half_sums.py", "a public rule for the gradient of an implied broadcast"),
     Use("jax._src.linear_util.WrappedFun.call_wrapped", "core/tensor.py",
         "a public question whether a function that JAX runs on plain arrays (custom_vjp) is returning"),
@@ -92,6 +97,36 @@ def with_results(closed: Any, results: list[Any]) -> Any:
     """A closed jaxpr that returns other variables of its."""
     jaxpr = closed.jaxpr.replace(outvars=results, debug_info=closed.jaxpr.debug_info.with_unknown_names())
     return ClosedJaxpr(jaxpr, closed.consts)
+
+
+def with_parts(jaxpr: Any, inputs: list[Any], constants: list[Any], results: list[Any], equations: list[Any]) -> Any:
+    """A jaxpr of other variables and equations."""
+    return jaxpr.replace(invars=inputs, constvars=constants, outvars=results, eqns=equations)
+
+
+@contextlib.contextmanager
+def noted_differences(kind: Any) -> Iterator[list[Any]]:
+    """The differences of open sizes that JAX takes for not zero, without knowing: it answers that the two are not equal.
+
+    Args:
+        kind: the type of open sizes.
+    """
+    found: list[Any] = []
+    compare = kind.__eq__
+
+    def noting(self: Any, other: Any) -> bool:
+        equal = bool(compare(self, other))
+        if not equal and (hasattr(other, "__index__") or (type(other) is kind and self.scope is other.scope)):
+            difference = self - other
+            if type(difference) is kind:
+                found.append(difference)
+        return equal
+
+    kind.__eq__ = noting
+    try:
+        yield found
+    finally:
+        kind.__eq__ = compare
 
 
 #: The module of nnx that sets modes (`train`, `eval`, `set_attributes`, `view`).
