@@ -19,7 +19,7 @@ from jaxnn.core.memory.tensor_base import TensorBase, aval, source_of
 from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.record.overlap import refuse_overlap
 from jaxnn.core.record.write import cast as cast_array
-from jaxnn.core.record.write import check_writable, put_through, write_back
+from jaxnn.core.record.write import check_writable, put_through, write_back, written_operand
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 
 from .construct import TYPED
@@ -272,7 +272,7 @@ def _fill(input: Array, value: Operand) -> Array:
 
 def _fill_(self: Any, value: Any) -> Any:
     """Write one value everywhere."""
-    return write_back(self, _fill(self, value), uniform=not isinstance(value, TensorBase))
+    return write_back(self, _fill(written_operand(self), value), uniform=not isinstance(value, TensorBase))
 
 
 @op(name="zero", method=False, grad_name="ZeroBackward0")
@@ -282,7 +282,7 @@ def _zero(input: Array) -> Array:
 
 def _zero_(self: Any) -> Any:
     """Write zeros."""
-    return write_back(self, _zero(self), uniform=True)
+    return write_back(self, _zero(written_operand(self)), uniform=True)
 
 
 METHODS["copy_"], METHODS["fill_"], METHODS["zero_"] = _copy_, _fill_, _zero_

@@ -15,7 +15,7 @@ from jax import Array, lax
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.record.recorder import value_of
-from jaxnn.core.record.write import write_back
+from jaxnn.core.record.write import write_back, written_operand
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, alias_of, function, op
 
 from .promotion import cast, common_dtype, promote, require_broadcast
@@ -34,7 +34,7 @@ def _comparison(name: str, f: Callable[..., Array], doc: str) -> Any:
     made = op(kernel, name=name, differentiable=False)
 
     def in_place(self: Any, other: Any) -> Any:
-        return write_back(self, made(self, other), read=(other,))
+        return write_back(self, made(written_operand(self), other), read=(other,))
 
     in_place.__name__, in_place.__doc__ = name + "_", _IN_PLACE_DOC
     METHODS[name + "_"] = in_place

@@ -470,7 +470,10 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
             self = call(SLICE, (self, spec, *starts))
             spec, starts = (FULL,) * len(shape_of(self)), []
         if isinstance(value, TensorBase) and same_memory(value, self):
-            refuse_overlap(call(SLICE, (self, spec, *starts)), (value,))
+            part, shown = call(SLICE, (self, spec, *starts)), value
+            while len(shape_of(shown)) > len(shape_of(part)) and shape_of(shown)[0] == 1:
+                shown = call(SLICE, (shown, (0,)))
+            refuse_overlap(part, (shown,))
         kind = aval(self).dtype
         if type(value) in (int, float) and not (kind.is_floating_point and kind.itemsize < 4):
             check_fits(value, kind)
@@ -555,7 +558,7 @@ def index_put_(self: TensorBase, indices: Any, values: Any, accumulate: bool = F
         IndexError: for places out of range; RuntimeError: when shapes do not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_put_.html
     """
-    return write_back(self, index_put(self, indices, values, accumulate), read=(values,))
+    return write_back(self, index_put(written_operand(self), indices, values, accumulate), read=(values,))
 
 
 @function

@@ -18,7 +18,7 @@ from jaxnn.core.kinds.size import Size
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.operator.arguments import Number
 from jaxnn.core.record.recorder import value_of
-from jaxnn.core.record.write import cast, write_back
+from jaxnn.core.record.write import cast, write_back, written_operand
 from jaxnn.core.registry import METHODS, Arrays, alias_of, call, function, op
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim, wrap_dims
@@ -553,7 +553,7 @@ def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
         raise RuntimeError("dimensions must larger than 1")
     if len(shape(self)) > 2 and len(set(shape(self))) != 1:
         raise RuntimeError("all dimensions of input must be of equal length")
-    return write_back(self, call(_FILL_DIAGONAL, (self, Number(fill_value), wrap)))
+    return write_back(self, call(_FILL_DIAGONAL, (written_operand(self), Number(fill_value), wrap)))
 
 
 def _written(name: str, view_of: Any, doc: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.record.at_once import tensor_of
-from jaxnn.core.record.write import write_back
+from jaxnn.core.record.write import write_back, written_operand
 from jaxnn.core.registry import METHODS
 
 from . import comparison, pointwise, unary
@@ -42,7 +42,7 @@ def _reflected(name: str, f: Callable[..., Any]) -> None:
 
 def _in_place(name: str, f: Callable[..., Any]) -> None:
     def operator(self: Any, other: Any) -> Any:
-        return write_back(self, f(self, other), read=(other,)) if isinstance(other, _NUMBERS) else NotImplemented
+        return write_back(self, f(written_operand(self), other), read=(other,)) if isinstance(other, _NUMBERS) else NotImplemented
 
     operator.__name__ = operator.__qualname__ = f"__i{name}__"
     METHODS[f"__i{name}__"] = operator

@@ -20,7 +20,7 @@ from jaxnn.core.operator.arguments import Number
 from jaxnn.core.operator.bounds import bounds_of
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.recorder import shape_of, value_of
-from jaxnn.core.record.write import write_back
+from jaxnn.core.record.write import write_back, written_operand
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op
 
 from .creation import check_fits
@@ -100,7 +100,7 @@ def _one_is_default(f: Any, public: str, doc: str) -> Any:
         return f(input, other, alpha=alpha, out=out)
 
     def in_place(self: Any, other: Any, third: Any = None, *, alpha: Any = 1) -> Any:
-        return write_back(self, with_alpha(self, other, third, alpha=alpha), read=(other, third))
+        return write_back(self, with_alpha(written_operand(self), other, third, alpha=alpha), read=(other, third))
 
     with_alpha.__name__ = with_alpha.__qualname__ = public
     with_alpha.__doc__, in_place.__doc__ = doc, f"In-place version of `{public}`."
@@ -389,7 +389,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
 
 def _pow_in_place(self: Any, exponent: Any) -> Any:
     """In-place version of `pow`."""
-    return write_back(self, pow(self, exponent), read=(exponent,))
+    return write_back(self, pow(written_operand(self), exponent), read=(exponent,))
 
 
 METHODS["pow_"] = _pow_in_place

@@ -14,7 +14,7 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_array
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.recorder import value_of
-from jaxnn.core.record.write import cast, write_back
+from jaxnn.core.record.write import cast, write_back, written_operand
 from jaxnn.core.registry import METHODS, Operand, function, op
 
 from .arguments import numel, shape, wrap_dim
@@ -279,7 +279,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
 
 def _inplace_scatter(self: Any, *args: Any, **options: Any) -> Any:
     """In-place version of `scatter`."""
-    return write_back(self, scatter(self, *args, **options), read=args)
+    return write_back(self, scatter(written_operand(self), *args, **options), read=args)
 
 
 _inplace_scatter.__wrapped__ = scatter  # type: ignore[attr-defined]  # its signature

@@ -470,7 +470,10 @@ def become(t: Any, made: Any) -> None:
         unguarded(t)
     else:
         t._view.guard, t._view.own, t._view.bare = before.guard, before.own, before.bare
-    t._view.created = t._storage.known_version
+    if state.grad_enabled or before is None or before.guard is None:
+        t._view.created = t._storage.known_version
+    else:  # which may not be used any more
+        t._view.created = before.created
 
 
 def _in_place(view_function: Any, name: str) -> None:

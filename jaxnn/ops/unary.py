@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import aval
-from jaxnn.core.record.write import write_back
+from jaxnn.core.record.write import write_back, written_operand
 from jaxnn.core.registry import FUNCTIONS, Operand, alias_of, function, op
 
 from .promotion import compute
@@ -156,7 +156,7 @@ def abs_(self: Any) -> Any:
     """In-place version of `abs`. Raises RuntimeError for complex tensors."""
     if aval(self).dtype.is_complex:
         raise RuntimeError("In-place abs is not supported for complex tensors.")
-    return write_back(self, abs(self))
+    return write_back(self, abs(written_operand(self)))
 
 
 alias_of("abs", "absolute")

@@ -365,3 +365,30 @@ def test_an_optimizer_is_seen_in_a_hooked_view(view):
         return values, w, v.grad, log
 
     same(program)
+
+
+#: Ways to write to a view: its hooks are not on the way of the gradient, which goes through its base from then on.
+WRITES = [
+    "v.add_(1)", "v.sub_(1, alpha=2)", "v += 1", "v *= 2", "v.pow_(2)", "v.abs_()", "v.tanh_()", "v.clamp_(0, 1)", "v.fill_(2.)",
+    "v.zero_()", "v.eq_(1)", "v[0] = 3.", "v.index_put_((torch.tensor([0]),), torch.tensor([5.]))",
+    "v.scatter_(0, torch.tensor([0]), torch.tensor([3.]))",
+    *(f"torch.nn.functional.{f}(v, inplace=True)" for f in ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "silu", "mish",
+      "hardtanh", "hardswish", "hardsigmoid")),
+    "torch.nn.functional.threshold(v, 0.1, 0.2, inplace=True)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_hooks_of_a_view_that_is_written_to_are_passed_by(write):
+    def program(lib):
+        log = []
+        x = lib.tensor([0.5, -0.2, 2.0]).requires_grad_()
+        h = x * 2
+        names = {"torch": lib, "v": h.view(-1)}
+        names["v"].register_hook(log.append)
+        names["v"].retain_grad()
+        exec(write, names)
+        (h.sum() + (names["v"] * 3).sum()).backward()
+        return [log, x.grad, names["v"].grad]
+
+    same(program)

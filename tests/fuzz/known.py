@@ -284,6 +284,8 @@ def _flag_of_gradients(case: Case) -> bool:
 @rule("listed: autograd.grad and second derivatives through a reentrant checkpoint")
 def _reentrant(case: Case) -> bool:
     flag = case.difference.kind in ("requires_grad", "gradient's requires_grad", "is_leaf") and case.around("create_graph|penalty")
+    if case.raised("leaf Variable that requires grad is being used in an in-place", ours=True):
+        return "use_reentrant=True" in case.statement  # PyTorch writes to it now, and raises in the backward
     return case.raised("use_reentrant=True, torch.utils.checkpoint is incompatible") or (flag and case.around("use_reentrant=True"))
 
 
@@ -303,7 +305,9 @@ def _half(case: Case) -> bool:
 @rule("listed: integers never require gradients")
 def _integers(case: Case) -> bool:
     written = r"\] = |copy_\(|_scatter_\("
-    flag = (case.difference.kind, case.difference.ours) in (("requires_grad", False), ("is_leaf", True))
+    flags = {"requires_grad": False, "is_leaf": True, "grad_fn": None}
+    kind, ours = case.difference.kind, case.difference.ours
+    flag = kind in flags and ours is flags[kind]
     return flag and "int" in case.text and case.after(written)
 
 

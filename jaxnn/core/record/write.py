@@ -87,7 +87,11 @@ def written_operand(t: Any) -> Any:
     """A tensor as an operand of an in-place operator on it: past the hooks of a view, as in PyTorch, where the write is the
     base's.
     """
-    if not isinstance(t, TensorBase) or type(t._cell) is not Pin or not state.grad_enabled:
+    if not isinstance(t, TensorBase) or not state.grad_enabled:
+        return t
+    if t._view is not None and t._view.guard is not None:
+        check_inplace(t, t._cell.source is not None)
+    if type(t._cell) is not Pin:
         return t
     made = alias(t, t._cell.base)
     made._view = View(t._view.steps, t._view.aval, t._view.created, t._view.guard)  # type: ignore[union-attr]

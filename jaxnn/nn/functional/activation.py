@@ -16,7 +16,7 @@ from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase
-from jaxnn.core.record.write import write_back
+from jaxnn.core.record.write import write_back, written_operand
 from jaxnn.core.registry import op, type_of
 from jaxnn.nn.functional.common import (
     absolute,
@@ -369,15 +369,20 @@ def prelu(input: Array, weight: Array) -> Array:
 # --- functions with an in-place form -----------------------------------------------------------------------------
 
 
+def _read(input: Any, inplace: bool) -> Any:
+    """The operand of a function that may write its result there."""
+    return written_operand(input) if inplace else input
+
+
 def relu(input: Any, inplace: bool = False) -> Any:
     """max(0, x); the derivative at 0 is 0."""
-    result = _relu(input)
+    result = _relu(_read(input, inplace))
     return write_back(input, result) if inplace else result
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
     """min(max(0, x), 6)."""
-    result = _hardtanh(input, 0.0, 6.0)
+    result = _hardtanh(_read(input, inplace), 0.0, 6.0)
     return write_back(input, result) if inplace else result
 
 
@@ -385,43 +390,43 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     """x limited to [min_val, max_val]. Raises ValueError when min_val is greater than max_val."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    result = _hardtanh(input, min_val, max_val)
+    result = _hardtanh(_read(input, inplace), min_val, max_val)
     return write_back(input, result) if inplace else result
 
 
 def silu(input: Any, inplace: bool = False) -> Any:
     """x times its sigmoid."""
-    result = _silu(input)
+    result = _silu(_read(input, inplace))
     return write_back(input, result) if inplace else result
 
 
 def mish(input: Any, inplace: bool = False) -> Any:
     """x times the tanh of its softplus. Source: https://arxiv.org/abs/1908.08681"""
-    result = _mish(input)
+    result = _mish(_read(input, inplace))
     return write_back(input, result) if inplace else result
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x, and alpha (exp(x) - 1) where x is not positive. Source: https://arxiv.org/abs/1511.07289"""
-    result = _elu(input, alpha)
+    result = _elu(_read(input, inplace), alpha)
     return write_back(input, result) if inplace else result
 
 
 def selu(input: Any, inplace: bool = False) -> Any:
     """The elu whose fixed scale and alpha keep mean 0 and variance 1. Source: https://arxiv.org/abs/1706.02515"""
-    result = _elu(input, _SELU_ALPHA, _SELU_SCALE)
+    result = _elu(_read(input, inplace), _SELU_ALPHA, _SELU_SCALE)
     return write_back(input, result) if inplace else result
 
 
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x, and alpha (exp(x / alpha) - 1) where x is not positive. Raises RuntimeError for alpha 0."""
-    result = _celu(input, alpha)
+    result = _celu(_read(input, inplace), alpha)
     return write_back(input, result) if inplace else result
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x, and negative_slope x where x is not positive."""
-    result = _leaky_relu(input, negative_slope)
+    result = _leaky_relu(_read(input, inplace), negative_slope)
     return write_back(input, result) if inplace else result
 
 
@@ -437,27 +442,27 @@ def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool
         # PyTorch rounds the limits to the type that it computes in, then draws in double precision.
         kind = float if dtypes.of(input.dtype) is dtypes.float64 else np.float32
         slopes = slopes_where(_not_positive(input), float(kind(lower)), float(kind(upper)))
-        result = _rrelu_with_noise(input, slopes)
+        result = _rrelu_with_noise(_read(input, inplace), slopes)
     else:
-        result = _rrelu(input, lower, upper)
+        result = _rrelu(_read(input, inplace), lower, upper)
     return write_back(input, result) if inplace else result
 
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     """relu6(x + 3) / 6."""
-    result = _hardsigmoid(input)
+    result = _hardsigmoid(_read(input, inplace))
     return write_back(input, result) if inplace else result
 
 
 def hardswish(input: Any, inplace: bool = False) -> Any:
     """x relu6(x + 3) / 6. Source: https://arxiv.org/abs/1905.02244"""
-    result = _hardswish(input)
+    result = _hardswish(_read(input, inplace))
     return write_back(input, result) if inplace else result
 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
     """x where it is above the threshold, else value."""
-    result = _threshold(input, threshold, value)
+    result = _threshold(_read(input, inplace), threshold, value)
     return write_back(input, result) if inplace else result
 
 
@@ -468,12 +473,12 @@ def relu_(input: Any) -> Any:
 
 def hardtanh_(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     """`hardtanh` in place; where min_val is greater than max_val, everything becomes max_val."""
-    return write_back(input, _hardtanh(input, min_val, max_val))
+    return write_back(input, _hardtanh(written_operand(input), min_val, max_val))
 
 
 def elu_(input: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Any:
     """`elu` in place; `scale` is a factor of the result, `input_scale` one of x within the exponential."""
-    return write_back(input, _elu(input, alpha, scale, input_scale))
+    return write_back(input, _elu(written_operand(input), alpha, scale, input_scale))
 
 
 def selu_(input: Any) -> Any:
