@@ -27,6 +27,23 @@ from .placement import sizes as sizes_of
 from .strides import format_order, in_format, with_order_of
 
 
+def _of(dtype: Any, out: Any) -> Any:
+    """The type to compute in: the one asked for, else that of ``out``."""
+    return aval(out).dtype if dtype is None and isinstance(out, TensorBase) else dtype
+
+
+def _refuse_kind(kernel: str, kind: dtypes.dtype) -> None:
+    if kind.is_complex or kind is dtypes.bool:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
+
+
+def _in_order(out: Any, found: Any, name: str) -> Any:
+    """Write a sequence into ``out``: in the order of its elements where it has as many, whatever its shape."""
+    if isinstance(out, TensorBase) and aval(out).shape.numel() == aval(found).shape.numel():
+        found = found.view(tuple(aval(out).shape))
+    return _into(out, found, name=name)
+
+
 def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc: str) -> None:
     """``NAME``, ``NAME_like`` and ``Tensor.new_NAME``."""
 
@@ -44,7 +61,7 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
     ) -> Any:
         _unnamed(name, names)
         check_layout(name, layout, pin_memory, memory_format)
-        shape, kind = sizes_of(name, sizes, size), dtype_of(dtype).np
+        shape, kind = sizes_of(name, sizes, size), dtype_of(_of(dtype, out)).np
         found = without_values(shape, kind) if placement_of(device) is META else made(fill(shape, kind), device)
         found = in_format(found, memory_format)
         found = found.requires_grad_() if requires_grad else found
@@ -205,7 +222,8 @@ def full(
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     value = _number("full", fill_value)
-    found = made(filled(sizes_of("full", (size,)), value, dtype_of(dtype, _fill_dtype(value))), device, requires_grad)
+    wanted = dtype_of(_of(dtype, out), _fill_dtype(value))
+    found = made(filled(sizes_of("full", (size,)), value, wanted), device, requires_grad)
     return found if out is None else _into(out, found, name="full")
 
 
@@ -286,9 +304,8 @@ def arange(
             return made(jax.lax.iota(dtype_of(dtype, dtypes.int64).np, count), device, requires_grad)
     start, end, step = (_number("arange", x) for x in (start, end, step))
     integers = not any(isinstance(x, float) for x in (start, end, step))
-    if out is not None and dtype is None:
-        dtype = aval(out).dtype
-    wanted = dtype_of(dtype, dtypes.int64 if integers else None)
+    wanted = dtype_of(_of(dtype, out), dtypes.int64 if integers else None)
+    _refuse_kind("arange_cpu", wanted)
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
@@ -306,20 +323,22 @@ def arange(
         count = math.ceil((end - start) / step)
         array = _steps_from(float(start), float(step), count, wanted.np)
     found = made(array.astype(wanted.np), device, requires_grad)
-    return found if out is None else _into(out, found, name="arange")
+    return found if out is None else _in_order(out, found, "arange")
 
 
 @function(method=False, name="range")
 def range_(
-    start: Any, end: Any, step: Any = 1, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    start: Any, end: Any, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Any:  # fmt: skip
     """Numbers from ``start`` to ``end``, with the end (deprecated in PyTorch: prefer arange)."""
     check_layout("range", layout)
     start, end, step = (_number("range", x) for x in (start, end, step))
     count = math.floor((end - start) / step) + 1
-    array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(dtype).np)
-    return made(array, device, requires_grad)
+    _refuse_kind("range_cpu", dtype_of(_of(dtype, out)))
+    array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(_of(dtype, out)).np)
+    found = made(array, device, requires_grad)
+    return found if out is None else _in_order(out, found, "range")
 
 
 def _steps(start: Any, end: Any, steps: int, wanted: dtypes.dtype) -> np.ndarray:
@@ -342,6 +361,19 @@ def _steps(start: Any, end: Any, steps: int, wanted: dtypes.dtype) -> np.ndarray
         return np.where(i < steps // 2, fma64(i, float(step), ends[0]), fma64(steps - 1 - i, -float(step), ends[1]))
     found = np.where(i < steps // 2, float_or(a) + float_or(step) * i, float_or(b) - float_or(step) * (steps - 1 - i))
     return found
+
+
+def _spaced_in(name: str, start: Any, end: Any, dtype: Any) -> dtypes.dtype:
+    """The type of evenly spaced numbers: complex where an end is.
+
+    Raises:
+        RuntimeError: for a complex end where a real type is asked for.
+    """
+    is_complex = any(isinstance(x, complex) or (isinstance(x, TensorBase) and aval(x).dtype.is_complex) for x in (start, end))
+    wanted = dtype_of(dtype, dtypes.get_default_dtype().to_complex() if is_complex else None)
+    if is_complex and not wanted.is_complex:
+        raise RuntimeError(f"torch.{name}(): inferred dtype {dtypes.get_default_dtype().to_complex()} can't be safely cast to {wanted}")
+    return wanted
 
 
 def _need_count(name: str, steps: Any) -> None:
@@ -369,9 +401,9 @@ def linspace(
     """``steps`` numbers from ``start`` to ``end``, evenly spaced. Raises RuntimeError for a negative count."""
     check_layout("linspace", layout)
     _need_count("linspace", steps)
-    wanted = dtype_of(dtype)
+    wanted = _spaced_in("linspace", start, end, _of(dtype, out))
     found = made(_steps(start, end, steps, wanted).astype(wanted.np), device, requires_grad)
-    return found if out is None else _into(out, found, name="linspace")
+    return found if out is None else _in_order(out, found, "linspace")
 
 
 @function(method=False)
@@ -390,10 +422,10 @@ def logspace(
     """``base`` to the power of evenly spaced exponents."""
     check_layout("logspace", layout)
     _need_count("logspace", steps)
-    wanted = dtype_of(dtype)
+    wanted = _spaced_in("logspace", start, end, _of(dtype, out))
     exponents = _steps(start, end, steps, wanted)
     found = made(np.power(float(base), exponents).astype(wanted.np), device, requires_grad)
-    return found if out is None else _into(out, found, name="logspace")
+    return found if out is None else _in_order(out, found, "logspace")
 
 
 @function(method=False)
@@ -413,7 +445,7 @@ def eye(
     for letter, k in (("n", n), ("m", m)):
         if k < 0:
             raise RuntimeError(f"{letter} must be greater or equal to 0, got {k}")
-    found = made(np.eye(n, m, dtype=dtype_of(dtype).np), device, requires_grad)
+    found = made(np.eye(n, m, dtype=dtype_of(_of(dtype, out)).np), device, requires_grad)
     return found if out is None else _into(out, found, name="eye")
 
 

@@ -246,6 +246,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.meshgrid.html
     """
     tensors = _given(tensors)
+    if not tensors or tensors == ((),):
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
     if indexing is None:
         warnings.warn(
             "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", UserWarning,

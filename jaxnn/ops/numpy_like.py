@@ -57,7 +57,9 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """
     if x.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
-    return jnp.vander(x if x.dtype != bool else x.astype(jnp.int64), N, increasing)
+    if N is not None and N < 0:
+        raise RuntimeError("N must be non-negative.")
+    return jnp.vander(x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.int64), N, increasing)
 
 
 def _distances(x1: Any, x2: Any, p: float) -> Any:

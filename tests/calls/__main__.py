@@ -45,14 +45,14 @@ def main() -> int:
             if (number - options.start) % options.every:
                 continue
             if options.trace:
-                options.trace.write_text(call)
+                options.trace.write_text(call.text)
             tried += 1
-            kind, ours, theirs = compare(call, values_compare(function.name))
+            kind, ours, theirs = compare(call.text, values_compare(function.name))
             if not kind:
                 continue
-            reason = known(function.name, call, kind, ours, theirs)
+            reason = known(function, call, kind, ours, theirs)
             if finds:
-                row = {"f": function.name, "call": call, "kind": kind, "ours": str(ours), "torch": str(theirs), "known": reason}
+                row = {"f": function.name, "call": call.text, "kind": kind, "ours": str(ours), "torch": str(theirs), "known": reason}
                 finds.write(json.dumps(row) + "\n")
                 finds.flush()
             if reason:
@@ -61,7 +61,7 @@ def main() -> int:
             counts[kind, theirs.raised or "accepted", ours.raised or "accepted"] += 1
             shown[kind] += 1
             if shown[kind] <= options.each:
-                print(f"{kind}: {call}\n    jaxnn   {ours}\n    PyTorch {theirs}", flush=True)
+                print(f"{kind}: {call.text}\n    jaxnn   {ours}\n    PyTorch {theirs}", flush=True)
         if resident() > LIMIT:
             forget_programs()
             jax.clear_caches()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from .bases import BASES, TENSORS
 from .signatures import Function, Parameter, Signature
@@ -109,19 +110,26 @@ def _singles(signature: Signature, base: dict[str, str], is_method: bool) -> Ite
             yield "out", value
 
 
-def calls(function: Function) -> Iterator[str]:
+class Call(NamedTuple):
+    """A call's text, and how many of its arguments were replaced together."""
+
+    text: str
+    replaced: int
+
+
+def calls(function: Function) -> Iterator[Call]:
     """The calls of a function, the same at every run."""
     seen: set[str] = set()
-    for text in _all_calls(function):
+    for text, replaced in _all_calls(function):
         if text not in seen:
             seen.add(text)
-            yield text
+            yield Call(text, replaced)
 
 
-def _all_calls(function: Function) -> Iterator[str]:
+def _all_calls(function: Function) -> Iterator[tuple[str, int]]:
     draw = random.Random(function.name)
     if not function.is_method:
-        yield f"{function.name}()"
+        yield f"{function.name}()", 1
     short = function.name.rpartition(".")[2]
     for signature in function.signatures:
         required = [p for p in signature.parameters if not p.has_default]
@@ -132,16 +140,17 @@ def _all_calls(function: Function) -> Iterator[str]:
             if len(texts) != len(required):
                 continue
             given = {p.name: text for p, text in zip(required, texts, strict=True)}
-            yield _call(function, given, signature)
-            yield _call(function, given, signature, by_name=True)
+            yield _call(function, given, signature), 0
+            yield _call(function, given, signature, by_name=True), 0
             tensors = [p.name for p in required if p.kind == "Tensor"]
             for dtype in DTYPES[1:] if len(tensors) > 1 else ():
-                yield _call(function, {n: v.replace("float32", dtype) for n, v in given.items()}, signature)
+                yield _call(function, {n: v.replace("float32", dtype) for n, v in given.items()}, signature), 1
             for shape in _SHAPES if len(tensors) > 1 and base is None else ():
-                yield _call(function, {**given, **{n: tensor("float32", shape, k) for k, n in enumerate(tensors)}}, signature)
+                shaped = {n: tensor("float32", shape, k) for k, n in enumerate(tensors)}
+                yield _call(function, {**given, **shaped}, signature), 2
             singles = list(_singles(signature, given, function.is_method))
             for name, value in singles:
-                yield _call(function, {**given, name: value}, signature)
+                yield _call(function, {**given, name: value}, signature), 1
             for _ in range(_DRAWN if len(signature.parameters) > 1 else 0):
                 some = draw.sample(singles, min(len(singles), draw.choice((2, 2, 3))))
-                yield _call(function, {**given, **dict(some)}, signature)
+                yield _call(function, {**given, **dict(some)}, signature), 2

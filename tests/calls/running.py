@@ -104,8 +104,8 @@ def _value(t: Any, library: Any) -> Any:
 _TOLERANCES = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 1e-5, "complex64": 1e-5, "float64": 1e-7, "complex128": 1e-7}
 
 
-def difference(ours: Outcome, theirs: Outcome, values: bool = True) -> str:
-    """The kind of difference, or nothing."""
+def difference(ours: Outcome, theirs: Outcome, values: bool = True, least: float = 0.0) -> str:
+    """The kind of difference, or nothing; ``least`` is the tolerance of the type that operands are rounded to."""
     if ours.raised != theirs.raised:
         return "exception" if ours.raised and theirs.raised else "refused" if ours.raised else "accepted"
     if ours.raised:
@@ -115,18 +115,18 @@ def difference(ours: Outcome, theirs: Outcome, values: bool = True) -> str:
     for p, q in zip(ours.parts, theirs.parts, strict=True):
         if p.dtype != q.dtype or p.shape != q.shape:
             return "dtype" if p.dtype != q.dtype else "shape"
-        if values and not _close(p, q):
+        if values and not _close(p, q, least):
             return "value"
     return ""
 
 
-def _close(p: Part, q: Part) -> bool:
+def _close(p: Part, q: Part, least: float) -> bool:
     if p.value is None or q.value is None or isinstance(q.value, (str, bool)):
         return bool(p.value is q.value or p.value == q.value)
     a, b = np.asarray(p.value), np.asarray(q.value)
     if q.dtype not in _TOLERANCES and q.kind not in ("float", "complex"):
         return bool((a == b).all())
-    tolerance = _TOLERANCES.get(q.dtype, 1e-5)
+    tolerance = max(_TOLERANCES.get(q.dtype, 1e-5), least)
     size = float(np.abs(b, where=np.isfinite(b), out=np.zeros(b.shape)).max(initial=1.0))
     return np.allclose(a, b, rtol=tolerance, atol=tolerance * size, equal_nan=True)
 
@@ -135,4 +135,5 @@ def compare(call: str, values: bool = True) -> tuple[str, Outcome, Outcome]:
     """The kind of difference of a call, and both outcomes, ours first."""
     theirs = outcome(torch, call)
     ours = outcome(jaxnn, call)
-    return difference(ours, theirs, values), ours, theirs
+    least = max((tolerance for name, tolerance in _TOLERANCES.items() if f"'{name}'" in call), default=0.0)
+    return difference(ours, theirs, values, least), ours, theirs

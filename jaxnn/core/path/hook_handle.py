@@ -25,6 +25,10 @@ class RemovableHandle:
         self.id = next(_numbers)
         self._tables = [weakref.ref(table) for table in tables]
 
+    def hooks_dict_ref(self) -> OrderedDict[int, Any] | None:
+        """The table that the hook stands in, as long as it lives."""
+        return self._tables[0]()
+
     def remove(self) -> None:
         """Take the hook away; a second call does nothing."""
         for reference in self._tables:
