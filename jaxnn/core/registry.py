@@ -50,7 +50,7 @@ Operand: Any = TensorBase | int | float | complex | None
 Arrays: Any = Sequence[TensorBase]
 
 #: Operators that take two Python numbers for their tensors, as PyTorch's do.
-_OF_NUMBERS = frozenset({"add", "div", "floor_divide", "mul", "sub"})
+_OF_NUMBERS = frozenset({"add", "div", "floor_divide", "mul", "sub", "true_divide"})
 
 #: Annotations of parameters that take an int, or a tensor of one.
 _INTEGERS = (int, "int", int | None, "int | None")

@@ -369,6 +369,11 @@ def _spaced_in(name: str, start: Any, end: Any, dtype: Any) -> dtypes.dtype:
     Raises:
         RuntimeError: for a complex end where a real type is asked for.
     """
+    for which, x in (("start", start), ("end", end)):
+        if isinstance(x, TensorBase) and aval(x).shape:
+            raise RuntimeError(
+                f"{name} only supports 0-dimensional start and end tensors, but got {which} with {len(aval(x).shape)} dimension(s)."
+            )
     is_complex = any(isinstance(x, complex) or (isinstance(x, TensorBase) and aval(x).dtype.is_complex) for x in (start, end))
     wanted = dtype_of(dtype, dtypes.get_default_dtype().to_complex() if is_complex else None)
     if is_complex and not wanted.is_complex:
@@ -454,6 +459,9 @@ def _triangle(name: str, find: Callable[..., Any], doc: str) -> Any:
         row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None, layout: Any = None
     ) -> Any:
         check_layout(name, layout)
+        for which, n in (("row", row), ("col", col)):
+            if n < 0:
+                raise RuntimeError(f"{which} must be non-negative, got{n}")
         array = np.stack(find(row, offset, col)).astype(dtype_of(dtype).np)
         return made(array, device)
 

@@ -32,10 +32,17 @@ def _typed(x: Array, dtype: dtypes.dtype | None, name: str) -> Array:
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {scalar_name(x)}")
     if dtype is None:
         return x
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise RuntimeError(f"{name}: dtype should be floating point or complex, but got {dtypes.SCALAR_NAMES[dtype]}")
     if jnp.iscomplexobj(x) != dtype.is_complex:
         raise RuntimeError(
             f"{name}: dtype should be {'complex' if jnp.iscomplexobj(x) else 'real'} for "
             f"{'complex' if jnp.iscomplexobj(x) else 'real'} inputs, but got {dtypes.SCALAR_NAMES[dtype]}"
+        )
+    if dtypes.promote_types(dtypes.of(x.dtype), dtype) is not dtype:
+        raise RuntimeError(
+            f"{name}: the dtype of the input ({scalar_name(x)}) should be convertible without narrowing to the specified dtype "
+            f"({dtypes.SCALAR_NAMES[dtype]})"
         )
     return cast(x, dtype.np)
 

@@ -240,4 +240,6 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     if isinstance(indices, TensorBase) and (indices.dtype.is_floating_point or indices.dtype.is_complex):
         raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     sizes = integers((tuple(shape) if not isinstance(shape, int) else (shape,),), "unravel_index", "shape")
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
     return call(_UNRAVEL, (indices, sizes))

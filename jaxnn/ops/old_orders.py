@@ -9,6 +9,7 @@ import functools
 import warnings
 from typing import Any
 
+from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import FUNCTIONS, METHODS
 
@@ -40,6 +41,8 @@ def _in_new_order(args: tuple[Any, ...], names: tuple[str, ...], method: bool) -
 def _taking_old_order(name: str, f: Any, names: tuple[str, ...], method: bool) -> Any:
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if name in _PRODUCTS:
+            _refuse_out_dtype(name, args, kwargs)
         found = _in_new_order(args, names, method) if len(args) > 3 else None
         if found is None:
             return f(*args, **kwargs)
@@ -49,6 +52,28 @@ def _taking_old_order(name: str, f: Any, names: tuple[str, ...], method: bool) -
     return call
 
 
+#: Matrix products that take ``out_dtype`` on other devices than the CPU.
+_PRODUCTS = ("addmm", "baddbmm", "bmm", "mm")
+
+
+def _refuse_out_dtype(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    given = [*args[2:], kwargs.get("out_dtype")]
+    if any(isinstance(value, (dtype, type)) for value in given):
+        raise NotImplementedError(f"{name}(): out_dtype is not supported")
+
+
+def _without_out_dtype(name: str, f: Any) -> Any:
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) > 2:
+            _refuse_out_dtype(name, args, kwargs)
+        return f(*args, **kwargs)
+
+    return call
+
+
+for _name in ("bmm", "mm"):
+    FUNCTIONS[_name] = _without_out_dtype(_name, FUNCTIONS[_name])
 for _name, _names in _FACTORS.items():
     FUNCTIONS[_name] = _taking_old_order(_name, FUNCTIONS[_name], _names, method=False)
     for _method in (_name, _name + "_"):

@@ -29,7 +29,7 @@ Next = Callable[[Array, Array, Array, Array], Array]
 
 def _recur(x: Array, n: Array, second: Array, following: Next, skipped: Array) -> Array:
     """P_n from P_0 = 1 and P_1; 0 for a negative degree. ``skipped`` elements are known otherwise."""
-    degree = jnp.where(jnp.abs(n) < 2.0**63, n, -1).astype(np.int64)  # as x86 converts NaN and infinity: the least integer
+    degree = n.astype(np.int64)
     last = jnp.max(jnp.where(skipped, 0, degree), initial=0)
     first = jnp.ones_like(x)
     found = jnp.where(degree <= 0, first, second)
@@ -49,7 +49,8 @@ def _public(name: str, f: Callable[[Array, Array], Array], doc: str) -> Any:
 
     def kernel(input: Operand, n: Operand) -> Array:
         def broadcast(x: Array, n: Array) -> Array:
-            return f(*jnp.broadcast_arrays(x, jnp.trunc(n)))
+            whole = jnp.where(jnp.abs(n) < 2.0**63, jnp.trunc(n), -1)  # NaN and infinity count as negative
+            return f(*jnp.broadcast_arrays(x, whole))
 
         return compute(broadcast, input, n, to_floating=True)
 

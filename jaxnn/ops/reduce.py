@@ -281,11 +281,16 @@ def norm(
 
     Raises RuntimeError for integers.
     """
-    if dtype is not None:
-        input = cast(input, dtype.np)
+    given = dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]
     if not is_inexact(input):
-        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
-                           f"{dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}")  # fmt: skip
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {given}")
+    if dtype is not None:
+        if dtypes.promote_types(dtypes.of(input.dtype), dtype) is not dtype:
+            raise RuntimeError(
+                f"linalg.vector_norm: the dtype of the input ({given}) should be convertible without narrowing to the specified "
+                f"dtype ({dtypes.SCALAR_NAMES[dtype]})"
+            )
+        input = cast(input, dtype.np)
     axes = dims_of(dim, input.ndim)
     if p == "nuc":
         if len(axes) != 2:

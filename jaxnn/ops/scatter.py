@@ -115,7 +115,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.take_along_dim.html
     """
-    if aval(indices).dtype is not dtypes.int64:
+    if aval(indices).dtype not in (dtypes.int64, *((dtypes.int32,) if dim is None else ())):
         raise RuntimeError(
             "torch.take_along_dim(): dtype of indices should be Long but got "
             f"{dtypes.SCALAR_NAMES[aval(indices).dtype]}"
@@ -314,7 +314,8 @@ def _check_rows(name: str) -> Any:
 def _rows(name: str, input: Array, dim: int, index: Array) -> tuple[Array, int, Array]:
     dim = wrap_dim(dim, input.ndim)
     if index.ndim > 1:
-        raise IndexError(f"{name}(): Index is supposed to be a vector")
+        text = f"{name}(): Index is supposed to be a vector"
+        raise RuntimeError("Index has to be a vector/scalar") if name == "index_fill" else IndexError(text)
     _index_type(index, f"{name}(): Expected dtype int32 or int64 for index")
     return jnp.atleast_1d(input), dim, jnp.atleast_1d(index)
 

@@ -185,6 +185,7 @@ def test_cosine_of_a_first_step_in_the_middle(name):
 
 PLATEAU = [
     {}, {"mode": "max", "patience": 2}, {"factor": 0.5, "patience": 3, "cooldown": 4, "min_lr": [0.01, 0.02]},
+    {"mode": "max", "threshold": 0.2, "patience": 1, "factor": 0.5}, {"threshold": 0.3, "patience": 2},
     {"threshold": 0.05, "threshold_mode": "abs", "patience": 1}, {"mode": "max", "threshold_mode": "abs", "patience": 0},
 ]  # fmt: skip
 

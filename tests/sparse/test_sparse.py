@@ -223,3 +223,13 @@ def test_a_graph_network_trains_to_the_same_losses(layout):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_allclose(graph_network(jaxnn, layout), graph_network(torch, layout), rtol=2e-5)
+
+
+def test_values_at_one_place_add_up_in_their_type():
+    """Booleans of one place are true if any is; bytes wrap around."""
+    for values, dtype in (([True, False, True], "bool"), ([False, True, False], "bool"), ([200, 100, 7], "uint8"), ([1.5, -1.5, 2.0], "float16")):
+        found = []
+        for t in (torch, jaxnn):
+            s = t.sparse_coo_tensor([[1, 1, 0]], t.tensor(values, dtype=getattr(t, dtype)), (3,)).coalesce()
+            found.append((str(s.values().dtype).rpartition(".")[2], s.indices().tolist(), s.values().tolist()))
+        assert found[0] == found[1]

@@ -14,7 +14,7 @@ __all__ = ["refuse_types"]
 _CATEGORIES = "bifc"
 #: Operator -> kinds of the common type (bool, integer, complex) that are refused, and how: a kernel's name, or a sentence
 #: with places for the type and for its kind.
-_WITHOUT = {
+_WITHOUT: dict[str, tuple[str, str]] = {
     "addcmul": ("b", "addcmul_cpu_out"),
     "addmm": ("b", "addmm_impl_cpu_"),
     "amax": ("c", "max_values_cpu"),
@@ -66,14 +66,37 @@ _WITHOUT = {
     "nansum": ("c", "nansum on CPU does not support complex inputs"),
     "nextafter": ("bic", "nextafter_cpu"),
     "rad2deg": ("c", "rad2deg is not supported for complex tensors."),
-    "relu": ("c", "clamp is not supported for complex types"),
     "remainder": ("c", "remainder_cpu"),
     "renorm": ("bi", "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}"),
+    "round": ("bc", "round_vml_cpu"),
     "searchsorted": ("bc", "searchsorted_out_cpu"),
+    "sign": (
+        "c",
+        "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.",
+    ),
+    "signbit": ("c", "signbit is not implemented for complex tensors."),
     "topk": ("bc", "topk does not support {1} dtypes on CPU"),
     "trace": ("b", "trace"),
     "xlogy": ("c", "xlogy_cpu"),
 }
+#: Special functions, by the name of their kernel in PyTorch where that is not their own.
+_REAL_ALONE = (
+    "airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v "
+    "chebyshev_polynomial_w entr erfcx hermite_polynomial_h hermite_polynomial_he i0e i1 i1e laguerre_polynomial_l "
+    "legendre_polynomial_p log_ndtr modified_bessel_i0 modified_bessel_i1 modified_bessel_k0 modified_bessel_k1 ndtr ndtri "
+    "scaled_modified_bessel_k0 scaled_modified_bessel_k1 shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u "
+    "shifted_chebyshev_polynomial_v shifted_chebyshev_polynomial_w spherical_bessel_j0 xlog1py zeta"
+)
+_WITHOUT |= {f"special_{name}": ("c", "erf_vml_cpu" if name == "ndtr" else f"{name}_cpu") for name in _REAL_ALONE.split()}
+_WITHOUT |= {name: ("c", f"{name} is not supported for complex inputs") for name in ("ceil", "floor", "trunc")}
+_WITHOUT |= {
+    name: ("c", "clamp is not supported for complex types")
+    for name in ("clamp", "cosine_embedding_loss", "gaussian_nll_loss", "hinge_embedding_loss", "margin_ranking_loss", "relu")
+}
+#: Operators whose refusal in a sentence is a NotImplementedError, not a RuntimeError.
+_NOT_IMPLEMENTED = frozenset(
+    "ceil clamp cosine_embedding_loss floor gaussian_nll_loss hinge_embedding_loss margin_ranking_loss relu sign signbit trunc".split()
+)
 
 
 def refuse_types(op: Any, avals: Sequence[Aval]) -> None:
@@ -89,6 +112,6 @@ def refuse_types(op: Any, avals: Sequence[Aval]) -> None:
     if _CATEGORIES[kind._category] in found[0]:
         name = SCALAR_NAMES[kind]
         if " " in found[1]:
-            error = NotImplementedError if op.name == "relu" else RuntimeError
+            error = NotImplementedError if op.name in _NOT_IMPLEMENTED else RuntimeError
             raise error(found[1].format(name, "bool" if kind._category == 0 else "complex"))
         raise NotImplementedError(f"\"{found[1]}\" not implemented for '{name}'")
