@@ -227,7 +227,8 @@ def test_a_graph_network_trains_to_the_same_losses(layout):
 
 def test_values_at_one_place_add_up_in_their_type():
     """Booleans of one place are true if any is; bytes wrap around."""
-    for values, dtype in (([True, False, True], "bool"), ([False, True, False], "bool"), ([200, 100, 7], "uint8"), ([1.5, -1.5, 2.0], "float16")):
+    cases = (([True, False, True], "bool"), ([False, True, False], "bool"), ([200, 100, 7], "uint8"), ([1.5, -1.5, 2.0], "float16"))
+    for values, dtype in cases:
         found = []
         for t in (torch, jaxnn):
             s = t.sparse_coo_tensor([[1, 1, 0]], t.tensor(values, dtype=getattr(t, dtype)), (3,)).coalesce()

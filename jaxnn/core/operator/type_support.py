@@ -89,14 +89,10 @@ _REAL_ALONE = (
 )
 _WITHOUT |= {f"special_{name}": ("c", "erf_vml_cpu" if name == "ndtr" else f"{name}_cpu") for name in _REAL_ALONE.split()}
 _WITHOUT |= {name: ("c", f"{name} is not supported for complex inputs") for name in ("ceil", "floor", "trunc")}
-_WITHOUT |= {
-    name: ("c", "clamp is not supported for complex types")
-    for name in ("clamp", "cosine_embedding_loss", "gaussian_nll_loss", "hinge_embedding_loss", "margin_ranking_loss", "relu")
-}
+_CLAMPED = ("clamp", "cosine_embedding_loss", "gaussian_nll_loss", "hinge_embedding_loss", "margin_ranking_loss", "relu")
+_WITHOUT |= dict.fromkeys(_CLAMPED, ("c", "clamp is not supported for complex types"))
 #: Operators whose refusal in a sentence is a NotImplementedError, not a RuntimeError.
-_NOT_IMPLEMENTED = frozenset(
-    "ceil clamp cosine_embedding_loss floor gaussian_nll_loss hinge_embedding_loss margin_ranking_loss relu sign signbit trunc".split()
-)
+_NOT_IMPLEMENTED = frozenset({*_CLAMPED, "ceil", "floor", "sign", "signbit", "trunc"})
 
 
 def refuse_types(op: Any, avals: Sequence[Aval]) -> None:
