@@ -294,3 +294,48 @@ def test_parametrized_layers_train_in_one_program():
     step()
     assert jaxnn.engine_statistics()["cuts"] == 1
     assert re.fullmatch(r"ParametrizedLinear\([\s\S]*\)", repr(net))
+
+
+class _SplitAndCat:
+    """The library's own parametrization of a tensor by its two halves."""
+
+    @staticmethod
+    def of(library):
+        class SplitAndCat(library.nn.Module):
+            def right_inverse(self, x):
+                return library.split(x, x.shape[1] // 2)
+
+            def forward(self, a, b):
+                return library.cat([a, b])
+
+        return SplitAndCat()
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_parts_require_gradients_as_the_whole_did(needed):
+    flags = []
+    for library in (torch, jaxnn):
+        layer = library.nn.Linear(8, 8)
+        layer.weight.requires_grad = needed
+        library.nn.utils.parametrize.register_parametrization(layer, "weight", _SplitAndCat.of(library), unsafe=True)
+        held = layer.parametrizations.weight
+        flags.append((layer.weight.requires_grad, held.original0.requires_grad, held.original1.requires_grad))
+    assert flags[1] == flags[0] == (needed,) * 3
+
+
+def test_a_call_with_more_parameters_than_the_module_has():
+    """A parameter is listed for the time of the call, a plain tensor is not; what is no tensor is not replaced."""
+    seen = []
+    for library in (torch, jaxnn):
+        layer = library.nn.Linear(1, 1)
+        layer.rate = 0.5
+        names = []
+        layer.register_forward_pre_hook(lambda m, x, names=names: names.extend(n for n, _ in m.named_parameters()))
+        call = library.func.functional_call
+        extra = library.tensor([1.0])
+        call(layer, {"weight": library.tensor([[2.0]]), "extra": library.nn.Parameter(extra)}, library.ones(1, 1))
+        call(layer, {"weight": library.tensor([[2.0]]), "extra": extra}, library.ones(1, 1))
+        with pytest.raises(TypeError, match="attribute `rate`: 0.5 is not an instance of torch.Tensor"):
+            call(layer, {"rate": extra}, library.ones(1, 1))
+        seen.append((names, [n for n, _ in layer.named_parameters()], hasattr(layer, "extra")))
+    assert seen[1] == seen[0]

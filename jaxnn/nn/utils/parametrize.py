@@ -97,7 +97,7 @@ class ParametrizationList(ModuleList):
         else:
             self.ntensors = len(new)
             for k, part in enumerate(new):
-                self._register(f"original{k}", Parameter(part.detach()) if isinstance(before, Parameter) else part)
+                self._register(f"original{k}", Parameter(part.detach(), before.requires_grad) if isinstance(before, Parameter) else part)
         if not unsafe:
             self._check_result(before, shape, dtype)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import NoneType
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ from jaxnn.core.memory.tensor_base import TensorBase, alias
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
 from jaxnn.nn.module import Module
-from jaxnn.nn.parameter import Buffer
+from jaxnn.nn.parameter import Buffer, Parameter
 
 __all__ = ["functional_call"]
 
@@ -80,12 +81,18 @@ def functional_call(
     places = _places(module)
     given = {n: tensor_of(v) if isinstance(v, jax.Array) else v for n, v in parameters_and_buffers.items()}
     raw = any(isinstance(v, jax.Array) for v in parameters_and_buffers.values())
+    listed: list[tuple[dict[str, str], str]] = []  # what is a parameter for the time of the call
     for name, value in given.items():
         if not (value is None or isinstance(value, TensorBase)):
             raise TypeError(f"{value} is not an instance of torch.Tensor")
         if name not in places and not strict:
             path, _, last = name.rpartition(".")
-            places[name] = (module.get_submodule(path), last)
+            owner = module.get_submodule(path)
+            places[name] = (owner, last)
+            if not isinstance(owner.__dict__.get(last), (TensorBase, NoneType)):
+                raise TypeError(f"attribute `{last}`: {owner.__dict__[last]} is not an instance of torch.Tensor")
+            if isinstance(value, Parameter) and last not in owner._registered:
+                listed.append((owner._registered, last))
     if tie_weights:
         given = _tied(given, places)
     if strict:
@@ -100,8 +107,12 @@ def functional_call(
     try:
         for (own, name), value in zip(before, given.values(), strict=True):
             own[name] = value
+        for registered, name in listed:
+            registered[name] = "parameter"
         result = module(*args, **({} if kwargs is None else kwargs))
     finally:
+        for registered, name in listed:
+            registered.pop(name, None)
         for (own, name), value, (path, was) in zip(before, held, given.items(), strict=True):
             bound = own.get(name, _NOTHING)
             if path not in parameters_and_buffers or bound is _NOTHING:
