@@ -113,6 +113,9 @@ def _parse(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bo
         )
     for name, value in zip(("non_blocking", "copy"), rest, strict=False):
         options.setdefault(name, value)
+    for name in ("copy", "non_blocking"):
+        if not isinstance(options.get(name, False), bool):
+            raise TypeError(f"to(): argument '{name}' must be bool, not {type(options[name]).__name__}")
     options.pop("non_blocking", None)  # transfers never block in JAX
     copy = bool(options.pop("copy", False))
     if options:

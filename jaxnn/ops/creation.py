@@ -334,6 +334,10 @@ def range_(
     """Numbers from ``start`` to ``end``, with the end (deprecated in PyTorch: prefer arange)."""
     check_layout("range", layout)
     start, end, step = (_number("range", x) for x in (start, end, step))
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = math.floor((end - start) / step) + 1
     _refuse_kind("range_cpu", dtype_of(_of(dtype, out)))
     array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(_of(dtype, out)).np)

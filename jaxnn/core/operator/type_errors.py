@@ -62,7 +62,7 @@ _UNLOOKED = frozenset(
 )
 #: Parameters of PyTorch's type SymInt: a tensor of one integer may have dimensions.
 _WITH_DIMENSIONS = frozenset(
-    "groups ignore_index minlength n num_samples output_size padding_idx proj_size repeats split_size storage_offset".split()
+    "diagonal groups ignore_index k minlength n num_samples output_size padding_idx proj_size repeats split_size storage_offset".split()
 )
 _TENSORS_OR_NUMBERS = frozenset({"other", "exponent", "end"})
 _NOT_NUMBER = (str, tuple, list, dict)
@@ -94,7 +94,7 @@ def need_tensors(op: Any, given: Sequence[Any]) -> None:
     for k, (value, (name, kind)) in enumerate(zip(given, _parameters(op), strict=False)):
         if value is FITS or hasattr(value, "shape"):  # raw arrays are taken where tensors are
             continue
-        if kind in INTS and isinstance(value, tuple) and any(element is FITS for element in value):
+        if kind in INTS and isinstance(value, (tuple, list)) and any(e is FITS or isinstance(e, TensorBase) for e in value):
             error = _wrong(op.name, name, k, "tuple of ints", value)
             error.wants_number = True  # type: ignore[attr-defined]
             raise error
@@ -117,7 +117,7 @@ def with_numbers(op: Any, given: Sequence[Any], value_of: Callable[[Any], Any]) 
 def _numbers(value: Any, value_of: Callable[[Any], Any]) -> Any:
     if isinstance(value, TensorBase):
         return value if aval(value).shape else value_of(value).item()
-    if isinstance(value, tuple) and any(isinstance(element, TensorBase) for element in value):
+    if isinstance(value, (tuple, list)) and any(isinstance(element, TensorBase) for element in value):
         return tuple(
             value_of(e).item() if isinstance(e, TensorBase) and aval(e).shape.numel() == 1 and aval(e).dtype._category < 2 else e
             for e in value

@@ -293,9 +293,9 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 
 @op(method=False)
 def hardshrink(input: Array, lambd: float = 0.5) -> Array:
-    """x, and zero within [-lambd, lambd]."""
+    """x, and zero within [-lambd, lambd]; nothing lies within NaN."""
     require_real_float(input, "hardshrink_cpu")
-    outside = (input < -lambd) | (input > lambd)
+    outside = (input < -lambd) | (input > lambd) | (lambd != lambd)
     return jnp.where(outside, input, lax.stop_gradient(jnp.where(input != input, input, jnp.zeros((), input.dtype))))
 
 
