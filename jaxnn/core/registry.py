@@ -121,7 +121,13 @@ def _called(op: Op, args: tuple[Any, ...]) -> Any:
                 raise
             if "unhashable" not in str(error):
                 return _for_strangers(op, args, error)
-    return _call_any(op, args)
+    try:
+        return _call_any(op, args)
+    except (TypeError, RuntimeError) as error:
+        numbers = type_errors.with_numbers(op, args, value_of) if getattr(error, "wants_number", False) else None
+        if numbers is None:
+            raise
+        return _called(op, numbers)
 
 
 def _dispatch(op: Op, args: tuple[Any, ...], found: list[Any]) -> Any:

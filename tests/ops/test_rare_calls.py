@@ -230,6 +230,8 @@ t.addbmm(A, A, A)
 t.mm(A, A, t.float64)
 t.bilinear(A, A, t.ones(()))
 A.sum([t.tensor(1)])
+t.fft.fft2(A, dim=[t.tensor(1), 0]).real
+t.hash_tensor(A, [t.tensor(1)])
 A.var([t.tensor(1)])
 A.mean([t.tensor(1), t.tensor(0)])
 t.count_nonzero(A, [t.tensor(1)])
