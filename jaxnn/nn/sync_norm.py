@@ -13,7 +13,10 @@ from jax import Array, lax
 from jaxnn.core.kinds.device import DeviceLike
 from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import Tensor
-from jaxnn.core.registry import op
+from jaxnn.core.process.config import in_transformation
+from jaxnn.core.registry import Arrays, op
+from jaxnn.ops.collective import AllGather
+from jaxnn.ops.processes import WORLD, ProcessGroup
 
 from .norm import _BatchNorm
 
@@ -31,6 +34,29 @@ def _statistics(input: Array, axis_name: str) -> tuple[Array, Array, Array]:
     return mean, var, lax.psum(jnp.asarray(input.size // input.shape[1], x.dtype), axis_name)
 
 
+@op(method=False, name="sync_batch_norm_moments")
+def _moments(input: Array) -> Array:
+    """Mean and variance of each channel in this process, and how many elements a channel has: (2 channels + 1,)."""
+    axes = (0, *range(2, input.ndim))
+    x = input.astype(jnp.promote_types(input.dtype, jnp.float32))
+    count = input.size // max(input.shape[1], 1)
+    mean = jnp.sum(x, axis=axes) / max(count, 1)
+    var = jnp.sum(jnp.square(x - mean.reshape(-1, *(1,) * (input.ndim - 2))), axis=axes) / max(count, 1)
+    return jnp.concatenate([mean, var, jnp.full(1, count, x.dtype)])
+
+
+@op(method=False, name="sync_batch_norm_gather")
+def _combined(moments: Arrays) -> tuple[Array, Array, Array]:
+    """Mean, variance and number of elements of each channel over all processes, from those of each."""
+    parts = jnp.stack(moments)
+    channels = (parts.shape[1] - 1) // 2
+    counts = parts[:, -1:]
+    total = jnp.sum(counts)
+    mean = jnp.sum(parts[:, :channels] * counts, axis=0) / total
+    within = parts[:, channels : 2 * channels] + jnp.square(parts[:, :channels] - mean)
+    return mean, jnp.sum(within * counts, axis=0) / total, total
+
+
 @op(method=False, name="sync_batch_norm")
 def _normalized(input: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
     shape = (-1, *(1,) * (input.ndim - 2))
@@ -46,12 +72,16 @@ def _normalized(input: Array, mean: Array, var: Array, weight: Array | None, bia
 class SyncBatchNorm(_BatchNorm):
     """`BatchNorm` of any rank over the whole batch. Shape: (N, C, *).
 
-    Under `jax.jit` a batch that is sharded over devices is one array, and so are its statistics: this is `BatchNorm`
-    there, and outside of JAX transformations. Under `jax.pmap`, `jax.shard_map` and `jax.vmap` with a named axis each
-    program sees its own part; ``process_group`` is then the name of the axis to average over.
+    With a process group, in training the statistics are those of all processes' inputs, and gradients flow through them. Under
+    `jax.jit` a batch that is sharded over devices is one array, and so are its statistics: this is `BatchNorm` there, and in one
+    process. Under `jax.pmap`, `jax.shard_map` and `jax.vmap` with a named axis each program sees its own part.
+
+    Args:
+        process_group: the processes; by default those of `jaxnn.distributed.init_process_group`, if there are any. Inside a JAX
+            transformation, the name of the axis to average over.
 
     Raises:
-        NotImplementedError: for a ``process_group`` that is no name of an axis.
+        TypeError: for a ``process_group`` that is neither.
         ValueError: for fewer than 2 dimensions or no channels.
     """
 
@@ -61,16 +91,20 @@ class SyncBatchNorm(_BatchNorm):
         dtype: dtype | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-        if process_group is not None and not isinstance(process_group, str):
-            raise NotImplementedError("SyncBatchNorm: process_group other than the name of a mapped axis")
+        if process_group is not None and not isinstance(process_group, (str, ProcessGroup)):
+            raise TypeError(f"SyncBatchNorm: process_group must be a group or the name of a mapped axis, but got {process_group!r}")
         self.process_group = process_group
 
     def forward(self, input: Tensor) -> Tensor:
         """The normalized input; in training the running statistics take part of the batch's."""
         self._check_input_dim(input)
-        if self.process_group is None or not (self.training or self.running_mean is None):
+        group: Any = self._group()
+        if group is None or not (self.training or self.running_mean is None):
             return super().forward(input)
-        mean, var, count = _statistics(input, self.process_group)
+        if isinstance(group, str):
+            mean, var, count = _statistics(input, group)
+        else:
+            mean, var, count = _combined(AllGather.apply(group, _moments(input)))
         if self.training and self.running_mean is not None:
             self.running_mean._check_can_update()
             self.num_batches_tracked.add_(1)
@@ -79,6 +113,16 @@ class SyncBatchNorm(_BatchNorm):
             self.running_mean.copy_(self.running_mean + factor * (mean.detach() - self.running_mean))
             self.running_var.copy_(self.running_var + factor * (unbiased - self.running_var))
         return _normalized(input, mean, var, self.weight, self.bias, self.eps)
+
+    def _group(self) -> Any:
+        """What the statistics are taken over, besides this process's input."""
+        group = self.process_group
+        if isinstance(group, str):
+            return group
+        if not self.training or in_transformation():
+            return None
+        group = WORLD["group"] if group is None else group
+        return None if group is None or group.size() == 1 else group
 
     def _check_input_dim(self, input: Any) -> None:
         if input.dim() < 2:

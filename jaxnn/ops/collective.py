@@ -14,11 +14,13 @@ from jax import Array, lax
 
 from jaxnn.core.gradient.function import Function
 from jaxnn.core.memory.tensor_base import aval
+from jaxnn.core.process.config import x64
 
 from .processes import AXIS, ProcessGroup, arrays_of, exchange, tensor_over
 
 __all__ = [
-    "AllReduce", "all_gathered", "all_reduced", "all_to_all", "broadcast", "mean_of_buckets", "reduce_scattered", "scattered",
+    "AllGather", "AllReduce", "ReduceScatter", "all_gathered", "all_reduced", "all_to_all", "broadcast", "mean_of_buckets",
+    "reduce_scattered", "scattered", "stacked",
 ]  # fmt: skip
 
 _FOLDS = {
@@ -168,3 +170,41 @@ class AllReduce(Function):
     def backward(ctx: Any, grad: Any) -> Any:
         """The sum of the gradients."""
         return None, None, AllReduce.apply(ctx.group, ctx.op, grad)
+
+
+def stacked(tensors: Sequence[Any]) -> Array:
+    """The values of tensors of one shape, one behind the other."""
+    with x64(True):
+        return jnp.stack([jnp.asarray(a) for a in arrays_of(tensors)])
+
+
+class AllGather(Function):
+    """All processes' tensors; each gets the sum of the gradients that all have for it."""
+
+    @staticmethod
+    def forward(ctx: Any, group: ProcessGroup, tensor: Any) -> Any:
+        """The tensors."""
+        ctx.group = group
+        (array,) = exchange(group, all_gathered, arrays_of([tensor]))
+        return tuple(tensor_over(part, aval(tensor)) for part in array)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """The sum."""
+        return None, ReduceScatter.apply(ctx.group, "SUM", *grads)
+
+
+class ReduceScatter(Function):
+    """What all processes have for this one, reduced; its gradient goes to all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, group: ProcessGroup, op: str, *tensors: Any) -> Any:
+        """The reduction."""
+        ctx.group = group
+        (array,) = exchange(group, reduce_scattered, [stacked(tensors)], op)
+        return tensor_over(array, aval(tensors[0]))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        """The gradients of all."""
+        return (None, None, *AllGather.apply(ctx.group, grad))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import threading
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec, Sharding
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 __all__ = [
-    "META", "DeviceLike", "area_of", "check_fits", "default_placement", "device", "device_of", "get_default_device",
+    "META", "DeviceLike", "automatic", "automatic_mesh",
+    "area_of", "check_fits", "default_placement", "device", "device_of", "get_default_device",
     "jax_default_device", "jax_devices", "placement_of", "put", "set_default_device",
 ]  # fmt: skip
 
@@ -118,9 +120,9 @@ class device:
                                    f"{sorted({d.platform for d in jax.devices()})}.")  # fmt: skip
             raise RuntimeError(f"Could not run on the '{self.type}' backend: JAX has no such device here, only "
                                f"{', '.join(repr(t) for t in _PLATFORMS if jax_devices(t))} (and 'meta' for shapes alone).")  # fmt: skip
-        if index >= len(found):
+        if index >= len(found) and not _one_of_several(found):
             raise RuntimeError(f"{self.type.upper()} error: invalid device ordinal: {self}, there are {len(found)}")
-        return found[index]
+        return found[0 if _one_of_several(found) else index]
 
 
 #: What stands for a device in an argument; a sharding spreads a tensor over several.
@@ -141,11 +143,22 @@ def jax_devices(type: str) -> list[jax.Device]:
 @functools.cache
 def device_of(placement: Any) -> device:
     """The device that a placement (a JAX device, or a sharding over several) is shown as."""
-    found = placement if isinstance(placement, jax.Device) else next(iter(placement.device_set))
+    if isinstance(placement, jax.Device):
+        found = placement
+    else:  # one of this process's, if there is one
+        found = next(iter(getattr(placement, "addressable_devices", None) or placement.device_set))
     name = _NAMES.get(found.platform, found.platform)
     if name in ("cpu", "meta"):
         return device(name)
-    return device(name, jax_devices(name).index(found))
+    here = jax_devices(name)
+    if _one_of_several(here):
+        return device(name, int(os.environ.get("LOCAL_RANK", 0)))
+    return device(name, here.index(found) if found in here else found.local_hardware_id)
+
+
+def _one_of_several(devices: list[jax.Device]) -> bool:
+    """Whether these devices are the only one that a launcher has left to this of several processes: it has any number there."""
+    return len(devices) == 1 and devices[0].platform != "cpu" and jax.process_count() > 1
 
 
 def placement_of(where: Any) -> Any:
@@ -156,9 +169,32 @@ def placement_of(where: Any) -> Any:
         where = _chosen.stack[-1]
         if where is None:
             return default_placement()
-    if isinstance(where, (jax.Device, _Meta, Sharding)):
+    if isinstance(where, Sharding):
+        return automatic(where)
+    if isinstance(where, (jax.Device, _Meta)):
         return where
     return device(where).jax_device()
+
+
+def automatic(sharding: Sharding) -> Sharding:
+    """A sharding over the same devices whose axes XLA may spread results over by itself.
+
+    `jax.make_mesh` makes explicit axes unless it is told otherwise: there every operator has to say how its result is spread, and
+    PyTorch's do not.
+    """
+    if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
+        return sharding
+    mesh = automatic_mesh(sharding.mesh)
+    return sharding if mesh is sharding.mesh else NamedSharding(mesh, sharding.spec, memory_kind=sharding.memory_kind)
+
+
+@functools.cache
+def automatic_mesh(mesh: Mesh) -> Mesh:
+    """The same mesh with automatic axes in place of explicit ones."""
+    if not any(t is AxisType.Explicit for t in mesh.axis_types):
+        return mesh
+    types = tuple(AxisType.Auto if t is AxisType.Explicit else t for t in mesh.axis_types)
+    return Mesh(mesh.devices, mesh.axis_names, axis_types=types)
 
 
 def area_of(sharding: Sharding) -> Any:
@@ -227,6 +263,7 @@ def put(array: Any, placement: Any) -> jax.Array:
     """
     if not isinstance(placement, Sharding):
         return jax.device_put(array) if placement == jax_default_device() else jax.device_put(array, placement)
+    placement = automatic(placement)
     check_fits(array.shape, placement)
     if not placement.is_fully_addressable and (isinstance(array, np.ndarray) or array.is_fully_addressable):
         host = np.asarray(array)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ..memory.aval import Aval, aval_of
-from ..process.config import configuration
+from ..process.config import configuration, mesh_in_use
 from . import type_errors
 from .arguments import Tree, given, signature
 from .open_sizes import instance_of
@@ -31,7 +31,7 @@ def infer(op: Any, recipe: Tree, avals: Sequence[Aval], placement: Any) -> Insta
     Raises:
         the kernel's own error for bad arguments; RuntimeError for one that JAX found.
     """
-    key = (op, placement, configuration(), signature(recipe, iter(avals)))
+    key = (op, placement, mesh_in_use(), configuration(), signature(recipe, iter(avals)))
     found = traced_operators.get(key)
     if found is not None:
         return found

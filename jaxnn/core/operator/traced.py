@@ -7,6 +7,7 @@ with what its linearisation needs, and the pulls of cotangents that belong to it
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from ..memory.aval import Aval
-from ..process.config import get_setting, x64
+from ..process.config import get_setting, in_mesh, in_transformation, mesh_in_use, x64
 from ..process.internals import with_results
 from .arguments import Tree, bind, flat
 from .half_sums import float32_sums
@@ -86,7 +87,8 @@ class Traced:
     )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str) -> None:
-        with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")):
+        here = contextlib.nullcontext() if in_transformation() else in_mesh(mesh_in_use())
+        with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")), here:
             closed = jax.make_jaxpr(function)(*operands)
         jaxpr = closed.jaxpr
         places = {id(v): ("argument", k) for k, v in enumerate(jaxpr.invars)}

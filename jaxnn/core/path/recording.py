@@ -9,6 +9,7 @@ import numpy as np
 
 from ..memory.aval import Aval, aval_of
 from ..memory.cell import NOWHERE, Freed, Leaf
+from ..process.config import mesh_in_use
 from .trie import root_for
 
 __all__ = ["FREED", "Recording", "number_slot"]
@@ -22,7 +23,7 @@ class Recording:
 
     __slots__ = (
         "__weakref__", "after_backward", "cells", "closed", "complexes", "floats", "grad_slots", "grads", "hooked",
-        "ints", "leads", "leaf_slots", "leaves", "live", "node", "order", "overwritten", "placement", "released", "tape",
+        "ints", "leads", "leaf_slots", "leaves", "live", "mesh", "node", "order", "overwritten", "placement", "released", "tape",
     )  # fmt: skip
 
     _orders = itertools.count()
@@ -30,7 +31,8 @@ class Recording:
     def __init__(self, placement: Any) -> None:
         self.order = next(Recording._orders)
         self.placement = placement
-        self.node = root_for(placement)
+        self.mesh = mesh_in_use()  # in whose context the operators are called, and run
+        self.node = root_for(placement, self.mesh)
         self.leaves: list[Any] = []  # buffers
         self.leaf_slots: dict[Any, int] = {}
         self.grads: list[Any] = []  # gradient sources outside: leaves, (recording, place), eager nodes
@@ -47,6 +49,12 @@ class Recording:
         self.tape: Any = None
         self.leads: tuple[Any, ...] = ()  # of a tape that was released: see `Freed`
         self.released: list[Any] = []  # gradient sources outside whose graph had been released: their slots go down from FREED
+
+    def begin(self) -> None:
+        """Before the first operator: `jax.set_mesh` may have been entered or left since the recording was opened."""
+        mesh = mesh_in_use()
+        if mesh is not self.mesh:
+            self.mesh, self.node = mesh, root_for(self.placement, mesh)
 
     def sizes(self) -> tuple[int, int, int, int, int]:
         """What `rollback` needs to undo an operator that could not be recorded."""

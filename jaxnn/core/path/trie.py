@@ -100,9 +100,9 @@ _roots: dict[Any, Node] = {}
 _grown = [0]
 
 
-def root_for(placement: Any) -> Node:
-    """The start of the trie for a placement under today's configuration."""
-    key = (placement, configuration())
+def root_for(placement: Any, mesh: Any = None) -> Node:
+    """The start of the trie for a placement under today's configuration, and inside ``jax.set_mesh(mesh)``."""
+    key = (placement, mesh, configuration())
     root = _roots.get(key)
     if root is None:
         root = _roots[key] = Node(None, None, (), ())

@@ -6,22 +6,42 @@ Everything that changes what a recorded operator means is part of `configuration
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
 from typing import Any
 
 import jax
+import numpy as np
 
 from ..kinds import dtypes
+from ..kinds.device import automatic_mesh
 from .internals import trace_state_clean as _trace_state_clean
 
 __all__ = [
-    "ThreadState", "configuration", "get_setting", "in_transformation", "on_change", "set_setting", "state", "x64",
+    "ThreadState", "configuration", "get_setting", "in_mesh", "in_transformation", "mesh_in_use", "on_change",
+    "set_setting", "state", "x64",
 ]  # fmt: skip
 
 
 def in_transformation() -> bool:
     """Whether a JAX transformation is tracing this thread. This is the only place that asks."""
     return not _trace_state_clean()
+
+
+def mesh_in_use() -> Any:
+    """The mesh of `jax.set_mesh` around what runs now, with automatic axes; None where there is none, and in a transformation."""
+    if jax.sharding.get_abstract_mesh().empty or in_transformation():
+        return None
+    return automatic_mesh(jax.sharding.get_mesh())
+
+
+def in_mesh(mesh: Any) -> Any:
+    """The context of `jax.set_mesh(mesh)`, of no mesh for None; nothing where that is in use already."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh)
+    if mesh is not None and mesh is jax.sharding.get_mesh():
+        return contextlib.nullcontext()
+    return jax.set_mesh(jax.sharding.Mesh(np.empty((), object), ()) if mesh is None else mesh)
 
 
 #: The 64-bit context under which operators are traced and programs run; the user's global configuration is left alone.

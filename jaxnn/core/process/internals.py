@@ -58,7 +58,7 @@ USED = (
         "a public question whether a function that JAX runs on plain arrays (custom_vjp) is returning"),
     Use("jax._src.xla_bridge.backends_are_initialized", "core/process/forking.py",
         "a public question whether JAX has started its devices, which must not start them"),
-    Use("jax._src.distributed.global_state", "distributed/connection.py",
+    Use("jax._src.distributed.global_state", "core/run/policy.py, distributed/connection.py",
         "public access to the client of jax.distributed's coordination service, its keys and barriers"),
     Use("jax.interpreters.ad.primitive_transposes", "core/operator/half_sums.py", "a public way to wrap a transposition rule"),
     Use("jax.interpreters.ad.Zero", "core/operator/half_sums.py", "a public test for a symbolic zero"),

@@ -197,6 +197,8 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
     rec = thread.recording
     if rec is None or rec.closed:
         rec = open_recording()
+    if rec.node.parent is None:
+        rec.begin()
     grad_on = thread.grad_enabled
     key: list[Any] = [op]
     append = key.append

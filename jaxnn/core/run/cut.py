@@ -25,7 +25,7 @@ from ..memory.cell import Freed, Leaf, led_to
 from ..operator.traced import NUMBER_TYPES
 from ..path.recording import FREED, Recording
 from ..path.released import intact
-from ..process.config import in_transformation, on_change, state, x64
+from ..process.config import in_mesh, in_transformation, on_change, state, x64
 from ..process.forking import check_process, renewed_in_child
 from ..process.user_line import user_line
 from . import policy, statistics
@@ -141,7 +141,7 @@ def cut_recording(rec: Recording, cause: str) -> None:
         check_process()
         statistics.count_cut(cause)
         living, wanted, taped, sources = _needed(rec)
-        with contextlib.nullcontext() if not in_transformation() else jax.ensure_compile_time_eval():
+        with contextlib.nullcontext() if not in_transformation() else jax.ensure_compile_time_eval(), in_mesh(rec.mesh):
             program = None if state.immediate else _known_program(rec, wanted, taped)
             if program is None:
                 layout = layout_of(rec.node, taped)

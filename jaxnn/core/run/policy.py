@@ -25,6 +25,7 @@ from ..operator.traced import Traced
 from ..path.recording import Recording
 from ..path.trie import Node
 from ..process.config import get_setting, set_setting, state
+from ..process.internals import distributed_client
 from .layout import BACKWARD, Layout
 from .one_by_one import runs_on_host
 
@@ -156,6 +157,9 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     if mode != "auto":
         return Decision(mode, 0.0)
     node: Node = rec.node
+    if cause in (STEP, PART_OF_STEP) and distributed_client() is not None:
+        # Processes that have the same gradients end with the same bits, whatever else each of them has run.
+        return Decision("whole", price(layout))
     visits = node.visits.get(taped)
     if visits is None:
         visits = node.visits[taped] = Visits()

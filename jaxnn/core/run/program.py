@@ -145,7 +145,7 @@ class Program:
 
 def device_context(placement: Any) -> Any:
     """The device to make JAX's default while a placement's operators run, or None where it is that already."""
-    return placement if isinstance(placement, jax.Device) and placement != jax.devices()[0] else None
+    return placement if isinstance(placement, jax.Device) and placement != jax.local_devices()[0] else None
 
 
 def on_device(device: Any) -> Any:

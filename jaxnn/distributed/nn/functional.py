@@ -16,7 +16,7 @@ from ...autograd import Function
 from ...core.memory.tensor_base import aval
 from ...core.process.config import x64
 from ...ops import collective as bodies
-from ...ops.collective import AllReduce
+from ...ops.collective import AllGather, AllReduce, ReduceScatter, stacked
 from ...ops.processes import ProcessGroup, arrays_of, exchange, tensor_over
 from .. import collectives
 from ..process_group import member, place_in
@@ -46,7 +46,7 @@ def broadcast(tensor: Any, src: int, group: Any = None) -> Any:
 
 def all_gather(tensor: Any, group: Any = None) -> tuple[Any, ...]:
     """All processes' tensors."""
-    return _AllGather.apply(member(group), tensor)
+    return AllGather.apply(member(group), tensor)
 
 
 def gather(tensor: Any, dst: int = 0, group: Any = None) -> tuple[Any, ...]:
@@ -63,7 +63,7 @@ def scatter(tensors: Sequence[Any], src: int = 0, group: Any = None) -> Any:
 
 def reduce_scatter(output: Any, input_list: Sequence[Any], op: Any = ReduceOp.SUM, group: Any = None) -> Any:
     """The reduction of what all processes have for this one in their lists."""
-    return _ReduceScatter.apply(member(group), reduction_for(op, output), *input_list)
+    return ReduceScatter.apply(member(group), reduction_for(op, output), *input_list)
 
 
 def all_to_all(output_tensor_list: Sequence[Any], input_tensor_list: Sequence[Any], group: Any = None) -> tuple[Any, ...]:
@@ -77,11 +77,6 @@ def all_to_all_single(
 ) -> Any:
     """Parts of a tensor along dimension 0, exchanged: equal ones or of the sizes that are given."""
     return _AllToAllSingle.apply(member(group), output, output_split_sizes, input_split_sizes, input)
-
-
-def _stack(tensors: Sequence[Any]) -> Any:
-    with x64(True):
-        return jnp.stack([jnp.asarray(a) for a in arrays_of(tensors)])
 
 
 def _made(array: Any, like: Any) -> Any:
@@ -113,30 +108,6 @@ class _Broadcast(Function):
         return None, None, total if ctx.group.rank() == ctx.place else total * 0
 
 
-class _AllGather(Function):
-    @staticmethod
-    def forward(ctx: Any, group: ProcessGroup, tensor: Any) -> Any:
-        ctx.group = group
-        (array,) = exchange(group, bodies.all_gathered, arrays_of([tensor]))
-        return tuple(_made(part, tensor) for part in array)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return None, _ReduceScatter.apply(ctx.group, "SUM", *grads)
-
-
-class _ReduceScatter(Function):
-    @staticmethod
-    def forward(ctx: Any, group: ProcessGroup, op: str, *tensors: Any) -> Any:
-        ctx.group = group
-        (array,) = exchange(group, bodies.reduce_scattered, [_stack(tensors)], op)
-        return _made(array, tensors[0])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
-        return (None, None, *_AllGather.apply(ctx.group, grad))
-
-
 class _Gather(Function):
     @staticmethod
     def forward(ctx: Any, group: ProcessGroup, place: int, tensor: Any) -> Any:
@@ -153,7 +124,7 @@ class _Scatter(Function):
     @staticmethod
     def forward(ctx: Any, group: ProcessGroup, place: int, *tensors: Any) -> Any:
         ctx.group, ctx.place = group, place
-        (array,) = exchange(group, bodies.scattered, [_stack(tensors)], place)
+        (array,) = exchange(group, bodies.scattered, [stacked(tensors)], place)
         return _made(array, tensors[0])
 
     @staticmethod

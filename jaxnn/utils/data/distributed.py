@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sized
 import jax
 
 from jaxnn.core.random.generator import Generator
+from jaxnn.ops.processes import WORLD
 
 from .sampler import Sampler
 
@@ -20,7 +21,7 @@ class DistributedSampler(Sampler[int]):
 
     The order is that of ``seed + epoch``; call `set_epoch` before each epoch. The end is filled up with indices from
     the start so that all shares are equal, or dropped with ``drop_last``. Without ``num_replicas`` and ``rank`` the
-    processes are JAX's (`jax.process_count`, `jax.process_index`).
+    processes are those of `jaxnn.distributed.init_process_group`, or else JAX's (`jax.process_count`, `jax.process_index`).
 
     Raises:
         ValueError: for a rank outside [0, num_replicas).
@@ -33,8 +34,12 @@ class DistributedSampler(Sampler[int]):
         seed: int = 0, drop_last: bool = False,
     ) -> None:  # fmt: skip
         self.dataset = dataset
-        self.num_replicas = jax.process_count() if num_replicas is None else num_replicas
-        self.rank = jax.process_index() if rank is None else rank
+        group = WORLD["group"]
+        if num_replicas is None:
+            num_replicas = jax.process_count() if group is None else group.size()
+        if rank is None:
+            rank = jax.process_index() if group is None else group.rank()
+        self.num_replicas, self.rank = num_replicas, rank
         if not 0 <= self.rank < self.num_replicas:
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval [0, {self.num_replicas - 1}]")
         self.epoch = 0

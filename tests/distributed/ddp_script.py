@@ -1,0 +1,211 @@
+"""A PyTorch program for two processes, run by PyTorch and by jaxnn: python ddp_script.py FOLDER. Each rank writes what it saw."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+
+import torch
+import torch.distributed as dist
+from collectives_script import collectives
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel as DDP
+
+FOLDER = sys.argv[1]
+STEPS = 20
+seen = {}
+
+
+def batches(seed, *shape, classes=4):
+    generator = torch.Generator().manual_seed(100 * seed + dist.get_rank())
+    while True:
+        yield torch.randn(*shape, generator=generator), torch.randint(0, classes, (shape[0],), generator=generator)
+
+
+class Parts(nn.Module):
+    """Uses one of two layers, and one never."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.never = nn.Linear(8, 4), nn.Linear(8, 4), nn.Linear(8, 4)
+
+    def forward(self, x, which):
+        return (self.second if which else self.first)(x)
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+
+
+def convolutions():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    )
+
+
+def note(name, losses, model):
+    seen[name] = losses
+    seen[name + " state"] = {k: v.double().reshape(-1).tolist() for k, v in model.state_dict().items()}
+    seen[name + " same"] = [p.detach().double().sum().item() for p in model.parameters()]
+
+
+def train(name, make, optimizer, *shape, micro=1, clip=None, watch=False, **options):
+    """``micro``: micro-batches a step. ``watch``: rank 0 reads, prints and saves where rank 1 does not."""
+    rank = dist.get_rank()
+    torch.manual_seed(rank)  # other weights in each process: DDP begins with those of rank 0
+    model = DDP(make(), **options)
+    opt = optimizer(model.parameters())
+    data = batches(len(name), *shape)
+    losses = []
+
+    def look(step, *tensors):
+        if watch and rank == 0 and step % 3 != 1:
+            losses.extend(t.item() for t in tensors)
+            print(step, *tensors, next(model.parameters()).detach().sum(), flush=True)
+            torch.save(model.state_dict(), os.path.join(FOLDER, "watched.pt"))
+
+    for step in range(STEPS):
+        opt.zero_grad()
+        look(step)
+        for k in range(micro):
+            x, y = next(data)
+            with model.no_sync() if k < micro - 1 else contextlib.nullcontext():
+                out = model(x)
+                look(step, out.sum())
+                loss = nn.functional.cross_entropy(out, y)
+                look(step, loss)
+                loss.backward()
+            look(step, loss, next(model.parameters()).grad.sum())
+        if clip:
+            losses.append(nn.utils.clip_grad_norm_(model.parameters(), clip).item())
+        opt.step()
+        look(step, loss)
+        losses.append(loss.item())
+    model.eval()
+    with torch.no_grad():
+        losses.append(model(next(data)[0]).sum().item())
+    note(name, losses, model)
+
+
+def parts():
+    torch.manual_seed(0)
+    model = DDP(Parts(), find_unused_parameters=True)
+    opt = torch.optim.SGD(model.parameters(), 0.1)
+    data, losses = batches(50, 8, 8), []
+    for step in range(6):
+        x, y = next(data)
+        opt.zero_grad()
+        loss = nn.functional.cross_entropy(model(x, (step + dist.get_rank()) % 2 if step < 4 else 0), y)
+        loss.backward()
+        losses.append([p.grad is None for p in model.parameters()])
+        opt.step()
+        losses.append(loss.item())
+    note("parts", losses, model)
+    model = DDP(Parts())
+    out = model(x, 0).sum()
+    out.backward()
+    try:
+        model(x, 0)
+    except RuntimeError as error:
+        seen["unfinished"] = str(error)[:80]
+
+
+def uneven():
+    """Rank 1 has two batches more."""
+    for average in (True, False):
+        torch.manual_seed(3)
+        model = DDP(convolutions())
+        opt = torch.optim.SGD(model.parameters(), 0.1)
+        data, losses = batches(70, 6, 1, 6, 6), []
+        with model.join(divide_by_initial_world_size=average):
+            for _ in range(3 + 2 * dist.get_rank()):
+                x, y = next(data)
+                opt.zero_grad()
+                loss = nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                opt.step()
+                losses.append(loss.item())
+        note(f"uneven {average}", losses, model)
+
+
+def restarted():
+    """Rank 1 dies by kill -9 in step 7 of the first attempt; the second goes on from the checkpoint of step 4."""
+    path = os.path.join(FOLDER, "checkpoint.pt")
+    first = not os.path.exists(path)
+    torch.manual_seed(1)
+    model = DDP(mlp())
+    opt = torch.optim.Adam(model.parameters(), 0.01)
+    begin, losses = 0, []
+    if not first:
+        held = torch.load(path)
+        model.load_state_dict(held["model"])
+        opt.load_state_dict(held["optimizer"])
+        begin, losses = held["step"], held["losses"][dist.get_rank()]
+    for step in range(begin, 12):
+        x, y = next(batches(1000 + step, 8, 8))
+        opt.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        opt.step()
+        losses.append(loss.item())
+        if first and step == 7 and dist.get_rank() == 1 and "TORCHELASTIC_MAX_RESTARTS" in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if first and step == 4:
+            everybodys = [None, None]
+            dist.all_gather_object(everybodys, losses)
+            if dist.get_rank() == 0:
+                held = {"model": model.state_dict(), "optimizer": opt.state_dict(), "step": step + 1, "losses": everybodys}
+                torch.save(held, path + ".new")
+                os.replace(path + ".new", path)
+            dist.barrier()
+    note("restarted", losses, model)
+
+
+def synchronised():
+    """The largest difference between SyncBatchNorm here and BatchNorm of both processes' inputs."""
+    rank = dist.get_rank()
+    torch.manual_seed(5)
+    whole, scale = torch.randn(10, 3, 4, 4) * 3 + 100, torch.randn(10, 3, 4, 4)
+    mine = slice(0, 4) if rank == 0 else slice(4, 10)
+    plain = nn.Sequential(nn.BatchNorm2d(3, momentum=0.3))
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm2d(3, momentum=0.3)))
+    x, part = whole.clone().requires_grad_(), whole[mine].clone().requires_grad_()
+    expected, out = plain(x), model(part)
+    (expected * scale).sum().backward()
+    (out * scale[mine]).sum().backward()
+    for p in model.parameters():
+        dist.all_reduce(p.grad)
+    pairs = [(out, expected[mine]), (part.grad, x.grad[mine])]
+    pairs += [(p.grad / 100, q.grad / 100) for p, q in zip(model.parameters(), plain.parameters())]
+    pairs += [(p.double() / 100, q.double() / 100) for p, q in zip(model.buffers(), plain.buffers())]
+    return max((a - b).abs().max().item() for a, b in pairs)
+
+
+def main():
+    dist.init_process_group("gloo")
+    restarted()
+    sgd = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)
+    ours = getattr(torch, "__file__", "").find("jaxnn") >= 0
+    if ours:
+        import jaxnn
+
+        before = jaxnn.engine_statistics()["compiled"]
+    train("sgd", mlp, sgd, 8, 8)
+    if ours:
+        seen["sgd programs"] = jaxnn.engine_statistics()["compiled"] - before
+        seen["synchronised"] = synchronised()
+    train("watched", mlp, sgd, 8, 8, watch=True)
+    train("adam", mlp, lambda p: torch.optim.Adam(p, 0.01), 8, 8, bucket_cap_mb=0.0001, gradient_as_bucket_view=True)
+    train("batch norm", convolutions, sgd, 6, 1, 6, 6)
+    train("accumulation", mlp, sgd, 8, 8, micro=3)
+    train("clipping", mlp, lambda p: torch.optim.AdamW(p, 0.01), 8, 8, clip=0.5, static_graph=True)
+    parts()
+    uneven()
+    seen["collectives"] = collectives()
+    with open(os.path.join(FOLDER, f"{dist.get_rank()}.json"), "w") as f:
+        json.dump(seen, f)
+    dist.destroy_process_group()
+
+
+main()

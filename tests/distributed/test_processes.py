@@ -1,0 +1,81 @@
+"""Two processes of PyTorch's on gloo, and two of jaxnn's by its launcher, run one program: what each of them saw is equal."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from jaxnn.distributed.connection import free_port
+
+HERE = Path(__file__).parent
+SCRIPT = HERE / "ddp_script.py"
+ROOT = HERE.parents[1]
+RUNS = ["restarted", "sgd", "watched", "adam", "batch norm", "accumulation", "clipping", "parts", "uneven True", "uneven False"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    theirs, ours = tmp_path_factory.mktemp("torch"), tmp_path_factory.mktemp("jaxnn")
+    port = free_port()
+    started = []
+    for rank in range(2):
+        told = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+        environment = os.environ | {k: str(v) for k, v in told.items()}
+        started.append(subprocess.Popen([sys.executable, SCRIPT, theirs], env=environment, cwd=ROOT, stdout=subprocess.DEVNULL))
+    assert [p.wait(600) for p in started] == [0, 0]
+    command = [sys.executable, "-m", "jaxnn.run", "--nproc-per-node", "2", "--max-restarts", "1", "--door", SCRIPT, ours]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, ran.stderr[-4000:]
+
+    def read(folder):
+        return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+    return read(theirs), read(ours), ran.stderr
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_losses_and_weights(results, name):
+    for theirs, ours in zip(*results[:2], strict=True):
+        close = {"rtol": 1e-5, "atol": 1e-5}
+        torch.testing.assert_close(torch.tensor(ours[name]).double() if name != "parts" else ours[name],
+                                   torch.tensor(theirs[name]).double() if name != "parts" else theirs[name], **close)  # fmt: skip
+        torch.testing.assert_close(ours[name + " state"], theirs[name + " state"], **close)
+    assert results[1][0][name + " state"].keys() == results[0][0][name + " state"].keys()
+
+
+def test_all_ranks_end_with_the_same_parameters(results):
+    first, second = results[1]
+    for name in RUNS:
+        assert first[name + " same"] == second[name + " same"]
+
+
+def test_collectives(results):
+    for theirs, ours in zip(*results[:2], strict=True):
+        assert [name for name, _ in ours["collectives"]] == [name for name, _ in theirs["collectives"]]
+        for (name, value), (_, expected) in zip(ours["collectives"], theirs["collectives"], strict=True):
+            assert value == expected, name
+
+
+def test_a_parameter_without_a_gradient_is_said(results):
+    for theirs, ours in zip(*results[:2], strict=True):
+        assert ours["unfinished"] == theirs["unfinished"]
+
+
+def test_statistics_over_all_processes(results):
+    """SyncBatchNorm, which PyTorch has on GPUs only, beside BatchNorm of the whole batch."""
+    for ours in results[1]:
+        assert ours["synchronised"] < 1e-5
+
+
+def test_the_launcher_says_who_died_and_starts_again(results):
+    assert "was killed by SIGKILL" in results[2] and "starting all again (1 of 1)" in results[2]
+
+
+def test_one_program_for_each_part_of_a_step(results):
+    """Reading, printing and saving in one process compiles nothing in the other, and the others' steps run two programs."""
+    for ours in results[1]:
+        assert ours["sgd programs"] <= 3  # forward and backward, the update, the call without gradients
