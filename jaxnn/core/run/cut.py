@@ -141,7 +141,7 @@ def cut_recording(rec: Recording, cause: str) -> None:
         check_process()
         statistics.count_cut(cause)
         living, wanted, taped, sources = _needed(rec)
-        with contextlib.nullcontext() if not in_transformation() else jax.ensure_compile_time_eval(), in_mesh(rec.mesh):
+        with in_mesh(rec.mesh) if not in_transformation() else jax.ensure_compile_time_eval():
             program = None if state.immediate else _known_program(rec, wanted, taped)
             if program is None:
                 layout = layout_of(rec.node, taped)
