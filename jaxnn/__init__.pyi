@@ -34,12 +34,14 @@ from jaxnn import hub as hub
 from jaxnn import layer_functions as layer_functions
 from jaxnn import library as library
 from jaxnn import linalg as linalg
+from jaxnn import masked as masked
 from jaxnn import multiprocessing as multiprocessing
 from jaxnn import nn as nn
 from jaxnn import ops as ops
 from jaxnn import optim as optim
 from jaxnn import overrides as overrides
 from jaxnn import profiler as profiler
+from jaxnn import quasirandom as quasirandom
 from jaxnn import random as random
 from jaxnn import signal as signal
 from jaxnn import sparse as sparse

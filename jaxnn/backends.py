@@ -75,13 +75,19 @@ def _never() -> bool:
 
 
 cudnn = _Cudnn("cudnn", _gpu, enabled=True, benchmark=False, deterministic=False, benchmark_limit=10)
-mps = _Switches("mps", _never, is_built=_never)
+
+
+def _no_macos(*version: int) -> bool:
+    return False
+
+
+mps = _Switches("mps", _never, is_built=_never, is_macos_or_newer=_no_macos, is_macos13_or_newer=_no_macos)
 mkldnn = _Switches("mkldnn", _never, enabled=False, deterministic=False)
 mkl = _Switches("mkl", _never)
 openmp = _Switches("openmp", _never)
 opt_einsum = _Switches("opt_einsum", lambda: True, enabled=True, strategy="auto")
 mha = _Switches("mha", _never, fastpath=False)
-cpu = _Switches("cpu", lambda: True)
+cpu = _Switches("cpu", lambda: True, get_cpu_capability=lambda: "DEFAULT")  # none of PyTorch's own kernels
 
 
 class _Cuda(_Switches):
@@ -107,6 +113,28 @@ class _Cuda(_Switches):
     def math_sdp_enabled(self) -> bool:
         """Whether attention may be computed step by step."""
         return True
+
+    def enable_flash_sdp(self, enabled: bool) -> None:
+        """A hint that changes nothing: XLA decides how attention is computed."""
+
+    enable_mem_efficient_sdp = enable_math_sdp = enable_cudnn_sdp = enable_flash_sdp
+
+    @contextmanager
+    def sdp_kernel(
+        self, enable_flash: bool = True, enable_math: bool = True, enable_mem_efficient: bool = True, enable_cudnn: bool = True
+    ) -> Iterator[None]:
+        """A block with hints that change nothing: XLA decides how attention is computed."""
+        yield
+
+    def is_flash_attention_available(self) -> bool:
+        """False: there is none of PyTorch's kernels."""
+        return False
+
+    def can_use_flash_attention(self, params: Any, debug: bool = False) -> bool:
+        """False: there is none of PyTorch's kernels."""
+        return False
+
+    can_use_efficient_attention = can_use_cudnn_attention = can_use_flash_attention
 
 
 cuda = _Cuda()

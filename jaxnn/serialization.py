@@ -48,6 +48,9 @@ __all__ = [
     "load", "safe_globals", "save", "to_record",
 ]  # fmt: skip
 
+#: Of pickle: the one that `save` writes.
+DEFAULT_PROTOCOL = 2
+
 
 def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
     """The record of a tensor (or dtype, device, size); None for anything else. ``storages`` keeps shared memory shared."""
@@ -160,7 +163,7 @@ def _contiguous(shape: Any) -> tuple[int, ...]:
 
 
 def save(
-    obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True
+    obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = DEFAULT_PROTOCOL, _use_new_zipfile_serialization: bool = True
 ) -> None:
     """Write tensors, state_dicts and containers of them to a file that ``torch.load(weights_only=True)`` reads.
 
@@ -179,7 +182,7 @@ def save(
         NotImplementedError: for another pickle module or protocol.
     """
     check_pickle_module(pickle_module, "save")
-    if pickle_protocol != 2:
+    if pickle_protocol != DEFAULT_PROTOCOL:
         raise NotImplementedError("save: pickle_protocol other than 2")
     storages: dict[int, StorageRecord] = {}
     save_records(obj, f, lambda value: to_record(value, storages), legacy=not _use_new_zipfile_serialization)

@@ -169,6 +169,8 @@ class Names:
     def _make(self, name: str) -> Any:
         if name in OBJECTS:
             return OBJECTS[name]
+        if name == "torch.torch":  # PyTorch's module imports itself
+            return self.find("torch")
         source = None
         if name in PATHS:
             source = _import_ours("jaxnn" + name.removeprefix("torch"))

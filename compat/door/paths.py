@@ -7,14 +7,16 @@ files that a namespace is written in) stay out of sight. Of a module's names tho
 from __future__ import annotations
 
 from jaxnn.foreach import __all__ as FOREACH
+from jaxnn.ops import return_types
 
+RETURN_TYPES = " ".join(n for n, kind in vars(return_types).items() if isinstance(kind, type) and hasattr(kind, "_fields"))
 __all__ = ["ELSEWHERE", "OWN", "PATHS", "PRIVATE", "TORCHVISION"]
 
 _TREES = {
     "": (
         "_C accelerator amp autograd backends compiler cpu cuda distributed distributions fft func futures "
-        "fx hub jit library linalg multiprocessing nn optim overrides profiler "
-        "random serialization signal sparse special storage testing torch_version types utils version "
+        "fx hub jit library linalg masked multiprocessing nn optim overrides profiler "
+        "quasirandom random serialization signal sparse special storage testing torch_version types utils version "
         "__config__"
     ),
     "amp": "autocast_mode grad_scaler",
@@ -49,7 +51,7 @@ _TREES = {
     ),
     "signal": "windows",
     "utils": (
-        "_pytree checkpoint data dlpack hooks tensorboard"
+        "_pytree benchmark checkpoint data dlpack hooks tensorboard"
     ),
     "utils.data": "dataloader dataset distributed sampler",
     "utils.tensorboard": "writer",
@@ -99,6 +101,8 @@ PRIVATE = {
     "torch.amp.autocast_mode": "_cast",
     "torch.autograd.forward_ad": "_set_fwd_grad_enabled _is_fwd_grad_enabled",
     "torch.autograd.graph": "_MultiHandle RemovableHandle",
+    "torch.distributions.multivariate_normal": "Distribution",
+    "torch.distributions.utils": "_standard_normal _sum_rightmost",
     "torch.hub": "_get_torch_home",
     "torch.nn.attention.flex_attention": "_DEFAULT_SPARSE_BLOCK_SIZE",
     "torch.nn.grad": "_pair",
@@ -124,6 +128,7 @@ PRIVATE = {
     "torch.optim.sgd": "Optimizer sgd",
     "torch.optim.sparse_adam": "Optimizer",
     "torch.optim.swa_utils": "Module LRScheduler",
+    "torch.serialization": "DEFAULT_PROTOCOL",
     "torch.types": "Tensor Size _int _float _bool _dtype _device _size _TensorOrTensors",
     "torch.utils.data.dataloader": "default_collate default_convert BatchSampler RandomSampler SequentialSampler",
     "torch.utils.data.dataset": "Generator default_generator",
@@ -134,10 +139,21 @@ PRIVATE = {
 #: PyTorch's module -> our module -> names (``theirs=ours`` where they differ) that stand there, beside those of a module of the same path.
 ELSEWHERE: dict[str, dict[str, str]] = {
     "torch": {
+        "jaxnn.utils.dlpack": "to_dlpack",
         "jaxnn.symbolic": "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum",
     },
     "torch._higher_order_ops": {"jaxnn.control_flow": "cond scan while_loop"},
     "torch._tensor": {"jaxnn": "Tensor"},
+    "torch._tensor_str": {"jaxnn.core.kinds.printing": "PRINT_OPTS=_options"},
+    "torch.accelerator": {"jaxnn.cuda": "get_memory_info=mem_get_info"},
+    "torch.nn.init": {
+        "jaxnn.nn.init": (
+            "_no_grad_fill_=constant_ _no_grad_normal_=normal_ _no_grad_uniform_=uniform_ _no_grad_zero_=zeros_"
+        ),
+    },
+    "torch.profiler.profiler": {"jaxnn.profiler": "profile schedule tensorboard_trace_handler ProfilerAction ProfilerActivity"},
+    "torch.return_types": {"jaxnn.ops.return_types": RETURN_TYPES},
+    "torch.optim.optimizer": {"jaxnn.optim.optimizer": "ParamsT _use_grad_for_differentiable _default_to_fused_or_foreach"},
     "torch.autograd.grad_mode": {"jaxnn": "enable_grad inference_mode no_grad set_grad_enabled"},
     "torch.cuda.amp.autocast_mode": {"jaxnn.cuda.amp": "autocast custom_bwd custom_fwd"},
     "torch.cuda.amp.grad_scaler": {"jaxnn.cuda.amp": "GradScaler"},
@@ -156,6 +172,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
             "einsum istft lu meshgrid norm split stft tensordot unique unique_consecutive unravel_index"
         ),
     },
+    "torch.nn.modules.transformer": {"jaxnn.nn.transformer": "_get_activation_fn=_activation"},
     "torch.nn.modules.linear": {"jaxnn.nn.attention_layers": "NonDynamicallyQuantizableLinear"},
     "torch.nn.utils.spectral_norm": {"jaxnn.nn.utils": "remove_spectral_norm spectral_norm"},
     "torch.nn.utils.weight_norm": {"jaxnn.nn.utils": "remove_weight_norm weight_norm"},
@@ -191,5 +208,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
             "init_process_group is_gloo_available is_initialized is_mpi_available is_nccl_available new_group"
         ),
     },
-    "torch.utils.data._utils.collate": {"jaxnn.utils.data": "default_collate default_convert"},
+    "torch.utils.data._utils.collate": {
+        "jaxnn.utils.data": "default_collate default_convert",
+        "jaxnn.utils.data.collate": "collate collate_tensor_fn=_stack collate_numpy_array_fn=_stack_arrays default_collate_fn_map",
+    },
 }

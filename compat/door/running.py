@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -30,6 +31,7 @@ def run(arguments: list[str]) -> int:
     if kind not in ("-m", "-c") and (kind.startswith("-") or not os.path.exists(kind)):
         print(f"python -m jaxnn: can't open file {kind!r}\n{USAGE}", file=sys.stderr)
         return 2
+    logging.getLogger("jax").setLevel(logging.WARNING)  # a program that logs to its output does not want JAX's remarks there
     show_classes(install(quiet=quiet).names)
     run_program([kind, *rest])
     return 0

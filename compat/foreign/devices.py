@@ -205,8 +205,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "pipeline",
         },
     ),
-    "torch.distributed.rpc": (_DEVICES, {}),
-    "torch.distributed.rpc.api": (_DEVICES, {}),
     "torch.distributed.run": (
         _DEVICES,
         {

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .table import CONSTANTS, TABLE
+from .table import CONSTANTS, MEMBERS, TABLE
 
 __all__ = ["KINDS", "namespace", "namespaces", "rows"]
 
@@ -53,13 +53,14 @@ def _refusing(path: str, why: str) -> Any:
 
 
 def _class(path: str, why: str) -> Any:
-    """A class of which nothing is an instance: making one refuses."""
+    """A class of which nothing is an instance: making one refuses, and so do those of its functions that `MEMBERS` names."""
 
     def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
         return _refuse(path, why)
 
     module, _, name = path.rpartition(".")
-    return type(name, (), {"__new__": __new__, "__module__": module, "__doc__": f"Can't be made: {why}."})
+    own = {m: staticmethod(_refusing(f"{path}.{m}", why)) for m in MEMBERS.get(name, "").split()}
+    return type(name, (), {**own, "__new__": __new__, "__module__": module, "__doc__": f"Can't be made: {why}."})
 
 
 def _opaque(path: str, why: str) -> Any:

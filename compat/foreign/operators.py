@@ -74,7 +74,31 @@ class _Namespace(ModuleType):
         return Operator(space, name, function)
 
 
+#: aten's names of what has another one here.
+_NAMED_OTHERWISE = {
+    "_is_all_true": "all", "_is_any_true": "any", "_local_scalar_dense": "item", "_reshape_alias": "reshape", "_unsafe_view": "view",
+    "sym_numel": "numel", "sym_size": "size", "sym_stride": "stride",
+}  # fmt: skip
+#: Those that are looked up in tables of operators, and refuse to be called.
+_REFUSED = frozenset(
+    "_assert_scalar _assert_tensor_metadata _fft_c2c _fft_c2r _fft_r2c _grouped_mm _scaled_dot_product_cudnn_attention "
+    "_scaled_dot_product_cudnn_attention_backward _scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention "
+    "_scaled_dot_product_flash_attention_backward _scaled_dot_product_flash_attention_for_cpu _scaled_mm _to_copy alias convolution "
+    "convolution_backward slice sym_constrain_range_for_size".split()
+)
+
+
+def _refusal(name: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"jaxnn lacks torch.ops.{name}: it lies below PyTorch's public functions")
+
+    return refuse
+
+
 def _function(space: str, name: str) -> Any:
+    if space == "aten" and name in _REFUSED or space == "quantized_decomposed":
+        return _refusal(f"{space}.{name}")
+    name = _NAMED_OTHERWISE.get(name, name) if space == "aten" else name
     if space != "aten":
         return jaxnn.library.registered(f"{space}::{name}")
     for place in (jaxnn, jaxnn.nn.functional, TensorBase, jaxnn.linalg):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-from . import devices
+from . import devices, scattered
 from .members import members
 
-__all__ = ["CONSTANTS", "TABLE"]
+__all__ = ["CONSTANTS", "MEMBERS", "TABLE"]
 
 _COMPILER = "nothing is compiled from source"
 _SCRIPT = "there is no TorchScript, what is scripted runs as the Python that it is"
@@ -287,7 +287,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "false": "is_ninja_available",
         },
     ),
-    "torch.utils.benchmark": ("use timeit, with jaxnn.finish() in what is timed", {"class": "Timer Measurement Compare"}),
     "torch.utils.flop_counter": (
         "jax.jit(f).lower(...).compile().cost_analysis() counts them", {"class": "FlopCounterMode", "decorator": "register_flop_formula"},
     ),
@@ -302,6 +301,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "torch.distributed.rpc.api": (_RPC, {"refusing": "_all_gather _require_initialized rpc_sync rpc_async"}),
     **devices.TABLE,
+    **scattered.TABLE,
     "torch.utils._sympy": (_SYMBOLS, {}),
     "torch._prims_common": (_GRAPHS, {"class": "ELEMENTWISE_TYPE_PROMOTION_KIND"}),
     "torch._decomp": (
@@ -310,6 +310,17 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "torch._custom_ops": (_GRAPHS, {"refusing": "get_ctx"}),
 }
+
+MEMBERS = scattered.MEMBERS
+
+
+def _joined(row: tuple[str, dict[str, str]], more: dict[str, str]) -> tuple[str, dict[str, str]]:
+    kinds = {kind: f"{row[1].get(kind, '')} {more.get(kind, '')}".strip() for kind in {**row[1], **more}}
+    return row[0], kinds
+
+
+for _path, _more in scattered.MORE.items():
+    TABLE[_path] = _joined(TABLE.get(_path, (_BINDING, {})), _more)
 
 
 class JitError(RuntimeError):
@@ -377,6 +388,7 @@ CONSTANTS: dict[str, Any] = {
     "torch.onnx.OnnxExporterError": OnnxExporterError,
     "torch.onnx.symbolic_helper.cast_pytorch_to_onnx": {},
     **devices.CONSTANTS,
+    **scattered.CONSTANTS,
     "torch.cuda.default_generators": (),
     "torch.utils.cpp_extension.CUDA_HOME": None,
 }

@@ -517,3 +517,19 @@ def _beside(p: Any, value: Any) -> Any:
         return value.to(aval(p).placement) if aval(value).placement != aval(p).placement else value
     now = sharding_of(value)
     return value if now is not None and now.is_equivalent_to(spread, value.dim()) else value.to(spread)
+
+
+def _use_grad_for_differentiable(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator of ``step`` in optimizers of other packages: gradients are on in it only for ``differentiable``."""
+
+    @functools.wraps(step)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with enable_grad() if self.defaults.get("differentiable") else no_grad():
+            return step(self, *args, **kwargs)
+
+    return call
+
+
+def _default_to_fused_or_foreach(params: Any, differentiable: bool, use_fused: bool = False) -> tuple[bool, bool]:
+    """Neither: a step is one program anyway."""
+    return False, False

@@ -1,5 +1,6 @@
 """Data loading, activation checkpointing, and PyTorch's file format."""
 
-from . import checkpoint, data, dlpack, hooks
+from . import benchmark, checkpoint, data, dlpack, hooks
+from .swapping import swap_tensors
 
-__all__ = ["checkpoint", "data", "dlpack", "hooks"]
+__all__ = ["benchmark", "checkpoint", "data", "dlpack", "hooks", "swap_tensors"]

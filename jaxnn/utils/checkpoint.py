@@ -9,6 +9,7 @@ Source: https://docs.pytorch.org/docs/stable/checkpoint.html
 from __future__ import annotations
 
 import contextlib
+import enum
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,13 +27,10 @@ from .gates import captured, closed, gated
 from .trees import flatten, unflatten
 
 __all__ = [
-    "CheckpointError",
-    "CheckpointFunction",
-    "checkpoint",
-    "checkpoint_sequential",
-    "noop_context_fn",
-    "set_checkpoint_early_stop",
-]
+    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext", "checkpoint",
+    "checkpoint_sequential", "create_selective_checkpoint_contexts", "get_device_states", "noop_context_fn",
+    "set_checkpoint_early_stop", "set_device_states",
+]  # fmt: skip
 
 
 class CheckpointError(RuntimeError):
@@ -51,6 +49,55 @@ def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
     Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.set_checkpoint_early_stop
     """
     yield
+
+
+class CheckpointPolicy(enum.Enum):
+    """What a policy says of an operator's results: to keep them, or to compute them again."""
+
+    MUST_SAVE, PREFER_SAVE, MUST_RECOMPUTE, PREFER_RECOMPUTE, MUST_CPU_OFFLOAD = range(5)
+
+
+class SelectiveCheckpointContext:
+    """What a policy is told of the call: whether it is the first of the function or one in the backward."""
+
+    def __init__(self, *, is_recompute: bool) -> None:
+        self.is_recompute = is_recompute
+
+
+def create_selective_checkpoint_contexts(
+    policy_fn_or_list: Any, allow_cache_entry_mutation: bool = False
+) -> tuple[Any, Any]:
+    """Two contexts for ``context_fn``. The policy is a hint that changes nothing here.
+
+    A checkpointed function keeps its inputs alone; what its backward needs is one program, computed again. The numbers are
+    those of every policy.
+
+    Args:
+        policy_fn_or_list: a function of (context, operator, ...) that gives a `CheckpointPolicy`, or the operators to keep.
+
+    Raises:
+        TypeError: it is neither.
+
+    Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.create_selective_checkpoint_contexts
+    """
+    if not isinstance(policy_fn_or_list, list) and not callable(policy_fn_or_list):
+        raise TypeError("policy_fn_or_list must be either a function or a list of ops.")
+    return noop_context_fn()
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
+    """The devices of tensors that have random numbers of their own, and their states: none, there is one stream."""
+    return [], []
+
+
+def set_device_states(devices: list[int], states: list[Any], *, device_type: str | None = None) -> None:
+    """Set what `get_device_states` gave.
+
+    Raises:
+        RuntimeError: there are states: no device has a stream of its own.
+    """
+    if devices or states:
+        raise RuntimeError("set_device_states: no device has random numbers of its own")
 
 
 class _Segment:

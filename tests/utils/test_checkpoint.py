@@ -1,6 +1,7 @@
 """torch.utils.checkpoint beside PyTorch's: numbers, gradients, random numbers, how often the function runs."""
 
 import contextlib
+import functools
 import warnings
 
 import numpy as np
@@ -226,3 +227,24 @@ def test_contexts_around_the_runs():
     ours, theirs = program(jaxnn), program(torch)
     assert ours[0] == theirs[0]
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
+
+
+def test_selective_policies():
+    found = []
+    for lib in (torch, jaxnn):
+        point = lib.utils.checkpoint
+        w = lib.full((3, 3), 0.5, requires_grad=True)
+        operators = [lib.ops.aten.mm.default] if lib is torch else []
+        policies = (lambda ctx, op, *args, **kwargs: point.CheckpointPolicy.PREFER_RECOMPUTE, operators)
+        grads = []
+        for policy in policies:
+            w.grad = None
+            contexts = functools.partial(point.create_selective_checkpoint_contexts, policy)
+            y = point.checkpoint(lambda x: (x @ w).sin() @ w, lib.ones(2, 3), use_reentrant=False, context_fn=contexts)
+            y.sum().backward()
+            grads.append(w.grad.tolist())
+        found.append(grads)
+        with pytest.raises(TypeError, match="either a function or a list of ops"):
+            point.create_selective_checkpoint_contexts("mm")
+        assert point.get_device_states(w)[0] == [] and [p.name for p in point.CheckpointPolicy][:2] == ["MUST_SAVE", "PREFER_SAVE"]
+    torch.testing.assert_close(torch.tensor(found[1]), torch.tensor(found[0]))
