@@ -106,7 +106,7 @@ def _reader() -> str:
     frame: Any = sys._getframe(2)
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
-        if name.partition(".")[0] not in ("jax", "functools", "contextlib"):
+        if name.partition(".")[0] not in ("jax", "jaxnn", "functools", "contextlib"):
             return name
         frame = frame.f_back
     return ""

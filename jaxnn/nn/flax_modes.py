@@ -27,6 +27,9 @@ class FlaxModes:
     training: bool
 
     def __getattr__(self, name: str) -> Any:
+        # Children are found before; a class with a `__getattr__` of its own may ask here for one by name, as in PyTorch.
+        if name in self.__dict__.get("_registered", ()):
+            return self.__dict__[name]
         if name == type(self)._flax_mode and asked_by_flax(1):
             return not self.training
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")

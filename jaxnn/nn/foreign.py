@@ -93,6 +93,10 @@ def adopted(variable: Any) -> Any:
     return made
 
 
+def _place(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdigit() else (-1, name)
+
+
 def below(value: Any, path: str = "", put: _Put | None = None, seen: set[int] | None = None) -> Iterator[Any]:
     """(path, how to replace it, what it is) of all variables and modules of ours in a module of Flax's; a shared one once."""
     seen = set() if seen is None else seen
@@ -104,7 +108,9 @@ def below(value: Any, path: str = "", put: _Put | None = None, seen: set[int] | 
     if isinstance(value, nnx.Pytree):
         # Past Flax's check of the transformation at hand: a tensor over the same array changes nothing.
         own = vars(value)
-        children = [(k, v, partial(own.__setitem__, k)) for k, v in own.items() if not k.startswith("_pytree__")]
+        # In the order of the names, as Flax's own copies of a module have them: copies have to have one order.
+        names = sorted((k for k in own if not k.startswith("_pytree__")), key=_place)
+        children = [(k, own[k], partial(own.__setitem__, k)) for k in names]
     elif isinstance(value, dict):
         children = [(k, v, partial(value.__setitem__, k)) for k, v in value.items()]
     elif isinstance(value, list):

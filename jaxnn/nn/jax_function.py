@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -45,6 +45,21 @@ class _Static:
         return self.value is other.value or (self.hash == other.hash != id(self.value) and bool(self.value == other.value))
 
 
+class _Key(NamedTuple):
+    """An argument or a result that is a random key of this kind; its words are an array."""
+
+    kind: str
+
+
+def _key_of(value: Any) -> _Key | None:
+    is_key = isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return _Key(str(jax.random.key_impl(value))) if is_key else None
+
+
+def _wrapped(array: Any, key: _Key | None) -> Any:
+    return array if key is None else jax.random.wrap_key_data(array, impl=key.kind)
+
+
 class _Call:
     """How a function is called: everything but the arrays. Equal calls share one program."""
 
@@ -52,9 +67,9 @@ class _Call:
 
     def __init__(self, tree: Any, statics: tuple[Any, ...], wide: bool, results: dict[Any, Any]) -> None:
         self.tree = tree
-        self.statics = statics  # for each leaf of the arguments: None for an array
+        self.statics = statics  # for each leaf of the arguments: None for an array, a `_Key` for a random key
         self.wide = wide  # the user's own switch for 64-bit types
-        self.results = results  # the structure of the result, by call and by the arrays' shapes and types
+        self.results = results  # the structure of the result and the keys in it, by call and by the arrays' shapes and types
 
     def __hash__(self) -> int:
         return hash((self.tree, self.statics, self.wide))
@@ -67,6 +82,12 @@ def _shapes(arrays: Any) -> Any:
     return tuple((tuple(a.shape), np.dtype(a.dtype)) for a in arrays)
 
 
+def _strong(value: Any) -> jax.Array:
+    """An array of the type that JAX gives it; a tensor's type never gives way, as that of JAX's weak arrays does."""
+    array = jax.numpy.asarray(value)
+    return jax.lax.convert_element_type(array, array.dtype) if array.weak_type else array
+
+
 @functools.lru_cache(maxsize=4096)
 def _operator(f: Callable[..., Any]) -> tuple[Op, dict[Any, Any]]:
     """The operator of a function, and the structures of its results."""
@@ -74,12 +95,13 @@ def _operator(f: Callable[..., Any]) -> tuple[Op, dict[Any, Any]]:
 
     def kernel(arrays: tuple[Any, ...], how: _Call) -> tuple[Any, ...]:
         given = iter(arrays)
-        leaves = [next(given) if s is None else s.value for s in how.statics]
+        leaves = [s.value if isinstance(s, _Static) else _wrapped(next(given), s) for s in how.statics]
         args, kwargs = jax.tree.unflatten(how.tree, leaves)
         with x64(how.wide):
             found, tree = jax.tree.flatten(f(*args, **kwargs))
-            found = tuple(jax.numpy.asarray(v) for v in found)
-        how.results[how, _shapes(arrays)] = tree
+            keys = [_key_of(v) for v in found]
+            found = tuple(_strong(v) if k is None else jax.random.key_data(v) for v, k in zip(found, keys, strict=True))
+        how.results[how, _shapes(arrays)] = tree, keys
         return found
 
     return Op(name, kernel, grad_name=f"{name}Backward", lists=True), {}
@@ -94,11 +116,14 @@ def _apply(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     tensors: list[TensorBase] = []
     statics: list[Any] = []
     for leaf in leaves:
+        key = _key_of(leaf)
+        if key is not None:
+            leaf = jax.random.key_data(leaf)
         if isinstance(leaf, (jax.Array, np.ndarray)):
             leaf = tensor_of(leaf.copy() if isinstance(leaf, np.ndarray) else leaf)
         if isinstance(leaf, TensorBase):
             tensors.append(leaf)
-            statics.append(None)
+            statics.append(key)
         else:
             statics.append(_Static(leaf))
     if not tensors:
@@ -107,7 +132,8 @@ def _apply(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     wide = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
     how = _Call(tree, tuple(statics), wide, results)
     made = call(operator, (tuple(tensors), how))
-    return jax.tree.unflatten(results[how, _shapes(tensors)], list(made))
+    tree, keys = results[how, _shapes(tensors)]
+    return jax.tree.unflatten(tree, [t if k is None else _wrapped(escaped_value(t), k) for t, k in zip(made, keys, strict=True)])
 
 
 # --- modules of Flax's
@@ -118,7 +144,7 @@ def _pure(graphdef: Any, paths: tuple[Any, ...], keys: tuple[Any, ...], method: 
     """A module's call as a function of its variables' arrays: the result, and what became of the variables."""
 
     def run(arrays: list[Any], args: Any, kwargs: Any) -> Any:
-        leaves = [a if k is None else jax.random.wrap_key_data(a, impl=k) for a, k in zip(arrays, keys, strict=True)]
+        leaves = [_wrapped(a, k) for a, k in zip(arrays, keys, strict=True)]
         module = nnx.merge(graphdef, nnx.from_flat_state(list(zip(paths, leaves, strict=True))))
         result = getattr(module, method)(*args, **kwargs)
         after = dict(nnx.to_flat_state(nnx.state(module)))
@@ -138,9 +164,9 @@ def _apply_module(module: nnx.Module, method: str, args: Any, kwargs: Any) -> An
     for path, _ in flat:
         variable = variables[path]
         value: Any = None if isinstance(variable, TensorBase) else variable.get_raw_value()
-        is_key = value is not None and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
-        keys.append(str(jax.random.key_impl(value)) if value is not None and is_key else None)
-        tensors.append(variable if value is None else tensor_of(jax.random.key_data(value) if is_key else value))
+        key = _key_of(value)
+        keys.append(key)
+        tensors.append(variable if value is None else tensor_of(value if key is None else jax.random.key_data(value)))
     paths = tuple(path for path, _ in flat)
     result, kept = _apply(_pure(graphdef, paths, tuple(keys), method), (tensors, args, kwargs), {})
     targets = [variables[p] for p, k in zip(paths, keys, strict=True) if k is None]

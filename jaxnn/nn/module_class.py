@@ -65,7 +65,12 @@ class ModuleMeta(_FLAX, _PROTOCOL):  # type: ignore[misc]
     __instancecheck__ = ABCMeta.__instancecheck__
     __subclasscheck__ = ABCMeta.__subclasscheck__
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> None:
+    def __new__(meta, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> Any:
+        """A class; with ``__slots__``, which Flax refuses, its instances have a ``__dict__`` besides, as PyTorch's have."""
+        namespace = {k: v for k, v in namespace.items() if k != "__slots__"}
+        return super().__new__(meta, name, bases, namespace, **options)
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> None:
         super().__init__(name, bases, namespace, **options)
         if cls.__abstractmethods__ and not any(
             isinstance(c, ABCMeta) and not isinstance(c, _FLAX) and c not in nnx.Module.__mro__ for c in cls.__mro__

@@ -21,13 +21,13 @@ from jaxnn.core.memory.storage import Storage
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, unguarded, without_values
 from jaxnn.core.memory.view import View
 from jaxnn.core.process.config import in_transformation, state
-from jaxnn.core.process.internals import TraceState
+from jaxnn.core.process.internals import TraceState, is_flattened_by_jax
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
 from jaxnn.core.record.shared_memory import hold
 from jaxnn.core.record.write import put_through
 from jaxnn.core.run.cut import LOCK
-from jaxnn.core.tensor import _copied
+from jaxnn.core.tensor import _copied, refuse_to_end_gradient
 from jaxnn.ops.placement import need_strided
 
 from .factory import empty
@@ -168,6 +168,8 @@ class _TensorVariable(FlaxAccess, _Kind, nnx.Variable, metaclass=_VariableMeta):
 
     @property
     def _raw_value(self) -> Any:
+        if state.module_depth and self._cell.source is not None and is_flattened_by_jax():
+            refuse_to_end_gradient(self)  # inside forward; outside, parameters by themselves are Flax's
         other = self._other
         if other is not _NOTHING and not (isinstance(other, jax.ShapeDtypeStruct) and aval(self).placement is not META):
             return other

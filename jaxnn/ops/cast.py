@@ -136,7 +136,7 @@ def to(self: Any, *args: Any, **options: Any) -> Any:
     memory_format = options.pop("memory_format", None)
     if memory_format is not None:
         check_layout("to", memory_format=memory_format)
-        return in_format(to(self, *args, **options), memory_format)
+        return in_format(to(self, *args, **options), memory_format, exact=True)
     device, dtype, copy = _parse(args, dict(options))
     described = aval(self)
     found = self

@@ -269,8 +269,10 @@ def format_order(memory_format: Any, ndim: int) -> tuple[int, ...] | None:
     return (0, *range(2, channels), 1)
 
 
-def in_format(t: Any, memory_format: Any, copy: bool = False) -> Any:
+def in_format(t: Any, memory_format: Any, copy: bool = False, exact: bool = False) -> Any:
     """A tensor whose elements lie in the order of a memory format; itself if they do, unless ``copy``.
+
+    ``exact`` asks for the format's strides also along dimensions of size 1, where they make no difference to the order.
 
     The order is that of the storage, and the tensor a permuted view of it: all that depends on where elements lie follows. XLA
     lays the arrays of a program out as it likes all the same.
@@ -279,7 +281,10 @@ def in_format(t: Any, memory_format: Any, copy: bool = False) -> Any:
     if order is None:
         return call(_copy, (t,)) if copy else t
     if not copy and is_contiguous(t, memory_format=memory_format):
-        return t
+        sizes = aval(t).shape
+        wanted = dict(zip(order, contiguous_strides([sizes[d] for d in order]), strict=True))
+        if not exact or tuple(layout(t).strides) == tuple(wanted[d] for d in range(len(order))):
+            return t
     back = tuple(sorted(range(len(order)), key=order.__getitem__))
     permute = METHODS["permute"]
     return permute(call(_copy, (permute(t, order),)), back)

@@ -266,6 +266,48 @@ def an_optimizer_around_another(t):
     return p.tolist(), optimizer.calls, len(seen), type(t.optim.lr_scheduler.StepLR(optimizer.inner, 1)).__name__
 
 
+@program
+def getattr_that_asks_the_base(t):
+    """What wrappers do: their own children first, then those of what they wrap."""
+
+    class Wrapped(t.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = t.nn.Linear(2, 3)
+            self.scale = t.nn.Parameter(t.ones(1))
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(super().__getattr__("inner"), name)
+
+    made = Wrapped()
+    return made.out_features, made.__getattr__("scale") is made.scale, hasattr(made, "nothing")
+
+
+@program
+def class_keywords_and_slots(t):
+    found = {}
+
+    class Base(t.nn.Module):
+        __slots__ = ("one", "two")
+
+        def __init_subclass__(cls, name="none", bases=(), **options):
+            super().__init_subclass__(**options)
+            found[name] = bases
+
+    class Child(Base, name="child", bases=(1,)):
+        __slots__ = "three"
+
+        def __init__(self):
+            super().__init__()
+            self.one, self.three, self.four = 1, 3, 4
+
+    made = Child()
+    return found, made.one, made.three, made.four, hasattr(made, "two")
+
+
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
 def test_same_as_pytorch(f):
     assert outcome(f, jaxnn) == outcome(f, torch)

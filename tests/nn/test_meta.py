@@ -135,6 +135,13 @@ def default_device(t):
     return [str(x.device) for x in inside], str(t.zeros(2).device)
 
 
+@program
+def beside_a_single_number_of_the_cpu(t):
+    x, one = t.empty(2, 3, device="meta"), t.tensor(2.0)
+    found = [x * one, one - x, t.where(x > 0, one, x), x.clamp(max=one), x.add_(one), t.maximum(x, one)]
+    return [(tuple(v.shape), str(v.device), str(v.dtype)) for v in found]
+
+
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
 def test_same_as_pytorch(f):
     assert f(jaxnn) == f(torch)

@@ -52,6 +52,32 @@ def test_trees_keywords_and_constants():
         f({"a": 1.0, "b": [2.0]}, scale=1.0)
 
 
+@pytest.mark.parametrize("f", [
+    lambda x: jnp.where(x > 0, 1.0, 0.0), lambda x: 3.0, lambda x: 2, lambda x: True, lambda x: (x > 0) * 1.5,
+    lambda x: [x.sum(), jnp.argmax(x), jnp.zeros(2, jnp.bfloat16)],
+])  # fmt: skip
+def test_types_are_those_that_jax_gives(f):
+    ours, theirs = jaxnn.jax_function(f)(jaxnn.from_numpy(X)), jax.jit(f)(X)
+    for a, b in zip(jax.tree.leaves(ours, is_leaf=lambda v: isinstance(v, jaxnn.Tensor)), jax.tree.leaves(theirs), strict=True):
+        assert a.dtype == b.dtype and tuple(a.shape) == b.shape
+
+
+@pytest.mark.parametrize("key", [jax.random.key(3), jax.random.PRNGKey(3), jax.random.key(3, impl="rbg")], ids=["key", "words", "rbg"])
+def test_random_keys_go_in_and_come_out(key):
+    def f(key, x):
+        key, used = jax.random.split(key)
+        return x * jax.random.bernoulli(used, 0.5, x.shape), key
+
+    x = jaxnn.from_numpy(X).requires_grad_()
+    out, after = jaxnn.jax_function(f)(key, x)
+    expected, theirs = f(key, X)
+    out.sum().backward()
+    np.testing.assert_array_equal(out.detach().numpy(), expected)
+    np.testing.assert_array_equal(x.grad.numpy(), expected / X)
+    data = [jax.random.key_data(k) if jax.dtypes.issubdtype(k.dtype, jax.dtypes.prng_key) else np.asarray(k) for k in (after, theirs)]
+    np.testing.assert_array_equal(*data)
+
+
 def test_an_optax_loss_and_one_program_a_step():
     loss_of = jaxnn.jax_function(optax.softmax_cross_entropy_with_integer_labels)
     jaxnn.manual_seed(0)
@@ -121,6 +147,27 @@ def test_a_lost_gradient_is_an_error(lose):
         lose(t.detach())
         with jaxnn.no_grad():
             lose(t)
+
+
+@pytest.mark.parametrize("use", [
+    jax.nn.relu, jax.nn.softplus, jax.jit(lambda p: p[...] * 2), lambda p: jax.vmap(jnp.sin)(p),
+    lambda p: jax.tree.map(jnp.sin, {"p": p})["p"], lambda p: jax.lax.scan(lambda c, a: (c, a), 0.0, p)[1], jnp.exp,
+    jax.checkpoint(jnp.sin),
+])  # fmt: skip
+def test_a_parameter_in_forward_is_a_tensor(use):
+    """To JAX's functions a variable is a tree by itself; its gradient must not be lost that way, either."""
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate = nn.Parameter(jaxnn.ones(3))
+
+        def forward(self, x):
+            return x * use(self.gate)
+
+    net = Net()
+    with pytest.raises(RuntimeError, match="jax_function"):
+        net(jaxnn.from_numpy(X))
+    assert use(net.gate.data) is not None and jax.tree.leaves(net)[0].shape == (3,), "outside forward a module is a tree"
 
 
 def test_in_forward():

@@ -1,6 +1,7 @@
 """Trees of both kinds of modules: what PyTorch's side sees of Flax's, and modes across the border."""
 
 import copy
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def mixed():
 
 
 NAMES = [
-    "0.weight", "0.bias", "1.kernel", "1.bias", "2.scale", "2.bias", "4.theirs.kernel", "4.theirs.bias", "4.ours.weight",
+    "0.weight", "0.bias", "1.bias", "1.kernel", "2.bias", "2.scale", "4.theirs.bias", "4.theirs.kernel", "4.ours.weight",
     "4.ours.bias", "5.weight", "5.bias",
 ]  # fmt: skip
 
@@ -142,6 +143,38 @@ def test_lora_surgery():
     assert copy.deepcopy(net)[0].a.tolist() == net[0].a.tolist()
 
 
+class Listed(nn.Module):
+    """Flax's containers by assignment, with layers of both kinds in them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nnx.List([nn.Linear(3, 3), *(dense(3, 3) for _ in range(11))])
+        self.table = nnx.Dict(scale=nnx.Param(jnp.ones(3)), inner=nn.Dropout(0.5))
+        self.norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x) if isinstance(layer, nn.Module) else jaxnn.jax_function(layer)(x)
+        return x * self.table["scale"]
+
+
+def test_flaxs_containers_and_the_order_of_copies():
+    """Copies name their tensors in the order of the first: averages go by that, and so do optimizers' states."""
+    net = Listed()
+    names = list(net.state_dict())
+    assert len(names) == 2 + 22 + 1 + 4 and len(list(net.parameters())) == 2 + 22 + 1 + 2
+    copies = [copy.deepcopy(net), nnx.clone(net), nnx.merge(*nnx.split(net)), pickle.loads(pickle.dumps(net))]
+    nnx.jit(lambda m: None)(net)
+    for made in (net, *copies):
+        assert list(made.state_dict()) == names
+    optimizer = jaxnn.optim.Adam(net.parameters())
+    optimizer.zero_grad(), net(jaxnn.from_numpy(X)).sum().backward(), optimizer.step()
+    assert net.table["scale"].grad is not None and net.eval().table["inner"].training is False
+    other = jaxnn.optim.Adam(copies[0].parameters())
+    other.load_state_dict(optimizer.state_dict())
+    assert all(other.state[p]["exp_avg"].shape == p.shape for p in copies[0].parameters() if other.state[p])
+
+
 def test_assigned_variables_and_modules():
     class Net(nn.Module):
         def __init__(self):
@@ -159,7 +192,7 @@ def test_assigned_variables_and_modules():
     net(jaxnn.from_numpy(X)).sum().backward()
     assert net.scale.grad is not None
     net.fc = dense(3, 3)
-    assert list(net.state_dict())[-2:] == ["fc.kernel", "fc.bias"]
+    assert list(net.state_dict())[-2:] == ["fc.bias", "fc.kernel"]
     shared = nnx.Param(jnp.ones(3))
     net.one, net.two = shared, shared
     assert net.one is net.two and [n for n, _ in net.named_parameters()].count("two") == 0

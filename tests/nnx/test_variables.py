@@ -168,6 +168,25 @@ def test_norms_around_a_layer(run, layer):
     close(run(ours, X), run(theirs, X))
 
 
+@pytest.mark.parametrize("make", [lambda: nn.Conv2d(1, 2, 3), lambda: nn.ConvTranspose2d(1, 2, 3), lambda: nn.LSTM(5, 4)])
+def test_norms_around_other_layers(make):
+    x = jnp.ones((1, 1, 5, 5)) if not isinstance(make(), nn.LSTM) else jnp.ones((3, 1, 5))
+    for norm in (nnx.SpectralNorm, nnx.WeightNorm):
+        options = {"variable_filter": nnx.PathContains("weight"), "feature_axes": 0} if norm is nnx.WeightNorm else {}
+        model = norm(make(), **options, rngs=nnx.Rngs(0))
+        assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(model(x)))
+
+
+def test_jax_reshapes_a_tensor():
+    """jax.numpy asks what it is given for its own method."""
+    for t in (jaxnn.ones(2, 3), nn.Parameter(jaxnn.ones(2, 3)).detach()):
+        for order in "CF":
+            found = jnp.reshape(t, (3, 2), order=order)
+            assert isinstance(found, jax.Array) and found.shape == (3, 2)
+    with pytest.raises(TypeError, match="order"):
+        jaxnn.ones(2).reshape(1, 2, order="C")
+
+
 def test_view_and_modes():
     plain, twin = pair(rate=0.5)
     for model in (plain, twin):

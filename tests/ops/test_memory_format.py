@@ -50,6 +50,16 @@ def factories(t):
 
 
 @program
+def strides_along_single_places(t):
+    """Where a size is 1 the order is either; `to` gives the strides of the format that it was asked for, `contiguous` does not."""
+    last = t.channels_last
+    shapes = [(2, 1, 4, 5), (2, 3, 1, 1), (1, 3, 4, 5), (1, 1, 1, 1), (2, 3, 1, 5), (2, 1, 1, 5)]
+    made = [t.zeros(shape) for shape in shapes]
+    return [(x.to(memory_format=last).stride(), x.contiguous(memory_format=last).stride(), x.to(memory_format=last).is_contiguous(),
+             x.to(memory_format=last).to(memory_format=last).stride()) for x in made]  # fmt: skip
+
+
+@program
 def memory_is_shared(t):
     x = t.zeros(1, 2, 2, 2).contiguous(memory_format=t.channels_last)
     y = x.permute(0, 2, 3, 1).view(-1)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 from flax.errors import TraceContextError
-from flax.nnx import graphlib
+from flax.nnx import graphlib, variablelib
 from flax.nnx.pytreelib import PytreeState
 from flax.nnx.tracers import TraceState, current_jax_trace
 from jax._src import distributed as _distributed
@@ -26,8 +26,8 @@ from jax.interpreters import ad
 
 __all__ = [
     "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad",
-    "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "is_graph_node_type",
-    "is_result_of_jax", "lax_rules", "noted_differences", "trace_state_clean", "with_parts", "with_results",
+    "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "is_flattened_by_jax",
+    "is_graph_node_type", "is_result_of_jax", "lax_rules", "noted_differences", "trace_state_clean", "with_parts", "with_results",
 ]  # fmt: skip
 
 
@@ -78,6 +78,8 @@ USED = (
     Use("flax.nnx.Module._check_valid_context", "nn/module.py", _CONTEXT),
     Use("flax.nnx.Variable._check_can_update", "nn/parameter.py", _CONTEXT),
     Use("flax.nnx.Variable._can_update", "nn/parameter.py", _CONTEXT),
+    *(Use(f"flax.nnx.variablelib.{name}", "nn/parameter.py", "a public way to say how a variable becomes a tree of JAX's")
+      for name in ("_variable_flatten", "_variable_flatten_with_keys")),
     *(Use(f"flax.nnx.Variable.{name}", "nn/parameter.py", _VARIABLE)
       for name in ("_new", "_raw_value", "_trace_state", "_var_metadata")),
 )  # fmt: skip
@@ -136,6 +138,14 @@ FLAX_MODES = nnx.Module.set_attributes.__module__
 def is_graph_node_type(kind: Any) -> bool:
     """Whether Flax takes instances of a type apart as nodes of its graphs."""
     return kind in graphlib.GRAPH_REGISTRY
+
+
+def is_flattened_by_jax() -> bool:
+    """Whether a variable's value is asked for by Flax's function that makes a tree of JAX's of it; ask in the getter itself."""
+    return sys._getframe(2).f_code in _FLATTENING
+
+
+_FLATTENING = (variablelib._variable_flatten.__code__, variablelib._variable_flatten_with_keys.__code__)
 
 
 def is_result_of_jax() -> bool:
