@@ -9,7 +9,7 @@ from . import pointwise, between, unary, vector_norms, comparison, operators
 from . import reduce, extrema
 from . import creation, construct, cast, masks, random
 from . import arguments, strides, shape, slicing, split, memory_views
-from . import index, scatter, join, linalg, sorting, numpy_like
+from . import index, scatter, join, linalg, sorting, numpy_like, reshape_for_jax
 from . import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
 from . import complex_views, numpy_memory, windows, fourier, spectrogram
 from . import special_functions, gamma_functions, bessel, polynomials
@@ -21,7 +21,7 @@ __all__ = [
     "decompositions", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
     "index", "join", "limits", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "old_orders", "norms",
     "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "processes", "promotion", "random",
-    "random_counts", "reduce", "reflectors", "resizing", "return_types", "scatter", "segments", "shape", "slicing", "slopes",
+    "random_counts", "reduce", "reflectors", "reshape_for_jax", "resizing", "return_types", "scatter", "segments", "shape", "slicing", "slopes",
     "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "vector_norms",
     "windows",
 ]  # fmt: skip

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import operator
-import sys
 import warnings
 from typing import Any
 
@@ -96,25 +94,6 @@ def _reshape_method(self: Any, *shape: Any) -> Any:
     need_tensor(self, "reshape")
     return _reshaped(self, infer_size(integers(shape, "reshape", "shape"), numel(_shape(self))))
 
-
-def _with_order(method: Any) -> Any:
-    """`reshape` for `jax.numpy.reshape`, which asks what it is given for its own method, with ``order=``."""
-
-    @functools.wraps(method)
-    def reshape(self: Any, *shape: Any, **options: Any) -> Any:
-        if not options:
-            return method(self, *shape)
-        frame: Any = sys._getframe(1)
-        while frame is not None and str(frame.f_globals.get("__name__")).startswith("jaxnn."):
-            frame = frame.f_back
-        if options.keys() == {"order"} and frame is not None and str(frame.f_globals.get("__name__")).startswith("jax."):
-            return self.__jax_array__().reshape(*shape, **options)
-        return method(self, *shape, **options)
-
-    return reshape
-
-
-METHODS["reshape"] = _with_order(METHODS["reshape"])
 
 _shape = shape
 
