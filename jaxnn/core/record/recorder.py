@@ -16,16 +16,9 @@ from ..memory.buffer import Buffer, Failure, SharedBuffer
 from ..memory.cell import NOWHERE, Cell, Pin
 from ..memory.storage import INFERENCE, Storage
 from ..memory.tensor_base import (
-    Tensor,
-    TensorBase,
-    aval,
-    base_reference,
-    goes_nowhere,
-    has_own_source,
-    leaf_under,
-    without_values,
-    wrap,
-)
+    Tensor, TensorBase, aval, base_reference, goes_nowhere,
+    has_own_source, leaf_under, without_values, wrap,
+)  # fmt: skip
 from ..memory.view import View
 from ..operator.arguments import Entry, Number, Tree, changed, tensors_in, without_gradients
 from ..operator.infer import infer
