@@ -16,8 +16,15 @@ from ..memory.buffer import Buffer, Failure, SharedBuffer
 from ..memory.cell import NOWHERE, Cell, Pin
 from ..memory.storage import INFERENCE, Storage
 from ..memory.tensor_base import (
-    Tensor, TensorBase, aval, base_reference, goes_nowhere,
-    has_own_source, leaf_under, without_values, wrap,
+    Tensor,
+    TensorBase,
+    aval,
+    base_reference,
+    goes_nowhere,
+    has_own_source,
+    leaf_under,
+    without_values,
+    wrap,
 )  # fmt: skip
 from ..memory.view import View
 from ..operator.arguments import Entry, Number, Tree, changed, tensors_in, without_gradients
@@ -533,8 +540,7 @@ def transferred(t: TensorBase, where: Any) -> Tensor:
     plain: Any = materialised(t) if tracked else t
     with x64(True):
         array = put(value_of(plain), area_of(where) if isinstance(where, jax.sharding.Sharding) else where)
-    described = aval(t)
-    made = wrap(Storage.concrete(array, aval_of(tuple(described.shape), described.np, where), owned=False))
+    made = wrap(Storage.concrete(array, aval_of(tuple(aval(t).shape), aval(t).np, where), owned=False))
     if tracked:
         made._cell = Cell(Transfer(plain))
         open_recording(where)
