@@ -298,8 +298,10 @@ _LONE = _lone_count()
 
 
 #: A program that allocates more than this is checked against the memory there is. XLA runs behind our back, so that no memory
-#: is told only when the results are read, the inputs gone: such a program runs without donating and is awaited.
+#: is told only when the results are read, the inputs gone: a program that hardly fits runs without donating and is awaited.
 _LARGE = 256 << 20
+#: How much of the free memory a program may ask for and still be taken to fit.
+_FITS = 0.9
 
 
 def available_memory(placement: Any) -> int:
@@ -325,7 +327,7 @@ def _on_device(buf: Buffer, placement: Any) -> Any:
 
 def _run(rec: Recording, program: Program, taped: frozenset[int], living: dict[int, Any], sources: list[Any]) -> None:
     leaves = rec.leaves
-    careful = program.size > _LARGE and program.size > available_memory(rec.placement) // 2
+    careful = program.size > _LARGE and program.size > _FITS * available_memory(rec.placement)
     donated = []
     # The program may have been compiled for an in-place operator and run for its twin that keeps the input.
     old = {id(buf) for _, buf, _ in rec.overwritten} if program.donated else ()

@@ -112,8 +112,10 @@ class Program:
             needed = traced.lower().compile().memory_analysis()
         # Called through jit, which finds what was just compiled and dispatches faster than the compiled object.
         self.call = jitted
-        #: Bytes that a run allocates.
-        self.size = 0 if needed is None else needed.temp_size_in_bytes + needed.output_size_in_bytes
+        #: Bytes that a run allocates: results that take the memory of donated inputs are none.
+        self.size = 0 if needed is None else (
+            needed.temp_size_in_bytes + needed.output_size_in_bytes - needed.alias_size_in_bytes
+        )  # fmt: skip
 
     def _arguments(self, rec: Any) -> Any:
         arrays = [b.array for b in rec.leaves]

@@ -72,7 +72,8 @@ def adadelta(
     def update(updates: Any, state: AdadeltaState, params: Any = None) -> tuple[Any, AdadeltaState]:
         updates = prepared(updates, params, weight_decay, use_decay, maximize)
         changes, kept = scale.update(updates, optax.ScaleByAdaDeltaState(state.square_avg, state.acc_delta))
-        return jax.tree.map(lambda c: -lr * c, changes), AdadeltaState(state.count + 1, kept.e_g, kept.e_x)
+        back = -lr
+        return jax.tree.map(lambda c: back * c, changes), AdadeltaState(state.count + 1, kept.e_g, kept.e_x)
 
     return optax.GradientTransformation(init, update)
 
@@ -91,9 +92,9 @@ def adagrad(
 
     def update(updates: Any, state: AdagradState, params: Any = None) -> tuple[Any, AdagradState]:
         updates = prepared(updates, params, weight_decay, use_decay, maximize)
-        rate = lr / (1 + state.count * lr_decay)
+        rate = -(lr / (1 + state.count * lr_decay))
         total = jax.tree.map(lambda s, g: s + g * g, state.sum, updates)
-        changes = jax.tree.map(lambda g, s: -rate * (g / (jnp.sqrt(s) + eps)), updates, total)
+        changes = jax.tree.map(lambda g, s: rate * (g / (jnp.sqrt(s) + eps)), updates, total)
         return changes, AdagradState(state.count + 1, total)
 
     return optax.GradientTransformation(init, update)
@@ -116,15 +117,16 @@ def rmsprop(
 
     def update(updates: Any, state: RMSpropState, params: Any = None) -> tuple[Any, RMSpropState]:
         updates = prepared(updates, params, weight_decay, use_decay, maximize)
-        squares = jax.tree.map(lambda v, g: alpha * v + (1 - alpha) * (g * g), state.square_avg, updates)
+        back, rest = -lr, 1 - alpha
+        squares = jax.tree.map(lambda v, g: alpha * v + rest * (g * g), state.square_avg, updates)
         means, spread, buffers = state.grad_avg, squares, state.momentum_buffer
         if centered:
-            means = toward(means, updates, 1 - alpha)
+            means = toward(means, updates, rest)
             spread = jax.tree.map(lambda v, m: v - m * m, squares, means)
         changes = jax.tree.map(lambda g, v: g / (jnp.sqrt(v) + eps), updates, spread)
         if use_momentum:
             changes = buffers = jax.tree.map(lambda b, c: momentum * b + c, buffers, changes)
-        return jax.tree.map(lambda c: -lr * c, changes), RMSpropState(state.count + 1, squares, buffers, means)
+        return jax.tree.map(lambda c: back * c, changes), RMSpropState(state.count + 1, squares, buffers, means)
 
     return optax.GradientTransformation(init, update)
 

@@ -58,12 +58,11 @@ def sgd(
     def update(updates: Any, state: MomentumState, params: Any = None) -> tuple[Any, MomentumState]:
         updates = prepared(updates, params, weight_decay, use_decay, maximize)
         buffers = state.momentum_buffer
+        back, share, fresh = -lr, 1 - dampening, state.fresh > 0
         if use_momentum:
-            buffers = jax.tree.map(
-                lambda b, g: jnp.where(state.fresh > 0, g, momentum * b + (1 - dampening) * g), buffers, updates
-            )
+            buffers = jax.tree.map(lambda b, g: jnp.where(fresh, g, momentum * b + share * g), buffers, updates)
             updates = jax.tree.map(lambda g, b: g + momentum * b, updates, buffers) if nesterov else buffers
-        return jax.tree.map(lambda g: -lr * g, updates), MomentumState(state.fresh * 0, buffers)
+        return jax.tree.map(lambda g: back * g, updates), MomentumState(state.fresh * 0, buffers)
 
     return optax.GradientTransformation(init, update)
 
@@ -82,9 +81,10 @@ def asgd(
 
     def update(updates: Any, state: ASGDState, params: Any = None) -> tuple[Any, ASGDState]:
         updates = prepared(updates, params, weight_decay, use_decay, maximize)
-        changes = jax.tree.map(lambda g, p: -(lambd * state.eta) * p - state.eta * g, updates, params)
+        shrink, whole = -(lambd * state.eta), state.mu == 1
+        changes = jax.tree.map(lambda g, p: shrink * p - state.eta * g, updates, params)
         moved = jax.tree.map(lambda p, c: p + c, params, changes)
-        averages = jax.tree.map(lambda a, x: jnp.where(state.mu == 1, x, a + (x - a) * state.mu), state.ax, moved)
+        averages = jax.tree.map(lambda a, x: jnp.where(whole, x, a + (x - a) * state.mu), state.ax, moved)
         count = state.count + 1
         eta = lr / (1 + lambd * lr * count) ** alpha
         return changes, ASGDState(count, eta, 1 / jnp.maximum(1, count - t0), averages)
@@ -164,10 +164,11 @@ def muon(
     def update(updates: Any, state: MuonState, params: Any = None) -> tuple[Any, MuonState]:
         buffers = mixed(state.momentum_buffer, updates, 1 - momentum)
         directions = mixed(updates, buffers, momentum) if nesterov else buffers
+        shrink = lr * weight_decay
 
         def change(direction: Any, p: Any) -> Any:
             made = _orthogonalised(direction, (a, b, c), steps, eps).astype(p.dtype)
-            return -(lr * factor(p.shape)) * made - (lr * weight_decay) * p
+            return -(lr * factor(p.shape)) * made - shrink * p
 
         return jax.tree.map(change, directions, params), MuonState(buffers)
 

@@ -40,7 +40,8 @@ class NAdamState(NamedTuple):
 
 
 def _squares(averages: Any, updates: Any, beta2: Any) -> Any:
-    return jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * (g * g), averages, updates)
+    rest = 1 - beta2  # once: no arithmetic of numbers for each parameter
+    return jax.tree.map(lambda v, g: beta2 * v + rest * (g * g), averages, updates)
 
 
 def adam(
@@ -63,11 +64,12 @@ def adam(
         first = toward(state.exp_avg, updates, 1 - beta1)
         second = _squares(state.exp_avg_sq, updates, beta2)
         largest = jax.tree.map(jnp.maximum, state.max_exp_avg_sq, second) if amsgrad else ()
+        rate, shrink = -(lr / correction1), lr * weight_decay
 
         def change(m: Any, v: Any, p: Any) -> Any:
-            step = -(lr / correction1) * (m / (jnp.sqrt(v) / correction2 + eps))
+            step = rate * (m / (jnp.sqrt(v) / correction2 + eps))
             if use_decay and decoupled:
-                step = step - (lr * weight_decay) * p
+                step = step - shrink * p
             return step
 
         changes = jax.tree.map(change, first, largest if amsgrad else second, updates if params is None else params)
@@ -90,11 +92,11 @@ def adamax(
 
     def update(updates: Any, state: AdamaxState, params: Any = None) -> tuple[Any, AdamaxState]:
         count = state.count + 1
-        rate = lr / bias_correction(beta1, count)
+        rate = -(lr / bias_correction(beta1, count))
         updates = prepared(updates, params, weight_decay, use_decay, maximize)
         first = toward(state.exp_avg, updates, 1 - beta1)
         largest = jax.tree.map(lambda u, g: jnp.maximum(beta2 * u, jnp.abs(g) + eps), state.exp_inf, updates)
-        changes = jax.tree.map(lambda m, u: -rate * (m / u), first, largest)
+        changes = jax.tree.map(lambda m, u: rate * (m / u), first, largest)
         return changes, AdamaxState(count, first, largest)
 
     return optax.GradientTransformation(init, update)
@@ -125,11 +127,12 @@ def nadam(
         second = _squares(state.exp_avg_sq, updates, beta2)
         of_gradient = lr * (1 - now) / (1 - product)
         of_average = lr * following / (1 - product * following)
+        of_gradient, shrink = -of_gradient, lr * weight_decay
 
         def change(g: Any, m: Any, v: Any, p: Any) -> Any:
             size = jnp.sqrt(v / correction2) + eps
-            step = -of_gradient * (g / size) - of_average * (m / size)
-            return step - (lr * weight_decay) * p if use_decay and decoupled else step
+            step = of_gradient * (g / size) - of_average * (m / size)
+            return step - shrink * p if use_decay and decoupled else step
 
         changes = jax.tree.map(change, updates, first, second, updates if params is None else params)
         return changes, NAdamState(count, product, first, second)
@@ -159,12 +162,13 @@ def radam(
         length = limit - 2 * count * (1 - correction2) / correction2  # of the moving average, so far
         tractable = length > 5
         safe = jnp.where(tractable, length, 6.0)
-        rectified = jnp.sqrt((safe - 4) * (safe - 2) * limit / ((limit - 4) * (limit - 2) * safe))
+        rectified = jnp.sqrt((safe - 4) * (safe - 2) * limit / ((limit - 4) * (limit - 2) * safe)) * jnp.sqrt(correction2)
+        rate, shrink = -(lr / correction1), lr * weight_decay
 
         def change(m: Any, v: Any, p: Any) -> Any:
-            factor = jnp.where(tractable, (rectified * jnp.sqrt(correction2)) / (jnp.sqrt(v) + eps), 1.0)
-            step = -(lr / correction1) * m * factor.astype(m.dtype)
-            return step - (lr * weight_decay) * p if use_decay and decoupled else step
+            factor = jnp.where(tractable, rectified / (jnp.sqrt(v) + eps), 1.0)
+            step = rate * m * factor.astype(m.dtype)
+            return step - shrink * p if use_decay and decoupled else step
 
         changes = jax.tree.map(change, first, second, updates if params is None else params)
         return changes, AdamState(count, first, second)
@@ -186,7 +190,7 @@ def sparse_adam(
 
     def update(updates: Any, state: AdamState, params: Any = None) -> tuple[Any, AdamState]:
         count = state.count + 1
-        rate = lr * jnp.sqrt(bias_correction(beta2, count)) / bias_correction(beta1, count)
+        rate = -(lr * jnp.sqrt(bias_correction(beta2, count)) / bias_correction(beta1, count))
         updates = prepared(updates, params, 0.0, False, maximize)
         rows = jax.tree.map(lambda g: jnp.any(g != 0, axis=tuple(range(1, g.ndim)), keepdims=True), updates)
 
@@ -195,7 +199,7 @@ def sparse_adam(
 
         first = where_given(toward(state.exp_avg, updates, 1 - beta1), state.exp_avg)
         second = where_given(_squares(state.exp_avg_sq, updates, beta2), state.exp_avg_sq)
-        changes = jax.tree.map(lambda m, v: -rate * (m / (jnp.sqrt(v) + eps)), first, second)
+        changes = jax.tree.map(lambda m, v: rate * (m / (jnp.sqrt(v) + eps)), first, second)
         return where_given(changes, zeros_like(changes)), AdamState(count, first, second)
 
     return optax.GradientTransformation(init, update)

@@ -44,8 +44,9 @@ def toward(averages: Any, values: Any, weight: Any) -> Any:
 
 def mixed(values: Any, others: Any, weight: Any) -> Any:
     """`toward` for any weight: from the nearer end, as PyTorch's ``lerp`` rounds."""
+    near, rest = weight < 0.5, 1 - weight
 
     def one(v: Any, o: Any) -> Any:
-        return jnp.where(weight < 0.5, v + weight * (o - v), o - (o - v) * (1 - weight))
+        return jnp.where(near, v + weight * (o - v), o - (o - v) * rest)
 
     return jax.tree.map(one, values, others)
