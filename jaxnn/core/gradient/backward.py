@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from ..memory.cell import NOWHERE, Cell, Freed, Leaf, Unwalkable
 from ..memory.tensor_base import TensorBase, aval, goes_nowhere, has_own_source
 from ..operator.op import Op
-from ..path.node_hooks import at_node, hooked, hooked_together, hooked_without
+from ..path.node_hooks import at_node, hooked, hooked_together, hooked_without, saved_table
 from ..path.recording import FREED, Recording
 from ..path.tensor_hooks import Redirect
 from ..path.trie import node_name
@@ -192,6 +192,8 @@ class _Pass:
                 return
         if not self.retain and not rec.closed:
             mark_freed(rec, plan)
+            for node in plan.nodes:
+                rec.hooked.pop(saved_table(node.start), None)
 
     def hooks(self, rec: Recording, node: Any, cts: dict[int, Any]) -> bool:
         """Call what stands at the results of an operator, then at the operator; whether the recording is still open."""
@@ -229,7 +231,9 @@ class _Pass:
             source, now = t._cell.source, t._cell.source_idx
             if type(source) is not Recording:
                 continue
-            pairs: tuple[tuple[Any, Any], ...] = ((place, now), ((place,), (now,)), (at_node(place), at_node(now)))
+            pairs: tuple[tuple[Any, Any], ...] = (
+                (place, now), ((place,), (now,)), (at_node(place), at_node(now)), (saved_table(place), saved_table(now)),
+            )  # fmt: skip
             for old, new in pairs:
                 if (rec, old) in self.called:
                     self.called.add((source, new))

@@ -34,6 +34,7 @@ from .modes import GradMode, enable_grad, no_grad
 from .operators import TWICE, call, zeros
 from .roots import fitted_gradient
 from .saved_hooks import Packed
+from .saved_tensor import SavedTensor
 
 __all__ = ["Function", "FunctionCtx", "FunctionNode"]
 
@@ -131,6 +132,20 @@ class FunctionCtx:
             return self._given
         node = self._node()
         return tuple(None if s is None else s.unpacked(node) for s in self._saved)
+
+    @property
+    def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
+        """What was kept, each to be packed by hooks of its own."""
+        kept = self.saved_tensors
+        return tuple(self._raw(k, t) for k, t in enumerate(kept))
+
+    def _raw(self, k: int, t: Any) -> SavedTensor:
+        saved: Any = self._saved[k] if self._saved else None
+
+        def keep(packed: Packed) -> None:
+            saved.packed, saved.given, saved.value = packed, None, None
+
+        return SavedTensor._made(lambda: t, keep, lambda: getattr(saved, "packed", None) is not None)
 
     @property
     def saved_variables(self) -> tuple[Any, ...]:

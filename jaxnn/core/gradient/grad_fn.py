@@ -15,7 +15,7 @@ from ..memory.tensor_base import aval, has_own_source
 from ..operator.arguments import Entry
 from ..operator.op import operator_name
 from ..path.hook_handle import RemovableHandle
-from ..path.node_hooks import NodeHooks, hooks_of_leaf, hooks_of_source
+from ..path.node_hooks import NodeHooks, hooks_of_leaf, hooks_of_source, repacked
 from ..path.recording import FREED, Recording
 from ..path.trie import Node, node_name
 from ..record.recorder import pin
@@ -24,6 +24,7 @@ from .modes import enable_grad
 from .operators import TWICE, plain
 from .pull import tensor_at
 from .saved_hooks import operand_names
+from .saved_tensor import of_recording
 
 __all__ = ["AccumulateGrad", "GradFn", "OfFunction", "grad_fn_of", "node_class", "node_of_reading", "output_number"]
 
@@ -141,6 +142,8 @@ class GradFn:
         return (order if isinstance(order, int) else order[0]) * 10**6 + self._place
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_raw_saved_"):
+            return _saved(self, name[len("_raw_saved_") :], raw=True)
         if name.startswith("_saved_"):
             return _saved(self, name[len("_saved_") :])
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
@@ -220,8 +223,26 @@ def _collector(leaf: Leaf) -> Any:
     return _made("AccumulateGrad", id(leaf), (), leaf, base=AccumulateGrad)
 
 
-def _saved(node: GradFn, name: str) -> Any:
-    """What an operator keeps for its backward, by the name of the operand; ``result`` is its result.
+def _original(rec: Recording, entry: Entry) -> Any:
+    """An operand as the program has it, where that is a leaf which still holds what the operator saw."""
+    key = rec.grads[~entry.grad] if entry.grad is not None and FREED < entry.grad < 0 else None
+    leaf = key.tensor() if type(key) is Leaf else None
+    if leaf is not None and leaf._view is None and entry.value < 0 and leaf._storage.buf is rec.leaves[~entry.value]:
+        return leaf
+    return tensor_at(rec, entry.value, entry.grad)
+
+
+def _kept(rec: Recording, place: int, which: Any, tensor: Callable[[], Any], raw: bool) -> Any:
+    packed = repacked(rec, place, which)
+
+    def shown() -> Any:
+        return tensor() if packed is None else packed.unpacked(tensor()._cell)
+
+    return of_recording(rec, place, which, shown) if raw else shown()
+
+
+def _saved(node: GradFn, name: str, raw: bool = False) -> Any:
+    """What an operator keeps for its backward, by the name of the operand; ``result`` is its result. ``raw``: as a `SavedTensor`.
 
     Raises:
         RuntimeError: after a backward has freed it.
@@ -231,7 +252,7 @@ def _saved(node: GradFn, name: str) -> Any:
     if isinstance(source, Freed):
         raise RuntimeError(TWICE)
     if hasattr(source, "packed"):
-        found = source.saved(name)
+        found = None if raw else source.saved(name)
         if found is None:
             raise AttributeError(f"'{node._name}' object has no attribute '_saved_{name}'")
         return found
@@ -241,12 +262,16 @@ def _saved(node: GradFn, name: str) -> Any:
     if maker.start in source.node.freed or source.closed:
         raise RuntimeError(TWICE)
     if name == "result":
-        return tensor_at(source, maker.start, maker.start)
+        return _kept(source, maker.start, "result", lambda: tensor_at(source, maker.start, maker.start), raw)
     names, wanted = operand_names(maker.op, name)
+    tensors = list(maker.tensors)
     for known, entry in zip(names, maker.recipe, strict=False):
         if known == wanted:
             if entry.kind == "tensor":
-                return tensor_at(source, entry.value, entry.grad)
+                number = next(k for k, e in enumerate(tensors) if e is entry)
+                return _kept(source, maker.start, number, functools.partial(_original, source, entry), raw)
+            if raw:
+                break
             if entry.kind == "list":
                 return tuple(tensor_at(source, e.value, e.grad) for e in entry.value)
             if entry.kind == "number":

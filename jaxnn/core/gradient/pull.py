@@ -14,6 +14,7 @@ from ..operator.arguments import Number, Tree, tree_of
 from ..operator.half_sums import float32_sums
 from ..operator.op import Op, camel_case
 from ..operator.traced import called, carries_gradient, linearised, zero_cotangent
+from ..path.node_hooks import repacked, saved_table
 from ..path.recording import FREED, Recording
 from ..path.released import looked_at
 from ..path.trie import Node
@@ -32,25 +33,36 @@ def pull_node(rec: Recording, node: Node, cts: list[Any], create: bool) -> tuple
     Where it will be differentiated again (``create``) it is an operator for each of them, which depends on those arguments alone
     that it looks at: the derivative of a linear operator requires no gradient.
     """
-    if create and node.op.name in BY_RESULT and node.tracked[0]:
-        return [target for target, _ in node.targets()], [
-            BY_RESULT[node.op.name](cts[0], tensor_at(rec, node.start, node.start))
-        ]
+    packed = repacked(rec, node.start, "result")
+    if (create or packed is not None) and node.op.name in BY_RESULT and node.tracked[0]:
+        result = tensor_at(rec, node.start, node.start)
+        result = result if packed is None else packed.unpacked(result._cell)
+        return [target for target, _ in node.targets()], [BY_RESULT[node.op.name](cts[0], result)]
     scalars = rec.scalars()
     numbers = tuple(Number(scalars[e.grad][e.value]) for e in node.numbers)
-    targets = [target for target, _ in node.targets()]
-    if not create:
-        inputs = tuple(tensor_at(rec, e.value, None) for e in node.tensors)
-        return targets, call(_vjp_op(node.op, node.recipe, node.groups, node.avals), (inputs, tuple(cts), numbers))
+    targets, groups = [target for target, _ in node.targets()], node.groups
+    if saved_table(node.start) in rec.hooked:  # what one place has kept of a tensor may differ from what another has
+        moving = [k for group in groups for k in group]
+        targets, groups = [node.tensors[k].grad for k in moving], tuple((k,) for k in moving)
+    if not create or groups is not node.groups:
+        inputs = tuple(_operand(rec, node, k, e.grad if create else None) for k, e in enumerate(node.tensors))
+        return targets, call(_vjp_op(node.op, node.recipe, groups, node.avals), (inputs, tuple(cts), numbers))
     results = []
-    for group, looks_at in zip(node.groups, looked_at(node), strict=True):
+    for group, looks_at in zip(groups, looked_at(node), strict=True):
         count = len(node.tensors)
         inputs = tuple(
-            tensor_at(rec, e.value, e.grad if looks else None) for e, looks in zip(node.tensors, looks_at[:count], strict=True)
+            _operand(rec, node, k, e.grad if looks else None)
+            for k, (e, looks) in enumerate(zip(node.tensors, looks_at[:count], strict=True))
         )
         given = tuple(ct if looks else alias(ct, Cell()) for ct, looks in zip(cts, looks_at[count:], strict=True))
         results += call(_vjp_op(node.op, node.recipe, (group,), node.avals), (inputs, given, numbers))
     return targets, results
+
+
+def _operand(rec: Recording, node: Node, k: int, grad: int | None) -> Any:
+    """What an operator has kept of an operand, with its gradient source."""
+    found, packed = tensor_at(rec, node.tensors[k].value, grad), repacked(rec, node.start, k)
+    return found if packed is None else packed.unpacked(found._cell)
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -47,8 +47,8 @@ def saving(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> Iterator
 class Packed:
     """What a pack hook has made of a tensor, and where the tensor's gradient went."""
 
-    def __init__(self, t: Any, value: Any = None) -> None:
-        pack, self.unpack = state.saving
+    def __init__(self, t: Any, value: Any = None, hooks: Any = None) -> None:
+        pack, self.unpack = state.saving if hooks is None else hooks
         self.cell = Cell(t._cell.source, t._cell.source_idx, t._cell.own_source)
         given = alias(run_operator(COPY, (alias(t, Cell()),)) if value is None else value, self.cell)
         version = given._storage.known_version

@@ -8,7 +8,10 @@ from typing import Any
 from ..memory.cell import Freed
 from ..memory.tensor_base import TensorBase, aval
 
-__all__ = ["NodeHooks", "at_node", "hook_result", "hooked", "hooked_together", "hooked_without", "hooks_of_leaf", "hooks_of_source"]
+__all__ = [
+    "NodeHooks", "SavedTable", "at_node", "hook_result", "hooked", "hooked_together", "hooked_without", "hooks_of_leaf",
+    "hooks_of_source", "repacked", "saved_table",
+]  # fmt: skip
 
 
 class NodeHooks:
@@ -63,6 +66,24 @@ def hooks_of_leaf(leaf: Any) -> NodeHooks:
     if leaf._extra is None:
         leaf._extra = {}
     return leaf._extra.setdefault("node", NodeHooks())  # type: ignore[no-any-return]
+
+
+class SavedTable(dict[Any, Any]):
+    """What stands in the place of an operator's operands (by number) and ``"result"`` in its backward; no hooks of tensors."""
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+
+def saved_table(place: int) -> Any:
+    """The key of an operator's table among the hooks of its recording."""
+    return ("saved", place)
+
+
+def repacked(rec: Any, place: int, which: Any) -> Any:
+    """What hooks have made of an operand of the operator at a place, or of its result; None where there are none."""
+    table = rec.hooked.get(saved_table(place))
+    return None if table is None else table.get(which)
 
 
 def hooked_together(hooks: Any, cts: dict[int, Any], start: int, described: Any) -> None:
