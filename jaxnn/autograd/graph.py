@@ -171,6 +171,8 @@ def register_multi_grad_hook(tensors: Sequence[Any], fn: Callable[..., Any], *, 
             fn(found)
 
     for k, t in enumerate(tensors):
+        if not t.requires_grad:
+            continue
         handles.append(t.register_hook(lambda grad, k=k: reached(k, grad)))
     return _MultiHandle(handles)
 

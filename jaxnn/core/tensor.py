@@ -16,6 +16,7 @@ from .gradient.arrays_out import refuse_to_end_gradient
 from .gradient.forward_mode import tangent_of
 from .gradient.grad_fn import GradFn, grad_fn_of, output_number
 from .kinds import dtypes, printing
+from .kinds.conversion import real_number
 from .kinds.device import META, device_of
 from .kinds.size import strided
 from .memory.aval import aval_of
@@ -428,10 +429,10 @@ class _Methods:
         return self.item()
 
     def __float__(self) -> float:
-        return float(self._scalar())
+        return float(real_number(self._scalar(), "double"))
 
     def __int__(self) -> int:
-        return int(self._scalar())
+        return int(real_number(self._scalar(), "int64_t"))
 
     def __complex__(self) -> complex:
         return complex(self._scalar())

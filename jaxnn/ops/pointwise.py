@@ -120,7 +120,7 @@ sub = _one_is_default(
 alias_of("sub", "subtract")
 
 
-@op(name="rsub", method=False, grad_name=by_tensors("RsubBackward1", "SubBackward0"))
+@op(name="rsub", method=False, grad_name=by_tensors("RsubBackward1", "RsubBackward0"))
 def rsub(input: Array, other: Operand, *, alpha: Operand = 1) -> Array:
     """other - alpha * input."""
     _refuse_bool(input, other)

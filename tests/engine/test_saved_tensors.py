@@ -24,6 +24,7 @@ def longer(t):
     return t
 """
 
+# In PyTorch a SavedTensor points into its node: none outlives it here, or what a backward has freed.
 PROGRAMS = {
     "the result": "y = x.exp(); y.grad_fn._raw_saved_result.register_hooks(lambda t: t * 2, lambda t: t * 3); "
                   "log.append(y.grad_fn._saved_result); y.sum().backward()",
@@ -35,15 +36,15 @@ PROGRAMS = {
                             "g, = torch.autograd.grad(y.sum(), x, create_graph=True); log.append(g); g.sum().backward()",
     "a result, twice": "y = x.tanh(); y.grad_fn._raw_saved_result.register_hooks(same, lambda t: t * 1)\n"
                        "g, = torch.autograd.grad(y.sum(), x, create_graph=True); log.append(g); g.sum().backward()",
-    "a layer": "m = torch.nn.Linear(2, 2); y = m(x[None]); r = y.grad_fn._raw_saved_mat1\n"
-               "r.register_hooks(lambda t: t.numpy(force=True), lambda a: torch.from_numpy(a) * 2)\n"
+    "a layer": "m = torch.nn.Linear(2, 2); y = m(x[None])\n"
+               "y.grad_fn._raw_saved_mat1.register_hooks(lambda t: t.numpy(force=True), lambda a: torch.from_numpy(a) * 2)\n"
                "y.sum().backward(); log.append(m.weight.grad)",
-    "two pairs": "r = x.exp().grad_fn._raw_saved_result; r.register_hooks(same, same)\n"
-                 "log.append(attempt(lambda: r.register_hooks(same, same)))",
+    "two pairs": "y = x.exp(); y.grad_fn._raw_saved_result.register_hooks(same, same)\n"
+                 "log.append(attempt(lambda: y.grad_fn._raw_saved_result.register_hooks(same, same)))",
     "a function": "y = Product.apply(x); r = y.grad_fn._raw_saved_tensors\n"
                   "log.append([isinstance(k, torch.autograd.SavedTensor) for k in r])\n"
                   "r[0].register_hooks(lambda t: t * 2, lambda t: t * 3); log.append(y.grad_fn.saved_tensors)\n"
-                  "log += [attempt(lambda: k.register_hooks(same, same)) for k in r]\n"
+                  "log += [attempt(lambda: k.register_hooks(same, same)) for k in r]; del r\n"
                   "y.sum().backward(); log.append(attempt(lambda: y.grad_fn._raw_saved_tensors))",
     "from Python": "log.append(attempt(lambda: torch.autograd.SavedTensor()))",
     "as the program has it": "y = x * x; z = x * y; log.append([y.grad_fn._saved_self is x, z.grad_fn._saved_self is x])",

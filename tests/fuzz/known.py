@@ -145,7 +145,7 @@ def _strides(case: Case) -> bool:
     """Ours are row-major where PyTorch keeps those of an operand; views of such a result differ with it."""
     ours = case.difference.ours
     if case.difference.kind == "strides":
-        return STRIDES in case.earlier or _row_major(ours, case.shapes)
+        return STRIDES in case.earlier or _row_major(ours, case.shapes) or case.after("deepcopy")
     asked = re.search(r"\.(stride|is_contiguous|storage_offset)\(", case.statement or case.text)
     return bool(asked and case.difference.where.startswith("log")) or case.raised("view size is not compatible|Cannot view a tensor")
 
@@ -284,9 +284,31 @@ def _flag_of_gradients(case: Case) -> bool:
 @rule("listed: autograd.grad and second derivatives through a reentrant checkpoint")
 def _reentrant(case: Case) -> bool:
     flag = case.difference.kind in ("requires_grad", "gradient's requires_grad", "is_leaf") and case.around("create_graph|penalty")
-    if case.raised("leaf Variable that requires grad is being used in an in-place", ours=True):
-        return "use_reentrant=True" in case.statement  # PyTorch writes to it now, and raises in the backward
     return case.raised("use_reentrant=True, torch.utils.checkpoint is incompatible") or (flag and case.around("use_reentrant=True"))
+
+
+@rule("listed: a view whose .data was set is no view any more")
+def _set_data(case: Case) -> bool:
+    """It loses its guards, and what was refused or asked of the tensor that had its memory."""
+    flags = ("requires_grad", "is_leaf", "exception at a look", "_version")
+    return (case.difference.kind in flags or case.raised("is a view|leaf|detach views|view of")) and case.around(r"\.data = ")
+
+
+@rule("listed: a function in a checkpoint that writes to what it is given")
+def _written_in_checkpoint(case: Case) -> bool:
+    return "checkpoint(" in case.statement and case.raised("leaf Variable that requires grad is being used in an in-place", ours=True)
+
+
+@rule("listed: what a checkpoint returns is no view")
+def _of_checkpoint(case: Case) -> bool:
+    return case.raised("of CheckpointFunction is a view")
+
+
+@rule("listed: derivatives in terms of the result")
+def _by_result(case: Case) -> bool:
+    """Under create_graph PyTorch's hang on the result, whose hooks and gradient see it."""
+    seen = re.search(r"retain_grad|register_(pre)?hook|grad_fn", case.text)
+    return case.difference.kind in VALUES and bool(seen) and case.around("softmax|logsumexp|norm|prod")
 
 
 @rule("listed: rounding, seen in the bits of a number")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["converted"]
+__all__ = ["converted", "real_number"]
 
 
 def converted(x: Any, kind: Any) -> Any:
@@ -37,3 +37,14 @@ def converted(x: Any, kind: Any) -> Any:
 def _cut_off(xp: Any, x: Any, wide: Any) -> Any:
     limit = float(np.iinfo(wide).max + 1)
     return xp.where((x >= -limit) & (x < limit), x, xp.asarray(-limit, x.dtype)).astype(wide)
+
+
+def real_number(value: Any, kind: str) -> Any:
+    """A Python number without an imaginary part, for a type that C calls ``kind``.
+
+    Raises:
+        RuntimeError: where it has one.
+    """
+    if isinstance(value, complex) and value.imag:
+        raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+    return value.real if isinstance(value, complex) else value

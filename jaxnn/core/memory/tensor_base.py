@@ -147,7 +147,7 @@ def has_own_source(t: TensorBase) -> bool:
 def _settled(t: TensorBase, cell: Cell) -> Cell:
     """The cell of a view of a tensor that was made to require gradients later: its own go nowhere until the memory is written to."""
     leaf = cell.source.tensor() if type(cell.source) is Leaf else None
-    if leaf is not None and leaf._cell is not cell:  # which has stopped requiring them
+    if cell.source is None or (leaf is not None and leaf._cell is not cell):  # which has stopped requiring them
         return Cell()
     view: Any = t._view
     view.bare = len(view.steps)

@@ -408,11 +408,11 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
             view.guard = unrecorded()
     view.base = base_reference(base)
     cell = base._cell
-    if view.tracked and has_own_source(base):
+    if view.tracked and (has_own_source(base) or cell.source is NOWHERE):
         if type(cell) is Pin:
             cell = Pin(rec, place, cell.base, cell.version)
         else:
-            cell = Cell(rec, place, own_source=True, leaf=leaf_under(base))
+            cell = Cell(rec, place, own_source=True, leaf=0 if cell.source is NOWHERE else leaf_under(base))
         rec.cells.append(_ref(cell))
     elif cell.source is not None and not view.tracked:
         # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.

@@ -110,6 +110,9 @@ def check_reading(t: TensorBase) -> None:
     Raises:
         RuntimeError: as PyTorch, when its gradient is asked for.
     """
+    source = t._cell.source
+    if type(source) is Leaf and source.tensor() is t:
+        return
     if t._view.created != t._storage.known_version:  # type: ignore[union-attr]
         raise RuntimeError(_refusal(t, "its base or another view of its base has been modified inplace"))
 
