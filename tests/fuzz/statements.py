@@ -211,7 +211,7 @@ def view(d: Draw) -> str | None:
             f"{x}.select({k}, 0)", f"{x}.transpose(0, {k})", f"{x}.unfold({k}, 1, 1)", f"{x}.chunk(2, {k})[0]",
             f"{x}.split(1, {k})[-1]", f"{x}.unbind({k})[0]", f"{x}.movedim(0, {k})", f"{x}.squeeze({k})", f"{x}[:, 0]",
             f"{x}.split_with_sizes([1, {x}.shape[{k}] - 1], {k})[0]",
-            f"{x}.hsplit(1)[0]", f"{x}.narrow_copy({k}, 0, 1)", f"{x}.swapdims(0, {k})", f"{x}.adjoint()", f"{x}.mT",
+            f"{x}.hsplit(1)[0]", f"{x}.narrow({k}, 0, 1).clone()", f"{x}.swapdims(0, {k})", f"{x}.adjoint()", f"{x}.mT",
             f"{x}.swapaxes(0, {k})", f"{x}[0:1]", f"{x}.unfold({k}, 2, 1)", f"{x}.tensor_split(2)[1]", f"{x}[:1].expand(3, *{x}.shape[1:])",
         ]  # fmt: skip
     if rank == 2:
