@@ -15,6 +15,8 @@ from multiprocessing import *  # noqa: F403
 from multiprocessing import connection as connection
 from typing import Any
 
+from .distributed.connection import leave_with
+
 __all__ = [
     "ProcessContext", "ProcessException", "ProcessExitedException", "ProcessRaisedException", "SpawnContext",
     "get_all_sharing_strategies", "get_sharing_strategy", "set_sharing_strategy", "spawn", "start_processes",
@@ -75,6 +77,7 @@ def _run(fn: Callable[..., Any], i: int, args: tuple[Any, ...], errors: Any) -> 
         pass
     except Exception:
         errors.put(traceback.format_exc())
+        leave_with(1)
         raise SystemExit(1) from None
 
 

@@ -9,7 +9,7 @@ from .members import members
 
 __all__ = ["CONSTANTS", "TABLE"]
 
-_DEVICES = "jaxnn.distributed runs one process only; jax.sharding places arrays on several devices"
+_DEVICES = "jaxnn.distributed has groups, collectives, messages, DistributedDataParallel, meshes, DTensor and FSDP2, and no more"
 
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed": (
@@ -61,12 +61,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         {
             "class": "PowerSGDState",
             "refusing": "batched_powerSGD_hook powerSGD_hook",
-        },
-    ),
-    "torch.distributed.algorithms.join": (
-        _DEVICES,
-        {
-            "class": "Join Joinable",
         },
     ),
     "torch.distributed.algorithms.model_averaging": (_DEVICES, {}),

@@ -9,8 +9,9 @@ Source: https://docs.pytorch.org/docs/stable/distributed.html
 from __future__ import annotations
 
 from . import algorithms as algorithms
-from . import collectives, messages, objects, process_group, reduction, work
+from . import collectives, debug_level, messages, objects, process_group, reduction, work
 from .collectives import *  # noqa: F403
+from .debug_level import *  # noqa: F403
 from .device_mesh import DeviceMesh as DeviceMesh
 from .device_mesh import init_device_mesh as init_device_mesh
 from .messages import *  # noqa: F403
@@ -22,4 +23,5 @@ from .work import *  # noqa: F403
 from . import nn as nn  # isort: skip
 
 __all__ = ["DeviceMesh", "init_device_mesh"]
-__all__ += collectives.__all__ + messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + work.__all__
+__all__ += collectives.__all__ + debug_level.__all__
+__all__ += messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + work.__all__

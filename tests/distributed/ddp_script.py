@@ -182,6 +182,17 @@ def synchronised():
     return max((a - b).abs().max().item() for a, b in pairs)
 
 
+def compared():
+    """What both processes are told who call different collectives, with the debugging switch on."""
+    dist.set_debug_level(dist.DebugLevel.DETAIL)
+    try:
+        dist.all_reduce(torch.ones(2)) if dist.get_rank() == 0 else dist.broadcast(torch.ones(3), 0)
+    except RuntimeError as error:
+        return str(error)
+    finally:
+        dist.set_debug_level(dist.DebugLevel.OFF)
+
+
 def main():
     dist.init_process_group("gloo")
     restarted()
@@ -195,6 +206,7 @@ def main():
     if ours:
         seen["sgd programs"] = jaxnn.engine_statistics()["compiled"] - before
         seen["synchronised"] = synchronised()
+        seen["compared"] = compared()
     train("watched", mlp, sgd, 8, 8, watch=True)
     train("adam", mlp, lambda p: torch.optim.Adam(p, 0.01), 8, 8, bucket_cap_mb=0.0001, gradient_as_bucket_view=True)
     train("batch norm", convolutions, sgd, 6, 1, 6, 6)

@@ -71,6 +71,13 @@ def test_statistics_over_all_processes(results):
         assert ours["synchronised"] < 1e-5
 
 
+def test_processes_that_call_different_collectives_are_told_where(results):
+    line = next(k for k, text in enumerate(SCRIPT.read_text().splitlines(), 1) if "dist.broadcast(torch.ones(3), 0)" in text)
+    for rank, ours in enumerate(results[1]):
+        assert ours["compared"].count(f"ddp_script.py:{line}") == 2, ours["compared"]
+        assert f"rank {rank} at" in ours["compared"] and "all_reduced" in ours["compared"] and "float32[3]" in ours["compared"]
+
+
 def test_the_launcher_says_who_died_and_starts_again(results):
     assert "was killed by SIGKILL" in results[2] and "starting all again (1 of 1)" in results[2]
 

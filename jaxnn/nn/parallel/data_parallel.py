@@ -1,4 +1,4 @@
-"""`DataParallel`: a module that is called on parts of the batch, one for each device of this process.
+"""`DataParallel`: a module whose batch is spread over the devices of this process.
 
 Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.DataParallel.html
 """
@@ -9,33 +9,49 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.core.kinds.device import device as device_type
+from jaxnn.core.kinds.device import jax_devices
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.process.config import in_transformation
 
 from ..module import Module
 
 __all__ = ["DataParallel", "data_parallel"]
 
 
-def _number(device: Any) -> int:
-    if isinstance(device, int):
-        return device
-    index = device_type(device).index
-    return 0 if index is None else index
+def _devices(device_ids: Sequence[Any] | None) -> list[Any]:
+    """The devices that are meant: this process's accelerators by default; none where there is only the CPU.
+
+    Raises:
+        ValueError: for one that does not exist.
+    """
+    if device_ids is not None and any(isinstance(d, jax.Device) for d in device_ids):
+        return list(device_ids)
+    accelerators = [] if jax.default_backend() == "cpu" else jax.local_devices()
+    if not accelerators or device_ids is None:
+        return accelerators
+    numbers = [d if isinstance(d, int) else device_type(d).index or 0 for d in device_ids]
+    for number in numbers:
+        if not 0 <= number < len(accelerators):
+            raise ValueError(f"DataParallel: device {number} does not exist, there are {len(accelerators)}")
+    return [accelerators[n] for n in numbers]
 
 
 class DataParallel(Module):
-    """Calls ``module``. The keys of its state_dict start with ``module.``, as those of PyTorch's wrapper do.
+    """Calls ``module`` on inputs that are spread over devices along ``dim``. The keys of its state_dict start with ``module.``.
 
-    Where PyTorch splits the batch over GPUs and copies the module to each at every call, a program of JAX runs on all
-    devices that its arrays lie on: put the batch there with a sharding, and the parameters replicated. This wrapper
-    copies and splits nothing.
+    Where PyTorch copies the module to each device at every call, the parameters are put on all of them once, when the wrapper is
+    made; a call is one program on all devices. Statistics of batch normalization are those of the whole batch.
 
     Args:
         module: what to call.
-        device_ids: the GPUs that PyTorch would use; where there are GPUs, they must exist.
-        output_device: checked in the same way.
-        dim: the dimension that PyTorch would split; the results do not depend on it.
+        device_ids: GPUs of this process, all by default; or JAX's devices. On a machine without accelerators numbers are ignored, as
+            in PyTorch.
+        output_device: where results come to, by default the first one.
+        dim: the dimension of inputs that is spread; inputs whose size the number of devices does not divide go to all of them.
 
     Raises:
         ValueError: for a GPU that does not exist.
@@ -45,22 +61,50 @@ class DataParallel(Module):
         self, module: Any, device_ids: Sequence[Any] | None = None, output_device: Any = None, dim: int = 0
     ) -> None:
         super().__init__()
-        accelerators = [] if jax.default_backend() == "cpu" else jax.local_devices()
+        devices = _devices(device_ids)
         self.module = module
-        self.device_ids: list[int] = []
-        if not accelerators:
-            return
-        ids = list(range(len(accelerators))) if device_ids is None else [_number(d) for d in device_ids]
-        for number in (*ids, *(() if output_device is None else (_number(output_device),))):
-            if not 0 <= number < len(accelerators):
-                raise ValueError(f"DataParallel: device {number} does not exist, there are {len(accelerators)}")
         self.dim = dim
-        self.device_ids = ids
-        self.output_device = _number(output_device) if output_device is not None else ids[0] if ids else None
+        self.device_ids: list[int] = [_number(d) for d in devices]
+        self._spread_over: Any = None
+        if not devices:
+            return
+        (target,) = _devices([output_device]) if output_device is not None else devices[:1]
+        self.output_device = _number(target)
+        self._target = target
+        if len(devices) > 1:
+            self._spread_over = Mesh(np.array(devices), ("devices",), axis_types=(AxisType.Auto,))
+            module.to(NamedSharding(self._spread_over, PartitionSpec()))
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """What the module gives."""
-        return self.module(*inputs, **kwargs)
+        if self._spread_over is None or in_transformation():
+            return self.module(*inputs, **kwargs)
+        made = self.module(*_each(inputs, self._spread), **_each(kwargs, self._spread))
+        return _each(made, lambda t: t.to(self._target))
+
+    def _spread(self, t: Any) -> Any:
+        shape = tuple(aval(t).shape)
+        axis = self.dim % len(shape) if shape else 0
+        parts = self._spread_over.size
+        spec = PartitionSpec(*[None] * axis, "devices") if shape and shape[axis] % parts == 0 else PartitionSpec()
+        return t.to(NamedSharding(self._spread_over, spec))
+
+
+def _number(device: Any) -> int:
+    here = jax_devices("cuda") or jax.local_devices(backend=device.platform)
+    return here.index(device)
+
+
+def _each(value: Any, f: Any) -> Any:
+    """A tree of tuples, lists and dictionaries with its tensors changed."""
+    if isinstance(value, TensorBase):
+        return f(value)
+    if isinstance(value, tuple):
+        made = [_each(v, f) for v in value]
+        return type(value)(*made) if hasattr(value, "_fields") else tuple(made)
+    if isinstance(value, list):
+        return [_each(v, f) for v in value]
+    return {k: _each(v, f) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def data_parallel(
