@@ -477,7 +477,7 @@ class _Methods:
             text = f"tensor(..., {', '.join(shown)})"
             return f"Parameter containing:\n{text}" if getattr(self, "_is_parameter", False) else text
         return printing.tensor_text(
-            np.asarray(value_of(self, "print")),
+            value_of(self, "print"),
             dtype_name=repr(described.dtype),
             requires_grad=self._cell.source is not None,
             grad_fn=made_by,

@@ -1,7 +1,8 @@
 """``TORCH_DISTRIBUTED_DEBUG``: at DETAIL, processes compare what they are about to do together before each collective.
 
 A collective that one process calls and another does not, or with other shapes, would wait for ever or end all processes somewhere in
-XLA. Compared before it starts, it is an error that names both lines. Nothing else needs comparing: no other program is shared.
+XLA. Compared before it starts, it is an error that names both lines. Work on global arrays, which is one program of all processes, is
+compared in the same way.
 
 Source: https://docs.pytorch.org/docs/stable/distributed.html#debugging-torch-distributed-applications
 """
@@ -9,11 +10,13 @@ Source: https://docs.pytorch.org/docs/stable/distributed.html#debugging-torch-di
 from __future__ import annotations
 
 import enum
+import hashlib
 import os
 from typing import Any
 
 from ..core.process.user_line import user_line
-from ..ops.processes import ProcessGroup, on_exchange
+from ..core.run.cut import on_shared_program
+from ..ops.processes import WORLD, ProcessGroup, on_exchange
 from .connection import client
 
 __all__ = ["DebugLevel", "get_debug_level", "set_debug_level", "set_debug_level_from_env"]
@@ -39,7 +42,9 @@ def get_debug_level() -> DebugLevel:
 def set_debug_level(level: DebugLevel) -> None:
     """Set the level, in all processes alike."""
     _level[0] = DebugLevel(level)
-    on_exchange[:] = [_compare] if _level[0] is DebugLevel.DETAIL else []
+    detail = _level[0] is DebugLevel.DETAIL
+    on_exchange[:] = [_compare_collective] if detail else []
+    on_shared_program[:] = [_compare_program] if detail else []
 
 
 def set_debug_level_from_env() -> None:
@@ -54,26 +59,43 @@ def set_debug_level_from_env() -> None:
     set_debug_level(DebugLevel[name])
 
 
-def _compare(group: ProcessGroup, name: str, statics: Any, arrays: Any) -> None:
+def _compare_collective(group: ProcessGroup, name: str, statics: Any, arrays: Any) -> None:
+    mine = f"{name}{statics} of {', '.join(f'{kind}{list(shape)}' for shape, kind in arrays)}"
+    _compare(group, f"collective {group.count} of {group!r}", mine)
+
+
+_programs = [0]
+
+
+def _compare_program(rec: Any, cause: str) -> None:
+    """Of work on global arrays: the operators that are recorded, which all processes have to run."""
+    group = WORLD["group"]
+    if group is not None:
+        names = [n.op.name for n in rec.node.path()]
+        digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]
+        _programs[0] += 1
+        _compare(group, f"program {_programs[0]} on global arrays", f"{len(names)} operators ({digest}), the last is {names[-1]}")
+
+
+def _compare(group: ProcessGroup, what: str, mine: str) -> None:
     if group.size() == 1:
         return
     line = user_line()
-    mine = f"{name}{statics} of {', '.join(f'{kind}{list(shape)}' for shape, kind in arrays)}"
-    key = f"jaxnn/collective/{group.group_name}/{group.count}"
+    key = f"jaxnn/{what}"
     client().key_value_set(f"{key}/{group.rank()}", f"{mine}\n{line}")
     for rank in range(group.size()):
         if rank == group.rank():
             continue
         try:
-            theirs, _, there = client().blocking_key_value_get(f"{key}/{rank}", 1000 * _PATIENCE).partition("\n")
+            theirs, _, there = client().blocking_key_value_get(f"{key}/{rank}", int(1000 * _PATIENCE)).partition("\n")
         except Exception as error:
             raise RuntimeError(
-                f"collective {group.count} of {group!r}: rank {rank} has not come to it in {_PATIENCE} s. Rank {group.rank()} is at "
+                f"{what}: rank {rank} has not come to it in {_PATIENCE} s. Rank {group.rank()} is at "
                 f"{line}: {mine}"
             ) from error
         if theirs != mine:
             raise RuntimeError(
-                f"collective {group.count} of {group!r} differs: rank {group.rank()} at {line}: {mine}; rank {rank} at {there}: {theirs}"
+                f"{what} differs: rank {group.rank()} at {line}: {mine}; rank {rank} at {there}: {theirs}"
             )
 
 

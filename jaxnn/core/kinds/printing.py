@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 _PROFILES: dict[str, dict[str, Any]] = {
@@ -169,8 +170,20 @@ def _contents(array: np.ndarray, indent: int) -> str:
     return _nested(texts, array.shape, cut, indent, per_line)
 
 
+def _part_text(array: jax.Array, dtype_name: str, type_name: str) -> str:
+    """The repr of a tensor that lies partly on devices of other processes: what it is, and what is here of it."""
+    spread = getattr(array.sharding, "spec", array.sharding)
+    here = [
+        f"[{', '.join(':'.join('' if n is None else str(n) for n in (r.start, r.stop)) for r in s.index)}] is {np.asarray(s.data).tolist()}"
+        for s in array.addressable_shards
+        if s.data.size <= _options.threshold and s.replica_id == 0
+    ]
+    known = f"; here {', '.join(here)}" if here else ""
+    return f"{type_name}(<in parts on other processes>, size={tuple(array.shape)}, dtype={dtype_name}, {spread}{known})"
+
+
 def tensor_text(
-    array: np.ndarray,
+    array: Any,
     *,
     dtype_name: str,
     requires_grad: bool = False,
@@ -198,6 +211,9 @@ def tensor_text(
         tangent: that of a dual number, or None.
         indent: column in which the text starts.
     """
+    if isinstance(array, jax.Array) and not array.is_fully_addressable and not array.is_fully_replicated:
+        return _part_text(array, dtype_name, type_name)
+    array = np.asarray(array)
     prefix = f"{type_name}("
     text = prefix + _contents(array, indent + len(prefix))
     suffixes = [] if device is None else [f"device='{device}'"]

@@ -36,7 +36,7 @@ from .program import Program, on_device
 
 __all__ = [
     "BoundTape", "LOCK", "cut", "cut_all", "cut_graph", "cut_recording", "cut_without_gradients", "hold",
-    "holders_of", "immediate_mode", "open_recording",
+    "holders_of", "immediate_mode", "on_shared_program", "open_recording",
 ]  # fmt: skip
 
 #: One lock for all recordings: another thread may need a value that this one has recorded.
@@ -125,6 +125,10 @@ def cut_all() -> None:
 _IMMEDIATE = policy.Decision("operators", 0.0)
 
 
+#: Called with a recording that is about to run on devices of several processes, and with why it runs.
+on_shared_program: list[Any] = []
+
+
 def cut_recording(rec: Recording, cause: str) -> None:
     """Run a recording as one program and give every living storage its value.
 
@@ -140,6 +144,9 @@ def cut_recording(rec: Recording, cause: str) -> None:
             return
         check_process()
         statistics.count_cut(cause)
+        if on_shared_program and not isinstance(rec.placement, jax.Device) and not rec.placement.is_fully_addressable:
+            for f in on_shared_program:
+                f(rec, cause)
         living, wanted, taped, sources = _needed(rec)
         with in_mesh(rec.mesh) if not in_transformation() else jax.ensure_compile_time_eval():
             program = None if state.immediate else _known_program(rec, wanted, taped)
