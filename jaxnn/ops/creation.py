@@ -22,7 +22,7 @@ from jaxnn.core.process.config import x64
 from jaxnn.core.random.arithmetic import fma64
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
-from .placement import check_layout, dtype_of, like_device, made, need_strided
+from .placement import check_layout, dtype_of, like_device, made, need_strided, requiring
 from .placement import sizes as sizes_of
 from .strides import format_order, in_format, with_order_of
 
@@ -64,7 +64,7 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
         shape, kind = sizes_of(name, sizes, size), dtype_of(_of(dtype, out)).np
         found = without_values(shape, kind) if placement_of(device) is META else made(fill(shape, kind), device)
         found = in_format(found, memory_format)
-        found = found.requires_grad_() if requires_grad else found
+        found = requiring(found) if requires_grad else found
         return found if out is None else _into(out, found, () if dtype is None else (dtype,), name)
 
     def create_like(
@@ -82,7 +82,7 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
         where, kind = like_device(input, device, alike=True), dtype_of(dtype, described.dtype).np
         if placement_of(where) is META:
             found = in_format(without_values(described.shape, kind), memory_format)
-            return found.requires_grad_() if requires_grad else found
+            return requiring(found) if requires_grad else found
         array = fill(tuple(described.shape), kind)
         return made_like(input, array, like_device(input, device, alike=True), requires_grad, memory_format)
 
@@ -117,9 +117,9 @@ def made_like(
         return made(array, device, requires_grad)
     if format_order(memory_format, array.ndim) is not None:
         found = in_format(made(array, device), memory_format)
-        return found.requires_grad_() if requires_grad else found
+        return requiring(found) if requires_grad else found
     found = with_order_of(input, array, lambda ordered: made(np.asarray(ordered, order="C"), device))
-    return found.requires_grad_() if requires_grad else found
+    return requiring(found) if requires_grad else found
 
 
 def _unnamed(name: str, names: Any) -> None:

@@ -18,7 +18,7 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.run.one_by_one import is_host
 
-__all__ = ["check_layout", "dtype_of", "like_device", "made", "moved", "need_strided", "sharding_of", "sizes"]
+__all__ = ["check_layout", "dtype_of", "like_device", "made", "moved", "need_strided", "requiring", "sharding_of", "sizes"]
 
 
 def need_strided(t: Any, name: str) -> None:
@@ -100,7 +100,19 @@ def made(array: Any, device: Any = None, requires_grad: bool = False) -> Tensor:
     else:
         with x64(True):
             found = tensor_of(put(array, where), where)
-    return found.requires_grad_() if requires_grad else found  # type: ignore[attr-defined]
+    return requiring(found) if requires_grad else found
+
+
+def requiring(t: Any) -> Any:
+    """A tensor that was just made, as a leaf that requires gradients.
+
+    Raises:
+        RuntimeError: for integers and booleans.
+    """
+    kind = aval(t).dtype
+    if not (kind.is_floating_point or kind.is_complex):
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    return t.requires_grad_()
 
 
 def moved(t: TensorBase, where: Any) -> Tensor:

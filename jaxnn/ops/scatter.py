@@ -15,7 +15,7 @@ from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_ar
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.record.write import cast, write_back, written_operand
-from jaxnn.core.registry import METHODS, Operand, function, op
+from jaxnn.core.registry import METHODS, Operand, _into, function, op
 
 from .arguments import numel, shape, wrap_dim
 from .index import check_range, combine, first_outside, nonzero_places
@@ -509,15 +509,24 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     return jnp.where(mask, jnp.reshape(taken, sizes), input)
 
 
-@function(out=True)
-def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+@function
+def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
     """Where a tensor is not zero: a row for each element, or with ``as_tuple`` a vector for each dimension.
 
     The values are needed at once.
 
+    Raises:
+        RuntimeError: for an ``out`` of another type than int64, or beside ``as_tuple``.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero.html
     """
+    if out is not None:
+        if as_tuple:
+            raise RuntimeError("nonzero does not support the out kwarg when as_tuple is True")
+        if isinstance(out, TensorBase) and aval(out).dtype is not dtypes.int64:
+            have = dtypes.SCALAR_NAMES[aval(out).dtype]
+            raise RuntimeError(f"nonzero: Expected out tensor to have scalar type Long but got scalar type {have}")
+        return _into(out, nonzero(input), name="nonzero")
     placement = aval(input).placement
     if not shape(input):
         found: tuple[np.ndarray, ...] = nonzero_places(input.reshape(1))

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.operator.arguments import Number
 from jaxnn.core.record.write_guards import outputs_of_one
@@ -175,6 +176,17 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = wrap_dim(dim, len(sizes))
     if isinstance(indices_or_sections, TensorBase):
+        given = aval(indices_or_sections)
+        if given.dtype is not dtypes.int64:
+            raise RuntimeError(
+                "tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
+                f"{dtypes.SCALAR_NAMES[given.dtype]}"
+            )
+        if len(given.shape) > 1:
+            raise RuntimeError(
+                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, "
+                f"but got a tensor with {len(given.shape)} dims"
+            )
         indices_or_sections = indices_or_sections.tolist()
     n = sizes[dim]
     if isinstance(indices_or_sections, int):
@@ -195,7 +207,7 @@ def _numpy_split(name: str, dim: int, least: int) -> None:
         count = len(shape(input))
         if count < least:
             raise RuntimeError(f"torch.{name} requires a tensor with at least {least} "
-                               f"dimension{'s' if least > 1 else ''}, "
+                               "dimension, "
                                f"but got a tensor with {count} dimensions!")  # fmt: skip
         along = 0 if count == 1 else dim
         sections = indices_or_sections

@@ -254,3 +254,28 @@ def test_kinds(call):
     assert [kind for kind, _ in found] == [kind for kind, _ in expected]
     for (_, ours), (_, theirs) in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+TEXTS = """
+t.nonzero(A, out=t.zeros(3))
+t.nonzero(A, as_tuple=True, out=t.zeros(0, dtype=t.int64))
+t.nonzero(A, out=t.zeros(0, dtype=t.int64))
+t.dsplit(A, 2)
+t.vsplit(t.ones(3), 2)
+t.tensor_split(A, t.tensor([1.0]))
+t.tensor_split(A, t.tensor([[1]]))
+t.tensor_split(A, t.tensor([1]))
+t.zeros(2, dtype=t.int64, requires_grad=True)
+t.arange(3, requires_grad=True)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("call", TEXTS)
+def test_texts(call):
+    """PyTorch's words, or its value."""
+    text = call.replace("A", "t.tensor([[1.0, 0.0], [3.0, 4.0]])")
+    expected, found = outcome(torch, text), outcome(jaxnn, text)
+    assert isinstance(found, tuple) == isinstance(expected, tuple), (found, expected)
+    if isinstance(expected, tuple):
+        assert found[0] == expected[0]
+        assert found[1].split() == expected[1].replace("typeFloat", "type Float").split()
