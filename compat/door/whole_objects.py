@@ -92,6 +92,8 @@ def _named_in_torch(value: Any) -> tuple[str, str] | None:
         return None
     if module.partition(".")[0] not in ("jaxnn", "torch") or not hasattr(value, "__qualname__"):
         return None
+    if isinstance(value, type) and module.startswith("torch"):  # `show_classes` has given it PyTorch's name already
+        return module, value.__qualname__
     path = _homes(len(sys.modules)).get(value) if isinstance(value, type) else _function_path(value)
     if path is None:
         raise pickle.PicklingError(f"cannot save {value!r}: PyTorch has no object of this name")

@@ -46,6 +46,10 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.monitor": (
         "nothing is monitored", {"class": "Aggregation Event Stat TensorboardEventHandler", "refusing": "log_event register_event_handler"},
     ),
+    "torch.nn.attention.bias": (
+        "give scaled_dot_product_attention is_causal=True, or a mask by torch.tril(..., diagonal=S - L)",
+        {"class": "CausalBias", "refusing": "causal_lower_right causal_upper_left", "constant": "CausalVariant"},
+    ),
     "torch.nn.attention.varlen": (_FLASH, {"refusing": "varlen_attn"}),
     "torch.nn.parallel.scatter_gather": ("jax.sharding places arrays on several devices", {"refusing": "scatter gather scatter_kwargs"}),
     "torch.numa": (_PARTS, {}),
@@ -194,6 +198,7 @@ CONSTANTS: dict[str, Any] = {
     "torch.utils.data.dataloader._DatasetKind": _DatasetKind,
     "torch.nn.modules.module._EXTRA_STATE_KEY_SUFFIX": "_extra_state",
     "torch.cuda._initialized": False,
+    **members("torch.nn.attention.bias.CausalVariant", "UPPER_LEFT LOWER_RIGHT"),
     **members("torch.nn.functional.ScalingType", "TensorWise RowWise BlockWise1x16 BlockWise1x32 BlockWise1x128 BlockWise128x128"),
     **members("torch.nn.functional.SwizzleType", "NO_SWIZZLE SWIZZLE_32_4_4"),
     "torch.utils.data._utils.collate.np_str_obj_array_pattern": re.compile(r"[SaUO]"),
