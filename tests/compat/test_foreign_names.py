@@ -22,8 +22,8 @@ NAMES = Names()
 REAL = ("torch.distributions", "torch.utils._pytree", "torch.random", "torch.profiler", "torch.nn", "torch.optim", "torch.linalg",
         "torch.fft", "torch.autograd", "torch.utils.data", "torch.futures", "torch.multiprocessing")  # fmt: skip
 #: Parts of names in these namespaces that have none: other devices' and PyTorch's inner ones.
-INNER = (".quantized.", ".emit_", "datapipe", "DataPipe", "DataChunk", "graph", "profiler_legacy", "scatter_gather", "varlen", "attention.bias",
-         "._", "scaled_mm", "grouped_mm", "ScalingType", "SwizzleType", "np_str_obj")  # fmt: skip
+INNER = (".quantized.", ".emit_", "datapipe", "DataPipe", "DataChunk", "graph", "profiler_legacy", "scatter_gather", "varlen",
+         "attention.bias", "._", "scaled_mm", "grouped_mm", "ScalingType", "SwizzleType", "np_str_obj")  # fmt: skip
 
 
 def theirs(path):
