@@ -21,6 +21,24 @@ def at_once():
 
 
 @program
+def views_that_are_kept(t):
+    base = t.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    row, block = base[1], base[:, 1:]
+    inner = block[0]
+    found = [row.clone(), inner + 1]
+    base[1, 0] = 10
+    inner[1] = -1
+    found += [row.clone(), row + base[1], block.clone()]
+    base.mul_(2)
+    found += [t.tensor(row[0].item()), t.tensor(inner[1].item()), block + 0]
+    kept = row + 0
+    row.fill_(7)
+    found += [base.clone(), kept, t.tensor(base[1][2].item())]
+    base.data = t.zeros(2, 3)
+    return [x.tolist() for x in (*found, base, row, inner)]
+
+
+@program
 def views_and_writes(torch):
     c = torch.zeros(6)
     v = c[1:4]

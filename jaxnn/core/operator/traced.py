@@ -82,7 +82,7 @@ class Traced:
     """
 
     __slots__ = (
-        "_jitted", "closed", "computing", "elements", "equations", "host", "loops", "matrix",
+        "_jitted", "_plain", "closed", "computing", "elements", "equations", "host", "loops", "matrix",
         "name", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
     )  # fmt: skip
 
@@ -110,6 +110,7 @@ class Traced:
         jaxpr = closed.jaxpr
         self.closed = closed
         self.sources = sources
+        self._plain = sources == tuple([("result", k) for k in range(len(sources))])  # each result is computed, once
         self.serial = next(_serials)
         self.name = name
         self.elements = max((_size(v.aval.shape) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
@@ -142,6 +143,8 @@ class Traced:
 
     def all_results(self, operands: Sequence[Any], results: Sequence[Any]) -> list[Any]:
         """All results, those that are operands included."""
+        if self._plain:
+            return results  # type: ignore[return-value]
         return [operands[k] if kind == "argument" else results[k] for kind, k in self.sources]
 
 

@@ -19,7 +19,7 @@ from .internals import trace_state_clean as _trace_state_clean
 
 __all__ = [
     "ThreadState", "configuration", "get_setting", "in_mesh", "in_transformation", "mesh_in_use", "on_change",
-    "set_setting", "state", "x64",
+    "set_setting", "settings", "state", "x64",
 ]  # fmt: skip
 
 
@@ -80,25 +80,25 @@ class ThreadState(threading.local):
 
 state = ThreadState()
 _listeners: list[Any] = []
-_settings: dict[str, Any] = {"matmul_precision": "highest", "execution_mode": "auto"}
+settings: dict[str, Any] = {"matmul_precision": "highest", "execution_mode": "auto"}
 
 
 def configuration() -> tuple[Any, ...]:
     """What recorded operators depend on besides their inputs."""
-    return (dtypes.get_default_dtype(), *_settings.values())
+    return (dtypes.get_default_dtype(), *settings.values())
 
 
 def get_setting(name: str) -> Any:
     """The value of one switch."""
-    return _settings[name]
+    return settings[name]
 
 
 def set_setting(name: str, value: Any) -> None:
     """Change a switch; pending work is finished under the old value first."""
-    if _settings[name] != value:
+    if settings[name] != value:
         for listener in _listeners:
             listener()
-        _settings[name] = value
+        settings[name] = value
 
 
 def on_change(listener: Any) -> Any:

@@ -26,7 +26,7 @@ from ..operator.arguments import Number, tree_of
 from ..operator.infer import infer
 from ..operator.traced import NUMBER_TYPES
 from ..path.trie import Node, on_forget
-from ..process.config import get_setting, on_change, state, x64
+from ..process.config import on_change, settings, state, x64
 from ..process.forking import check_process
 from ..run import statistics
 from ..run.cut import LOCK
@@ -76,8 +76,14 @@ def _value(t: TensorBase) -> Held | None:
     buf = s.buf
     if type(buf) is not Buffer or buf.depth < 0:
         return None
+    view = t._view
+    if view is not None and view.shown is not None:
+        shown, of = view.shown
+        if of is buf.array:
+            return Held(shown, view.aval, buf.depth)
+        view.shown = None
     held = Held(_host(buf.array), s.aval, buf.depth)
-    return held if t._view is None else _after(held, t._view.steps)
+    return held if view is None else _after(held, view.steps)
 
 
 def _host(array: Any) -> np.ndarray:
@@ -219,7 +225,7 @@ def _all_recorded() -> bool:
     thread = state
     if thread.module_depth or thread.immediate or thread.dual is not None:
         return True
-    return (thread.execution_mode or get_setting("execution_mode")) == "whole"
+    return (thread.execution_mode or settings["execution_mode"]) == "whole"
 
 
 def computed_now(op: Any, args: tuple[Any, ...]) -> Any:
@@ -232,7 +238,13 @@ def computed_now(op: Any, args: tuple[Any, ...]) -> Any:
             return None
         prepared, arrays, depth = known
         if op.view is not None:
-            return viewed(None, op, args, 0, prepared.avals[0], False)
+            t = viewed(None, op, args, 0, prepared.avals[0], False)
+            whole = t._storage.buf.array
+            if type(whole) is np.ndarray and whole.size <= HOST_ELEMENTS:
+                shown = prepared.traced.all_results(arrays, prepared.run(*arrays))[0]
+                if _is_part(shown, whole):
+                    t._view.shown = (shown, whole)
+            return t
     statistics.count_at_once()
     made = prepared.traced.all_results(arrays, prepared.run(*arrays))
     if prepared.container is None:
