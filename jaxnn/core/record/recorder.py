@@ -36,14 +36,7 @@ from ..path.trie import Node, count_growth
 from ..process.config import in_transformation, state, x64
 from ..process.forking import check_process
 from ..process.user_line import user_line
-from ..run.cut import (
-    LOCK,
-    cut,
-    cut_graph,
-    cut_recording,
-    hold,
-    open_recording,
-)
+from ..run.cut import LOCK, cut, cut_graph, cut_recording, hold, open_recording
 from ..run.policy import BACKWARD_WITHOUT_STEP, IMMEDIATE, LIMIT_REACHED, OPERATOR_LIMIT
 from .readings import pin_reading, walkable_readings
 from .shared_memory import Shares, present_value, record_shared, settle, shows, unsettled, without_shared
