@@ -7,9 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxnn.core.kinds.device import placement_of
 from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.process.config import x64
+from jaxnn.core.record.at_once import tensor_of
+from jaxnn.core.record.recorder import value_of
 from jaxnn.ops.placement import moved
 from jaxnn.utils.trees import map_leaves
 
@@ -21,8 +25,8 @@ def prefetch_to_device(batches: Iterable[Any], device: Any = None, size: int = 2
 
     Args:
         batches: for example a `DataLoader`; tensors are found in tuples, lists and dictionaries.
-        device: a device or its name, or a `jax.sharding.Sharding` that spreads each tensor over several devices;
-            by default JAX's first device.
+        device: a device or its name, or a `jax.sharding.Sharding` that spreads each tensor over several devices; by default
+            JAX's first device. A sharding over several processes takes of each its own rows of the global batch.
         size: how many batches are held on the device before they are asked for.
 
     Raises:
@@ -40,7 +44,14 @@ def prefetch_to_device(batches: Iterable[Any], device: Any = None, size: int = 2
 def _prefetched(batches: Iterable[Any], where: Any, size: int) -> Iterator[Any]:
     ahead: deque[Any] = deque()
     for batch in batches:
-        ahead.append(map_leaves(lambda leaf: moved(leaf, where) if isinstance(leaf, TensorBase) else leaf, batch))
+        ahead.append(map_leaves(lambda leaf: _placed(leaf, where) if isinstance(leaf, TensorBase) else leaf, batch))
         if len(ahead) > size:
             yield ahead.popleft()
     yield from ahead
+
+
+def _placed(t: TensorBase, where: Any) -> Any:
+    if not isinstance(where, jax.sharding.Sharding) or where.is_fully_addressable:
+        return moved(t, where)
+    with x64(True):
+        return tensor_of(jax.make_array_from_process_local_data(where, np.asarray(value_of(t))))
