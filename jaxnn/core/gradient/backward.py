@@ -339,7 +339,8 @@ def _keys(t: TensorBase) -> list[Any]:
     """Where gradients of a tensor may arrive: at each reading of a view's value, else at one place."""
     if type(t) is GradientEdge:
         cell = t.ownership_token
-        return [t._key()] if cell is None else [place_of(cell), *earlier_places(cell)]
+        moved = [] if cell is None else earlier_places(cell)
+        return [place_of(cell), *moved] if t._key() in moved else [t._key()]  # a write moves the tensor, not the edge
     if t._cell.source is NOWHERE:
         return []
     if t._view is None or has_own_source(t):
