@@ -437,6 +437,11 @@ class _Uninitialized:
         return self._empty.device
 
     @property
+    def is_meta(self) -> bool:
+        """Whether it will have no values."""
+        return self._empty.is_meta
+
+    @property
     def data(self) -> Any:
         """A tensor without elements, of the type and on the device that it will have."""
         return self._empty

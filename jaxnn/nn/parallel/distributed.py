@@ -220,7 +220,8 @@ class Reducer:
     """What a `DistributedDataParallel` knows of its gradients: which have come since the last forward, and whether to average them."""
 
     def __init__(self, owner: DistributedDataParallel) -> None:
-        self.owner = weakref.proxy(owner)
+        anything: Any = owner  # mypy never ends comparing a module with a function
+        self.owner = weakref.proxy(anything)
         self.group: ProcessGroup = owner.process_group
         self.alone = self.group.size() == 1
         self.expecting = False
