@@ -178,13 +178,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "class": "LaunchConfig elastic_launch",
         },
     ),
-    "torch.distributed.nn": (_DEVICES, {}),
-    "torch.distributed.nn.functional": (
-        _DEVICES,
-        {
-            "refusing": "all_gather",
-        },
-    ),
     "torch.distributed.optim": (
         _DEVICES,
         {
