@@ -137,7 +137,7 @@ globals().update({t.name: t for t in _ALL} | _ALIASES)
 _FUNCTIONS.update({_name: _with_other_names(_name, _value) for _name, _value in _FUNCTIONS.items()})
 _FUNCTIONS.update({
     _name: _asking(_value, _name) for _name, _value in _FUNCTIONS.items()
-    if _isfunction(_value) and getattr(getattr(_value, "op", None), "name", None) != _name
+    if _isfunction(_value) and getattr(getattr(_value, "op", None), "name", None) != _name and _name != "is_tensor"
 })  # fmt: skip
 globals().update(_FUNCTIONS)
 for _module in (linalg, fft, special):

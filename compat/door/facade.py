@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.machinery
 import threading
@@ -13,6 +14,7 @@ from jaxnn.compat.foreign import OBJECTS, namespace, namespaces
 from jaxnn.nn import __all__ as _LAYERS
 from jaxnn.torch_version import API_VERSION, TorchVersion
 
+from .imported import IMPORTED
 from .paths import ELSEWHERE, OWN, PATHS, PRIVATE, TORCHVISION
 
 __all__ = ["Facade", "Names", "instead"]
@@ -57,6 +59,8 @@ class Facade(ModuleType):
         own.update(_from_elsewhere(name))
         own.update(_seen(name, source))
         own.update(_INSTEAD.get(name, {}))
+        if name == "torch":
+            own["torch"] = self
         listed = [n for n in getattr(source, "__all__", ()) if n in own]
         spec = importlib.machinery.ModuleSpec(name, cast(Any, _Loader(self)), origin="jaxnn", is_package=True)
         vars(self).update(
@@ -70,7 +74,7 @@ class Facade(ModuleType):
     def __getattr__(self, name: str) -> Any:
         source, names = vars(self)["_facade"]
         path = f"{self.__name__}.{name}"
-        if not name.startswith("__"):
+        if not name.startswith("__") or path in PATHS:
             found = names.find(path)
             if found is not None:
                 vars(self).setdefault(name, found)
@@ -78,6 +82,9 @@ class Facade(ModuleType):
             if name in PRIVATE.get(self.__name__, "").split() or name in getattr(source, "__all__", ()):
                 if name not in OWN.get(self.__name__, "").split():
                     return getattr(source, name)  # made at first use
+        home = _homes().get(path)
+        if home is not None:
+            return vars(self).setdefault(name, getattr(names.module(home), name))
         raise AttributeError(f"module '{self.__name__}' has no attribute '{name}': {lacking(path)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -91,6 +98,12 @@ class Facade(ModuleType):
 
     def __reduce__(self) -> Any:
         return _again, (self.__name__,)
+
+
+@functools.cache
+def _homes() -> dict[str, str]:
+    """The full names that PyTorch's files import from elsewhere, and where from."""
+    return {f"{p}.{n}": home for key, names in IMPORTED.items() for p, home in [key.split()] for n in names.split()}
 
 
 def _again(name: str) -> Any:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from jaxnn.nn.module_class import ModuleMeta
 from jaxnn.torch_version import API_VERSION
 
 from .facade import Facade, Names, lacking
@@ -27,6 +28,7 @@ from .paths import TORCHVISION
 
 __all__ = ["Door", "install", "torch_alias"]
 
+_plain_class = builtins.__build_class__
 #: Who never gets facades: PyTorch itself, and jaxnn, which imports PyTorch to exchange tensors with it.
 _NEVER = frozenset({"torch", "torchgen", "functorch", "jaxnn", "jax", "jaxlib", "flax", "optax", "numpy"})
 _lock = threading.RLock()
@@ -55,6 +57,7 @@ class Door:
         self.closed = True
         self.builtins = dict(vars(builtins))
         self.builtins["__import__"] = self._import
+        self.builtins["__build_class__"] = _build_class
         self._users: set[str] = set()  # packages that have been given a facade
         self._displaced: dict[str, Any] = {}
         self._before: set[str] = set()
@@ -220,6 +223,27 @@ class Door:
         return module
 
 
+def _build_class(body: Any, name: str, /, *bases: Any, metaclass: Any = None, **options: Any) -> Any:
+    """The statement ``class``. PyTorch's modules are of the class `type`, which every metaclass goes with; jaxnn's have one of
+    their own, with which a foreign one is joined.
+    """
+    kinds = [type(b) for b in bases] if metaclass is None else [metaclass, *(type(b) for b in bases)]
+    if any(isinstance(b, ModuleMeta) for b in bases) and all(isinstance(k, type) for k in kinds):
+        joined = tuple(dict.fromkeys(k for k in kinds if not any(o is not k and issubclass(o, k) for o in kinds)))
+        if len(joined) > 1:
+            metaclass = type(joined[0].__name__, joined, {"__module__": joined[0].__module__})
+    if any(isinstance(b, type) and issubclass(b, ModuleMeta) for b in bases):  # ABCMeta stands behind it
+        bases = tuple(b for k, b in enumerate(bases) if not any(o is not b and issubclass(o, b) for o in bases[k + 1 :]))
+    given = options if metaclass is None else {"metaclass": metaclass, **options}
+    return _plain_class(body, name, *bases, **given)
+
+
+def _build_class_here(body: Any, name: str, /, *bases: Any, **options: Any) -> Any:
+    """`_build_class` for the main program, which has Python's own builtins, where a door covers it."""
+    who = body.__globals__.get("__name__") or ""
+    return (_build_class if _door_of(who) is not None else _plain_class)(body, name, *bases, **options)
+
+
 def _package(globals: Any) -> str:
     return globals.get("__package__") or globals["__name__"].rpartition(".")[0]
 
@@ -264,12 +288,14 @@ def _patch() -> None:
             return plain_spec(name, package)
 
     builtins.__import__ = __import__
+    builtins.__build_class__ = _build_class_here
     importlib.import_module = import_module
     importlib.util.find_spec = find_spec
 
 
 def _unpatch() -> None:
     builtins.__import__ = _plain["import"]
+    builtins.__build_class__ = _plain_class
     importlib.import_module, importlib.util.find_spec = _plain["module"], _plain["spec"]
 
 

@@ -101,10 +101,15 @@ PRIVATE = {
     "torch.amp.autocast_mode": "_cast",
     "torch.autograd.forward_ad": "_set_fwd_grad_enabled _is_fwd_grad_enabled",
     "torch.autograd.graph": "_MultiHandle RemovableHandle",
-    "torch.distributions.multivariate_normal": "Distribution",
     "torch.distributions.utils": "_standard_normal _sum_rightmost",
     "torch.hub": "_get_torch_home",
     "torch.nn.attention.flex_attention": "_DEFAULT_SPARSE_BLOCK_SIZE",
+    "torch.nn.common_types": (
+        "_size_any_t _size_1_t _size_2_t _size_3_t _size_4_t _size_5_t _size_6_t _size_any_opt_t _size_2_opt_t _size_3_opt_t "
+        "_ratio_any_t _ratio_2_t _ratio_3_t _tensor_list_t _maybe_indices_t _scalar_or_tuple_any_t _scalar_or_tuple_1_t "
+        "_scalar_or_tuple_2_t _scalar_or_tuple_3_t _scalar_or_tuple_4_t _scalar_or_tuple_5_t _scalar_or_tuple_6_t"
+    ),
+    "torch.distributions.kl": "_KL_REGISTRY",
     "torch.nn.grad": "_pair",
     "torch.nn.init": "_calculate_correct_fan _calculate_fan_in_and_fan_out",
     "torch.nn.modules.utils": (
@@ -121,7 +126,7 @@ PRIVATE = {
     "torch.optim.lbfgs": "Optimizer",
     "torch.optim.lr_scheduler": "Optimizer _LRScheduler",
     "torch.optim.nadam": "Optimizer",
-    "torch.optim.optimizer": "RemovableHandle required",
+    "torch.optim.optimizer": "ParamsT RemovableHandle required",
     "torch.optim.radam": "Optimizer",
     "torch.optim.rmsprop": "Optimizer",
     "torch.optim.rprop": "Optimizer",
@@ -140,11 +145,13 @@ PRIVATE = {
 ELSEWHERE: dict[str, dict[str, str]] = {
     "torch": {
         "jaxnn.utils.dlpack": "to_dlpack",
+        "jaxnn.core.kinds.size": "jagged sparse_bsc sparse_bsr sparse_csc",
+        "jaxnn.compat.foreign.plumbing": "get_device_module _shape_as_tensor=shape_as_tensor _cast_Long=cast_long",
         "jaxnn.symbolic": "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum",
     },
     "torch._higher_order_ops": {"jaxnn.control_flow": "cond scan while_loop"},
     "torch._tensor": {"jaxnn": "Tensor"},
-    "torch._tensor_str": {"jaxnn.core.kinds.printing": "PRINT_OPTS=_options"},
+    "torch._tensor_str": {"jaxnn.core.kinds.printing": "PRINT_OPTS=_options get_printoptions printoptions set_printoptions"},
     "torch.accelerator": {"jaxnn.cuda": "get_memory_info=mem_get_info"},
     "torch.nn.init": {
         "jaxnn.nn.init": (
@@ -154,6 +161,30 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "torch.profiler.profiler": {"jaxnn.profiler": "profile schedule tensorboard_trace_handler ProfilerAction ProfilerActivity"},
     "torch.return_types": {"jaxnn.ops.return_types": RETURN_TYPES},
     "torch.optim.optimizer": {"jaxnn.optim.optimizer": "ParamsT _use_grad_for_differentiable _default_to_fused_or_foreach"},
+    "torch._utils": {
+        "jaxnn.compat.foreign.plumbing": (
+            "_element_size=element_size _flatten_dense_tensors=flatten_dense_tensors _get_device_index=device_index "
+            "_get_device_module=get_device_module _unflatten_dense_tensors=unflatten_dense_tensors"
+        ),
+    },
+    "torch.serialization": {"jaxnn.compat.foreign.plumbing": "DEFAULT_PROTOCOL MAP_LOCATION"},
+    "torch.nn.modules.module": {
+        "jaxnn.compat.foreign.plumbing": (
+            "_EXTRA_STATE_KEY_SUFFIX _global_backward_hooks _global_backward_pre_hooks _global_buffer_registration_hooks "
+            "_global_forward_hooks _global_forward_pre_hooks _global_module_registration_hooks "
+            "_global_parameter_registration_hooks"
+        ),
+    },
+    "torch.nn.parameter": {"jaxnn.compat.foreign.plumbing": "UninitializedTensorMixin"},
+    "torch.nn.parallel": {"jaxnn.compat.foreign.plumbing": "gather parallel_apply replicate scatter"},
+    "torch.nn.parallel.parallel_apply": {"jaxnn.compat.foreign.plumbing": "parallel_apply"},
+    "torch.nn.parallel.replicate": {"jaxnn.compat.foreign.plumbing": "replicate"},
+    "torch.nn.parallel.scatter_gather": {"jaxnn.compat.foreign.plumbing": "gather is_namedtuple scatter scatter_kwargs"},
+    "torch.utils._contextlib": {
+        "jaxnn.compat.foreign.plumbing": "_DecoratorContextManager=DecoratorContextManager context_decorator",
+    },
+    "torch.utils._foreach_utils": {"jaxnn.compat.foreign.plumbing": "_group_tensors_by_device_and_dtype=group_tensors"},
+    "torch.utils.checkpoint": {"jaxnn.compat.foreign.plumbing": "get_device_states=device_states set_device_states"},
     "torch.autograd.grad_mode": {"jaxnn": "enable_grad inference_mode no_grad set_grad_enabled"},
     "torch.cuda.amp.autocast_mode": {"jaxnn.cuda.amp": "autocast custom_bwd custom_fwd"},
     "torch.cuda.amp.grad_scaler": {"jaxnn.cuda.amp": "GradScaler"},
@@ -174,10 +205,15 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     "torch.nn.modules.transformer": {"jaxnn.nn.transformer": "_get_activation_fn=_activation"},
     "torch.nn.modules.linear": {"jaxnn.nn.attention_layers": "NonDynamicallyQuantizableLinear"},
+    "torch.library": {"jaxnn.library": "triton_op=custom_op"},
+    "torch.nn.parallel.data_parallel": {"jaxnn.nn.parallel": "DataParallel data_parallel"},
+    "torch.nn.parallel.distributed": {"jaxnn.nn.parallel": "DistributedDataParallel"},
+    "torch.nn.utils._named_member_accessor": {"jaxnn.compat.foreign.plumbing": "swap_tensor"},
     "torch.nn.utils.spectral_norm": {"jaxnn.nn.utils": "remove_spectral_norm spectral_norm"},
     "torch.nn.utils.weight_norm": {"jaxnn.nn.utils": "remove_weight_norm weight_norm"},
     "torch.optim.adamw": {"jaxnn.optim": "AdamW"},
     "torch.utils.data.dataloader": {
+        "jaxnn.compat.foreign.plumbing": "_DatasetKind=DatasetKind",
         "jaxnn.utils.data.dataloader": (
             "_BaseDataLoaderIter=_Batches _SingleProcessDataLoaderIter=_InProcess _MultiProcessingDataLoaderIter=_FromWorkers"
         ),
@@ -208,8 +244,17 @@ ELSEWHERE: dict[str, dict[str, str]] = {
             "init_process_group is_gloo_available is_initialized is_mpi_available is_nccl_available new_group"
         ),
     },
+    "torch.utils.weak": {
+        "jaxnn.compat.foreign.plumbing": (
+            "WeakIdKeyDictionary WeakTensorKeyDictionary=WeakIdKeyDictionary WeakIdRef TensorWeakRef=WeakIdRef"
+        ),
+    },
+    "torch.utils.data._utils.worker": {
+        "jaxnn.utils.data": "get_worker_info", "jaxnn.compat.foreign.plumbing": "_generate_state=generate_state",
+    },
     "torch.utils.data._utils.collate": {
         "jaxnn.utils.data": "default_collate default_convert",
-        "jaxnn.utils.data.collate": "collate collate_tensor_fn=_stack collate_numpy_array_fn=_stack_arrays default_collate_fn_map",
+        "jaxnn.compat.foreign.plumbing": "np_str_obj_array_pattern",
+        "jaxnn.utils.data.collate": "collate default_collate_fn_map collate_tensor_fn=_stack collate_numpy_array_fn=_stack_arrays",
     },
 }

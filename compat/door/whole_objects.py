@@ -69,7 +69,7 @@ class _Pickler(Pickler):
         if pairs is not None:
             self._items((part for pair in pairs for part in pair), b"u")
         if state is not None:
-            if isinstance(value, Module) and isinstance(state, dict) and "_registered" in state:
+            if isinstance(value, Module) and isinstance(state, dict) and "_jaxnn_registered" in state:
                 state = to_pytorch(state)
             self._kept.append(state)
             self._save(state)

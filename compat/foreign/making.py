@@ -7,6 +7,8 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jaxnn.nn.module import Module
+
 from .table import CONSTANTS, MEMBERS, TABLE
 
 __all__ = ["KINDS", "namespace", "namespaces", "rows"]
@@ -82,6 +84,20 @@ def _base(path: str, why: str) -> Any:
     module, _, name = path.rpartition(".")
     return type(name, (), {"__module__": module, "__doc__": f"An empty class: {why}."})
 
+def _base_module(path: str, why: str) -> Any:
+    """A class of modules to inherit from and to check against."""
+    module, _, name = path.rpartition(".")
+    return type(Module)(name, (Module,), {"__module__": module, "__doc__": f"A module, no more: {why}."})
+
+
+def _module(path: str, why: str) -> Any:
+    """A class of modules of which nothing is an instance: making one refuses."""
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        _refuse(path, why)
+
+    module, _, name = path.rpartition(".")
+    return type(Module)(name, (Module,), {"__init__": __init__, "__module__": module, "__doc__": f"Can't be made: {why}."})
 
 
 #: Kind -> (harmless or refusing, what makes the value from the path and the reason).
@@ -95,9 +111,11 @@ KINDS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "list": ("harmless", _constant_function(list, "An empty list")),
     "block": ("harmless", _block),
     "base": ("harmless", _base),
+    "base module": ("harmless", _base_module),
     "opaque": ("harmless", _opaque),
     "constant": ("harmless", lambda path, why: CONSTANTS[path]),
     "class": ("refusing", _class),
+    "module": ("refusing", _module),
     "refusing": ("refusing", _refusing),
 }
 

@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/torch.compiler_custom_backends.html
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -12,14 +13,10 @@ from typing import Any
 import jaxnn
 from jaxnn.core.memory.tensor_base import TensorBase
 
-__all__ = ["Operator", "Operators", "operators"]
+from .aten import ATEN
+from .aten_names import ATEN_NAMES, OVERLOADS
 
-#: The overloads that `aten` has of most operators. jaxnn's function is one for all of them.
-_OVERLOADS = (
-    "default Tensor Scalar self dim int dtype out low two stable self_int Tensor_Scalar Tensor_Tensor Scalar_Tensor "
-    "dim_IntList names int_Scalar device other dtype_layout start start_step size correction ScalarMode Tensor_mode "
-    "Scalar_mode dimname other_dim mode unary_out vec msg"
-).split()
+__all__ = ["Operator", "Operators", "operators"]
 
 
 class Operator:
@@ -34,14 +31,14 @@ class Operator:
 
     def overloads(self) -> list[str]:
         """The names of the overloads that can be asked for."""
-        return list(_OVERLOADS)
+        return sorted(OVERLOADS)
 
     def name(self) -> str:
         """The operator's name with its namespace."""
         return self._qualified_op_name
 
     def __getattr__(self, name: str) -> Any:
-        if name in _OVERLOADS and not self._overload:
+        if name in OVERLOADS and not self._overload:
             namespace, _, own = self._qualified_op_name.partition("::")
             made = Operator(namespace, own, self._function)
             made._overload = name
@@ -96,6 +93,8 @@ def _refusal(name: str) -> Callable[..., Any]:
 
 
 def _function(space: str, name: str) -> Any:
+    if space == "aten" and name in ATEN:
+        return ATEN[name]
     if space == "aten" and name in _REFUSED or space == "quantized_decomposed":
         return _refusal(f"{space}.{name}")
     name = _NAMED_OTHERWISE.get(name, name) if space == "aten" else name
@@ -107,7 +106,13 @@ def _function(space: str, name: str) -> Any:
             return found
     parent, _, rest = name.partition("_")  # aten's fft_rfft, linalg_inv, special_erf
     found = vars(getattr(jaxnn, parent)).get(rest) if parent in ("fft", "linalg", "special") else None
-    return found if callable(found) else None
+    if callable(found):
+        return found
+    return functools.partial(_refuse, name) if name in ATEN_NAMES else None
+
+
+def _refuse(name: str, *args: Any, **kwargs: Any) -> Any:
+    raise NotImplementedError(f"jaxnn lacks torch.ops.aten.{name}: no function here does the same")
 
 
 class Operators(ModuleType):

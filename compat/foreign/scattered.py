@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from .members import members
@@ -25,7 +24,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch._inductor.cpu_vec_isa": (_COMPILER, {"refusing": "pick_vec_isa"}),
     "torch._inductor.runtime": (_COMPILER, {}),
     "torch._inductor.runtime.cache_dir_utils": (_COMPILER, {"refusing": "cache_dir"}),
-    "torch._dynamo.exc": (_COMPILER, {"constant": "TensorifyScalarRestartAnalysis"}),
+    "torch._dynamo.exc": (_COMPILER, {"constant": "TorchRuntimeError Unsupported BackendCompilerFailed TensorifyScalarRestartAnalysis"}),
     "torch._C._distributed_c10d": ("jaxnn.distributed runs one process only", {"class": "Reducer"}),
     "torch._C._distributed_rpc": (_RPC, {"false": "_is_current_rpc_agent_set"}),
     "torch.ao.quantization.fx": (_QUANTIZED, {}),
@@ -51,25 +50,24 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         {"class": "CausalBias", "refusing": "causal_lower_right causal_upper_left", "constant": "CausalVariant"},
     ),
     "torch.nn.attention.varlen": (_FLASH, {"refusing": "varlen_attn"}),
-    "torch.nn.parallel.scatter_gather": ("jax.sharding places arrays on several devices", {"refusing": "scatter gather scatter_kwargs"}),
     "torch.numa": (_PARTS, {}),
     "torch.numa.binding": (_PARTS, {"class": "NumaOptions", "constant": "AffinityMode"}),
     "torch.profiler.profiler": (_PARTS, {}),
     "torch.jit._recursive": ("there is no TorchScript", {"constant": "concrete_type_store"}),
-    "torch.utils._foreach_utils": (_PARTS, {"refusing": "_group_tensors_by_device_and_dtype", "false": "_has_foreach_support"}),
+    "torch.utils._foreach_utils": (_PARTS, {"false": "_has_foreach_support"}),
     "torch.utils._sympy.numbers": ("shapes are numbers", {"class": "IntInfinity"}),
     "torch.utils._sympy.value_ranges": ("shapes are numbers", {"class": "ValueRanges"}),
     "torch.utils.data.datapipes": (_PIPES, {}),
     "torch.utils.data.datapipes.iter": (_PIPES, {"class": "Batcher IterableWrapper Mapper Filter Shuffler Zipper"}),
     "torch.utils.data.datapipes.iter.combinatorics": (_PIPES, {"class": "ShufflerIterDataPipe"}),
-    "torch.utils.data.datapipes.datapipe": (_PIPES, {"class": "IterDataPipe MapDataPipe"}),
+    "torch.utils.data.datapipes.datapipe": (_PIPES, {"class": "IterDataPipe MapDataPipe DFIterDataPipe DataChunk"}),
     "torch.utils.data.graph": (_PIPES, {"refusing": "traverse traverse_dps"}),
     "torch.utils.data.graph_settings": (
         _PIPES, {"refusing": "apply_shuffle_settings apply_random_seed apply_sharding get_all_graph_pipes"},
     ),
     "torch.utils.data": (
         _PIPES,
-        {"class": "IterDataPipe MapDataPipe DFIterDataPipe DataChunk", "decorator": "functional_datapipe"},
+        {"decorator": "functional_datapipe"},
     ),
     "torch.utils.collect_env": (
         "jax.print_environment_info() says what is installed", {"refusing": "get_env_info get_pretty_env_info main"},
@@ -81,10 +79,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.utils.backend_registration": (
         "kinds of devices are JAX's plugins", {"refusing": "rename_privateuse1_backend generate_methods_for_privateuse1_backend"},
     ),
-    "torch.utils.data._utils.collate": (_PARTS, {"constant": "np_str_obj_array_pattern"}),
     "torch.utils.data._utils.worker": (_PARTS, {"constant": "_worker_info"}),
-    "torch.utils.data.dataloader": (_PARTS, {"constant": "_DatasetKind"}),
-    "torch.nn.modules.module": (_PARTS, {"constant": "_EXTRA_STATE_KEY_SUFFIX"}),
     "torch.nn.functional": (_PRODUCTS, {"refusing": "grouped_mm scaled_mm scaled_grouped_mm", "constant": "ScalingType SwizzleType"}),
     "torch.sparse": (
         "sparse tensors are made by torch.sparse_coo_tensor",
@@ -102,12 +97,12 @@ MORE: dict[str, dict[str, str]] = {
     "torch": {
         "refusing": (
             "_scaled_mm _grouped_mm _segment_reduce _make_per_tensor_quantized_tensor _convert_indices_from_coo_to_csr "
-            "_convert_indices_from_csr_to_coo _sample_dirichlet _softmax_backward_data sparse_csc_tensor get_device_module "
-            "_shape_as_tensor dsmm hsmm lobpcg"
+            "_convert_indices_from_csr_to_coo _sample_dirichlet _softmax_backward_data sparse_csc_tensor "
+            "dsmm hsmm lobpcg"
         ),
         "constant": (
-            "uint1 uint2 uint3 uint4 uint5 uint6 uint7 int1 int2 int3 int4 int5 int6 int7 complex32 chalf float8_e8m0fnu "
-            "float4_e2m1fn_x2 bits8 quint8 qint8 qint32 quint4x2 jagged sparse_csc sparse_bsr sparse_bsc legacy_contiguous_format "
+            "float8_e8m0fnu "
+            "float4_e2m1fn_x2 bits8 legacy_contiguous_format "
             "per_tensor_affine per_channel_affine per_tensor_symmetric per_channel_symmetric"
         ),
         "class": (
@@ -122,7 +117,7 @@ MORE: dict[str, dict[str, str]] = {
     "torch._inductor": {"list": "list_mode_options"},
     "torch._prims_common": {"refusing": "is_contiguous_or_false"},
     "torch._subclasses.fake_tensor": {"false": "is_fake"},
-    "torch._utils": {"refusing": "_element_size _get_device_index _rebuild_parameter _rebuild_tensor_v2"},
+    "torch._utils": {"refusing": "_rebuild_parameter _rebuild_tensor_v2"},
     "torch.compiler": {
         "refusing": "load_compiled_function wrap_numpy substitute_in_graph", "none": "set_default_backend set_enable_guard_collectives",
     },
@@ -169,12 +164,6 @@ class _TypeStore:
     type_store: dict[Any, Any] = {}
 
 
-class _DatasetKind:
-    """Whether a dataset is asked by place or iterated."""
-
-    Map, Iterable = 0, 1
-
-
 class _Value:
     """A type of elements, or a way to lay them out, that JAX does not have: it can be named and compared."""
 
@@ -195,12 +184,8 @@ CONSTANTS: dict[str, Any] = {
     "torch.jit._recursive.concrete_type_store": _TypeStore(),
     **{f"torch.{name}": _Value(f"torch.{name}") for name in MORE["torch"]["constant"].split()},
     "torch.utils.data._utils.worker._worker_info": None,
-    "torch.utils.data.dataloader._DatasetKind": _DatasetKind,
-    "torch.nn.modules.module._EXTRA_STATE_KEY_SUFFIX": "_extra_state",
     "torch.cuda._initialized": False,
     **members("torch.nn.attention.bias.CausalVariant", "UPPER_LEFT LOWER_RIGHT"),
     **members("torch.nn.functional.ScalingType", "TensorWise RowWise BlockWise1x16 BlockWise1x32 BlockWise1x128 BlockWise128x128"),
     **members("torch.nn.functional.SwizzleType", "NO_SWIZZLE SWIZZLE_32_4_4"),
-    "torch.utils.data._utils.collate.np_str_obj_array_pattern": re.compile(r"[SaUO]"),
 }
-CONSTANTS["torch.chalf"] = CONSTANTS["torch.complex32"]

@@ -6,7 +6,7 @@ import typing
 from typing import Any
 
 from . import devices, scattered
-from .members import members
+from .members import ABSENT_TYPES, members
 
 __all__ = ["CONSTANTS", "MEMBERS", "TABLE"]
 
@@ -55,9 +55,10 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         {
             "class": (
                 "PyTorchFileReader PyTorchFileWriter ScriptModule Stream Event SymInt SymFloat SymBool ScriptFunction "
-                "CompilationUnit Value Graph Node"
+                "CompilationUnit Value Graph Node TensorType DeviceObjType FloatType IntType BoolType ListType StringType"
             ),
             "refusing": "fork wait",
+            "constant": " ".join(path.partition(".")[2] for path in ABSENT_TYPES),
         },
     ),
     "torch._C": (
@@ -70,8 +71,11 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             ),
             "constant": "DispatchKey",
             "opaque": "DispatchKeySet",
-            "none": "_get_tracing_state",
-            "false": "_jit_can_fuse_on_cpu _jit_can_fuse_on_gpu _are_functorch_transforms_active",
+            "none": "_get_tracing_state _current_autograd_node",
+            "false": (
+                "_jit_can_fuse_on_cpu _jit_can_fuse_on_gpu _are_functorch_transforms_active _get_cudnn_enabled "
+                "_is_torch_function_mode_enabled"
+            ),
             "class": (
                 "Graph Value Node ScriptModule ScriptFunction FunctionSchema _ExcludeDispatchKeyGuard "
                 "_AutoDispatchBelowAutograd ScriptObject"
@@ -81,7 +85,11 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "torch._C._functorch": (
         _BINDING,
-        {"false": "is_batchedtensor is_gradtrackingtensor is_functorch_wrapped_tensor is_legacy_batchedtensor"},
+        {
+            "false": "is_batchedtensor is_gradtrackingtensor is_functorch_wrapped_tensor is_legacy_batchedtensor",
+            "identity": "get_unwrapped",
+            "refusing": "_add_batch_dim _remove_batch_dim",
+        },
     ),
     "torch._dynamo": (
         _COMPILER,
@@ -128,7 +136,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "nothing": "enable_onednn_fusion set_fusion_strategy",
             "false": "onednn_fusion_enabled",
             "class": "ScriptFunction TopLevelTracedModule TracedModule CompilationUnit Attribute",
-            "base": "ScriptModule RecursiveScriptModule",
+            "base module": "ScriptModule RecursiveScriptModule",
             "constant": "Error TracerWarning isinstance",
             "identity": "optimize_for_inference freeze",
             "refusing": "load save trace trace_module fork wait jit_module_from_flatbuffer save_jit_module_to_flatbuffer",
@@ -147,11 +155,12 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "boolean_dispatch",
         },
     ),
-    "torch.jit._script": (_SCRIPT, {"base": "ScriptModule RecursiveScriptModule", "class": "ScriptFunction"}),
+    "torch.jit._script": (_SCRIPT, {"base module": "ScriptModule RecursiveScriptModule", "class": "ScriptFunction"}),
     "torch.fx": (
         _GRAPHS,
         {
-            "class": "Graph GraphModule Node Proxy Tracer Interpreter Transformer CodeGen",
+            "module": "GraphModule",
+            "class": "Graph Node Proxy Tracer Interpreter Transformer CodeGen",
             "refusing": "symbolic_trace replace_pattern map_arg",
             "identity": "has_side_effect",
         },
@@ -162,7 +171,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         _GRAPHS, {"class": "Proxy TracerBase GraphAppendingTracer Attribute ParameterProxy", "constant": "TraceError"},
     ),
     "torch.fx.graph_module": (
-        _GRAPHS, {"class": "GraphModule _CodeOnlyModule", "constant": "_USER_PRESERVED_ATTRIBUTES_KEY", "refusing": "_copy_attr"},
+        _GRAPHS, {"module": "GraphModule _CodeOnlyModule", "constant": "_USER_PRESERVED_ATTRIBUTES_KEY", "refusing": "_copy_attr"},
     ),
     "torch.fx._symbolic_trace": (
         _GRAPHS, {"class": "Tracer", "false": "is_fx_tracing is_fx_symbolic_tracing", "refusing": "symbolic_trace"},
@@ -182,10 +191,22 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.fx.passes.infra.pass_base": (_GRAPHS, {"class": "PassBase PassResult"}),
     "torch.fx.traceback": (_GRAPHS, {"block": "annotate preserve_node_meta"}),
     "torch._subclasses": (_GRAPHS, {"class": "FakeTensor FakeTensorMode"}),
-    "torch._subclasses.fake_tensor": (_GRAPHS, {"class": "FakeTensor FakeTensorMode"}),
+    "torch._subclasses.fake_tensor": (
+        _GRAPHS, {"class": "FakeTensor FakeTensorMode", "block": "unset_fake_temporarily"},
+    ),
+    "torch._subclasses.functional_tensor": (
+        _GRAPHS, {"class": "FunctionalTensor FunctionalTensorMode", "identity": "mb_unwrap_functional_tensor"},
+    ),
+    "torch._subclasses.meta_utils": (_GRAPHS, {"class": "MetaConverter"}),
+    "torch._ops": (_GRAPHS, {"class": "HigherOrderOperator OpOverload OpOverloadPacket"}),
+    "torch.library": (_GRAPHS, {"refusing": "wrap_triton"}),
+    "torch._functorch.vmap": (_GRAPHS, {"refusing": "_add_batch_dim _remove_batch_dim _maybe_remove_batch_dim"}),
+    "torch._inductor.exc": (_COMPILER, {"constant": "InductorError"}),
+    "torch.fx.passes.shape_prop": (_GRAPHS, {"class": "ShapeProp TensorMetadata"}),
+    "torch.nested._internal.nested_tensor": ("there are no nested tensors", {"class": "NestedTensor"}),
     "torch._functorch": (_GRAPHS, {}),
     "torch._functorch.config": (_GRAPHS, {}),
-    "torch._guards": (_COMPILER, {"none": "detect_fake_mode", "class": "Source TracingContext"}),
+    "torch._guards": (_COMPILER, {"none": "detect_fake_mode active_fake_mode", "class": "Source TracingContext"}),
     "torch._utils": (_SCRIPT, {"false": "is_compiling"}),
     "torch.export": (
         _EXPORT,
@@ -254,10 +275,11 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         _STREAMS,
         {
             "false": "is_current_stream_capturing is_tf32_supported",
-            "list": "get_rng_state_all",
+            "list": "get_rng_state_all get_gencode_flags",
             "nothing": "set_rng_state_all set_per_process_memory_fraction",
             "class": "Stream CUDAGraph ExternalStream StreamContext MemPool",
             "constant": "default_generators",
+            "zero": "memory_cached max_memory_cached",
             "refusing": "stream current_stream default_stream set_stream graph make_graphed_callables graph_pool_handle cudart",
         },
     ),
@@ -276,7 +298,9 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         {"refusing": "nested_tensor as_nested_tensor to_padded_tensor nested_tensor_from_jagged narrow"},
     ),
     "torch.overrides": ("classes of tensors take part in operators, modes do not", {"class": "TorchFunctionMode BaseTorchFunctionMode"}),
-    "torch.utils._python_dispatch": ("there is no dispatcher below operators", {"class": "TorchDispatchMode"}),
+    "torch.utils._python_dispatch": (
+        "there is no dispatcher below operators", {"class": "TorchDispatchMode", "false": "is_traceable_wrapper_subclass"},
+    ),
     "torch.package": ("code is not packed", {"class": "PackageExporter PackageImporter"}),
     "torch.utils.cpp_extension": (
         _BINDING,
@@ -343,6 +367,22 @@ class OnnxExporterError(RuntimeError):
     """What the exporter to ONNX raises: nothing here does."""
 
 
+class TorchRuntimeError(RuntimeError):
+    """What a compiled graph raises: nothing here does."""
+
+
+class Unsupported(RuntimeError):
+    """What a compiler raises for source that it can't trace: nothing here does."""
+
+
+class BackendCompilerFailed(RuntimeError):
+    """What a compiler's back end raises: nothing here does."""
+
+
+class InductorError(RuntimeError):
+    """What a compiler raises: nothing here does."""
+
+
 class _BroadcastingList:
     """``BroadcastingList2[int]`` in an annotation is a list of its type."""
 
@@ -360,6 +400,7 @@ def _lists(path: str) -> dict[str, Any]:
 
 #: The values of the names of kind "constant".
 CONSTANTS: dict[str, Any] = {
+    **ABSENT_TYPES,
     **members(
         "torch._C.DispatchKey", "CPU CUDA XPU Meta Autograd AutogradCPU AutogradCUDA AutocastCPU AutocastCUDA AutocastXPU "
         "CompositeImplicitAutograd CompositeExplicitAutograd FuncTorchDynamicLayerFrontMode Python BackendSelect ADInplaceOrView"
@@ -390,5 +431,9 @@ CONSTANTS: dict[str, Any] = {
     **devices.CONSTANTS,
     **scattered.CONSTANTS,
     "torch.cuda.default_generators": (),
+    "torch._dynamo.exc.TorchRuntimeError": TorchRuntimeError,
+    "torch._dynamo.exc.Unsupported": Unsupported,
+    "torch._dynamo.exc.BackendCompilerFailed": BackendCompilerFailed,
+    "torch._inductor.exc.InductorError": InductorError,
     "torch.utils.cpp_extension.CUDA_HOME": None,
 }

@@ -38,7 +38,7 @@ _MODES = {"no_grad": None, "enable_grad": None, "inference_mode": "mode", "set_g
 _OWN = {
     "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training", "_flat_weights", "_flat_weight_refs",
     "_load_hook", "_initialize_hook", "_is_full_backward_hook",
-    "_registered", "_pytree__state", "_pytree__nodes", "_box", "_counted", "_hooks", "rngs",
+    "_jaxnn_registered", "_pytree__state", "_pytree__nodes", "_jaxnn_box", "_jaxnn_counted", "_jaxnn_hooks", "rngs",
 }  # fmt: skip
 #: What a class of ours keeps and PyTorch's does not.
 _EXTRA = {"AvgPool1d": {"divisor_override": None}}
@@ -306,7 +306,7 @@ class _Conversion:
         attributes = {k: v for k, v in own.items() if k not in _OWN and not k.endswith("_hooks") and "_hooks_" not in k}
         parts = {"parameter": module._parameters, "buffer": module._buffers, "module": module._modules}
         if self.source == "jaxnn":
-            registered = own["_registered"]
+            registered = own["_jaxnn_registered"]
             extra = _EXTRA.get(kind.__name__, {})
             attributes = {k: v for k, v in attributes.items() if k not in registered and k not in extra}
         hooks = [h for h in module._forward_pre_hooks.values() if is_of(type(h), self.source)]
@@ -321,7 +321,7 @@ class _Conversion:
             registered = {k: kind for kind, part in children.items() for k in part}
             nn.Module.__setstate__(
                 made,
-                {"training": module.training, "_registered": registered, "_non_persistent_buffers_set": left_out,
+                {"training": module.training, "_jaxnn_registered": registered, "_non_persistent_buffers_set": left_out,
                  **_EXTRA.get(kind.__name__, {}), **plain, **children["parameter"], **children["buffer"], **children["module"]},
             )  # fmt: skip
         else:

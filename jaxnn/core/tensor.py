@@ -24,7 +24,7 @@ from .memory.buffer import Buffer
 from .memory.cell import NOWHERE, Cell, Later, Leaf
 from .memory.inference import is_inference
 from .memory.storage import Storage
-from .memory.tensor_base import Tensor, TensorBase, alias, aval, has_own_source, unguarded, wrap
+from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, has_own_source, unguarded, wrap
 from .memory.view import View
 from .operator.keyword_names import with_other_names
 from .operator.overrides import as_class
@@ -154,11 +154,7 @@ class _Methods:
 
         Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.as_subclass.html
         """
-        if not (isinstance(cls, type) and issubclass(cls, Tensor)):
-            raise TypeError(
-                "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your "
-                "class inherits from Tensor."
-            )
+        check_class(cls)
         return as_class(self, cls)
 
     @staticmethod
@@ -166,11 +162,7 @@ class _Methods:
         """A leaf of a subclass of Tensor, or of Parameter, that shares memory with ``data``."""
         if any(options.values()):
             raise NotImplementedError(f"Tensor._make_subclass: {next(k for k, v in options.items() if v)}")
-        if not (isinstance(cls, type) and issubclass(cls, Tensor)):
-            raise TypeError(
-                "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your "
-                "class inherits from Tensor."
-            )
+        check_class(cls)
         return _of_class(alias(data, Cell()), cls, require_grad)
 
     @staticmethod

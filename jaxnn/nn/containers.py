@@ -102,7 +102,7 @@ class Sequential(_Numbered):
     def forward(self, input: Any) -> Tensor:  # whatever the last one gives; nearly always a tensor
         """The input through all submodules."""
         own = self.__dict__
-        for name, kind in list(own["_registered"].items()):
+        for name, kind in list(own["_jaxnn_registered"].items()):
             if kind == "module":
                 child = own[name]
                 input = child(input) if isinstance(child, Module) else jax_function(child)(input)

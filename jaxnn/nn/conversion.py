@@ -43,14 +43,14 @@ class ConversionMethods:
     _parameters: Any
     _buffers: Any
     _modules: Any
-    _modules_of_ours: Any
+    _jaxnn_modules_of_ours: Any
 
     def _apply(self: _Self, fn: Callable[[Any], Any], recurse: bool = True) -> _Self:
         """Replace every tensor by ``fn`` of it: parameters stay the same objects, buffers only where nothing
         changed.
         """
         if recurse:
-            for child in self._modules_of_ours().values():
+            for child in self._jaxnn_modules_of_ours().values():
                 child._apply(fn)
         with no_grad():
             for p in self._parameters.values():
@@ -120,7 +120,7 @@ class ConversionMethods:
 
         return self._apply(convert)
 
-    def _floating(self: _Self, dtype: dtypes.dtype) -> _Self:
+    def _jaxnn_floating(self: _Self, dtype: dtypes.dtype) -> _Self:
         return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
 
     def type(self: _Self, dst_type: Any) -> _Self:
@@ -129,19 +129,19 @@ class ConversionMethods:
 
     def float(self: _Self) -> _Self:
         """Convert floating point tensors to float32."""
-        return self._floating(dtypes.float32)
+        return self._jaxnn_floating(dtypes.float32)
 
     def double(self: _Self) -> _Self:
         """Convert floating point tensors to float64."""
-        return self._floating(dtypes.float64)
+        return self._jaxnn_floating(dtypes.float64)
 
     def half(self: _Self) -> _Self:
         """Convert floating point tensors to float16."""
-        return self._floating(dtypes.float16)
+        return self._jaxnn_floating(dtypes.float16)
 
     def bfloat16(self: _Self) -> _Self:
         """Convert floating point tensors to bfloat16."""
-        return self._floating(dtypes.bfloat16)
+        return self._jaxnn_floating(dtypes.bfloat16)
 
     def cuda(self: _Self, device: DeviceLike = None) -> _Self:
         """Move to a GPU."""

@@ -23,14 +23,14 @@ class FlaxModes:
     """The part of `Module` that answers to Flax's modes."""
 
     #: Which of Flax's words sets the mode of this module.
-    _flax_mode = "deterministic"
+    _jaxnn_flax_mode = "deterministic"
     training: bool
 
     def __getattr__(self, name: str) -> Any:
         # Children are found before; a class with a `__getattr__` of its own may ask here for one by name, as in PyTorch.
-        if name in self.__dict__.get("_registered", ()):
+        if name in self.__dict__.get("_jaxnn_registered", ()):
             return self.__dict__[name]
-        if name == type(self)._flax_mode and asked_by_flax(1):
+        if name == type(self)._jaxnn_flax_mode and asked_by_flax(1):
             return not self.training
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
@@ -41,6 +41,6 @@ class FlaxModes:
           deterministic: if True, dropout and whatever else depends on the training mode is in evaluation.
           use_running_average: if True, batch normalisation uses its statistics instead of the input's.
         """
-        given = use_running_average if self._flax_mode == "use_running_average" else deterministic
+        given = use_running_average if self._jaxnn_flax_mode == "use_running_average" else deterministic
         if given is not None:
             self.training = not given

@@ -28,7 +28,7 @@ __all__ = ["GraphProtocol", "StaticBox"]
 
 #: The box's name among the children. Sorts first; no attribute can be called so.
 _BOX = "\0attributes"
-_OWN = ("_pytree__state", "_pytree__nodes", "_box", "_marked")
+_OWN = ("_pytree__state", "_pytree__nodes", "_jaxnn_box", "_jaxnn_marked")
 
 
 class _Held:
@@ -133,7 +133,7 @@ class GraphProtocol:
     """The overrides of `nnx.Module`'s graph protocol, and of its protocol for JAX's trees."""
 
     _pytree__nodes: Any
-    _check_writable_here: Any
+    _jaxnn_check_writable_here: Any
 
     # --- JAX's trees: the same children, the box as what does not vary. Flax registers every subclass with these.
 
@@ -165,8 +165,8 @@ class GraphProtocol:
         data: list[tuple[str, Any]] = []
         rest: dict[str, Any] = {}
         tensors = []
-        registered = self.__dict__.get("_registered", {})
-        marked = self.__dict__.get("_marked", {})
+        registered = self.__dict__.get("_jaxnn_registered", {})
+        marked = self.__dict__.get("_jaxnn_marked", {})
         outside = not in_transformation()
         for name, value in vars(self).items():
             if name in _OWN:
@@ -189,8 +189,8 @@ class GraphProtocol:
                 data.append((name, value))
             else:
                 rest[name] = value
-        before = vars(self).get("_box") if in_transformation() else None
-        counters: frozenset[str] = getattr(vars(self).get("_box"), "counters", frozenset())
+        before = vars(self).get("_jaxnn_box") if in_transformation() else None
+        counters: frozenset[str] = getattr(vars(self).get("_jaxnn_box"), "counters", frozenset())
         box = StaticBox(rest, frozenset(tensors), counters, before)
         data.append((_BOX, StaticElem(box)))
         data.sort(key=lambda item: item[0])
@@ -199,52 +199,52 @@ class GraphProtocol:
     def _graph_node_init(self, attributes: Any) -> None:
         found = dict(attributes)
         box = found.pop(_BOX)
-        before = vars(self).pop("_counted", {})
+        before = vars(self).pop("_jaxnn_counted", {})
         own = vars(self)
         own["_pytree__state"] = PytreeState()
         own["_pytree__nodes"] = type(self)._pytree__nodes
-        own["_box"] = box
+        own["_jaxnn_box"] = box
         own.update(box.attributes)
         for name in box.counters:
             if name in before:
                 own[name] = before[name] + box.changes.get(name, 0)
-        registered = own.get("_registered")
+        registered = own.get("_jaxnn_registered")
         marked = {}
         for name, value in found.items():
             own[name] = tensor_like(value) if name in box.tensors and _is_array(value) else value
             if name not in (registered or ()) and not isinstance(own[name], (TensorBase, jax.Array)) and not _is_flax(value):
                 marked[name] = own[name], name in box.tensors
         if marked:  # a tree of axes, of masks, of None: what stands in a leaf's place is none of the attributes
-            own["_marked"] = marked
+            own["_jaxnn_marked"] = marked
         if registered is not None:
-            own["_registered"] = registered = dict(registered)  # the box's must not change with this module
+            own["_jaxnn_registered"] = registered = dict(registered)  # the box's must not change with this module
             for name in registered:  # the order of children is that of registration again
                 if name in own:
                     own[name] = own.pop(name)
 
     def _graph_node_clear(self) -> None:
-        self._check_writable_here()  # before anything is gone
+        self._jaxnn_check_writable_here()  # before anything is gone
         own = vars(self)
         numbers = {name: value for name, value in own.items() if type(value) in (int, float)}
         own.clear()
-        own["_counted"] = numbers  # what counters go on from, see `_graph_node_init`
+        own["_jaxnn_counted"] = numbers  # what counters go on from, see `_graph_node_init`
 
     def _graph_node_set_key(self, key: str, value: Any) -> None:
         if key == _BOX:
-            self._check_writable_here()
+            self._jaxnn_check_writable_here()
             vars(self).update(value.attributes)
             return
         current = vars(self).get(key)
         if isinstance(value, nnx.Variable) and isinstance(current, nnx.Variable):
             current.update_from_state(value)
         elif type(current) is Tensor and _is_array(value):
-            self._check_writable_here()
+            self._jaxnn_check_writable_here()
             vars(self)[key] = tensor_like(value)
         else:
             setattr(self, key, value)
 
     def _graph_node_pop_key(self, key: str) -> Any:
-        self._check_writable_here()
+        self._jaxnn_check_writable_here()
         value = vars(self)[key]
         delattr(self, key)
         return value

@@ -125,7 +125,7 @@ def _flags(kind: str, with_kwargs: bool, always_call: bool = False) -> tuple[str
 
 def _table(kind: str) -> property:
     def read(self: Any) -> Any:
-        return getattr(self._hook_tables(), kind)
+        return getattr(self._jaxnn_hook_tables(), kind)
 
     return property(read)
 
@@ -133,7 +133,7 @@ def _table(kind: str) -> property:
 class HookMethods:
     """The part of `Module` that registers hooks and calls them."""
 
-    _hooks: HookTables | None = None
+    _jaxnn_hooks: HookTables | None = None
 
     _forward_pre_hooks = _table("forward_pre")
     _forward_pre_hooks_with_kwargs = _table("forward_pre_with_kwargs")
@@ -146,50 +146,50 @@ class HookMethods:
     _state_dict_pre_hooks = _table("state_dict_pre")
     _load_state_dict_pre_hooks = _table("load_state_dict_pre")
     _load_state_dict_post_hooks = _table("load_state_dict_post")
-    _is_full_backward_hook = property(lambda self: self._hooks and self._hooks.is_full_backward)
+    _is_full_backward_hook = property(lambda self: self._jaxnn_hooks and self._jaxnn_hooks.is_full_backward)
 
-    def _hook_tables(self) -> HookTables:
-        tables = self.__dict__.get("_hooks")
+    def _jaxnn_hook_tables(self) -> HookTables:
+        tables = self.__dict__.get("_jaxnn_hooks")
         if tables is None:
-            tables = self.__dict__["_hooks"] = HookTables()
+            tables = self.__dict__["_jaxnn_hooks"] = HookTables()
         return tables
 
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Call ``hook(module, args)`` before forward; what it returns replaces the arguments."""
-        return self._hook_tables().add("forward_pre", hook, prepend, _flags("forward_pre", with_kwargs))
+        return self._jaxnn_hook_tables().add("forward_pre", hook, prepend, _flags("forward_pre", with_kwargs))
 
     def register_forward_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after forward; what it returns replaces the output."""
-        return self._hook_tables().add("forward", hook, prepend, _flags("forward", with_kwargs, always_call))
+        return self._jaxnn_hook_tables().add("forward", hook, prepend, _flags("forward", with_kwargs, always_call))
 
     def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_output)`` in the backward pass; what it returns replaces ``grad_output``."""
-        return self._hook_tables().add("backward_pre", hook, prepend)
+        return self._jaxnn_hook_tables().add("backward_pre", hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` in the backward pass; what it returns replaces
         ``grad_input``.
         """
-        _one_kind(self._hook_tables(), True, "on a single Module")
-        return self._hook_tables().add("backward", hook, prepend)
+        _one_kind(self._jaxnn_hook_tables(), True, "on a single Module")
+        return self._jaxnn_hook_tables().add("backward", hook, prepend)
 
     def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Like `register_full_backward_hook`, under its deprecated name."""
-        _one_kind(self._hook_tables(), False, "on a single Module")
-        return self._hook_tables().add("backward", hook)
+        _one_kind(self._jaxnn_hook_tables(), False, "on a single Module")
+        return self._jaxnn_hook_tables().add("backward", hook)
 
     def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, prefix, keep_vars)`` before `state_dict` collects."""
-        return self._hook_tables().add("state_dict_pre", hook)
+        return self._jaxnn_hook_tables().add("state_dict_pre", hook)
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, state_dict, prefix, local_metadata)`` after `state_dict` has collected."""
         hook._from_public_api = True  # type: ignore[attr-defined]
-        return self._hook_tables().add("state_dict", hook)
+        return self._jaxnn_hook_tables().add("state_dict", hook)
 
     def _register_state_dict_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         if getattr(hook, "_from_public_api", False):
@@ -197,7 +197,7 @@ class HookMethods:
                 "Cannot register the same function as the state dict post hook that was previously registered via "
                 "register_state_dict_post_hook"
             )
-        return self._hook_tables().add("state_dict", hook)
+        return self._jaxnn_hook_tables().add("state_dict", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, state_dict, prefix, ...)`` before this module loads."""
@@ -206,13 +206,13 @@ class HookMethods:
     def _register_load_state_dict_pre_hook(
         self, hook: Callable[..., Any], with_module: bool = False
     ) -> RemovableHandle:
-        return self._hook_tables().add("load_state_dict_pre", WithModule(hook, self) if with_module else hook)
+        return self._jaxnn_hook_tables().add("load_state_dict_pre", WithModule(hook, self) if with_module else hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, incompatible_keys)`` after `load_state_dict`."""
-        return self._hook_tables().add("load_state_dict_post", hook)
+        return self._jaxnn_hook_tables().add("load_state_dict_post", hook)
 
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _jaxnn_call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Forward with everything that is registered for it."""
         run = _HookedCall(self, args, kwargs)
         try:
@@ -244,7 +244,7 @@ class _HookedCall:
 
     def __init__(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.module, self.args, self.kwargs = module, args, kwargs
-        self.tables = [t for t in (GLOBAL, module._hooks) if t is not None]
+        self.tables = [t for t in (GLOBAL, module._jaxnn_hooks) if t is not None]
         self.result: Any = None
         self.called: set[int] = set()
 

@@ -44,7 +44,7 @@ class LazyModuleMixin:
     """
 
     cls_to_become: Any = None
-    _hook_tables: Any
+    _jaxnn_hook_tables: Any
     _parameters: Any
     _buffers: Any
 
@@ -64,30 +64,30 @@ class LazyModuleMixin:
         module.initialize_parameters(*args, **(kwargs or {}))
         if module.has_uninitialized_params():
             raise RuntimeError(f"module {module._get_name()} has not been fully initialized")
-        tables = module._hook_tables()
+        tables = module._jaxnn_hook_tables()
         for key in [k for k, hook in tables.forward_pre.items() if hook is _infer]:
             del tables.forward_pre[key], tables.forward_pre_with_kwargs[key]
         if module.cls_to_become is not None:
             module.__class__ = module.cls_to_become
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        lazy = {name: t for name, t in self._persistent().items() if is_lazy(t)}  # type: ignore[attr-defined]
+        lazy = {name: t for name, t in self._jaxnn_persistent().items() if is_lazy(t)}  # type: ignore[attr-defined]
         if not lazy:
             super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
             return
-        for name, t in self._persistent().items():  # type: ignore[attr-defined]
+        for name, t in self._jaxnn_persistent().items():  # type: ignore[attr-defined]
             destination[prefix + name] = t if keep_vars or name in lazy else t.detach()
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        for name, target in self._persistent().items():  # type: ignore[attr-defined]
+        for name, target in self._jaxnn_persistent().items():  # type: ignore[attr-defined]
             given = foreign_tensor(state_dict.get(prefix + name))
             if is_lazy(target) and given is not None and not is_lazy(given):
                 target.materialize(tuple(given.shape))
         super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[misc]
 
-    def _load_one(self, name: str, key: str, target: Any, value: Any, assign: bool, errors: list[str]) -> None:
+    def _jaxnn_load_one(self, name: str, key: str, target: Any, value: Any, assign: bool, errors: list[str]) -> None:
         if not (is_lazy(target) and is_lazy(value)):
-            super()._load_one(name, key, target, value, assign, errors)  # type: ignore[misc]
+            super()._jaxnn_load_one(name, key, target, value, assign, errors)  # type: ignore[misc]
 
 
 class LazyLinear(LazyModuleMixin, Linear):

@@ -1,6 +1,6 @@
 """`Module`: PyTorch's module that is a `flax.nnx.Module`.
 
-Parameters, buffers and submodules lie in the instance's ``__dict__`` under their own names; ``_registered`` knows their
+Parameters, buffers and submodules lie in the instance's ``__dict__`` under their own names; ``_jaxnn_registered`` knows their
 kinds and order.
 
 Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html
@@ -81,7 +81,7 @@ def _own_children(module: Any, kind: str) -> Iterator[tuple[str, Any]]:
         yield from ((path, t) for path, t in tensors_below(module) if isinstance(t, Parameter) == (kind == "parameter"))
         return
     own = module.__dict__
-    yield from [(name, own[name]) for name, found in own["_registered"].items() if found == kind]
+    yield from [(name, own[name]) for name, found in own["_jaxnn_registered"].items() if found == kind]
 
 
 class Module(
@@ -95,11 +95,11 @@ class Module(
     tensors.
     """
 
-    _statistics: tuple[str, ...] = ()  # the buffers that are running statistics
+    _jaxnn_statistics: tuple[str, ...] = ()  # the buffers that are running statistics
     dump_patches: bool = False
     call_super_init: bool = False
     training: bool
-    _registered: dict[str, str]
+    _jaxnn_registered: dict[str, str]
 
     _parameters = view_property("parameter")
     _buffers = view_property("buffer")
@@ -121,7 +121,7 @@ class Module(
                 )
         own = self.__dict__
         own["training"] = True
-        own["_registered"] = {}
+        own["_jaxnn_registered"] = {}
         own["_non_persistent_buffers_set"] = set()
         if self.call_super_init:
             super().__init__(*args, **kwargs)
@@ -137,26 +137,26 @@ class Module(
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             if state.module_depth:
-                if self._hooks is None and not GLOBAL.active:
+                if self._jaxnn_hooks is None and not GLOBAL.active:
                     return self.forward(*args, **kwargs)
-                return self._call_inside(args, kwargs)
+                return self._jaxnn_call_inside(args, kwargs)
             for a in args:
                 if type(a) is not Tensor:
-                    return self._outermost(args, kwargs)
-            return self._run_outermost(args, kwargs)
+                    return self._jaxnn_outermost(args, kwargs)
+            return self._jaxnn_run_outermost(args, kwargs)
 
     # --- calls
 
-    def _call_inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        hooks = self._hooks
+    def _jaxnn_call_inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        hooks = self._jaxnn_hooks
         if (hooks is not None and hooks.runs_at_calls()) or GLOBAL.runs_at_calls():
-            return self._call_with_hooks(args, kwargs)
+            return self._jaxnn_call_with_hooks(args, kwargs)
         return self.forward(*args, **kwargs)
 
-    def _run_outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _jaxnn_run_outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         state.module_depth = 1
         try:
-            result = self._call_inside(args, kwargs)
+            result = self._jaxnn_call_inside(args, kwargs)
         finally:
             state.module_depth = 0
         if not state.grad_enabled:
@@ -169,20 +169,20 @@ class Module(
                 cut(END_OF_MODULE)
         return result
 
-    def _outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _jaxnn_outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An outermost call whose arguments may hold raw arrays."""
         leaves = jax.tree.leaves((args, kwargs), is_leaf=_is_whole)
         if not any(_is_raw(v) or _is_key(v) for v in leaves):
-            return self._run_outermost(args, kwargs)
+            return self._jaxnn_run_outermost(args, kwargs)
         wrapped = jax.tree.map(
             lambda v: tensor_of(v.copy() if type(v) is np.ndarray else v) if _is_raw(v) else v, (args, kwargs),
             is_leaf=_is_whole,
         )  # fmt: skip
         if any(isinstance(v, TensorBase) for v in leaves):
-            return self._run_outermost(*wrapped)
+            return self._jaxnn_run_outermost(*wrapped)
         grad_enabled, state.grad_enabled = state.grad_enabled, False
         try:
-            result = self._run_outermost(*wrapped)
+            result = self._jaxnn_run_outermost(*wrapped)
         finally:
             state.grad_enabled = grad_enabled
         return jax.tree.map(
@@ -192,14 +192,14 @@ class Module(
 
     # --- registration
 
-    def _check_name(self, kind: str, name: Any) -> None:
+    def _jaxnn_check_name(self, kind: str, name: Any) -> None:
         """The checks that all kinds of children share."""
-        if "_registered" not in self.__dict__:
+        if "_jaxnn_registered" not in self.__dict__:
             raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string. Got {typename(name)}")
         exists = KeyError(f"attribute '{name}' already exists")
-        if kind == "module" and self._is_taken(name, kind):  # PyTorch's order of the checks, which differs here
+        if kind == "module" and self._jaxnn_is_taken(name, kind):  # PyTorch's order of the checks, which differs here
             raise exists
         if "." in name:
             raise KeyError(
@@ -209,19 +209,19 @@ class Module(
             )
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
-        if self._is_taken(name, kind):
+        if self._jaxnn_is_taken(name, kind):
             raise exists
 
-    def _is_taken(self, name: str, kind: str) -> bool:
+    def _jaxnn_is_taken(self, name: str, kind: str) -> bool:
         """Whether a name stands for something else already; Flax's own methods do not count, PyTorch has none such."""
-        if self.__dict__["_registered"].get(name) == kind or not hasattr(self, name):
+        if self.__dict__["_jaxnn_registered"].get(name) == kind or not hasattr(self, name):
             return False
         if name in self.__dict__:
             return True
         owner = next((c for c in type(self).__mro__ if name in vars(c)), None)
         return owner is None or not owner.__module__.startswith("flax.")
 
-    def _hooked(self, kind: str, name: str, value: Any) -> Any:
+    def _jaxnn_hooked(self, kind: str, name: str, value: Any) -> Any:
         for hook in list(getattr(GLOBAL, f"{kind}_registration").values()):
             changed = hook(self, name, value)
             if changed is not None:
@@ -230,18 +230,18 @@ class Module(
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Add a tensor that belongs to the module's state without being trained."""
-        self._check_name("buffer", name)
+        self._jaxnn_check_name("buffer", name)
         if tensor is not None and not isinstance(tensor, TensorBase):
             raise TypeError(
                 f"cannot assign '{typename(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
             )
-        put(self, "buffer", name, self._hooked("buffer", name, tensor))
+        put(self, "buffer", name, self._jaxnn_hooked("buffer", name, tensor))
         left_out = self.__dict__["_non_persistent_buffers_set"]
         left_out.discard(name) if persistent else left_out.add(name)
 
     def register_parameter(self, name: str, param: Any) -> None:
         """Add a parameter; None keeps the name without one."""
-        self._check_name("parameter", name)
+        self._jaxnn_check_name("parameter", name)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
                 f"cannot assign '{typename(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
@@ -251,14 +251,14 @@ class Module(
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
                 f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
             )
-        put(self, "parameter", name, self._hooked("parameter", name, param) if param is not None else None)
+        put(self, "parameter", name, self._jaxnn_hooked("parameter", name, param) if param is not None else None)
 
     def add_module(self, name: str, module: Any) -> None:
         """Add a submodule, which may be one of Flax's."""
         if not isinstance(module, nnx.Module) and module is not None:
             raise TypeError(f"{typename(module)} is not a Module subclass")
-        self._check_name("module", name)
-        put(self, "module", name, self._hooked("module", name, module))
+        self._jaxnn_check_name("module", name)
+        put(self, "module", name, self._jaxnn_hooked("module", name, module))
 
     def register_module(self, name: str, module: Any) -> None:
         """`add_module` under its other name."""
@@ -268,77 +268,77 @@ class Module(
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
-        registered = own.get("_registered")
+        registered = own.get("_jaxnn_registered")
         kind = None if registered is None else registered.get(name)
         if kind is None and (type(value) is Tensor or not isinstance(value, (TensorBase, nnx.Module, nnx.Variable))):
-            self._set_plain(name, value)
+            self._jaxnn_set_plain(name, value)
             return
         if is_foreign_variable(value):  # Flax's own: the tensor that takes its place
             value = adopted(value)
         if isinstance(value, Parameter):
-            self._require_init(registered, "parameters")
+            self._jaxnn_require_init(registered, "parameters")
             if kind != "parameter":
-                self._forget(name)
+                self._jaxnn_forget(name)
             self.register_parameter(name, value)
         elif kind == "parameter":
-            self._require_none(value, "parameter", name, "torch.nn.Parameter or None")
+            self._jaxnn_require_none(value, "parameter", name, "torch.nn.Parameter or None")
             self.register_parameter(name, value)
         elif isinstance(value, nnx.Module):
-            self._require_init(registered, "module")
+            self._jaxnn_require_init(registered, "module")
             if kind != "module":
-                self._forget(name)
-            put(self, "module", name, self._hooked("module", name, value))
+                self._jaxnn_forget(name)
+            put(self, "module", name, self._jaxnn_hooked("module", name, value))
         elif kind == "module":
-            self._require_none(value, "child module", name, "torch.nn.Module or None")
-            put(self, "module", name, self._hooked("module", name, None))
+            self._jaxnn_require_none(value, "child module", name, "torch.nn.Module or None")
+            put(self, "module", name, self._jaxnn_hooked("module", name, None))
         elif isinstance(value, Buffer) and kind is None:
-            self._require_init(registered, "buffer")
-            self._forget(name)
+            self._jaxnn_require_init(registered, "buffer")
+            self._jaxnn_forget(name)
             self.register_buffer(name, value, value.persistent)
         elif kind == "buffer":
             if value is not None and not isinstance(value, TensorBase):
-                self._require_none(value, "buffer", name, "torch.nn.Buffer, torch.Tensor or None")
+                self._jaxnn_require_none(value, "buffer", name, "torch.nn.Buffer, torch.Tensor or None")
             if isinstance(value, Buffer):
                 self.register_buffer(name, value, value.persistent)
             else:
-                put(self, "buffer", name, self._hooked("buffer", name, value))
+                put(self, "buffer", name, self._jaxnn_hooked("buffer", name, value))
         else:
-            self._set_plain(name, value)
+            self._jaxnn_set_plain(name, value)
 
-    def _set_plain(self, name: str, value: Any) -> None:
-        if name == self._flax_mode and name not in self.__dict__ and asked_by_flax(2):
+    def _jaxnn_set_plain(self, name: str, value: Any) -> None:
+        if name == self._jaxnn_flax_mode and name not in self.__dict__ and asked_by_flax(2):
             self.training = not value
             return
         if isinstance(value, dataclasses.Field):  # nnx.data(...) and nnx.static(...)
             super().__setattr__(name, value)
             return
         if in_transformation() and not is_plain(value):
-            self._check_writable_here()
+            self._jaxnn_check_writable_here()
         object.__setattr__(self, name, value)
 
-    def _check_writable_here(self) -> None:
+    def _jaxnn_check_writable_here(self) -> None:
         """Refuse to change a module from outside the JAX transformation that runs now, as Flax does."""
         if in_transformation() and "_pytree__state" in self.__dict__:
             self._check_valid_context(lambda: f"Cannot mutate '{type(self).__name__}' from different trace level")
 
     @staticmethod
-    def _require_init(registered: Any, what: str) -> None:
+    def _jaxnn_require_init(registered: Any, what: str) -> None:
         if registered is None:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
 
     @staticmethod
-    def _require_none(value: Any, what: str, name: str, expected: str) -> None:
+    def _jaxnn_require_none(value: Any, what: str, name: str, expected: str) -> None:
         if value is not None:
             raise TypeError(f"cannot assign '{typename(value)}' as {what} '{name}' ({expected} expected)")
 
-    def _forget(self, name: str) -> None:
-        if name in self.__dict__["_registered"]:
+    def _jaxnn_forget(self, name: str) -> None:
+        if name in self.__dict__["_jaxnn_registered"]:
             take(self, name)
         else:
             self.__dict__.pop(name, None)
 
     def __delattr__(self, name: str) -> None:
-        if name in self.__dict__.get("_registered", ()):
+        if name in self.__dict__.get("_jaxnn_registered", ()):
             take(self, name)
         else:
             super().__delattr__(name)
@@ -377,22 +377,22 @@ class Module(
             raise AttributeError(f"`{name}` is not an nn.Module")
         setattr(parent, name, module)
 
-    def _get_tensor(self, target: str, kind: str, described: str) -> Any:
+    def _jaxnn_get_tensor(self, target: str, kind: str, described: str) -> Any:
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
         if not hasattr(module, name):
             raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
-        if module._registered.get(name) != kind:
+        if module._jaxnn_registered.get(name) != kind:
             raise AttributeError(f"`{name}` is not {described}")
         return getattr(module, name)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter with a dotted path."""
-        return self._get_tensor(target, "parameter", "an nn.Parameter")
+        return self._jaxnn_get_tensor(target, "parameter", "an nn.Parameter")
 
     def get_buffer(self, target: str) -> Any:
         """The buffer with a dotted path."""
-        return self._get_tensor(target, "buffer", "a buffer")
+        return self._jaxnn_get_tensor(target, "buffer", "a buffer")
 
     # --- walking
 
@@ -400,11 +400,11 @@ class Module(
         self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
         """This module and all below it with their paths; a shared one once."""
-        for path, module in self._walk(set() if memo is None else memo, prefix, remove_duplicate):
+        for path, module in self._jaxnn_walk(set() if memo is None else memo, prefix, remove_duplicate):
             if isinstance(module, Module):
                 yield path, module
 
-    def _walk(self, memo: set[Any], prefix: str, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+    def _jaxnn_walk(self, memo: set[Any], prefix: str, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
         """`named_modules`, and modules of Flax's among them."""
         if self in memo:
             return
@@ -412,18 +412,18 @@ class Module(
             memo.add(self)
         yield prefix, self
         own = self.__dict__
-        for name in [k for k, kind in own["_registered"].items() if kind == "module"]:
+        for name in [k for k, kind in own["_jaxnn_registered"].items() if kind == "module"]:
             child = own[name]
             path = f"{prefix}.{name}" if prefix else name
             if isinstance(child, Module):
-                yield from child._walk(memo, path, remove_duplicate)
+                yield from child._jaxnn_walk(memo, path, remove_duplicate)
             elif child is not None and id(child) not in memo:  # an nnx.List has no hash
                 if remove_duplicate:
                     memo.add(id(child))
                 yield path, child
                 for inner, _, found in below(child, path):
                     if isinstance(found, Module):
-                        yield from found._walk(memo, inner, remove_duplicate)
+                        yield from found._jaxnn_walk(memo, inner, remove_duplicate)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all below it."""
@@ -451,7 +451,7 @@ class Module(
         remove_duplicate: bool = True,
     ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        walk = self._walk(set(), prefix, remove_duplicate) if recurse else [(prefix, self)]
+        walk = self._jaxnn_walk(set(), prefix, remove_duplicate) if recurse else [(prefix, self)]
         for path, module in walk:
             for name, member in get_members_fn(module):
                 if member is None or id(member) in seen:
@@ -559,16 +559,16 @@ class Module(
         return repr(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_pytree__state", "_pytree__nodes", "_box")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_pytree__state", "_pytree__nodes", "_jaxnn_box")}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         own = self.__dict__
         own["_pytree__state"] = PytreeState()
         own["_pytree__nodes"] = type(self)._pytree__nodes
         own.update(from_pytorch(attributes) if is_pytorch(attributes) else attributes)
-        for name, kind in own.get("_registered", {}).items():
+        for name, kind in own.get("_jaxnn_registered", {}).items():
             if kind == "buffer" and type(own[name]) is Tensor:  # as a file holds it
-                own[name] = (BatchStat if name in self._statistics else Buffer)._sharing(own[name], own[name]._cell)
+                own[name] = (BatchStat if name in self._jaxnn_statistics else Buffer)._sharing(own[name], own[name]._cell)
 
     def __deepcopy__(self: _Self, memo: Any = None) -> _Self:
         made = type(self).__new__(type(self))

@@ -41,7 +41,8 @@ def signature_of(cls: Any, call: Any) -> inspect.Signature:
     """The signature of a class as Python finds it for one whose metaclass has no ``__call__``: that of ``__new__``, or else
     of ``__init__``. ``call`` is the metaclass's own ``__call__``, which stands behind both.
     """
-    declared = next((vars(c)["__signature__"] for c in cls.__mro__ if "__signature__" in vars(c)), None)
+    places = ("_jaxnn_signature", "__signature__")  # assigned later, or in the class's body
+    declared = next((vars(c)[n] for c in cls.__mro__ for n in places if n in vars(c)), None)
     if declared is not None:
         return declared
     if type(cls).__call__ is not call:
@@ -101,5 +102,9 @@ class ModuleMeta(_FLAX, _PROTOCOL):  # type: ignore[misc]
         return made
 
     @property
-    def __signature__(cls) -> inspect.Signature:
+    def __signature__(cls) -> Any:
         return signature_of(cls, ModuleMeta.__call__)
+
+    @__signature__.setter
+    def __signature__(cls, value: Any) -> None:
+        cls._jaxnn_signature = value

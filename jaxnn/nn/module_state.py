@@ -14,7 +14,9 @@ from .hooks import HookTables
 __all__ = ["from_pytorch", "is_pytorch", "to_pytorch"]
 
 #: Made anew on either side.
-_DERIVED = frozenset({"_flat_weights", "_flat_weight_refs", "_is_full_backward_hook", "_hooks", "_counted", "_registered"})
+_DERIVED = frozenset(
+    {"_flat_weights", "_flat_weight_refs", "_is_full_backward_hook", "_jaxnn_hooks", "_jaxnn_counted", "_jaxnn_registered"}
+)
 _PARTS = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "module"}
 #: The tables of hooks, by PyTorch's names. Registrations have them for all modules only.
 _TABLES = {
@@ -26,7 +28,7 @@ _TABLES = {
 
 def is_pytorch(state: Any) -> bool:
     """Whether a pickled state is that of one of PyTorch's modules."""
-    return isinstance(state, dict) and "_modules" in state and "_registered" not in state
+    return isinstance(state, dict) and "_modules" in state and "_jaxnn_registered" not in state
 
 
 def from_pytorch(state: dict[str, Any]) -> dict[str, Any]:
@@ -36,20 +38,20 @@ def from_pytorch(state: dict[str, Any]) -> dict[str, Any]:
     for part, kind in _PARTS.items():
         for name, value in state.get(part, {}).items():
             registered[name], ours[name] = kind, value
-    ours["_registered"] = registered
+    ours["_jaxnn_registered"] = registered
     ours.setdefault("_non_persistent_buffers_set", set())
     tables = HookTables()
     for name, kind in _TABLES.items():
         getattr(tables, kind).update(state.get(name) or {})
     if any(getattr(tables, kind) for kind in _TABLES.values()):
         tables.is_full_backward, tables.active = state.get("_is_full_backward_hook"), True
-        ours["_hooks"] = tables
+        ours["_jaxnn_hooks"] = tables
     return ours
 
 
 def to_pytorch(state: dict[str, Any]) -> dict[str, Any]:
     """PyTorch's state of a module from ours."""
-    registered, tables = state["_registered"], state.get("_hooks") or HookTables()
+    registered, tables = state["_jaxnn_registered"], state.get("_jaxnn_hooks") or HookTables()
     theirs: dict[str, Any] = {"training": state["training"]}
     for part, kind in _PARTS.items():
         theirs[part] = {name: state[name] for name, its in registered.items() if its == kind}

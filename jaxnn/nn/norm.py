@@ -49,8 +49,8 @@ class _NormBase(_Affine):
     """Normalization by channel with running statistics."""
 
     _version = 2
-    _flax_mode = "use_running_average"
-    _statistics = ("running_mean", "running_var", "num_batches_tracked")
+    _jaxnn_flax_mode = "use_running_average"
+    _jaxnn_statistics = ("running_mean", "running_var", "num_batches_tracked")
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,

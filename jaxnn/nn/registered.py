@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,8 @@ __all__ = ["RegisteredView", "put", "take"]
 def put(module: Any, kind: str, name: str, value: Any) -> None:
     """Register a child; one of the same kind is replaced in its place, one of another kind goes first."""
     own = module.__dict__
-    module._check_writable_here()
-    registered = own["_registered"]
+    module._jaxnn_check_writable_here()
+    registered = own["_jaxnn_registered"]
     if registered.get(name, kind) != kind:
         del registered[name]
         own.pop(name, None)
@@ -30,8 +30,8 @@ def put(module: Any, kind: str, name: str, value: Any) -> None:
 def take(module: Any, name: str) -> Any:
     """Unregister a child and return it; in a module from outside a JAX transformation, an error of Flax's."""
     own = module.__dict__
-    module._check_writable_here()
-    if own["_registered"].pop(name) == "buffer":
+    module._jaxnn_check_writable_here()
+    if own["_jaxnn_registered"].pop(name) == "buffer":
         own["_non_persistent_buffers_set"].discard(name)
     return own.pop(name)
 
@@ -44,6 +44,21 @@ else:
         """A dict whose every method goes through the five of `RegisteredView`."""
 
         __slots__ = ()
+
+
+class _Keys(KeysView[str]):
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self))
+
+
+class _Values(ValuesView[Any]):
+    def __reversed__(self) -> Iterator[Any]:
+        return reversed(list(self))
+
+
+class _Items(ItemsView[str, Any]):
+    def __reversed__(self) -> Iterator[tuple[str, Any]]:
+        return reversed(list(self))
 
 
 class RegisteredView(_Mapping):
@@ -60,13 +75,13 @@ class RegisteredView(_Mapping):
 
     def __iter__(self) -> Iterator[str]:
         kind = self._kind
-        return iter([k for k, found in self._module.__dict__["_registered"].items() if found == kind])
+        return iter([k for k, found in self._module.__dict__["_jaxnn_registered"].items() if found == kind])
 
     def __len__(self) -> int:
-        return sum(found == self._kind for found in self._module.__dict__["_registered"].values())
+        return sum(found == self._kind for found in self._module.__dict__["_jaxnn_registered"].values())
 
     def __contains__(self, name: object) -> bool:
-        return self._module.__dict__["_registered"].get(name) == self._kind
+        return self._module.__dict__["_jaxnn_registered"].get(name) == self._kind
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
@@ -83,6 +98,18 @@ class RegisteredView(_Mapping):
 
     def __reversed__(self) -> Iterator[str]:
         return reversed(list(self))
+
+    def keys(self) -> Any:
+        """The names, in both directions."""
+        return _Keys(self)
+
+    def values(self) -> Any:
+        """The children, in both directions."""
+        return _Values(self)
+
+    def items(self) -> Any:
+        """The names with the children, in both directions."""
+        return _Items(self)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -113,7 +140,7 @@ class RegisteredView(_Mapping):
         """Move a child to an end, as `collections.OrderedDict` does."""
         if name not in self:
             raise KeyError(name)
-        registered = self._module.__dict__["_registered"]
+        registered = self._module.__dict__["_jaxnn_registered"]
         kind = registered.pop(name)
         if last:
             registered[name] = kind
@@ -140,7 +167,7 @@ def view_property(kind: str) -> property:
     """The view as an attribute of `Module`; assigning a mapping replaces all children of the kind."""
 
     def read(self: Any) -> RegisteredView:
-        if "_registered" not in self.__dict__:
+        if "_jaxnn_registered" not in self.__dict__:
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '_{kind}s'")
         return RegisteredView(self, kind)
 

@@ -91,7 +91,7 @@ class StateDictMethods:
     """The part of `Module` that writes and reads its state."""
 
     _version: int = 1
-    _hooks: Any
+    _jaxnn_hooks: Any
     _parameters: Any
     _buffers: Any
     _modules: Any
@@ -111,22 +111,22 @@ class StateDictMethods:
             "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml to report this bug."
         )
 
-    def _overrides(self, method: str) -> bool:
+    def _jaxnn_overrides(self, method: str) -> bool:
         return getattr(type(self), method) is not getattr(StateDictMethods, method)
 
-    def _persistent(self) -> dict[str, Any]:
+    def _jaxnn_persistent(self) -> dict[str, Any]:
         """Parameters, then persistent buffers, by their own names."""
         left_out = self._non_persistent_buffers_set
         found = dict(self._parameters)
         found.update((k, b) for k, b in self._buffers.items() if k not in left_out)
         return {k: v for k, v in found.items() if v is not None}
 
-    def _of_flax(self) -> dict[str, Any]:
+    def _jaxnn_of_flax(self) -> dict[str, Any]:
         """The tensors of the submodules that are Flax's own, by their paths."""
         children = self._modules.items()
         return {k: t for name, child in children if is_foreign_module(child) for k, t in tensors_below(child, name)}
 
-    def _modules_of_ours(self) -> dict[str, Any]:
+    def _jaxnn_modules_of_ours(self) -> dict[str, Any]:
         """The submodules by their paths, those inside modules of Flax's too."""
         found: dict[str, Any] = {}
         for name, child in self._modules.items():
@@ -137,9 +137,9 @@ class StateDictMethods:
         return found
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        for name, t in self._persistent().items():
+        for name, t in self._jaxnn_persistent().items():
             destination[prefix + name] = t if keep_vars else t.detach()
-        if self._overrides("get_extra_state"):
+        if self._jaxnn_overrides("get_extra_state"):
             destination[prefix + _EXTRA_STATE] = self.get_extra_state()
 
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
@@ -160,7 +160,7 @@ class StateDictMethods:
         local_metadata = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = local_metadata
-        hooks = self._hooks
+        hooks = self._jaxnn_hooks
         if hooks is not None:
             for hook in list(hooks.state_dict_pre.values()):
                 hook(self, prefix, keep_vars)
@@ -189,19 +189,19 @@ class StateDictMethods:
         unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
         """Load this module alone, without those below it; a layer that changed its format overrides this."""
-        if self._hooks is not None:
-            for hook in list(self._hooks.load_state_dict_pre.values()):
+        if self._jaxnn_hooks is not None:
+            for hook in list(self._jaxnn_hooks.load_state_dict_pre.values()):
                 hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
-        own = self._persistent() | self._of_flax()
+        own = self._jaxnn_persistent() | self._jaxnn_of_flax()
         assign = local_metadata.get("assign_to_params_buffers", False)
         for name, target in own.items():
             key = prefix + name
             if key in state_dict:
-                self._load_one(name, key, target, state_dict[key], assign, error_msgs)
+                self._jaxnn_load_one(name, key, target, state_dict[key], assign, error_msgs)
             elif strict:
                 missing_keys.append(key)
         extra = prefix + _EXTRA_STATE
-        if self._overrides("set_extra_state"):
+        if self._jaxnn_overrides("set_extra_state"):
             if extra in state_dict:
                 self.set_extra_state(state_dict[extra])
             elif strict:
@@ -210,14 +210,14 @@ class StateDictMethods:
             unexpected_keys.append(extra)
         if not strict:
             return
-        children = self._modules_of_ours()
+        children = self._jaxnn_modules_of_ours()
         for key in state_dict:
             if key.startswith(prefix) and key != extra:
                 name = key[len(prefix) :]
                 if name not in own and not any(name.startswith(f"{child}.") for child in children):
                     unexpected_keys.append(key)
 
-    def _load_one(self, name: str, key: str, target: Any, value: Any, assign: bool, errors: list[str]) -> None:
+    def _jaxnn_load_one(self, name: str, key: str, target: Any, value: Any, assign: bool, errors: list[str]) -> None:
         """Copy one value of a state dict into a parameter or buffer, or put it in its place."""
         source = foreign_tensor(value)
         if source is None:
@@ -292,12 +292,12 @@ class StateDictMethods:
             if assign:
                 local["assign_to_params_buffers"] = assign
             module._load_from_state_dict(state, prefix, local, True, missing, unexpected, errors)
-            for name, child in module._modules_of_ours().items():
+            for name, child in module._jaxnn_modules_of_ours().items():
                 inner = f"{prefix}{name}."
                 load(child, {k: v for k, v in state.items() if k.startswith(inner)}, inner)
-            if module._hooks is not None:
+            if module._jaxnn_hooks is not None:
                 keys = _IncompatibleKeys(missing, unexpected)
-                for hook in list(module._hooks.load_state_dict_post.values()):
+                for hook in list(module._jaxnn_hooks.load_state_dict_post.values()):
                     if hook(module, keys) is not None:
                         raise AssertionError(
                             "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to "

@@ -293,10 +293,12 @@ METHODS["copy_"], METHODS["fill_"], METHODS["zero_"] = _copy_, _fill_, _zero_
 # --- questions about types
 
 
-@function(method=False)
 def is_tensor(obj: Any, /) -> bool:
-    """Whether this is a tensor."""
+    """Whether this is a tensor. A ``__torch_function__`` is not asked."""
     return isinstance(obj, TensorBase)
+
+
+FUNCTIONS["is_tensor"] = is_tensor
 
 
 @function(method=False)

@@ -413,6 +413,8 @@ def _operand(value: Any, x: TensorBase) -> Any:
         if aval(value).placement != aval(x).placement and shape_of(value) and not in_transformation():
             return host_array(np.array(value_of(value)), aval(x).placement)
         return value
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bool):
         return Number(int(value))
     if isinstance(value, (int, float, complex)):
@@ -421,8 +423,6 @@ def _operand(value: Any, x: TensorBase) -> Any:
             check_fits(value, kind)
             value = int(bool(value)) if kind is dtypes.bool else value.real
         return Number(value)
-    if isinstance(value, np.generic):
-        return Number(value.item())
     if isinstance(value, jax.Array):
         return tensor_of(value)
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 __all__ = [
     "Context", "DumpableContext", "FlattenFunc", "GetAttrKey", "KeyPath", "LeafSpec", "MappingKey", "NodeDef", "PyTree", "SUPPORTED_NODES",
     "SequenceKey", "TreeSpec", "UnflattenFunc", "_broadcast_to_and_flatten", "_dict_flatten", "_dict_flatten_with_keys", "_dict_unflatten",
+    "_list_flatten_with_keys", "_tuple_flatten_with_keys", "is_structseq_instance", "tree_is_leaf",
     "_get_node_type", "_is_leaf", "_list_flatten", "_list_unflatten", "_namedtuple_flatten", "_namedtuple_unflatten",
     "_register_pytree_node", "_tuple_flatten", "_tuple_unflatten", "is_namedtuple", "is_namedtuple_class", "keystr",
     "register_pytree_node", "tree_all", "tree_all_only", "tree_any", "tree_any_only", "tree_flatten", "tree_flatten_with_path",
@@ -172,6 +173,9 @@ _register_pytree_node(
 )  # fmt: skip
 
 
+_list_flatten_with_keys = _tuple_flatten_with_keys = _sequence_with_keys
+
+
 def is_namedtuple_class(cls: Any) -> bool:
     """Whether a class was made by ``namedtuple``."""
     if not isinstance(cls, type) or not issubclass(cls, tuple):
@@ -190,6 +194,16 @@ def _get_node_type(tree: Any) -> Any:
     if kind not in SUPPORTED_NODES and is_namedtuple_class(kind):
         return namedtuple
     return kind
+
+
+def tree_is_leaf(tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> bool:
+    """Whether a tree is one leaf."""
+    return _is_leaf(tree, is_leaf)
+
+
+def is_structseq_instance(obj: Any) -> bool:
+    """Whether a value is a named tuple of Python's C code; such a one is a node here."""
+    return isinstance(obj, tuple) and hasattr(obj, "n_sequence_fields")
 
 
 def _is_leaf(tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> bool:

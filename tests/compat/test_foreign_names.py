@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import jaxnn
 from jaxnn.compat.door.facade import Names
 from jaxnn.compat.door.paths import ELSEWHERE, PATHS
 from jaxnn.compat.foreign import OBJECTS, namespaces, rows
@@ -91,6 +92,12 @@ def test_a_kind_does_what_it_says(kind):
         elif kind == "block":
             with ours("anything"):
                 pass
+        elif kind == "module":
+            assert issubclass(ours, jaxnn.nn.Module) and not isinstance(jaxnn.nn.Identity(), ours)
+            with pytest.raises(NotImplementedError, match=re.escape(f"jaxnn lacks {path}: {why}")):
+                ours()
+        elif kind == "base module":
+            assert isinstance(type("Mine", (ours,), {})(), jaxnn.nn.Module)
         elif kind == "base":
             assert isinstance(ours(), ours)
         elif kind == "opaque":

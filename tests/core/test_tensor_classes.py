@@ -283,12 +283,16 @@ def test_same_as_pytorch(f):
 
 
 def test_what_cannot_keep_a_class_is_refused():
-    with pytest.raises(NotImplementedError, match="__torch_dispatch__"):
+    class Dispatched(jaxnn.Tensor):  # the statement is allowed: packages import such classes without using them
+        @classmethod
+        def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+            return func(*args, **(kwargs or {}))
 
-        class Dispatched(jaxnn.Tensor):
-            @classmethod
-            def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-                return func(*args, **(kwargs or {}))
-
+    for make in (
+        lambda: Dispatched([1.0]), lambda: jaxnn.ones(1).as_subclass(Dispatched),
+        lambda: jaxnn.Tensor._make_subclass(Dispatched, jaxnn.ones(1)),
+    ):  # fmt: skip
+        with pytest.raises(NotImplementedError, match="__torch_dispatch__"):
+            make()
     with pytest.raises(NotImplementedError, match="_make_wrapper_subclass"):
         jaxnn.Tensor._make_wrapper_subclass(jaxnn.Tensor, (2,))

@@ -25,7 +25,7 @@ from .tensor_methods import TensorMethods
 from .view import View
 
 __all__ = [
-    "Tensor", "TensorBase", "alias", "aval", "base_reference", "check_writable_here", "count_write",
+    "Tensor", "TensorBase", "alias", "aval", "base_reference", "check_class", "check_writable_here", "count_write",
     "has_own_source", "host_array", "is_view", "known_array", "memory_key", "same_memory", "source_of", "steps_of",
     "stored", "unguarded", "whole_of", "without_values", "wrap",
 ]  # fmt: skip
@@ -60,6 +60,25 @@ class _TensorMeta(type):
         return issubclass(subclass, TensorBase) if cls is Tensor else type.__subclasscheck__(cls, subclass)
 
 
+def check_class(cls: Any) -> None:
+    """Refuse tensors of a class that asks to be told of every kernel. The class itself may be there: others import it.
+
+    Raises:
+        TypeError: it is no subclass of Tensor.
+        NotImplementedError: the class has a ``__torch_dispatch__``.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+        raise TypeError(
+            "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your "
+            "class inherits from Tensor."
+        )
+    if getattr(cls, "__torch_dispatch__", None) is not None:
+        raise NotImplementedError(
+            f"class {cls.__name__}(Tensor): __torch_dispatch__ is not supported, operators are compiled together; "
+            "__torch_function__ is"
+        )
+
+
 class Tensor(TensorBase, metaclass=_TensorMeta):
     """A multi-dimensional array with PyTorch's methods.
 
@@ -73,6 +92,7 @@ class Tensor(TensorBase, metaclass=_TensorMeta):
     _construct: Any = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
+        check_class(cls)
         return cls._construct(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -83,11 +103,6 @@ class Tensor(TensorBase, metaclass=_TensorMeta):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if getattr(cls, "__torch_dispatch__", None) is not None:
-            raise NotImplementedError(
-                f"class {cls.__name__}(Tensor): __torch_dispatch__ is not supported, operators are compiled together; "
-                "__torch_function__ is"
-            )
         asked: Any = cls.__torch_function__  # type: ignore[attr-defined]
         cls._keeps_class = getattr(asked, "__func__", asked) is not _disabled
         for told in cls._subclassed:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..memory.tensor_base import TensorBase
 
 __all__ = [
-    "Entry", "Number", "Tree", "arguments_of", "bind", "changed", "flat", "given", "leaves", "signature",
+    "Entry", "Number", "Tree", "arguments_of", "bind", "changed", "constant", "flat", "given", "leaves", "signature",
     "tensors_in", "tree_of", "without_gradients",
 ]  # fmt: skip
 
@@ -37,6 +39,11 @@ class Entry(NamedTuple):
 
 
 Tree = tuple[Entry, ...]
+
+
+def constant(value: Any) -> Entry:
+    """A static argument. A scalar of numpy's is Python's number: a kernel would compute with it in numpy's type."""
+    return Entry("static", value.item() if isinstance(value, np.generic) else value)
 
 
 def flat(tree: Tree) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -151,6 +158,6 @@ def tree_of(args: Iterable[Any], lists: bool, moves: Callable[[int], bool]) -> t
             return Entry("number", len(numbers) - 1, a.type)
         if isinstance(a, (tuple, list)) and lists:
             return Entry("list", tuple(map(entry, a)))
-        return Entry("static", a)
+        return constant(a)
 
     return tuple(map(entry, args)), numbers

@@ -87,7 +87,7 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
         if type(value) is Number:
             wide = NUMBER_TYPES[value.type]
             return convert_element_type(np.asarray(value.value, wide), np.dtype(wide), weak_type=True)
-        return value
+        return value.item() if isinstance(value, np.generic) else value
 
     given = [type_errors.FITS if isinstance(a, (TensorBase, Number)) else a for a in args]
     type_errors.need_tensors(op, given)

@@ -27,7 +27,7 @@ from ..memory.tensor_base import (
     wrap,
 )  # fmt: skip
 from ..memory.view import View
-from ..operator.arguments import Entry, Number, Tree, changed, tensors_in, without_gradients
+from ..operator.arguments import Entry, Number, Tree, changed, constant, tensors_in, without_gradients
 from ..operator.infer import infer
 from ..operator.traced import carries_gradient
 from ..path.recording import FREED, Recording, number_slot
@@ -356,7 +356,7 @@ def _recipe(values: tuple[Any, ...], key: Iterator[Any], lists: bool) -> Tree:
             entries.append(Entry("list", tuple(inner)))
         else:
             next(key)
-            entries.append(Entry("static", next(key)))
+            entries.append(constant(next(key)))
     return tuple(entries)
 
 

@@ -273,7 +273,7 @@ def register_parametrization(
             _check_added(module, tensor_name, parametrization)
         lists[tensor_name].append(parametrization)
         lists[tensor_name].unsafe |= unsafe
-    elif module._registered.get(tensor_name) in ("parameter", "buffer"):
+    elif module._jaxnn_registered.get(tensor_name) in ("parameter", "buffer"):
         original = getattr(module, tensor_name)
         made = ParametrizationList([parametrization], original, unsafe=unsafe)
         delattr(module, tensor_name)

@@ -24,7 +24,7 @@ def _places(module: Module) -> dict[str, tuple[Module, str]]:
     return {
         f"{path}.{name}" if path else name: (owner, name)
         for path, owner in module.named_modules(remove_duplicate=False)
-        for name, kind in owner._registered.items()
+        for name, kind in owner._jaxnn_registered.items()
         if kind != "module" and owner.__dict__[name] is not None
     }
 
@@ -91,8 +91,8 @@ def functional_call(
             places[name] = (owner, last)
             if not isinstance(owner.__dict__.get(last), (TensorBase, NoneType)):
                 raise TypeError(f"attribute `{last}`: {owner.__dict__[last]} is not an instance of torch.Tensor")
-            if isinstance(value, Parameter) and last not in owner._registered:
-                listed.append((owner._registered, last))
+            if isinstance(value, Parameter) and last not in owner._jaxnn_registered:
+                listed.append((owner._jaxnn_registered, last))
     if tie_weights:
         given = _tied(given, places)
     if strict:
