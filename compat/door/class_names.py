@@ -20,7 +20,8 @@ __all__ = ["homes", "show_classes"]
 
 #: Classes that PyTorch keeps in a module which has no facade of its own.
 _HOMES = {
-    "torch.Generator": "torch._C", "torch.autograd.set_multithreading_enabled": "torch.autograd.grad_mode",
+    "torch.Generator": "torch._C", "torch.autograd.SavedTensor": "torch._C._autograd",
+    "torch.autograd.set_multithreading_enabled": "torch.autograd.grad_mode",
     "torch.nn.LinearCrossEntropyOptions": "torch.nn.modules.linear_cross_entropy_options",
     "torch.profiler.profile": "torch.profiler.profiler", "torch.profiler.record_function": "torch.autograd.profiler",
 }  # fmt: skip

@@ -84,10 +84,12 @@ def _base(path: str, why: str) -> Any:
     module, _, name = path.rpartition(".")
     return type(name, (), {"__module__": module, "__doc__": f"An empty class: {why}."})
 
+
 def _base_module(path: str, why: str) -> Any:
     """A class of modules to inherit from and to check against."""
     module, _, name = path.rpartition(".")
-    return type(Module)(name, (Module,), {"__module__": module, "__doc__": f"A module, no more: {why}."})
+    kind: Any = type(Module)
+    return kind(name, (Module,), {"__module__": module, "__doc__": f"A module, no more: {why}."})
 
 
 def _module(path: str, why: str) -> Any:
@@ -97,7 +99,8 @@ def _module(path: str, why: str) -> Any:
         _refuse(path, why)
 
     module, _, name = path.rpartition(".")
-    return type(Module)(name, (Module,), {"__init__": __init__, "__module__": module, "__doc__": f"Can't be made: {why}."})
+    kind: Any = type(Module)
+    return kind(name, (Module,), {"__init__": __init__, "__module__": module, "__doc__": f"Can't be made: {why}."})
 
 
 #: Kind -> (harmless or refusing, what makes the value from the path and the reason).

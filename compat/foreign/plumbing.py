@@ -146,7 +146,7 @@ class DecoratorContextManager:
     def __call__(self, function: Any) -> Any:
         """The function, each of whose calls enters a clone of this manager."""
         if inspect.isclass(function):
-            function.__init__ = self(function.__init__)
+            function.__init__ = self(function.__init__)  # type: ignore[method-assign,misc]
             return function
         if inspect.isgeneratorfunction(function):
             return self._generator(function)
@@ -204,7 +204,7 @@ class WeakIdRef(weakref.ref):
     __slots__ = ("_id",)
 
     def __init__(self, key: Any, callback: Any = None) -> None:
-        super().__init__(key, callback)
+        super().__init__(key, callback)  # type: ignore[call-arg]
         self._id = id(key)
 
     def __hash__(self) -> int:

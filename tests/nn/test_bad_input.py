@@ -28,7 +28,7 @@ OTHERWISE = {
 # Part of our message where PyTorch's own speaks of its internals, counts its own arguments or lists its devices.
 CLEARER = {
     "nn.Conv2d(3, 4, 0)(x(2, 3, 8, 8))": "kernel size should be greater than zero, but got weight of size [4, 3, 0, 0]",
-    "nn.Conv2d(3, 4, 3, padding=1.5)(x(2, 3, 8, 8))": "'padding' must be tuple of ints, but found element of type float",
+    "nn.Conv2d(3, 4, 3, padding=1.5)(x(2, 3, 8, 8))": "'padding' (position 5) must be tuple of ints, but found element",
     "nn.ConvTranspose2d(3, 4, 3, padding=5)(x(2, 3, 4, 4))": "output size per channel: (-4 x -4). Output size is too small",
     "nn.ConstantPad2d(1, 'foo')(x(1, 4, 4))": "argument 'value' (position 3) must be Number, not str",
     "nn.AdaptiveAvgPool2d('foo')(x(2, 3, 8, 8))": "argument 'output_size' (position 2) must be tuple of ints, not str",

@@ -185,7 +185,7 @@ GAPS: dict[str, dict[str, str]] = {
             DeviceType ProfilerActivity ProfilerConfig ProfilerEvent ProfilerState kineto_available
         """,
         "state of PyTorch's own autograd engine": """
-            NestedIOFunction SavedTensor enforce_grad_layout_policy is_view_replay_enabled
+            NestedIOFunction enforce_grad_layout_policy is_view_replay_enabled
         """,
         "helpers and text of PyTorch's own source files": """
             handle_torch_function has_torch_function is_tensor_like

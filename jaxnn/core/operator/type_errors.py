@@ -35,6 +35,8 @@ __all__ = [
 
 #: The place of an argument that is given by its name only.
 _BY_NAME = sys.maxsize
+#: Functions whose arguments PyTorch parses itself: it counts those that are given by position. Others are Python and hand theirs on.
+_PARSED = ("scaled_dot_product_attention",)
 #: Stands for an argument that is a tensor, or a number where one may be.
 FITS: Any = object()
 
@@ -264,12 +266,13 @@ class Checks:
 
     Args:
         first: how many arguments stand before those that PyTorch counts: 1 for a method.
+        in_python: whether PyTorch's function reads attributes of its arguments before anything looks at their types.
     """
 
-    __slots__ = ("checked", "f", "first", "name")
+    __slots__ = ("checked", "f", "first", "in_python", "name")
 
-    def __init__(self, name: str, f: Callable[..., Any], first: int = 0) -> None:
-        self.name, self.f, self.first = name, f, first
+    def __init__(self, name: str, f: Callable[..., Any], first: int = 0, in_python: bool = False) -> None:
+        self.name, self.f, self.first, self.in_python = name, f, first, in_python
         self.checked = _checked_parameters(f)
 
     def before(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -279,19 +282,23 @@ class Checks:
             TypeError: as PyTorch.
         """
         for k, parameter, kind, plain in self.checked:
-            value = args[k] if k < len(args) else kwargs.get(parameter, FITS)
+            value, place = (args[k] if k < len(args) else kwargs.get(parameter, FITS)), k - self.first
+            if k >= len(args) and self.name in _PARSED:
+                place = _BY_NAME
             if isinstance(value, TensorBase):
                 if plain is int and kind not in INTS:
-                    args, kwargs = _replaced(args, kwargs, k, parameter, integer_of(value, self.name, parameter, k - self.first))
+                    args, kwargs = _replaced(args, kwargs, k, parameter, integer_of(value, self.name, parameter, place))
             elif value is not FITS and type(value) is not plain:
-                refused = misfit(self.name, parameter, k - self.first, kind, value)
+                refused = misfit(self.name, parameter, place, kind, value)
                 if refused is not None:
                     raise refused
         return args, kwargs
 
     def failed(self, args: Any, kwargs: Any, error: Exception) -> TypeError | None:
         """PyTorch's TypeError for a call that failed with ``error``, if an argument is of a wrong type; else None."""
-        return None if isinstance(error, TypeError) else _of_failure(self.name, self.f, args, kwargs, error, self.first)
+        if isinstance(error, TypeError) or (self.in_python and isinstance(error, AttributeError)):
+            return None
+        return _of_failure(self.name, self.f, args, kwargs, error, self.first)
 
 
 def with_type_errors(name: str, f: Callable[..., Any], into: Callable[..., Any] | None = None, method: bool = False) -> Any:

@@ -148,11 +148,18 @@ __all__ = [
 #: What PyTorch calls as methods: its messages count the arguments behind the tensor.
 _METHODS = ("log_softmax", "softmax", "softmin")
 
+#: What PyTorch has in Python, where a wrong type shows as an attribute that it lacks.
+_IN_PYTHON = (
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "dropout1d", "dropout2d", "dropout3d", "embedding_bag", "glu",
+    "huber_loss", "instance_norm", "interpolate", "l1_loss", "log_softmax", "mse_loss", "sigmoid", "smooth_l1_loss", "softmax",
+    "softmin", "softsign", "tanh", "tanhshrink", "upsample", "upsample_bilinear", "upsample_nearest",
+)  # fmt: skip
+
 for _name in __all__:
     _value = globals()[_name]
     if _isfunction(_value) and getattr(getattr(_value, "op", None), "name", None) != _name:
         _home = _sys.modules[_value.__module__]
-        globals()[_name] = _asked = _asking(_value, _name, _Checks(_name, _value, int(_name in _METHODS)))
+        globals()[_name] = _asked = _asking(_value, _name, _Checks(_name, _value, int(_name in _METHODS), _name in _IN_PYTHON))
         if getattr(_home, _value.__name__, None) is _value:  # where pickle finds it
             setattr(_home, _value.__name__, _asked)
 
