@@ -35,8 +35,6 @@ def _dims(input: TensorBase, dim: Any) -> tuple[int, ...]:
 
 def _kept(input: TensorBase, mask: Any, identity: float, dtype: Any) -> Any:
     """The input of a type, with an identity where it is masked out. Infinite ones are the type's own bounds in integers."""
-    if not isinstance(input, TensorBase):
-        raise ValueError(f"masked operations expect a Tensor, but got {type(input).__name__}")
     x: Any = input if dtype is None else input.to(dtype=dtype)
     if mask is None:
         return x
@@ -137,7 +135,7 @@ def var(
     apart = _kept(input.to(dtype=dtype) - middle, mask, 0, None)
     squares = ((apart * apart.conj()).real if apart.is_complex() else apart * apart).sum(dims, bool(keepdim))
     count = count if keepdim else _count(input, dims, False, mask, dtype)
-    return squares / (count - taken).clamp(min=0)
+    return (squares / ((count.real if count.is_complex() else count) - taken).clamp(min=0)).to(dtype=dtype)
 
 
 def std(
@@ -158,7 +156,8 @@ def norm(
 
 def logsumexp(input: Any, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None) -> Any:
     """``log(sum(exp(input)))`` over ``dim`` of what ``mask`` keeps."""
-    return _kept(input, mask, -math.inf, dtype).logsumexp(_dims(input, dim), bool(keepdim))
+    made = _kept(input, mask, -math.inf, dtype).logsumexp(_dims(input, dim), bool(keepdim))
+    return made.to(dtype=dtype or input.dtype)
 
 
 def logaddexp(input: Any, other: Any, *, dtype: Any = None, input_mask: Any = None, other_mask: Any = None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 #: Families whose rows are left out as a whole: prefix -> reason.
 FAMILIES = {
-    "masked.": "torch.masked: a prototype namespace in PyTorch",
     "jiterator_": "compiles CUDA source at run time",
     "sparse.": "sparse layouts are out of scope",
     "torch.ops.": "operators of the dispatcher, without a public function",
@@ -48,7 +47,7 @@ TYPES: dict[tuple[str, str], str] = {
         "nn.functional.linear_cross_entropy", "nn.functional.linear_cross_entropy-chunked",
         "nn.functional.linear_cross_entropy-chunked_none", "nn.functional.scaled_dot_product_attention",
         "nn.functional.triplet_margin_loss", "nn.functional.triplet_margin_with_distance_loss",
-        "nn.functional.embedding_bag", "renorm", "linalg.vecdot", "linalg.multi_dot", "__rdiv__")},
+        "nn.functional.embedding_bag", "masked.normalize", "renorm", "linalg.vecdot", "linalg.multi_dot", "__rdiv__")},
     **{(row, "complex64"): _LARGE for row in (
         "linalg.lstsq", "linalg.lstsq-grad_oriented", "linalg.pinv-hermitian", "__rpow__", "cov", "svd", "linalg.svd")},
     ("svd", "float32"): _LARGE,

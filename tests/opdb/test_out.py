@@ -21,6 +21,8 @@ def test_out(name):
         warnings.simplefilter("ignore")
         for case in islice(harness.cases(op, dtype, 2), 2) if dtype else ():
             expected, sample = harness.outputs(case.expected), case.sample
+            if sample.kwargs.get("as_tuple"):
+                continue  # PyTorch's nonzero takes no out= then
             if not isinstance(case.expected, torch.Tensor) and case.expected != tuple(expected):
                 continue  # a number, or nested
             blank = [harness.tensor_of(torch.zeros_like(t.detach())) for t in expected]

@@ -37,7 +37,7 @@ WITHOUT = frozenset(
     """
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
     avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d
-    corrcoef cosine_similarity count_nonzero cov det diag_embed dist fill fold glu group_norm gru_cell index_fill isclose
+    corrcoef cosine_similarity count_nonzero cov diag_embed dist fill fold glu group_norm gru_cell index_fill isclose
     isfinite isinf isnan isreal layer_norm linalg_matrix_exp linalg_vander local_response_norm logdet lstm_cell
     masked_fill masked_scatter max_pool1d max_pool2d max_pool3d native_channel_shuffle pairwise_distance pdist pixel_shuffle
     pixel_unshuffle prelu relu rms_norm rnn_relu_cell rnn_tanh_cell rsub softsign std_mean tanhshrink trace unfold vander var_mean
