@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
 import jaxnn
 from jaxnn import nn
@@ -47,7 +48,7 @@ def _sampled(input: Any, y: Any, x: Any) -> Any:
 
 @op(method=False, name="deform_conv2d", grad_name="DeformConv2DBackward0")
 def _deform_conv2d(
-    input: Any, offset: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, mask: Any
+    input: Any, offset: Any, weight: Any, bias: Array | None, stride: Any, padding: Any, dilation: Any, mask: Array | None
 ) -> Any:
     count, channels, _, _ = input.shape
     made, per_group, rows, columns = weight.shape
