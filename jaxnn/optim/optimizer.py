@@ -105,6 +105,10 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
     return hooked
 
 
+#: Past a parameter's own ``__setattr__``, which is Python: there are many of them in each step.
+_set = object.__setattr__
+
+
 class Optimizer:
     """Base class. A subclass says how a group is updated: `_bucket`, and which states a parameter has: `_states`.
 
@@ -245,7 +249,7 @@ class Optimizer:
                 if p._grad is None:
                     continue
                 if set_to_none:
-                    p._grad = None
+                    _set(p, "_grad", None)
                 else:
                     if p._grad.requires_grad:
                         p._grad = p._grad.detach()

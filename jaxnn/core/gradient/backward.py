@@ -41,6 +41,8 @@ from .tape import earlier_places, free_tape, move_holders, plan_of_tape, replay,
 
 __all__ = ["backward", "grad"]
 
+_set = object.__setattr__
+
 
 class _Pass:
     """One backward: the cotangents that have arrived, by gradient source."""
@@ -456,7 +458,7 @@ def backward(
             ):  # the first gradient of a leaf that nothing hangs on
                 with LOCK:
                     if target._grad is None:
-                        target._grad = ct
+                        _set(target, "_grad", ct)  # past a parameter's own, which is Python
                         continue
             _accumulate(target, ct, foreign)
     rec = state.recording
