@@ -41,6 +41,7 @@ class StateDictOptions:
         strict: whether the keys must be exactly the model's.
         broadcast_from_rank0: process 0 has the state, the others get it.
         flatten_optimizer_state_dict: one flat dictionary of an optimizer's state, with names of parameters in the keys.
+        dsd_fqn_modifiers: ``"_fqn_modifiers"``.
     """
 
     full_state_dict: bool = False
@@ -68,6 +69,8 @@ def _options(options: StateDictOptions | None, submodules: Any = None) -> StateD
         raise NotImplementedError("get_state_dict(submodules=...) is not supported, take the submodule's own state_dict")
     if not found.keep_submodule_prefixes:
         raise NotImplementedError("StateDictOptions(keep_submodule_prefixes=False) is not supported")
+    if found.dsd_fqn_modifiers != StateDictOptions.dsd_fqn_modifiers:
+        raise NotImplementedError("StateDictOptions(dsd_fqn_modifiers=...) is not supported")
     return found
 
 
