@@ -1,5 +1,6 @@
 """Everything that touches real PyTorch: its arrays, its files, its live objects. Imports as ``jaxnn.compat``."""
 
+from jaxnn.docstrings import complete
 from jaxnn.serialization import load, save
 
 from .arrays import is_torch_tensor, numpy_to_torch, torch_to_numpy
@@ -15,3 +16,5 @@ __all__ = [
     "from_pretrained", "from_torch", "install", "is_torch_tensor", "load", "load_exported", "numpy_to_torch", "open_weights", "parity",
     "save", "save_pretrained", "save_weights", "to_flax", "to_torch", "torch_alias", "torch_to_numpy",
 ]  # fmt: skip
+
+complete("compat")

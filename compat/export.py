@@ -102,9 +102,9 @@ def export(
         ModuleNotFoundError: without the package flatbuffers, when it is saved or loaded: ``pip install 'jaxnn-torch[export]'``.
 
     Example:
-        >>> compat.export(model.eval(), torch.ones(1, 3, 32, 32)).save("model.stablehlo")
-        >>> # elsewhere, with JAX alone:
-        >>> # jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read())).call(images)
+        >>> model = compat.export(jaxnn.nn.Linear(3, 2).eval(), jaxnn.ones(1, 3))
+        >>> model(jaxnn.ones(5, 3)).shape  # ``model.save(path)`` writes what `jax.export.deserialize` reads without this library
+        torch.Size([5, 2])
     """
     if getattr(model, "training", False):
         raise ValueError("export: the model is in training mode: call model.eval() first")

@@ -85,6 +85,7 @@ from .core.run.policy import set_execution_mode
 from .core.run.statistics import engine_statistics, reset_engine_statistics
 from .core.tensor import bind_methods as _bind_methods
 from .cuda import OutOfMemoryError
+from .docstrings import complete_imported as _complete_docstrings
 from .foreach import *  # noqa: F403
 from .func import vmap
 from .futures import Future
@@ -200,3 +201,5 @@ __all__ = [
     "sparse_coo", "sparse_csr", "special", "storage", "strided",
     "testing", "torch_version", "types", "utils", "version", "vmap", "while_loop",
 ]  # fmt: skip
+
+_complete_docstrings()

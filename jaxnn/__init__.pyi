@@ -106,7 +106,6 @@ from jaxnn.nn.activation import Hardswish as Hardswish
 from jaxnn.nn.activation import Hardtanh as Hardtanh
 from jaxnn.nn.activation import LeakyReLU as LeakyReLU
 from jaxnn.nn.activation import LogSigmoid as LogSigmoid
-from jaxnn.nn.activation import LogSoftmax as LogSoftmax
 from jaxnn.nn.activation import Mish as Mish
 from jaxnn.nn.activation import PReLU as PReLU
 from jaxnn.nn.activation import RReLU as RReLU
@@ -115,9 +114,6 @@ from jaxnn.nn.activation import ReLU6 as ReLU6
 from jaxnn.nn.activation import SELU as SELU
 from jaxnn.nn.activation import SiLU as SiLU
 from jaxnn.nn.activation import Sigmoid as Sigmoid
-from jaxnn.nn.activation import Softmax as Softmax
-from jaxnn.nn.activation import Softmax2d as Softmax2d
-from jaxnn.nn.activation import Softmin as Softmin
 from jaxnn.nn.activation import Softplus as Softplus
 from jaxnn.nn.activation import Softshrink as Softshrink
 from jaxnn.nn.activation import Softsign as Softsign
@@ -250,6 +246,10 @@ from jaxnn.nn.recurrent_cells import RNNCellBase as RNNCellBase
 from jaxnn.nn.shuffle import ChannelShuffle as ChannelShuffle
 from jaxnn.nn.shuffle import PixelShuffle as PixelShuffle
 from jaxnn.nn.shuffle import PixelUnshuffle as PixelUnshuffle
+from jaxnn.nn.softmax import LogSoftmax as LogSoftmax
+from jaxnn.nn.softmax import Softmax as Softmax
+from jaxnn.nn.softmax import Softmax2d as Softmax2d
+from jaxnn.nn.softmax import Softmin as Softmin
 from jaxnn.nn.sync_norm import SyncBatchNorm as SyncBatchNorm
 from jaxnn.nn.transformer import Transformer as Transformer
 from jaxnn.nn.transformer import TransformerDecoder as TransformerDecoder

@@ -326,7 +326,7 @@ def install(scope: Collection[str] | None = None, *, quiet: bool = False) -> Doo
         quiet: without the line on stderr that says so once in a process. So does the environment variable ``JAXNN_QUIET``.
 
     Example:
-        >>> door = install(scope={"my_models"}, quiet=True)
+        >>> door = compat.install(scope={"my_models"}, quiet=True)
         >>> door.uninstall()
 
     Raises:
@@ -339,7 +339,7 @@ def torch_alias(scope: Collection[str] | None = None, *, quiet: bool = False) ->
     """`install` for a ``with`` block. What was imported in it goes on working behind it.
 
     Example:
-        >>> with torch_alias(quiet=True):
+        >>> with compat.torch_alias(quiet=True):
         ...     import torch
         >>> torch.arange(3).tolist()
         [0, 1, 2]

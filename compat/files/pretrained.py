@@ -43,7 +43,7 @@ def from_pretrained(
         FileNotFoundError: see `open_weights`.
 
     Example:
-        >>> model = compat.from_pretrained("llama", lambda config: Llama(config["hidden_size"]))
+        >>> model = compat.from_pretrained("llama", lambda config: Llama(config["hidden_size"]))  # doctest: +SKIP
     """
     weights = open_weights(path, key=key, mmap=mmap)
     if not isinstance(model, nn.Module):

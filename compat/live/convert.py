@@ -69,7 +69,8 @@ def from_torch(obj: Any) -> Any:
         ConversionError: lists every part that has no counterpart (a TorchScript module, a quantized tensor, ...).
 
     Example:
-        >>> model = compat.from_torch(torch_model)  # torch_model is as it was
+        >>> compat.from_torch(torch.nn.Linear(3, 2))  # which stays as it was
+        Linear(in_features=3, out_features=2, bias=True)
     """
     return _Conversion("torch")(obj)
 

@@ -121,9 +121,12 @@ def as_jax(module: Any) -> PureFunction:
         ConversionError: for a PyTorch module that cannot be carried over.
 
     Example:
-        >>> f = compat.as_jax(torch_model.eval())
-        >>> grads = jax.grad(lambda params: f(params, x).sum())(f.params)
-        >>> each = jax.vmap(f, in_axes=(None, 0))(f.params, examples)
+        >>> f = compat.as_jax(torch.nn.Linear(3, 2))
+        >>> x = jax.numpy.ones((4, 3))
+        >>> jax.grad(lambda params: f(params, x).sum())(f.params)["weight"].shape
+        (2, 3)
+        >>> jax.vmap(f, in_axes=(None, 0))(f.params, x).shape
+        (4, 2)
     """
     if not isinstance(module, nn.Module):
         module = from_torch(module)

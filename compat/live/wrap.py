@@ -34,8 +34,10 @@ def as_torch_module(model: nn.Module) -> Any:
         TypeError: for what is no module of jaxnn's.
 
     Example:
-        >>> net = torch.nn.Sequential(encoder, compat.as_torch_module(jaxnn_head))
-        >>> torch.optim.Adam(net.parameters())
+        >>> net = torch.nn.Sequential(torch.nn.Linear(3, 4), compat.as_torch_module(jaxnn.nn.Linear(4, 2)))
+        >>> net(torch.ones(5, 3)).sum().backward()
+        >>> [tuple(p.grad.shape) for p in net.parameters()]
+        [(4, 3), (4,), (2, 4), (2,)]
     """
     if not isinstance(model, nn.Module):
         raise TypeError(

@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/distributions.html
 
 import sys as _sys
 
+from jaxnn.docstrings import complete as _complete
 from jaxnn.namespaces import lacking as _lacking
 
 from . import constraints, kl_between, kl_same, transforms  # noqa: F401
@@ -67,3 +68,4 @@ __all__ = [
 __all__ += transforms.__all__
 
 __getattr__ = _lacking(_sys.modules[__name__])
+_complete("distributions")

@@ -20,7 +20,6 @@ from .activation import (
     Hardtanh,
     LeakyReLU,
     LogSigmoid,
-    LogSoftmax,
     Mish,
     PReLU,
     ReLU,
@@ -28,9 +27,6 @@ from .activation import (
     RReLU,
     Sigmoid,
     SiLU,
-    Softmax,
-    Softmax2d,
-    Softmin,
     Softplus,
     Softshrink,
     Softsign,
@@ -141,6 +137,7 @@ from .pooling import (
 from .recurrent import GRU, LSTM, RNN, RNNBase
 from .recurrent_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from .shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
+from .softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 from .sync_norm import SyncBatchNorm
 from .trainable import Trainable
 from .transformer import (

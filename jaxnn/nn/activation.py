@@ -1,4 +1,6 @@
-"""Activations.
+"""Activations, each of which computes the function of `nn.functional` that its documentation names.
+
+Shape: (*) -> (*), the same.
 
 Source: https://docs.pytorch.org/docs/stable/nn.html#non-linear-activations-weighted-sum-nonlinearity
 """
@@ -20,9 +22,8 @@ from .parameter import Parameter
 
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid",
-    "LogSoftmax", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softmax", "Softmax2d",
-    "Softmin",
-    "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold",
+    "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh",
+    "Tanhshrink", "Threshold",
 ]  # fmt: skip
 
 
@@ -66,49 +67,67 @@ class _WithParameter(_InPlace):
         return f"{self._name}={getattr(self, self._name)}" + (", inplace=True" if self.inplace else "")
 
 
-class _Along(Module):
-    """A function along one dimension."""
-
-    _function: Any
-
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The function along the dimension."""
-        return self._function(input, self.dim, _stacklevel=5)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
-
 class ReLU(_InPlace):
-    """max(0, x)."""
+    """max(0, x).
+
+    Example:
+        >>> nn.ReLU()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([0., 0., 2.])
+
+    Computes: `nn.functional.relu`
+    """
 
     _function = staticmethod(F.relu)
 
 
 class SELU(_InPlace):
-    """Scaled `ELU` that keeps mean and variance. Source: https://arxiv.org/abs/1706.02515"""
+    """Scaled `ELU` that keeps mean and variance (https://arxiv.org/abs/1706.02515).
+
+    Example:
+        >>> nn.SELU()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-1.1113,  0.0000,  2.1014])
+
+    Computes: `nn.functional.selu`
+    """
 
     _function = staticmethod(F.selu)
 
 
 class SiLU(_InPlace):
-    """x times its sigmoid."""
+    """x times its sigmoid, also called swish (https://arxiv.org/abs/1710.05941).
+
+    Example:
+        >>> nn.SiLU()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.2689,  0.0000,  1.7616])
+
+    Computes: `nn.functional.silu`
+    """
 
     _function = staticmethod(F.silu)
 
 
 class Mish(_InPlace):
-    """x tanh(softplus(x)). Source: https://arxiv.org/abs/1908.08681"""
+    """x tanh(softplus(x)) (https://arxiv.org/abs/1908.08681).
+
+    Example:
+        >>> nn.Mish()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.3034,  0.0000,  1.9440])
+
+    Computes: `nn.functional.mish`
+    """
 
     _function = staticmethod(F.mish)
 
 
 class Hardsigmoid(_InPlace):
-    """A sigmoid of straight pieces."""
+    """A sigmoid of straight pieces: 0 up to -3, 1 from 3 on, a line between.
+
+    Example:
+        >>> nn.Hardsigmoid()(torch.tensor([-4.0, 0.0, 1.5]))
+        tensor([0.0000, 0.5000, 0.7500])
+
+    Computes: `nn.functional.hardsigmoid`
+    """
 
     _function = staticmethod(F.hardsigmoid)
 
@@ -117,7 +136,14 @@ class Hardsigmoid(_InPlace):
 
 
 class Hardswish(_InPlace):
-    """x times `Hardsigmoid`. Source: https://arxiv.org/abs/1905.02244"""
+    """x times `Hardsigmoid` (https://arxiv.org/abs/1905.02244).
+
+    Example:
+        >>> nn.Hardswish()(torch.tensor([-1.0, 0.0, 1.5]))
+        tensor([-0.3333,  0.0000,  1.1250])
+
+    Computes: `nn.functional.hardswish`
+    """
 
     _function = staticmethod(F.hardswish)
 
@@ -126,7 +152,12 @@ class Hardswish(_InPlace):
 
 
 class Sigmoid(_Plain):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    Example:
+        >>> nn.Sigmoid()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([0.2689, 0.5000, 0.8808])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
@@ -134,7 +165,12 @@ class Sigmoid(_Plain):
 
 
 class Tanh(_Plain):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    Example:
+        >>> nn.Tanh()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.7616,  0.0000,  0.9640])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
@@ -142,25 +178,56 @@ class Tanh(_Plain):
 
 
 class LogSigmoid(_Plain):
-    """The logarithm of the sigmoid."""
+    """The logarithm of the sigmoid.
+
+    Example:
+        >>> nn.LogSigmoid()(torch.tensor([-100.0, 0.0, 2.0]))
+        tensor([-100.0000,   -0.6931,   -0.1269])
+
+    Computes: `nn.functional.logsigmoid`
+    """
 
     _function = staticmethod(F.logsigmoid)
 
 
 class Softsign(_Plain):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    Example:
+        >>> nn.Softsign()(torch.tensor([-1.0, 0.0, 3.0]))
+        tensor([-0.5000,  0.0000,  0.7500])
+
+    Computes: `nn.functional.softsign`
+    """
 
     _function = staticmethod(F.softsign)
 
 
 class Tanhshrink(_Plain):
-    """x - tanh(x)."""
+    """x - tanh(x).
+
+    Example:
+        >>> nn.Tanhshrink()(torch.tensor([-1.0, 0.0, 3.0]))
+        tensor([-0.2384,  0.0000,  2.0049])
+
+    Computes: `nn.functional.tanhshrink`
+    """
 
     _function = staticmethod(F.tanhshrink)
 
 
 class ELU(_WithParameter):
-    """x, or alpha (exp(x) - 1) below 0. Source: https://arxiv.org/abs/1511.07289"""
+    """x, or alpha (exp(x) - 1) below 0 (https://arxiv.org/abs/1511.07289).
+
+    Args:
+        alpha: minus the value that large negative inputs approach.
+
+    Example:
+        >>> nn.ELU(alpha=2.0)(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-1.2642,  0.0000,  2.0000])
+
+    Computes: `nn.functional.elu`
+    """
 
     _function, _name = staticmethod(F.elu), "alpha"
 
@@ -170,13 +237,33 @@ class ELU(_WithParameter):
 
 
 class CELU(ELU):
-    """`ELU` that is smooth for every alpha. Source: https://arxiv.org/abs/1704.07483"""
+    """`ELU` that is smooth for every alpha: alpha (exp(x / alpha) - 1) below 0 (https://arxiv.org/abs/1704.07483).
+
+    Raises:
+        RuntimeError: when called with an ``alpha`` of 0.
+
+    Example:
+        >>> nn.CELU(alpha=2.0)(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.7869,  0.0000,  2.0000])
+
+    Computes: `nn.functional.celu`
+    """
 
     _function = staticmethod(F.celu)
 
 
 class LeakyReLU(_WithParameter):
-    """x, or negative_slope x below 0."""
+    """x, or negative_slope x below 0.
+
+    Args:
+        negative_slope: the slope below 0.
+
+    Example:
+        >>> nn.LeakyReLU(0.1)(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.1000,  0.0000,  2.0000])
+
+    Computes: `nn.functional.leaky_relu`
+    """
 
     _function, _name = staticmethod(F.leaky_relu), "negative_slope"
 
@@ -186,7 +273,22 @@ class LeakyReLU(_WithParameter):
 
 
 class Hardtanh(_InPlace):
-    """x, cut off at ``min_val`` and ``max_val``."""
+    """x, cut off at ``min_val`` and ``max_val``.
+
+    Args:
+        min_val: the lowest result.
+        max_val: the highest result.
+        min_value, max_value: deprecated names of these.
+
+    Raises:
+        AssertionError: unless ``max_val`` is above ``min_val``.
+
+    Example:
+        >>> nn.Hardtanh(-1.0, 2.0)(torch.tensor([-3.0, 0.5, 3.0]))
+        tensor([-1.0000,  0.5000,  2.0000])
+
+    Computes: `nn.functional.hardtanh`
+    """
 
     def __init__(
         self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False, min_value: float | None = None,
@@ -209,7 +311,14 @@ class Hardtanh(_InPlace):
 
 
 class ReLU6(Hardtanh):
-    """max(0, x), cut off at 6."""
+    """max(0, x), cut off at 6.
+
+    Example:
+        >>> nn.ReLU6()(torch.tensor([-1.0, 3.0, 8.0]))
+        tensor([0., 3., 6.])
+
+    Computes: `nn.functional.relu6`
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__(0.0, 6.0, inplace)
@@ -219,7 +328,17 @@ class ReLU6(Hardtanh):
 
 
 class RReLU(_InPlace, DrawsMasks):
-    """`LeakyReLU` with a random slope in training. Source: https://arxiv.org/abs/1505.00853"""
+    """`LeakyReLU` with a random slope for each element in training, their mean in evaluation (https://arxiv.org/abs/1505.00853).
+
+    Args:
+        lower, upper: the range of the slopes.
+
+    Example:
+        >>> nn.RReLU(0.1, 0.3).eval()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.2000,  0.0000,  2.0000])
+
+    Computes: `nn.functional.rrelu`
+    """
 
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -235,7 +354,14 @@ class RReLU(_InPlace, DrawsMasks):
 
 
 class Threshold(_InPlace):
-    """x where it is above ``threshold``, else ``value``."""
+    """x where it is above ``threshold``, else ``value``.
+
+    Example:
+        >>> nn.Threshold(0.5, -1.0)(torch.tensor([0.0, 0.5, 2.0]))
+        tensor([-1., -1.,  2.])
+
+    Computes: `nn.functional.threshold`
+    """
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -251,7 +377,19 @@ class Threshold(_InPlace):
 
 
 class GELU(Module):
-    """x times the normal distribution function; ``approximate='tanh'`` for its approximation."""
+    """x times the normal distribution function (https://arxiv.org/abs/1606.08415).
+
+    Args:
+        approximate: 'none', or 'tanh' for its approximation.
+
+    Example:
+        >>> nn.GELU()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.1587,  0.0000,  1.9545])
+        >>> nn.GELU(approximate="tanh")(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.1588,  0.0000,  1.9546])
+
+    Computes: `nn.functional.gelu`
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -266,7 +404,16 @@ class GELU(Module):
 
 
 class GLU(Module):
-    """One half of a dimension times the sigmoid of the other. Source: https://arxiv.org/abs/1612.08083"""
+    """One half of a dimension times the sigmoid of the other (https://arxiv.org/abs/1612.08083).
+
+    Shape: (*, 2n, *) -> (*, n, *).
+
+    Example:
+        >>> nn.GLU()(torch.tensor([[1.0, 2.0, 0.0, 100.0]]))
+        tensor([[0.5000, 2.0000]])
+
+    Computes: `nn.functional.glu`
+    """
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
@@ -296,19 +443,50 @@ class _Shrink(Module):
 
 
 class Hardshrink(_Shrink):
-    """x, but 0 within lambd of 0."""
+    """x, but 0 within lambd of 0.
+
+    Args:
+        lambd: half the width of the range that becomes 0.
+
+    Example:
+        >>> nn.Hardshrink(0.5)(torch.tensor([-1.0, 0.3, 2.0]))
+        tensor([-1.,  0.,  2.])
+
+    Computes: `nn.functional.hardshrink`
+    """
 
     _function = staticmethod(F.hardshrink)
 
 
 class Softshrink(_Shrink):
-    """x moved by lambd towards 0."""
+    """x moved by lambd towards 0.
+
+    Args:
+        lambd: how far, at least 0.
+
+    Example:
+        >>> nn.Softshrink(0.5)(torch.tensor([-1.0, 0.3, 2.0]))
+        tensor([-0.5000,  0.0000,  1.5000])
+
+    Computes: `nn.functional.softshrink`
+    """
 
     _function = staticmethod(F.softshrink)
 
 
 class Softplus(Module):
-    """log(1 + exp(beta x)) / beta; x itself above the threshold."""
+    """log(1 + exp(beta x)) / beta: a smooth `ReLU`.
+
+    Args:
+        beta: the larger, the closer to `ReLU`.
+        threshold: where beta x is above it, the result is x itself.
+
+    Example:
+        >>> nn.Softplus()(torch.tensor([-1.0, 0.0, 30.0]))
+        tensor([ 0.3133,  0.6931, 30.0000])
+
+    Computes: `nn.functional.softplus`
+    """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -324,7 +502,23 @@ class Softplus(Module):
 
 
 class PReLU(Module):
-    """`LeakyReLU` with a slope that is learned, one or one a channel. Source: https://arxiv.org/abs/1502.01852"""
+    """`LeakyReLU` with a slope that is learned (https://arxiv.org/abs/1502.01852).
+
+    Args:
+        num_parameters: 1 for one slope, or the number of channels for one each.
+        init: the slope at the start.
+
+    Shape: (*) -> (*); with a slope for each channel (N, C, *).
+
+    Attributes:
+        weight: (num_parameters).
+
+    Example:
+        >>> nn.PReLU()(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([-0.2500,  0.0000,  2.0000], grad_fn=<PreluKernelBackward0>)
+
+    Computes: `nn.functional.prelu`
+    """
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, device: DeviceLike = None, dtype: dtype | None = None,
@@ -345,31 +539,3 @@ class PReLU(Module):
 
     def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
-
-
-class Softmax(_Along):
-    """Exponentials divided by their sum."""
-
-    _function = staticmethod(F.softmax)
-
-
-class LogSoftmax(_Along):
-    """The logarithm of `Softmax`."""
-
-    _function = staticmethod(F.log_softmax)
-
-
-class Softmin(_Along):
-    """`Softmax` of the negative."""
-
-    _function = staticmethod(F.softmin)
-
-
-class Softmax2d(Module):
-    """`Softmax` over the channels. Shape: (N, C, H, W) or (C, H, W)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The probabilities at every place."""
-        if input.dim() not in (3, 4):
-            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
-        return F.softmax(input, -3, _stacklevel=5)

@@ -66,11 +66,25 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     The clusters of rare classes that ``cutoffs`` separate are computed for the whole batch (PyTorch computes the rows
     that need them, whose number differs from batch to batch), but those that no target is in are left out.
 
+    Args:
+        n_classes: how many classes.
+        cutoffs: the first class of each cluster but the first, in increasing order.
+        div_value: each cluster has as many features as the one before, divided by this.
+        head_bias: whether the scores of the frequent classes and of the clusters have a bias.
+
     Shape: (N, in_features), (N) -> output (N), loss (); or (in_features), () -> (), ().
 
     Raises:
         ValueError: for cutoffs that are no increasing sequence of numbers from 1 to n_classes - 1.
         RuntimeError: for shapes that do not fit and targets out of range.
+
+    Example:
+        >>> layer = nn.AdaptiveLogSoftmaxWithLoss(16, 20, cutoffs=[5, 10])
+        >>> output, loss = layer(torch.ones(3, 16), torch.tensor([0, 7, 19]))
+        >>> output.shape, loss.shape
+        (torch.Size([3]), torch.Size([]))
+        >>> layer.log_prob(torch.ones(3, 16)).shape
+        torch.Size([3, 20])
     """
 
     def __init__(

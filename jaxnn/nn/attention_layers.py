@@ -27,13 +27,33 @@ class NonDynamicallyQuantizableLinear(Linear):
 
 
 class MultiheadAttention(DrawsMasks):
-    """Attention in ``num_heads`` subspaces, side by side.
+    """Attention in ``num_heads`` subspaces, side by side (https://arxiv.org/abs/1706.03762).
 
-    Shapes: query (L, N, E) or (L, E), key (S, N, kdim) or (S, kdim), value (S, N, vdim) or (S, vdim), with N first where
-    ``batch_first``; gives (L, N, E) or (L, E), and weights (N, L, S) or (L, S), by head with
-    ``average_attn_weights=False``, or None with ``need_weights=False``.
-    Raises ValueError for sizes that are not positive, AssertionError when the heads do not divide ``embed_dim``.
-    Source: https://arxiv.org/abs/1706.03762
+    Args:
+        embed_dim: the size E of queries and results, which the heads share.
+        dropout: the probability of leaving out a weight in training.
+        bias: whether the projections have one.
+        add_bias_kv: add a learned key and value to each sequence.
+        add_zero_attn: add a key and value of zeros to each sequence.
+        kdim, vdim: the sizes of keys and values; ``embed_dim`` by default.
+        batch_first: N comes first in all shapes below.
+
+    Shape: query (L, N, E) or (L, E), key (S, N, kdim) or (S, kdim), value (S, N, vdim) or (S, vdim) -> (L, N, E) or (L, E), and
+    weights (N, L, S) or (L, S), by head (N, num_heads, L, S) with ``average_attn_weights=False``, or None with
+    ``need_weights=False``.
+
+    Raises:
+        ValueError: for sizes that are not positive.
+        AssertionError: when the heads do not divide ``embed_dim``.
+
+    Example:
+        >>> attention = nn.MultiheadAttention(8, num_heads=2, batch_first=True)
+        >>> x = torch.ones(3, 5, 8)
+        >>> output, weights = attention(x, x, x)
+        >>> output.shape, weights.shape
+        (torch.Size([3, 5, 8]), torch.Size([3, 5, 5]))
+
+    Computes: `nn.functional.multi_head_attention_forward`
     """
 
     def __init__(

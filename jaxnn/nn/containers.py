@@ -69,7 +69,19 @@ class _Numbered(Module):
 
 
 class Container(Module):
-    """The deprecated name of a `Module` with submodules given by keyword."""
+    """The deprecated name of a `Module` with submodules given by keyword.
+
+    Args:
+        kwargs: submodules by name.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(action="ignore"):
+        ...     nn.Container(act=nn.ReLU())
+        Container(
+          (act): ReLU()
+        )
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__()
@@ -83,11 +95,29 @@ class Container(Module):
 
 
 class Sequential(_Numbered):
-    """Submodules called one after the other.
+    """Submodules called one after the other, each with the result of the one before.
 
     ``Sequential(*modules)`` or ``Sequential(OrderedDict(name=module, ...))``.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Sequential.html
+    Args:
+        args: the submodules, or one ordered dict of them.
+
+    Shape: what the first takes -> what the last gives.
+
+    Raises:
+        TypeError: for anything but modules.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> net
+        Sequential(
+          (0): Linear(in_features=2, out_features=3, bias=True)
+          (1): ReLU()
+        )
+        >>> net(torch.ones(4, 2)).shape
+        torch.Size([4, 3])
+        >>> len(net), net[1]
+        (2, ReLU())
     """
 
     def __init__(self, *args: Any) -> None:
@@ -185,9 +215,20 @@ def _list_text(items: list[str]) -> list[str]:
 
 
 class ModuleList(_Numbered):
-    """Submodules in a list.
+    """Submodules in a list, which have no ``forward`` of their own.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ModuleList.html
+    Args:
+        modules: the submodules.
+
+    Example:
+        >>> layers = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])
+        >>> layers.append(nn.ReLU())
+        ModuleList(
+          (0-2): 3 x Linear(in_features=2, out_features=2, bias=True)
+          (3): ReLU()
+        )
+        >>> len(list(layers.parameters()))
+        6
     """
 
     def __init__(self, modules: Iterable[Child] | None = None) -> None:
@@ -245,9 +286,17 @@ class ModuleList(_Numbered):
 
 
 class ModuleDict(Module):
-    """Submodules by name, in the order of insertion.
+    """Submodules by name, in the order of insertion, which have no ``forward`` of their own.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ModuleDict.html
+    Args:
+        modules: a dict, or pairs of name and submodule.
+
+    Example:
+        >>> choices = nn.ModuleDict({"relu": nn.ReLU(), "tanh": nn.Tanh()})
+        >>> choices["tanh"](torch.zeros(2))
+        tensor([0., 0.])
+        >>> list(choices)
+        ['relu', 'tanh']
     """
 
     def __init__(self, modules: Mapping[str, Child] | Iterable[tuple[str, Child]] | None = None) -> None:
@@ -339,7 +388,15 @@ def _entries_text(entries: Iterable[tuple[Any, Any]], kind_of: Any) -> str:
 class ParameterList(Module):
     """Parameters (and anything else) in a list; tensors become parameters.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ParameterList.html
+    Args:
+        values: what goes into it.
+
+    Example:
+        >>> weights = nn.ParameterList([torch.ones(2), torch.zeros(3)])
+        >>> [type(w).__name__ for w in weights]
+        ['Parameter', 'Parameter']
+        >>> [name for name, _ in weights.named_parameters()]
+        ['0', '1']
     """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
@@ -395,7 +452,14 @@ class ParameterList(Module):
 class ParameterDict(Module):
     """Parameters (and anything else) by name; tensors become parameters.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ParameterDict.html
+    Args:
+        parameters: a dict, or pairs of name and value.
+
+    Example:
+        >>> weights = nn.ParameterDict({"scale": torch.ones(2)})
+        >>> weights["shift"] = torch.zeros(2)
+        >>> [name for name, _ in weights.named_parameters()]
+        ['scale', 'shift']
     """
 
     def __init__(self, parameters: Any = None) -> None:

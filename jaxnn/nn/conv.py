@@ -25,7 +25,18 @@ _MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _ConvBase(Module):
-    """Configuration, parameters and description of both kinds."""
+    """Configuration, parameters and description of both kinds.
+
+    Args:
+        kernel_size, stride, padding, dilation: one integer, or one for each dimension.
+        bias: whether to add one for each output channel.
+        padding_mode: what the padding is: 'zeros', 'reflect' (the mirrored input), 'replicate' (the edge) or 'circular' (the other
+            end). Transposed convolutions take 'zeros' only.
+
+    Raises:
+        ValueError: for groups that do not divide the channels, an unknown ``padding_mode``, and 'same' with a stride.
+        RuntimeError: when called with another number of channels or dimensions.
+    """
 
     _dims: int
     _transposed = False
@@ -90,7 +101,15 @@ class _ConvBase(Module):
 
 
 class _ConvNd(_ConvBase):
-    """Shape: (N, in_channels, *sizes) or (in_channels, *sizes) -> the same with out_channels."""
+    """Convolution, which as in all libraries is a cross-correlation: the kernel is not flipped.
+
+    Args:
+        padding: zeros on both sides: one integer, or one for each dimension; 'valid' for none, 'same' to keep the size.
+
+    Attributes:
+        weight: (out_channels, in_channels / groups, *kernel_size), drawn uniformly within 1 / sqrt(in_channels * area / groups).
+        bias: (out_channels), drawn alike, or None.
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: _size_any_t, stride: _size_any_t = 1,
@@ -118,28 +137,72 @@ class _ConvNd(_ConvBase):
 
 
 class Conv1d(_ConvNd):
-    """Convolution over one dimension. Shape: (N, C_in, L) -> (N, C_out, L_out)."""
+    """Convolution over one dimension.
+
+    Shape: (N, in_channels, L) or (in_channels, L) -> the same with out_channels and a length
+    ``(L + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1``.
+
+    Example:
+        >>> layer = nn.Conv1d(4, 8, kernel_size=3, padding=1)
+        >>> layer(torch.ones(2, 4, 10)).shape
+        torch.Size([2, 8, 10])
+
+    Computes: `nn.functional.conv1d`
+    """
 
     _dims = 1
     _function = staticmethod(F.conv1d)
 
 
 class Conv2d(_ConvNd):
-    """Convolution over two dimensions. Shape: (N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
+    """Convolution over two dimensions.
+
+    Shape: (N, in_channels, H, W) or (in_channels, H, W) -> the same with out_channels; each size becomes
+    ``(size + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1``.
+
+    Example:
+        >>> layer = nn.Conv2d(3, 8, kernel_size=3, stride=2, padding=1)
+        >>> layer(torch.ones(2, 3, 32, 32)).shape
+        torch.Size([2, 8, 16, 16])
+        >>> layer.weight.shape
+        torch.Size([8, 3, 3, 3])
+
+    Computes: `nn.functional.conv2d`
+    """
 
     _dims = 2
     _function = staticmethod(F.conv2d)
 
 
 class Conv3d(_ConvNd):
-    """Convolution over three dimensions. Shape: (N, C_in, D, H, W) -> (N, C_out, D_out, H_out, W_out)."""
+    """Convolution over three dimensions.
+
+    Shape: (N, in_channels, D, H, W) or (in_channels, D, H, W) -> the same with out_channels; each size becomes
+    ``(size + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1``.
+
+    Example:
+        >>> layer = nn.Conv3d(1, 2, kernel_size=3, padding="same")
+        >>> layer(torch.ones(1, 1, 4, 4, 4)).shape
+        torch.Size([1, 2, 4, 4, 4])
+
+    Computes: `nn.functional.conv3d`
+    """
 
     _dims = 3
     _function = staticmethod(F.conv3d)
 
 
 class _ConvTransposeNd(_ConvBase):
-    """Shape: (N, in_channels, *sizes) or (in_channels, *sizes) -> the same with out_channels."""
+    """The transpose of a convolution: what its gradient does to the output. The same arguments undo its change of shape.
+
+    Args:
+        padding: ``dilation (kernel_size - 1) - padding`` zeros go around the input.
+        output_padding: added to one side of the output's size, of which a stride leaves several open; below stride or dilation.
+
+    Attributes:
+        weight: (in_channels, out_channels / groups, *kernel_size), drawn uniformly within 1 / sqrt(out_channels * area / groups).
+        bias: (out_channels), drawn alike, or None.
+    """
 
     _transposed = True
 
@@ -191,21 +254,56 @@ class _ConvTransposeNd(_ConvBase):
 
 
 class ConvTranspose1d(_ConvTransposeNd):
-    """Transposed convolution over one dimension. Shape: (N, C_in, L) -> (N, C_out, L_out)."""
+    """Transposed convolution over one dimension.
+
+    Shape: (N, in_channels, L) or (in_channels, L) -> the same with out_channels and a length
+    ``(L - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1``.
+
+    Example:
+        >>> layer = nn.ConvTranspose1d(4, 2, kernel_size=4, stride=2, padding=1)
+        >>> layer(torch.ones(1, 4, 5)).shape
+        torch.Size([1, 2, 10])
+
+    Computes: `nn.functional.conv_transpose1d`
+    """
 
     _dims = 1
     _function = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTransposeNd):
-    """Transposed convolution over two dimensions. Shape: (N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
+    """Transposed convolution over two dimensions.
+
+    Shape: (N, in_channels, H, W) or (in_channels, H, W) -> the same with out_channels; each size becomes
+    ``(size - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1``.
+
+    Example:
+        >>> layer = nn.ConvTranspose2d(4, 2, kernel_size=3, stride=2, padding=1)
+        >>> layer(torch.ones(1, 4, 8, 8)).shape
+        torch.Size([1, 2, 15, 15])
+        >>> layer(torch.ones(1, 4, 8, 8), output_size=[16, 16]).shape
+        torch.Size([1, 2, 16, 16])
+
+    Computes: `nn.functional.conv_transpose2d`
+    """
 
     _dims = 2
     _function = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(_ConvTransposeNd):
-    """Transposed convolution over three dimensions. Shape: (N, C_in, D, H, W) -> (N, C_out, D_out, H_out, W_out)."""
+    """Transposed convolution over three dimensions.
+
+    Shape: (N, in_channels, D, H, W) or (in_channels, D, H, W) -> the same with out_channels; each size becomes
+    ``(size - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1``.
+
+    Example:
+        >>> layer = nn.ConvTranspose3d(2, 1, kernel_size=2, stride=2)
+        >>> layer(torch.ones(1, 2, 3, 3, 3)).shape
+        torch.Size([1, 1, 6, 6, 6])
+
+    Computes: `nn.functional.conv_transpose3d`
+    """
 
     _dims = 3
     _function = staticmethod(F.conv_transpose3d)

@@ -11,7 +11,19 @@ __all__ = ["CosineSimilarity", "PairwiseDistance"]
 
 
 class CosineSimilarity(Module):
-    """The cosine of the angle along a dimension. Source: https://docs.pytorch.org/docs/stable/nn.html#distance-functions"""
+    """The cosine of the angle between two vectors along a dimension.
+
+    Args:
+        eps: norms count as at least this.
+
+    Shape: (*, D, *), (*, D, *) -> (*, *).
+
+    Example:
+        >>> nn.CosineSimilarity(dim=-1)(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]]))
+        tensor([0.7071])
+
+    Computes: `nn.functional.cosine_similarity`
+    """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
@@ -24,7 +36,20 @@ class CosineSimilarity(Module):
 
 
 class PairwiseDistance(Module):
-    """The p-norm of differences along the last dimension."""
+    """The p-norm of differences along the last dimension.
+
+    Args:
+        eps: is added to every difference.
+        keepdim: keep the last dimension, with size 1.
+
+    Shape: (N, D), (N, D) -> (N), or (N, 1) with ``keepdim``.
+
+    Example:
+        >>> nn.PairwiseDistance()(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+        tensor([5.0000])
+
+    Computes: `nn.functional.pairwise_distance`
+    """
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()

@@ -81,7 +81,15 @@ class DrawsMasks(Module):
 
 
 class _DropoutNd(DrawsMasks):
-    """Nothing happens outside the training mode. ``rngs`` may give the keys for calls inside JAX transformations."""
+    """Nothing happens outside the training mode.
+
+    Args:
+        p: the probability of a zero; what stays is scaled by 1 / (1 - p).
+        rngs: where keys come from inside JAX transformations.
+
+    Raises:
+        ValueError: for a probability outside [0, 1].
+    """
 
     _function: str
 
@@ -106,36 +114,102 @@ class _DropoutNd(DrawsMasks):
 
 
 class Dropout(_DropoutNd):
-    """Elements set to zero with probability p. Source: https://arxiv.org/abs/1207.0580"""
+    """Elements set to zero with probability p in training (https://arxiv.org/abs/1207.0580).
+
+    Shape: (*) -> (*).
+
+    Example:
+        >>> layer = nn.Dropout(0.5)
+        >>> sorted(set(layer(torch.ones(100)).tolist()))
+        [0.0, 2.0]
+        >>> layer.eval()(torch.ones(3))
+        tensor([1., 1., 1.])
+
+    Computes: `nn.functional.dropout`
+    """
 
     _function = "dropout"
 
 
 class Dropout1d(_DropoutNd):
-    """Channels set to zero with probability p. Shape: (N, C, L)."""
+    """Whole channels set to zero with probability p in training.
+
+    Shape: (N, C, L) or (C, L), the same in the result.
+
+    Example:
+        >>> nn.Dropout1d(1.0)(torch.ones(1, 2, 3))
+        tensor([[[0., 0., 0.],
+                 [0., 0., 0.]]])
+
+    Computes: `nn.functional.dropout1d`
+    """
 
     _function = "dropout1d"
 
 
 class Dropout2d(_DropoutNd):
-    """Channels set to zero with probability p. Shape: (N, C, H, W)."""
+    """Whole channels set to zero with probability p in training (https://arxiv.org/abs/1411.4280).
+
+    Shape: (N, C, H, W), the same in the result.
+
+    Example:
+        >>> layer = nn.Dropout2d(0.2).eval()
+        >>> layer(torch.ones(1, 1, 2, 2))
+        tensor([[[[1., 1.],
+                  [1., 1.]]]])
+
+    Computes: `nn.functional.dropout2d`
+    """
 
     _function = "dropout2d"
 
 
 class Dropout3d(_DropoutNd):
-    """Channels set to zero with probability p. Shape: (N, C, D, H, W)."""
+    """Whole channels set to zero with probability p in training.
+
+    Shape: (N, C, D, H, W) or (C, D, H, W), the same in the result.
+
+    Example:
+        >>> nn.Dropout3d()(torch.ones(1, 2, 2, 2, 2)).shape
+        torch.Size([1, 2, 2, 2, 2])
+
+    Computes: `nn.functional.dropout3d`
+    """
 
     _function = "dropout3d"
 
 
 class AlphaDropout(_DropoutNd):
-    """Dropout that keeps mean and variance. Source: https://arxiv.org/abs/1706.02515"""
+    """Dropout that keeps mean 0 and variance 1 of inputs that `SELU` made (https://arxiv.org/abs/1706.02515).
+
+    Args:
+        p: the probability of the value that large negative inputs of `SELU` approach.
+
+    Shape: (*) -> (*).
+
+    Example:
+        >>> nn.AlphaDropout().eval()(torch.ones(3))
+        tensor([1., 1., 1.])
+
+    Computes: `nn.functional.alpha_dropout`
+    """
 
     _function = "alpha_dropout"
 
 
 class FeatureAlphaDropout(_DropoutNd):
-    """`AlphaDropout` of whole channels."""
+    """`AlphaDropout` of whole channels.
+
+    Args:
+        p: the probability of the value that large negative inputs of `SELU` approach.
+
+    Shape: (N, C, *), the same in the result.
+
+    Example:
+        >>> nn.FeatureAlphaDropout()(torch.ones(2, 3, 4)).shape
+        torch.Size([2, 3, 4])
+
+    Computes: `nn.functional.feature_alpha_dropout`
+    """
 
     _function = "feature_alpha_dropout"

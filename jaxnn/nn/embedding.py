@@ -30,7 +30,32 @@ def _draw_rows(weight: Parameter, padding_idx: int | None) -> None:
 
 
 class Embedding(Module):
-    """Rows of a table by their numbers. Shape: (*) of integers -> (*, embedding_dim)."""
+    """Rows of a table by their numbers.
+
+    Args:
+        num_embeddings: the number of rows.
+        embedding_dim: the size of a row.
+        padding_idx: a row that is zero at first and gets no gradient; a negative number counts from the end.
+        max_norm: rows in use are first scaled, in the table itself, to at most this norm.
+
+    Shape: (*) of integers -> (*, embedding_dim).
+
+    Attributes:
+        weight: (num_embeddings, embedding_dim), drawn from the normal distribution.
+
+    Raises:
+        AssertionError: for a ``padding_idx`` outside the table.
+        IndexError: when called with an index outside the table.
+
+    Example:
+        >>> layer = nn.Embedding(10, 4, padding_idx=0)
+        >>> layer(torch.tensor([[1, 2, 0]])).shape
+        torch.Size([1, 3, 4])
+        >>> layer(torch.tensor(0))
+        tensor([0., 0., 0., 0.], grad_fn=<EmbeddingBackward0>)
+
+    Computes: `nn.functional.embedding`
+    """
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, max_norm: float | None = None,
@@ -97,7 +122,27 @@ class Embedding(Module):
 
 
 class EmbeddingBag(Module):
-    """Sums, means or maxima of rows of a table. Shape: (B, N), or (N) with offsets, -> (B, embedding_dim)."""
+    """Sums, means or maxima of rows of a table, without ever holding the rows.
+
+    Args:
+        num_embeddings: the number of rows.
+        embedding_dim: the size of a row.
+        mode: 'sum', 'mean' or 'max'.
+        padding_idx: an index that counts as absent.
+        include_last_offset: the last of the call's ``offsets`` is the end of the last bag.
+
+    Shape: (B, N) of integers, or (N) with offsets (B), -> (B, embedding_dim).
+
+    Attributes:
+        weight: (num_embeddings, embedding_dim), drawn from the normal distribution.
+
+    Example:
+        >>> layer = nn.EmbeddingBag(10, 3, mode="sum")
+        >>> layer(torch.tensor([1, 2, 4, 5]), torch.tensor([0, 3])).shape
+        torch.Size([2, 3])
+
+    Computes: `nn.functional.embedding_bag`
+    """
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0,

@@ -12,7 +12,17 @@ __all__ = ["Flatten", "Unflatten"]
 
 
 class Flatten(Module):
-    """Make one dimension of several. Shape: (N, *sizes) -> (N, product of the sizes) by default."""
+    """Make one dimension of several.
+
+    Args:
+        start_dim, end_dim: the first and the last of them.
+
+    Shape: (N, *sizes) -> (N, product of the sizes) by default.
+
+    Example:
+        >>> nn.Flatten()(torch.ones(2, 3, 4)).shape
+        torch.Size([2, 12])
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -28,7 +38,22 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Make several dimensions of one. Shape: (*, product of the sizes, *) -> (*, *sizes, *)."""
+    """Make several dimensions of one.
+
+    Args:
+        dim: the dimension, by its number.
+        unflattened_size: the sizes that take its place; one may be -1.
+
+    Shape: (*, product of the sizes, *) -> (*, *sizes, *).
+
+    Raises:
+        TypeError: for sizes that are no integers.
+        RuntimeError: when called with a size that the product does not make.
+
+    Example:
+        >>> nn.Unflatten(1, (3, 4))(torch.ones(2, 12)).shape
+        torch.Size([2, 3, 4])
+    """
 
     def __init__(self, dim: int | str, unflattened_size: Any) -> None:
         super().__init__()

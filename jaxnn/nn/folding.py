@@ -15,7 +15,21 @@ __all__ = ["Fold", "Unfold"]
 
 
 class Fold(Module):
-    """Images as sums of blocks. Shape: (N, C * kernel area, blocks) -> (N, C, H, W)."""
+    """Images as sums of blocks: every element is the sum over the blocks that cover it.
+
+    Args:
+        output_size: the height and width of the images.
+
+    Shape: (N, C * kernel area, blocks) or without N -> (N, C, *output_size) or without N.
+
+    Example:
+        >>> nn.Fold((3, 3), kernel_size=2)(torch.ones(1, 4, 4))
+        tensor([[[[1., 2., 1.],
+                  [2., 4., 2.],
+                  [1., 2., 1.]]]])
+
+    Computes: `nn.functional.fold`
+    """
 
     def __init__(
         self, output_size: _size_any_t, kernel_size: _size_any_t, dilation: _size_any_t = 1,
@@ -40,7 +54,19 @@ class Fold(Module):
 
 
 class Unfold(Module):
-    """The blocks of a sliding window. Shape: (N, C, H, W) -> (N, C * kernel area, blocks)."""
+    """The blocks that a window sliding over an image covers, as columns.
+
+    Shape: (N, C, H, W) or (C, H, W) -> (N, C * kernel area, blocks) or without N.
+
+    Example:
+        >>> nn.Unfold(kernel_size=2)(torch.arange(9.0).view(1, 1, 3, 3))
+        tensor([[[0., 1., 3., 4.],
+                 [1., 2., 4., 5.],
+                 [3., 4., 6., 7.],
+                 [4., 5., 7., 8.]]])
+
+    Computes: `nn.functional.unfold`
+    """
 
     def __init__(
         self, kernel_size: _size_any_t, dilation: _size_any_t = 1, padding: _size_any_t = 0, stride: _size_any_t = 1,

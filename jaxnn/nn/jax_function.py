@@ -205,8 +205,12 @@ def jax_function(f: Callable[..., Any]) -> Callable[..., Any]:
         TypeError: from a call without any tensor or array.
 
     Example:
-        >>> gelu = jaxnn.jax_function(jax.nn.gelu)
-        >>> h = h + gelu(h)  # in forward; backward() goes through it
+        >>> import jax
+        >>> square = jaxnn.jax_function(jax.numpy.square)
+        >>> x = jaxnn.tensor([1.0, 2.0], requires_grad=True)
+        >>> square(x).sum().backward()
+        >>> x.grad
+        tensor([2., 4.])
     """
     owner = getattr(f, "__self__", None)
     if is_foreign_module(f):

@@ -1,5 +1,7 @@
 """Layers that take the number of their input's features or channels from the first input.
 
+Until then their parameters have no shape; give the layer an input before an optimizer's first step.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.modules.lazy.LazyModuleMixin.html
 """
 
@@ -91,7 +93,15 @@ class LazyModuleMixin:
 
 
 class LazyLinear(LazyModuleMixin, Linear):
-    """`Linear` whose ``in_features`` is the size of the input's last dimension."""
+    """`Linear` whose ``in_features`` is the size of the input's last dimension.
+
+    Example:
+        >>> layer = nn.LazyLinear(2)
+        >>> layer(torch.ones(4, 3)).shape
+        torch.Size([4, 2])
+        >>> layer
+        Linear(in_features=3, out_features=2, bias=True)
+    """
 
     cls_to_become = Linear
 
@@ -187,37 +197,73 @@ class _LazyConvTransposeNd(_LazyConv):
 
 
 class LazyConv1d(_LazyConvNd, Conv1d):  # type: ignore[misc]
-    """`Conv1d` whose ``in_channels`` is the number of the input's channels."""
+    """`Conv1d` whose ``in_channels`` is the number of the input's channels.
+
+    Example:
+        >>> layer = nn.LazyConv1d(8, kernel_size=3)
+        >>> layer(torch.ones(2, 4, 10)).shape
+        torch.Size([2, 8, 8])
+        >>> layer
+        Conv1d(4, 8, kernel_size=(3,), stride=(1,))
+    """
 
     cls_to_become = Conv1d
 
 
 class LazyConv2d(_LazyConvNd, Conv2d):  # type: ignore[misc]
-    """`Conv2d` whose ``in_channels`` is the number of the input's channels."""
+    """`Conv2d` whose ``in_channels`` is the number of the input's channels.
+
+    Example:
+        >>> layer = nn.LazyConv2d(8, kernel_size=3)
+        >>> layer(torch.ones(2, 4, 10, 10)).shape
+        torch.Size([2, 8, 8, 8])
+        >>> layer
+        Conv2d(4, 8, kernel_size=(3, 3), stride=(1, 1))
+    """
 
     cls_to_become = Conv2d
 
 
 class LazyConv3d(_LazyConvNd, Conv3d):  # type: ignore[misc]
-    """`Conv3d` whose ``in_channels`` is the number of the input's channels."""
+    """`Conv3d` whose ``in_channels`` is the number of the input's channels.
+
+    Example:
+        >>> nn.LazyConv3d(2, kernel_size=3)(torch.ones(1, 4, 3, 3, 3)).shape
+        torch.Size([1, 2, 1, 1, 1])
+    """
 
     cls_to_become = Conv3d
 
 
 class LazyConvTranspose1d(_LazyConvTransposeNd, ConvTranspose1d):  # type: ignore[misc]
-    """`ConvTranspose1d` whose ``in_channels`` is the number of the input's channels."""
+    """`ConvTranspose1d` whose ``in_channels`` is the number of the input's channels.
+
+    Example:
+        >>> nn.LazyConvTranspose1d(2, kernel_size=2, stride=2)(torch.ones(1, 4, 5)).shape
+        torch.Size([1, 2, 10])
+    """
 
     cls_to_become = ConvTranspose1d
 
 
 class LazyConvTranspose2d(_LazyConvTransposeNd, ConvTranspose2d):  # type: ignore[misc]
-    """`ConvTranspose2d` whose ``in_channels`` is the number of the input's channels."""
+    """`ConvTranspose2d` whose ``in_channels`` is the number of the input's channels.
+
+    Example:
+        >>> nn.LazyConvTranspose2d(2, kernel_size=2, stride=2)(torch.ones(1, 4, 5, 5)).shape
+        torch.Size([1, 2, 10, 10])
+    """
 
     cls_to_become = ConvTranspose2d
 
 
 class LazyConvTranspose3d(_LazyConvTransposeNd, ConvTranspose3d):  # type: ignore[misc]
-    """`ConvTranspose3d` whose ``in_channels`` is the number of the input's channels."""
+    """`ConvTranspose3d` whose ``in_channels`` is the number of the input's channels.
+
+    Example:
+        >>> nn.LazyConvTranspose3d(2, kernel_size=2, stride=2)(torch.ones(1, 4, 2, 2, 2)).shape
+        torch.Size([1, 2, 4, 4, 4])
+    """
 
     cls_to_become = ConvTranspose3d
 
@@ -267,36 +313,69 @@ class _LazyNorm(LazyModuleMixin):
 
 
 class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):  # type: ignore[misc]
-    """`BatchNorm1d` whose ``num_features`` is the number of the input's channels."""
+    """`BatchNorm1d` whose ``num_features`` is the number of the input's channels.
+
+    Example:
+        >>> layer = nn.LazyBatchNorm1d()
+        >>> layer(torch.ones(2, 4)).shape, layer.num_features
+        (torch.Size([2, 4]), 4)
+    """
 
     cls_to_become = BatchNorm1d
 
 
 class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):  # type: ignore[misc]
-    """`BatchNorm2d` whose ``num_features`` is the number of the input's channels."""
+    """`BatchNorm2d` whose ``num_features`` is the number of the input's channels.
+
+    Example:
+        >>> layer = nn.LazyBatchNorm2d()
+        >>> layer(torch.ones(2, 4, 3, 3)).shape, layer.num_features
+        (torch.Size([2, 4, 3, 3]), 4)
+    """
 
     cls_to_become = BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):  # type: ignore[misc]
-    """`BatchNorm3d` whose ``num_features`` is the number of the input's channels."""
+    """`BatchNorm3d` whose ``num_features`` is the number of the input's channels.
+
+    Example:
+        >>> layer = nn.LazyBatchNorm3d()
+        >>> layer(torch.ones(2, 4, 2, 2, 2)).shape, layer.num_features
+        (torch.Size([2, 4, 2, 2, 2]), 4)
+    """
 
     cls_to_become = BatchNorm3d
 
 
 class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):  # type: ignore[misc]
-    """`InstanceNorm1d` whose ``num_features`` is the number of the input's channels."""
+    """`InstanceNorm1d` whose ``num_features`` is the number of the input's channels.
+
+    Example:
+        >>> nn.LazyInstanceNorm1d()(torch.ones(2, 4, 5)).shape
+        torch.Size([2, 4, 5])
+    """
 
     cls_to_become = InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):  # type: ignore[misc]
-    """`InstanceNorm2d` whose ``num_features`` is the number of the input's channels."""
+    """`InstanceNorm2d` whose ``num_features`` is the number of the input's channels.
+
+    Example:
+        >>> nn.LazyInstanceNorm2d()(torch.ones(2, 4, 5, 5)).shape
+        torch.Size([2, 4, 5, 5])
+    """
 
     cls_to_become = InstanceNorm2d
 
 
 class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):  # type: ignore[misc]
-    """`InstanceNorm3d` whose ``num_features`` is the number of the input's channels."""
+    """`InstanceNorm3d` whose ``num_features`` is the number of the input's channels.
+
+    Example:
+        >>> nn.LazyInstanceNorm3d()(torch.ones(2, 4, 2, 2, 2)).shape
+        torch.Size([2, 4, 2, 2, 2])
+    """
 
     cls_to_become = InstanceNorm3d

@@ -22,7 +22,17 @@ __all__ = ["Bilinear", "Identity", "Linear"]
 
 
 class Identity(Module):
-    """Gives its input back; takes any arguments."""
+    """Gives its first input back.
+
+    Args:
+        args, kwargs: anything; all of it is ignored.
+
+    Shape: (*) -> (*).
+
+    Example:
+        >>> nn.Identity(54, unused=True)(torch.ones(2))
+        tensor([1., 1.])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -33,9 +43,26 @@ class Identity(Module):
 
 
 class Linear(Module):
-    """``input @ weight.T + bias``.
+    """An affine map of the last dimension: ``input @ weight.T + bias``.
+
+    Args:
+        bias: whether to add one.
 
     Shape: (*, in_features) -> (*, out_features).
+
+    Attributes:
+        weight: (out_features, in_features), drawn uniformly within 1 / sqrt(in_features).
+        bias: (out_features), drawn alike, or None.
+
+    Raises:
+        RuntimeError: when called with another last dimension.
+
+    Example:
+        >>> layer = nn.Linear(3, 2)
+        >>> layer(torch.ones(4, 3)).shape
+        torch.Size([4, 2])
+
+    Computes: `nn.functional.linear`
     """
 
     def __init__(
@@ -66,9 +93,28 @@ class Linear(Module):
 
 
 class Bilinear(Module):
-    """``input1 @ weight[k] @ input2 + bias[k]`` for every output feature k.
+    """A bilinear map of two inputs: ``input1 @ weight[k] @ input2 + bias[k]`` for every output feature k.
+
+    Args:
+        in1_features: the size of the first input's last dimension.
+        in2_features: the size of the second input's last dimension.
+        bias: whether to add one.
 
     Shape: (*, in1_features), (*, in2_features) -> (*, out_features).
+
+    Attributes:
+        weight: (out_features, in1_features, in2_features), drawn uniformly within 1 / sqrt(in1_features).
+        bias: (out_features), drawn alike, or None.
+
+    Raises:
+        ValueError: for ``in1_features`` below 1.
+
+    Example:
+        >>> layer = nn.Bilinear(3, 4, 2)
+        >>> layer(torch.ones(5, 3), torch.ones(5, 4)).shape
+        torch.Size([5, 2])
+
+    Computes: `nn.functional.bilinear`
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Losses.
+"""Losses. A call takes the prediction and the target and gives a scalar, or each element's loss with ``reduction="none"``.
+
+Shape: (*), (*) of the same shape -> (), or (*) with ``reduction="none"``.
 
 Source: https://docs.pytorch.org/docs/stable/nn.html#loss-functions
 """
@@ -52,7 +54,14 @@ class _WeightedLoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """Absolute differences. Shape: (*), (*)."""
+    """The mean of absolute differences.
+
+    Example:
+        >>> nn.L1Loss()(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 5.0]))
+        tensor(1.5000)
+
+    Computes: `nn.functional.l1_loss`
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss."""
@@ -60,7 +69,16 @@ class L1Loss(_Loss):
 
 
 class MSELoss(_Loss):
-    """Squared differences. Shape: (*), (*)."""
+    """The mean of squared differences.
+
+    Example:
+        >>> nn.MSELoss()(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 5.0]))
+        tensor(4.5000)
+        >>> nn.MSELoss(reduction="none")(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 5.0]))
+        tensor([0., 9.])
+
+    Computes: `nn.functional.mse_loss`
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss."""
@@ -68,7 +86,17 @@ class MSELoss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """Squares below beta, absolute differences above. Source: https://arxiv.org/abs/1504.08083"""
+    """Squares below beta, absolute differences above (https://arxiv.org/abs/1504.08083).
+
+    Args:
+        beta: the difference from which on the loss is linear.
+
+    Example:
+        >>> nn.SmoothL1Loss()(torch.tensor([0.0, 0.0]), torch.tensor([0.5, 3.0]))
+        tensor(1.3125)
+
+    Computes: `nn.functional.smooth_l1_loss`
+    """
 
     def __init__(
         self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0
@@ -82,7 +110,20 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Squares below delta, delta times absolute differences above. Raises TypeError for a delta that is no number."""
+    """Squares below delta, delta times absolute differences above.
+
+    Args:
+        delta: the difference from which on the loss is linear.
+
+    Raises:
+        TypeError: for a delta that is no number.
+
+    Example:
+        >>> nn.HuberLoss(delta=2.0)(torch.tensor([0.0, 0.0]), torch.tensor([0.5, 3.0]))
+        tensor(2.0625)
+
+    Computes: `nn.functional.huber_loss`
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         if not isinstance(delta, (float, int)):
@@ -96,7 +137,19 @@ class HuberLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """The divergence of log-probabilities from a distribution. Shape: (*), (*)."""
+    """The divergence of log-probabilities from a distribution.
+
+    Args:
+        reduction: 'batchmean', the divergence proper, divides the sum by the size of the first dimension; 'mean' by all of them.
+        log_target: the target is given as logarithms, too.
+
+    Example:
+        >>> target = torch.tensor([[0.5, 0.5]])
+        >>> nn.KLDivLoss(reduction="batchmean")(torch.tensor([[0.9, 0.1]]).log(), target)
+        tensor(0.5108)
+
+    Computes: `nn.functional.kl_div`
+    """
 
     def __init__(
         self,
@@ -114,7 +167,17 @@ class KLDivLoss(_Loss):
 
 
 class BCELoss(_WeightedLoss):
-    """Cross entropy of probabilities against targets in [0, 1]. Shape: (*), (*)."""
+    """Cross entropy of probabilities against targets in [0, 1].
+
+    Args:
+        weight: a factor of each element's loss.
+
+    Example:
+        >>> nn.BCELoss()(torch.tensor([0.9, 0.2]), torch.tensor([1.0, 0.0]))
+        tensor(0.1643)
+
+    Computes: `nn.functional.binary_cross_entropy`
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss."""
@@ -122,7 +185,17 @@ class BCELoss(_WeightedLoss):
 
 
 class BCEWithLogitsLoss(_Loss):
-    """`BCELoss` of the sigmoid. Shape: (*), (*)."""
+    """`BCELoss` of the sigmoid, exact where the sigmoid rounds to 0 or 1.
+
+    Args:
+        weight: a factor of each element's loss.
+
+    Example:
+        >>> nn.BCEWithLogitsLoss()(torch.tensor([100.0, -2.0]), torch.tensor([1.0, 0.0]))
+        tensor(0.0635)
+
+    Computes: `nn.functional.binary_cross_entropy_with_logits`
+    """
 
     def __init__(
         self, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None,
@@ -140,7 +213,20 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class NLLLoss(_WeightedLoss):
-    """The negative log-probability of the right class. Shape: (N, C, *), (N, *) of class numbers."""
+    """The negative log-probability of the right class.
+
+    Args:
+        weight: (C): a factor of each class.
+
+    Shape: (N, C, *), (N, *) of class numbers -> (), or (N, *) with ``reduction="none"``; or all without N.
+
+    Example:
+        >>> log_probabilities = torch.tensor([[0.2, 0.8], [0.5, 0.5]]).log()
+        >>> nn.NLLLoss()(log_probabilities, torch.tensor([1, 0]))
+        tensor(0.4581)
+
+    Computes: `nn.functional.nll_loss`
+    """
 
     def __init__(
         self, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
@@ -156,7 +242,14 @@ class NLLLoss(_WeightedLoss):
 
 
 class NLLLoss2d(NLLLoss):
-    """The deprecated name of `NLLLoss`."""
+    """The deprecated name of `NLLLoss`.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(action="ignore"):
+        ...     nn.NLLLoss2d()
+        NLLLoss2d()
+    """
 
     def __init__(
         self, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
@@ -171,7 +264,23 @@ class NLLLoss2d(NLLLoss):
 
 
 class CrossEntropyLoss(_WeightedLoss):
-    """`NLLLoss` of the log-softmax. Shape: (N, C, *), (N, *) of class numbers or (N, C, *) of probabilities."""
+    """`NLLLoss` of the log-softmax: takes scores as they leave a network.
+
+    Args:
+        weight: (C): a factor of each class.
+
+    Shape: (N, C, *), (N, *) of class numbers or (N, C, *) of probabilities -> (), or (N, *) with ``reduction="none"``; or all
+    without N.
+
+    Example:
+        >>> scores = torch.tensor([[0.0, 2.0], [1.0, 1.0]])
+        >>> nn.CrossEntropyLoss()(scores, torch.tensor([1, 0]))
+        tensor(0.4100)
+        >>> nn.CrossEntropyLoss(label_smoothing=0.1)(scores, torch.tensor([1, 0]))
+        tensor(0.4600)
+
+    Computes: `nn.functional.cross_entropy`
+    """
 
     def __init__(
         self, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,

@@ -1,5 +1,7 @@
 """Losses that ask for a margin, and likelihoods of distributions and of sequences.
 
+Shape: (*), (*) -> (), or each element's loss with ``reduction="none"``.
+
 Source: https://docs.pytorch.org/docs/stable/nn.html#loss-functions
 """
 
@@ -27,7 +29,20 @@ __all__ = [
 
 
 class CosineEmbeddingLoss(_Loss):
-    """1 - cos of pairs with target 1, max(0, cos - margin) of pairs with target -1. Shape: (N, D), (N, D), (N)."""
+    """1 - cos of pairs with target 1, max(0, cos - margin) of pairs with target -1.
+
+    Args:
+        margin: the cosine up to which a pair with target -1 costs nothing.
+
+    Shape: (N, D), (N, D), (N) -> (), or (N) with ``reduction="none"``; or all without N.
+
+    Example:
+        >>> one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]])
+        >>> nn.CosineEmbeddingLoss()(one, other, torch.tensor([1]))
+        tensor(0.2929)
+
+    Computes: `nn.functional.cosine_embedding_loss`
+    """
 
     def __init__(
         self, margin: float = 0.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
@@ -41,7 +56,17 @@ class CosineEmbeddingLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_Loss):
-    """The input for target 1, max(0, margin - input) for target -1. Shape: (*), (*)."""
+    """The input, a distance, for target 1; max(0, margin - input) for target -1.
+
+    Args:
+        margin: the distance from which on a target of -1 costs nothing.
+
+    Example:
+        >>> nn.HingeEmbeddingLoss()(torch.tensor([0.5, 0.5]), torch.tensor([1, -1]))
+        tensor(0.5000)
+
+    Computes: `nn.functional.hinge_embedding_loss`
+    """
 
     def __init__(
         self, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
@@ -55,7 +80,16 @@ class HingeEmbeddingLoss(_Loss):
 
 
 class MarginRankingLoss(_Loss):
-    """max(0, -target (input1 - input2) + margin). Shape: (*), (*), (*)."""
+    """max(0, -target (input1 - input2) + margin): target 1 asks for a larger first input, -1 for a larger second.
+
+    Shape: (*), (*), (*) -> (), or (*) with ``reduction="none"``.
+
+    Example:
+        >>> nn.MarginRankingLoss(margin=0.5)(torch.tensor([1.0]), torch.tensor([0.8]), torch.tensor([1]))
+        tensor(0.3000)
+
+    Computes: `nn.functional.margin_ranking_loss`
+    """
 
     def __init__(
         self, margin: float = 0.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
@@ -69,7 +103,20 @@ class MarginRankingLoss(_Loss):
 
 
 class MultiMarginLoss(_WeightedLoss):
-    """Hinge loss of each class against the right one. Shape: (N, C), (N)."""
+    """Hinge loss of each class against the right one.
+
+    Args:
+        p: the exponent of the hinge, 1 or 2.
+        weight: (C): a factor of each target's class.
+
+    Shape: (N, C), (N) of class numbers -> (), or (N) with ``reduction="none"``; or all without N.
+
+    Example:
+        >>> nn.MultiMarginLoss()(torch.tensor([[0.1, 0.2, 0.4, 0.8]]), torch.tensor([3]))
+        tensor(0.3250)
+
+    Computes: `nn.functional.multi_margin_loss`
+    """
 
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: bool | None = None,
@@ -91,7 +138,17 @@ class MultiMarginLoss(_WeightedLoss):
 
 
 class MultiLabelMarginLoss(_Loss):
-    """Hinge loss of each label against every other class. Shape: (N, C), (N, C) of labels that end at the first -1."""
+    """Hinge loss of each label against every other class.
+
+    Shape: (N, C), (N, C) of labels that end at the first -1 -> (), or (N) with ``reduction="none"``; or all without N.
+
+    Example:
+        >>> labels = torch.tensor([[3, 0, -1, 1]])
+        >>> nn.MultiLabelMarginLoss()(torch.tensor([[0.1, 0.2, 0.4, 0.8]]), labels)
+        tensor(0.8500)
+
+    Computes: `nn.functional.multilabel_margin_loss`
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss."""
@@ -99,7 +156,19 @@ class MultiLabelMarginLoss(_Loss):
 
 
 class MultiLabelSoftMarginLoss(_WeightedLoss):
-    """Binary cross entropy of the sigmoid, as a mean over the classes. Shape: (N, C), (N, C)."""
+    """Binary cross entropy of the sigmoid, as a mean over the classes.
+
+    Args:
+        weight: (C): a factor of each class.
+
+    Shape: (N, C), (N, C) of zeros and ones -> (), or (N) with ``reduction="none"``.
+
+    Example:
+        >>> nn.MultiLabelSoftMarginLoss()(torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, 0.0]]))
+        tensor(0.2201)
+
+    Computes: `nn.functional.multilabel_soft_margin_loss`
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss."""
@@ -107,7 +176,14 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
 
 
 class SoftMarginLoss(_Loss):
-    """log(1 + exp(-target input)). Shape: (*), (*)."""
+    """log(1 + exp(-target input)), targets being 1 and -1.
+
+    Example:
+        >>> nn.SoftMarginLoss()(torch.tensor([2.0, -1.0]), torch.tensor([1.0, -1.0]))
+        tensor(0.2201)
+
+    Computes: `nn.functional.soft_margin_loss`
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss."""
@@ -115,7 +191,21 @@ class SoftMarginLoss(_Loss):
 
 
 class TripletMarginLoss(_Loss):
-    """max(0, distance to the positive - distance to the negative + margin). Shape: (N, D), (N, D), (N, D)."""
+    """max(0, distance of anchor and positive - distance of anchor and negative + margin).
+
+    Args:
+        p: the exponent of the norm that is the distance.
+        eps: is added to every difference.
+
+    Shape: anchor (N, D), positive (N, D), negative (N, D) -> (), or (N) with ``reduction="none"``; or all without N.
+
+    Example:
+        >>> anchor, near, far = torch.zeros(1, 2), torch.ones(1, 2), torch.full((1, 2), 1.5)
+        >>> nn.TripletMarginLoss()(anchor, near, far)
+        tensor(0.2929)
+
+    Computes: `nn.functional.triplet_margin_loss`
+    """
 
     def __init__(
         self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
@@ -138,7 +228,20 @@ class TripletMarginLoss(_Loss):
 
 
 class TripletMarginWithDistanceLoss(_Loss):
-    """`TripletMarginLoss` with any function of two tensors as distance."""
+    """`TripletMarginLoss` with any function of two tensors as distance.
+
+    Args:
+        distance_function: takes two tensors and gives their distances; `PairwiseDistance` by default.
+
+    Shape: anchor (N, *), positive (N, *), negative (N, *) -> (), or what the distance has with ``reduction="none"``.
+
+    Example:
+        >>> loss = nn.TripletMarginWithDistanceLoss(distance_function=lambda x, y: 1 - F.cosine_similarity(x, y))
+        >>> loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]]), torch.tensor([[0.0, 1.0]]))
+        tensor(0.2929)
+
+    Computes: `nn.functional.triplet_margin_with_distance_loss`
+    """
 
     def __init__(
         self, *, distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0, swap: bool = False,
@@ -162,7 +265,20 @@ class TripletMarginWithDistanceLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """Negative log likelihood of a normal distribution with mean and variance given. Shape: (*), (*), (*) or (*, 1)."""
+    """Negative log likelihood of a normal distribution with mean and variance given.
+
+    Args:
+        full: add the constant log(2 pi) / 2.
+        eps: variances count as at least this.
+
+    Shape: mean (*), target (*), variance (*) or with a last dimension of 1 -> (), or (*) with ``reduction="none"``.
+
+    Example:
+        >>> nn.GaussianNLLLoss()(torch.tensor([0.0]), torch.tensor([1.0]), torch.tensor([2.0]))
+        tensor(0.5966)
+
+    Computes: `nn.functional.gaussian_nll_loss`
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -175,7 +291,19 @@ class GaussianNLLLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """Negative log likelihood of a Poisson distribution with the (logarithm of the) rate given. Shape: (*), (*)."""
+    """Negative log likelihood of a Poisson distribution with the rate, or its logarithm, given.
+
+    Args:
+        log_input: the input is the rate's logarithm.
+        full: add Stirling's approximation of log(target!).
+        eps: is added to the rate, where no logarithm is given.
+
+    Example:
+        >>> nn.PoissonNLLLoss()(torch.tensor([0.0]), torch.tensor([2.0]))
+        tensor(1.)
+
+    Computes: `nn.functional.poisson_nll_loss`
+    """
 
     def __init__(
         self, log_input: bool = True, full: bool = False, size_average: bool | None = None, eps: float = 1e-8,
@@ -194,9 +322,20 @@ class PoissonNLLLoss(_Loss):
 
 
 class CTCLoss(_Loss):
-    """Connectionist temporal classification. Shape: (T, N, C), (N, S), (N), (N).
+    """Connectionist temporal classification: how likely a path through time is to spell the labels
+    (https://www.cs.toronto.edu/~graves/icml_2006.pdf).
 
-    Source: https://www.cs.toronto.edu/~graves/icml_2006.pdf
+    Args:
+        zero_infinity: make infinite losses (labels longer than the input) and their gradients zero.
+
+    Shape: log-probabilities (T, N, C), labels (N, S), their lengths (N), (N) -> (), or (N) with ``reduction="none"``.
+
+    Example:
+        >>> log_probabilities = torch.zeros(4, 1, 3).log_softmax(-1)
+        >>> nn.CTCLoss()(log_probabilities, torch.tensor([[1, 2]]), torch.tensor([4]), torch.tensor([2]))
+        tensor(0.8432)
+
+    Computes: `nn.functional.ctc_loss`
     """
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
@@ -215,9 +354,26 @@ class CTCLoss(_Loss):
 
 
 class LinearCrossEntropyLoss(_WeightedLoss):
-    """`CrossEntropyLoss` of a linear layer of its own. Shape: (N, in_features), (N, *out_features) of class numbers.
+    """`CrossEntropyLoss` of a linear layer of its own, whose scores need not exist at once.
 
-    Raises RuntimeError for a weight that is not one for each class, and a label smoothing outside [0, 1].
+    Args:
+        num_classes: C.
+        out_features: dimensions that the layer's result has after C.
+        bias: whether the layer adds one.
+        weight: (C): a factor of each class.
+        options: how to go through the batch in pieces.
+
+    Shape: (N, in_features), (N, *out_features) of class numbers -> (), or the target's shape with ``reduction="none"``.
+
+    Raises:
+        RuntimeError: for a weight that is not one for each class, and a label smoothing outside [0, 1].
+
+    Example:
+        >>> loss = nn.LinearCrossEntropyLoss(8, 3)
+        >>> loss(torch.ones(4, 8), torch.tensor([0, 1, 2, 0])).shape
+        torch.Size([])
+
+    Computes: `nn.functional.linear_cross_entropy`
     """
 
     def __init__(

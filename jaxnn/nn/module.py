@@ -90,9 +90,23 @@ class Module(
 ):  # fmt: skip
     """The base class of all networks. Subclasses register children by assigning them and define ``forward``.
 
-    A call with jax or numpy arrays gives jax arrays; a call with tensors gives tensors. Inside ``forward`` there are
-    only
-    tensors.
+    A call with jax or numpy arrays gives jax arrays; a call with tensors gives tensors. Inside ``forward`` there are only
+    tensors. Where a subclass sets ``call_super_init``, ``args`` and ``kwargs`` go to the next base's constructor.
+
+    Example:
+        >>> class Net(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.hidden = nn.Linear(3, 8)
+        ...         self.out = nn.Linear(8, 2)
+        ...
+        ...     def forward(self, x):
+        ...         return self.out(torch.relu(self.hidden(x)))
+        >>> net = Net()
+        >>> net(torch.ones(4, 3)).shape
+        torch.Size([4, 2])
+        >>> [name for name, _ in net.named_parameters()]
+        ['hidden.weight', 'hidden.bias', 'out.weight', 'out.bias']
     """
 
     _jaxnn_statistics: tuple[str, ...] = ()  # the buffers that are running statistics

@@ -46,7 +46,12 @@ class _Affine(Module):
 
 
 class _NormBase(_Affine):
-    """Normalization by channel with running statistics."""
+    """Normalization by channel: ``(x - mean) / sqrt(variance + eps) * weight + bias``.
+
+    Attributes:
+        weight, bias: (C), ones and zeros at first, or None.
+        running_mean, running_var: (C), buffers; None without running statistics.
+    """
 
     _version = 2
     _jaxnn_flax_mode = "use_running_average"
@@ -106,7 +111,13 @@ class _NormBase(_Affine):
 
 
 class _BatchNorm(_NormBase):
-    """Normalization of each channel over the batch. Source: https://arxiv.org/abs/1502.03167"""
+    """Normalization of each channel over the batch (https://arxiv.org/abs/1502.03167).
+
+    In training the statistics are those of the batch, and go into the running ones, which evaluation uses.
+
+    Raises:
+        ValueError: when called with another number of dimensions, or in training with a single value for a channel.
+    """
 
     _ranks: tuple[int, ...]
     _expected: str
@@ -136,25 +147,63 @@ class _BatchNorm(_NormBase):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalization. Shape: (N, C) or (N, C, L)."""
+    """Batch normalization of features or sequences (https://arxiv.org/abs/1502.03167).
+
+    Shape: (N, C) or (N, C, L), the same in the result.
+
+    Example:
+        >>> layer = nn.BatchNorm1d(2)
+        >>> layer(torch.tensor([[0.0, 1.0], [2.0, 5.0]]))
+        tensor([[-1.0000, -1.0000],
+                [ 1.0000,  1.0000]], grad_fn=<NativeBatchNormBackward0>)
+        >>> layer.running_mean
+        tensor([0.1000, 0.3000])
+
+    Computes: `nn.functional.batch_norm`
+    """
 
     _ranks, _expected = (2, 3), "2D or 3D"
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalization. Shape: (N, C, H, W)."""
+    """Batch normalization of images (https://arxiv.org/abs/1502.03167).
+
+    Shape: (N, C, H, W), the same in the result.
+
+    Example:
+        >>> layer = nn.BatchNorm2d(3)
+        >>> layer(torch.ones(2, 3, 4, 4)).shape
+        torch.Size([2, 3, 4, 4])
+        >>> list(layer.state_dict())
+        ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
+
+    Computes: `nn.functional.batch_norm`
+    """
 
     _ranks, _expected = (4,), "4D"
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalization. Shape: (N, C, D, H, W)."""
+    """Batch normalization of volumes (https://arxiv.org/abs/1502.03167).
+
+    Shape: (N, C, D, H, W), the same in the result.
+
+    Example:
+        >>> nn.BatchNorm3d(3)(torch.ones(2, 3, 2, 2, 2)).shape
+        torch.Size([2, 3, 2, 2, 2])
+
+    Computes: `nn.functional.batch_norm`
+    """
 
     _ranks, _expected = (5,), "5D"
 
 
 class _InstanceNorm(_NormBase):
-    """Normalization of each channel of each sample. Source: https://arxiv.org/abs/1607.08022"""
+    """Normalization of each channel of each sample (https://arxiv.org/abs/1607.08022).
+
+    Raises:
+        ValueError: when called with another number of dimensions, or with a single value for a channel.
+    """
 
     _dims: int
 
@@ -191,19 +240,46 @@ class _InstanceNorm(_NormBase):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalization. Shape: (N, C, L) or (C, L)."""
+    """Instance normalization of sequences (https://arxiv.org/abs/1607.08022).
+
+    Shape: (N, C, L) or (C, L), the same in the result.
+
+    Example:
+        >>> nn.InstanceNorm1d(1)(torch.tensor([[[0.0, 2.0]]]))
+        tensor([[[-1.0000,  1.0000]]])
+
+    Computes: `nn.functional.instance_norm`
+    """
 
     _dims = 1
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance normalization. Shape: (N, C, H, W) or (C, H, W)."""
+    """Instance normalization of images (https://arxiv.org/abs/1607.08022).
+
+    Shape: (N, C, H, W) or (C, H, W), the same in the result.
+
+    Example:
+        >>> nn.InstanceNorm2d(3, affine=True)(torch.ones(2, 3, 4, 4)).shape
+        torch.Size([2, 3, 4, 4])
+
+    Computes: `nn.functional.instance_norm`
+    """
 
     _dims = 2
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance normalization. Shape: (N, C, D, H, W) or (C, D, H, W)."""
+    """Instance normalization of volumes (https://arxiv.org/abs/1607.08022).
+
+    Shape: (N, C, D, H, W) or (C, D, H, W), the same in the result.
+
+    Example:
+        >>> nn.InstanceNorm3d(3)(torch.ones(2, 3, 2, 2, 2)).shape
+        torch.Size([2, 3, 2, 2, 2])
+
+    Computes: `nn.functional.instance_norm`
+    """
 
     _dims = 3
 
@@ -213,7 +289,24 @@ def _as_shape(shape: Any) -> tuple[int, ...]:
 
 
 class LayerNorm(_Affine):
-    """Normalization over the last dimensions, whose sizes are ``normalized_shape``. Source: https://arxiv.org/abs/1607.06450"""
+    """Normalization over the last dimensions, whose sizes are ``normalized_shape`` (https://arxiv.org/abs/1607.06450).
+
+    Args:
+        normalized_shape: one integer for the last dimension, or a sequence.
+        bias: whether to shift.
+
+    Shape: (*, *normalized_shape) -> the same.
+
+    Attributes:
+        weight, bias: normalized_shape, ones and zeros at first, or None.
+
+    Example:
+        >>> nn.LayerNorm(2)(torch.tensor([[0.0, 2.0], [5.0, 1.0]]))
+        tensor([[-1.0000,  1.0000],
+                [ 1.0000, -1.0000]], grad_fn=<NativeLayerNormBackward0>)
+
+    Computes: `nn.functional.layer_norm`
+    """
 
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
@@ -238,7 +331,23 @@ class LayerNorm(_Affine):
 
 
 class GroupNorm(_Affine):
-    """Normalization over groups of channels. Shape: (N, C, *). Source: https://arxiv.org/abs/1803.08494"""
+    """Normalization over groups of channels of each sample (https://arxiv.org/abs/1803.08494).
+
+    Shape: (N, C, *), the same in the result.
+
+    Attributes:
+        weight, bias: (C), ones and zeros at first, or None.
+
+    Raises:
+        ValueError: for groups that do not divide the channels.
+
+    Example:
+        >>> nn.GroupNorm(2, num_channels=4)(torch.tensor([[0.0, 2.0, 5.0, 1.0]]))
+        tensor([[-1.0000,  1.0000,  1.0000, -1.0000]],
+               grad_fn=<NativeGroupNormBackward0>)
+
+    Computes: `nn.functional.group_norm`
+    """
 
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: DeviceLike = None,
@@ -264,7 +373,24 @@ class GroupNorm(_Affine):
 
 
 class RMSNorm(_Affine):
-    """Division by the root of the mean square over the last dimensions. Source: https://arxiv.org/abs/1910.07467"""
+    """Division by the root of the mean square over the last dimensions (https://arxiv.org/abs/1910.07467).
+
+    Args:
+        normalized_shape: one integer for the last dimension, or a sequence.
+        eps: None: the smallest step of the input's type above 1.
+        elementwise_affine: whether to scale by learned parameters.
+
+    Shape: (*, *normalized_shape) -> the same.
+
+    Attributes:
+        weight: normalized_shape, ones at first, or None.
+
+    Example:
+        >>> nn.RMSNorm(2)(torch.tensor([[3.0, 4.0]]))
+        tensor([[0.8485, 1.1314]], grad_fn=<MulBackward0>)
+
+    Computes: `nn.functional.rms_norm`
+    """
 
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True,
@@ -288,7 +414,20 @@ class RMSNorm(_Affine):
 
 
 class LocalResponseNorm(Module):
-    """Division by a power of the sum of squares over neighbouring channels. Shape: (N, C, *)."""
+    """Division by a power of the sum of squares over neighbouring channels.
+
+    Args:
+        size: how many channels.
+        alpha, beta, k: the divisor is ``(k + alpha * mean of squares) ** beta``.
+
+    Shape: (N, C, *), the same in the result.
+
+    Example:
+        >>> nn.LocalResponseNorm(2, alpha=1.0)(torch.ones(1, 3, 1)).flatten()
+        tensor([0.7378, 0.5946, 0.5946])
+
+    Computes: `nn.functional.local_response_norm`
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
@@ -306,7 +445,18 @@ class LocalResponseNorm(Module):
 
 
 class CrossMapLRN2d(Module):
-    """Division by the size of neighbouring channels, as PyTorch's layer of this name. Shape: (N, C, H, W)."""
+    """Division by the size of neighbouring channels, with the sums that PyTorch's layer of this name takes.
+
+    Args:
+        size: how many channels.
+        alpha, beta, k: the divisor is ``(k + alpha / size * sum of squares) ** beta``.
+
+    Shape: (N, C, H, W), the same in the result.
+
+    Example:
+        >>> nn.CrossMapLRN2d(3)(torch.ones(1, 4, 2, 2)).shape
+        torch.Size([1, 4, 2, 2])
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__()

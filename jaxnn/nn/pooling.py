@@ -52,19 +52,52 @@ class _MaxPoolNd(Module):
 
 
 class MaxPool1d(_MaxPoolNd):
-    """Largest elements of windows. Shape: (N, C, L)."""
+    """The largest element of each window of a sequence.
+
+    Shape: (N, C, L) or (C, L) -> the same with a length of ``(L + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1``,
+    rounded up with ``ceil_mode``.
+
+    Example:
+        >>> nn.MaxPool1d(2)(torch.tensor([[[1.0, 3.0, 2.0, 0.0]]]))
+        tensor([[[3., 2.]]])
+
+    Computes: `nn.functional.max_pool1d`
+    """
 
     _function = staticmethod(F.max_pool1d)
 
 
 class MaxPool2d(_MaxPoolNd):
-    """Largest elements of windows. Shape: (N, C, H, W)."""
+    """The largest element of each window of an image.
+
+    Shape: (N, C, H, W) or (C, H, W) -> the same with sizes of ``(size + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1``,
+    rounded up with ``ceil_mode``.
+
+    Example:
+        >>> nn.MaxPool2d(2)(torch.arange(16.0).view(1, 1, 4, 4))
+        tensor([[[[ 5.,  7.],
+                  [13., 15.]]]])
+        >>> nn.MaxPool2d(3, stride=2, padding=1)(torch.ones(1, 8, 32, 32)).shape
+        torch.Size([1, 8, 16, 16])
+
+    Computes: `nn.functional.max_pool2d`
+    """
 
     _function = staticmethod(F.max_pool2d)
 
 
 class MaxPool3d(_MaxPoolNd):
-    """Largest elements of windows. Shape: (N, C, D, H, W)."""
+    """The largest element of each window of a volume.
+
+    Shape: (N, C, D, H, W) or (C, D, H, W) -> the same with sizes of
+    ``(size + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1``, rounded up with ``ceil_mode``.
+
+    Example:
+        >>> nn.MaxPool3d(2)(torch.ones(1, 2, 4, 4, 4)).shape
+        torch.Size([1, 2, 2, 2, 2])
+
+    Computes: `nn.functional.max_pool3d`
+    """
 
     _function = staticmethod(F.max_pool3d)
 
@@ -103,7 +136,17 @@ class _AvgPoolNd(Module):
 
 
 class AvgPool1d(_AvgPoolNd):
-    """Means of windows. Shape: (N, C, L)."""
+    """The mean of each window of a sequence.
+
+    Shape: (N, C, L) or (C, L) -> the same with a length of ``(L + 2 padding - kernel_size) // stride + 1``, rounded up with
+    ``ceil_mode``.
+
+    Example:
+        >>> nn.AvgPool1d(2)(torch.tensor([[[1.0, 3.0, 2.0, 0.0]]]))
+        tensor([[[2., 1.]]])
+
+    Computes: `nn.functional.avg_pool1d`
+    """
 
     def __init__(
         self,
@@ -124,13 +167,34 @@ class AvgPool1d(_AvgPoolNd):
 
 
 class AvgPool2d(_AvgPoolNd):
-    """Means of windows. Shape: (N, C, H, W)."""
+    """The mean of each window of an image.
+
+    Shape: (N, C, H, W) or (C, H, W) -> the same with sizes of ``(size + 2 padding - kernel_size) // stride + 1``, rounded up with
+    ``ceil_mode``.
+
+    Example:
+        >>> nn.AvgPool2d(2)(torch.arange(16.0).view(1, 1, 4, 4))
+        tensor([[[[ 2.5000,  4.5000],
+                  [10.5000, 12.5000]]]])
+
+    Computes: `nn.functional.avg_pool2d`
+    """
 
     _function = staticmethod(F.avg_pool2d)
 
 
 class AvgPool3d(_AvgPoolNd):
-    """Means of windows. Shape: (N, C, D, H, W)."""
+    """The mean of each window of a volume.
+
+    Shape: (N, C, D, H, W) or (C, D, H, W) -> the same with sizes of ``(size + 2 padding - kernel_size) // stride + 1``, rounded up
+    with ``ceil_mode``.
+
+    Example:
+        >>> nn.AvgPool3d(2)(torch.ones(1, 2, 4, 4, 4)).shape
+        torch.Size([1, 2, 2, 2, 2])
+
+    Computes: `nn.functional.avg_pool3d`
+    """
 
     _function = staticmethod(F.avg_pool3d)
 
@@ -153,19 +217,48 @@ class _AdaptiveAvgPoolNd(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
-    """Means, to a given size. Shape: (N, C, L)."""
+    """The means of as many windows as the output has elements.
+
+    Shape: (N, C, L) or (C, L) -> the same with a length of output_size.
+
+    Example:
+        >>> nn.AdaptiveAvgPool1d(2)(torch.tensor([[[1.0, 3.0, 2.0, 0.0]]]))
+        tensor([[[2., 1.]]])
+
+    Computes: `nn.functional.adaptive_avg_pool1d`
+    """
 
     _function = staticmethod(F.adaptive_avg_pool1d)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
-    """Means, to a given size. Shape: (N, C, H, W)."""
+    """The means of as many windows as the output has elements.
+
+    Shape: (N, C, H, W) or (C, H, W) -> the same with sizes of output_size.
+
+    Example:
+        >>> nn.AdaptiveAvgPool2d(1)(torch.ones(2, 3, 7, 7)).shape
+        torch.Size([2, 3, 1, 1])
+        >>> nn.AdaptiveAvgPool2d((None, 2))(torch.ones(2, 3, 7, 7)).shape
+        torch.Size([2, 3, 7, 2])
+
+    Computes: `nn.functional.adaptive_avg_pool2d`
+    """
 
     _function = staticmethod(F.adaptive_avg_pool2d)
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
-    """Means, to a given size. Shape: (N, C, D, H, W)."""
+    """The means of as many windows as the output has elements.
+
+    Shape: (N, C, D, H, W) or (C, D, H, W) -> the same with sizes of output_size.
+
+    Example:
+        >>> nn.AdaptiveAvgPool3d(2)(torch.ones(1, 2, 5, 5, 5)).shape
+        torch.Size([1, 2, 2, 2, 2])
+
+    Computes: `nn.functional.adaptive_avg_pool3d`
+    """
 
     _function = staticmethod(F.adaptive_avg_pool3d)
 
@@ -189,18 +282,45 @@ class _AdaptiveMaxPoolNd(Module):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
-    """Largest elements, to a given size. Shape: (N, C, L)."""
+    """The largest elements of as many windows as the output has elements.
+
+    Shape: (N, C, L) or (C, L) -> the same with a length of output_size.
+
+    Example:
+        >>> nn.AdaptiveMaxPool1d(2)(torch.tensor([[[1.0, 3.0, 2.0, 0.0]]]))
+        tensor([[[3., 2.]]])
+
+    Computes: `nn.functional.adaptive_max_pool1d`
+    """
 
     _function = staticmethod(F.adaptive_max_pool1d)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
-    """Largest elements, to a given size. Shape: (N, C, H, W)."""
+    """The largest elements of as many windows as the output has elements.
+
+    Shape: (N, C, H, W) or (C, H, W) -> the same with sizes of output_size.
+
+    Example:
+        >>> nn.AdaptiveMaxPool2d(1)(torch.arange(4.0).view(1, 1, 2, 2))
+        tensor([[[[3.]]]])
+
+    Computes: `nn.functional.adaptive_max_pool2d`
+    """
 
     _function = staticmethod(F.adaptive_max_pool2d)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
-    """Largest elements, to a given size. Shape: (N, C, D, H, W)."""
+    """The largest elements of as many windows as the output has elements.
+
+    Shape: (N, C, D, H, W) or (C, D, H, W) -> the same with sizes of output_size.
+
+    Example:
+        >>> nn.AdaptiveMaxPool3d(2)(torch.ones(1, 2, 5, 5, 5)).shape
+        torch.Size([1, 2, 2, 2, 2])
+
+    Computes: `nn.functional.adaptive_max_pool3d`
+    """
 
     _function = staticmethod(F.adaptive_max_pool3d)

@@ -38,13 +38,31 @@ def _require_int(name: str, value: Any) -> None:
 
 
 class RNNBase(DrawsMasks):
-    """What recurrent layers share: parameters, checks, and the call of the kernel.
+    """What recurrent layers share: parameters, checks, and the call of the kernel of ``mode``: 'LSTM', 'GRU', 'RNN_TANH', 'RNN_RELU'.
 
-    Shapes: input `(T, N, input_size)`, with ``batch_first`` `(N, T, input_size)`, without a batch `(T, input_size)`, or a
-    `PackedSequence`; states `(directions * num_layers, N, hidden_size)`.
+    Args:
+        input_size: the number of input features.
+        hidden_size: the number of features of the state.
+        num_layers: how many layers, each of which reads the results of the one before.
+        bias: whether there are ``b_ih`` and ``b_hh``.
+        dropout: the probability of a zero in the results of each layer but the last, in training.
+        bidirectional: also read the sequence backwards; results of both directions are concatenated.
+        proj_size: for `LSTM`: the size that the hidden state is projected to; 0: no projection.
+
+    Shape: (T, N, input_size), with ``batch_first`` (N, T, input_size), without a batch (T, input_size), or a `PackedSequence`;
+    states (directions * num_layers, N, hidden_size) -> results with directions * hidden_size features, and the last states.
+
+    Attributes:
+        weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0: of the first layer, whose gates lie one after the other in the first
+            dimension; ``_reverse`` is added for the other direction. All are drawn uniformly within 1 / sqrt(hidden_size).
 
     Raises:
         TypeError, ValueError: for arguments that are no size, probability or mode.
+        RuntimeError: when called with sizes that do not fit.
+
+    Example:
+        >>> nn.RNNBase("GRU", 2, 3)
+        RNNBase(2, 3)
     """
 
     def __init__(
@@ -252,7 +270,14 @@ class RNN(RNNBase):
     bidirectional=False, device=None, dtype=None)``. A call takes the input and the first state (zero by default) and gives
     the last layer's outputs and the last state.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html
+    Args:
+        nonlinearity: 'tanh' or 'relu'.
+
+    Example:
+        >>> layer = nn.RNN(4, 8, nonlinearity="relu")
+        >>> output, state = layer(torch.ones(5, 2, 4))
+        >>> output.shape, state.shape
+        (torch.Size([5, 2, 8]), torch.Size([1, 2, 8]))
     """
 
     if TYPE_CHECKING:
@@ -282,13 +307,17 @@ class RNN(RNNBase):
 
 
 class LSTM(RNNBase):
-    """Long short-term memory, with ``proj_size`` with projections of the hidden state.
+    """Long short-term memory, with ``proj_size`` with projections of the hidden state (https://arxiv.org/abs/1402.1128).
 
     ``LSTM(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False,
     proj_size=0, device=None, dtype=None)``. A call takes the input and the pair of first states (zero by default) and
-    gives the last layer's outputs and the pair of last states.
+    gives the last layer's outputs and the pair of last states. The order of the gates is input, forget, cell, output.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
+    Example:
+        >>> layer = nn.LSTM(4, 8, num_layers=2, batch_first=True, bidirectional=True)
+        >>> output, (hidden, cell) = layer(torch.ones(3, 5, 4))
+        >>> output.shape, hidden.shape, cell.shape
+        (torch.Size([3, 5, 16]), torch.Size([4, 3, 8]), torch.Size([4, 3, 8]))
     """
 
     if TYPE_CHECKING:
@@ -326,13 +355,17 @@ class LSTM(RNNBase):
 
 
 class GRU(RNNBase):
-    """Gated recurrent units; the reset gate acts after the product with the recurrent weights.
+    """Gated recurrent units (https://arxiv.org/abs/1406.1078); the reset gate acts after the product with the recurrent weights.
 
     ``GRU(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False,
     device=None, dtype=None)``. A call takes the input and the first state (zero by default) and gives the last layer's
-    outputs and the last state.
+    outputs and the last state. The order of the gates is reset, update, new.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.GRU.html
+    Example:
+        >>> layer = nn.GRU(4, 8)
+        >>> output, state = layer(torch.ones(5, 2, 4), torch.zeros(1, 2, 8))
+        >>> output.shape, state.shape
+        (torch.Size([5, 2, 8]), torch.Size([1, 2, 8]))
     """
 
     if TYPE_CHECKING:

@@ -24,7 +24,24 @@ __all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
 class RNNCellBase(Module):
     """What cells share: parameters and checks.
 
-    Shapes: input `(N, input_size)` or `(input_size)`; states `(N, hidden_size)` or `(hidden_size)`, zero by default.
+    Args:
+        input_size: the number of input features.
+        hidden_size: the number of features of the state.
+        bias: whether there are ``bias_ih`` and ``bias_hh``.
+        num_chunks: the number of gates.
+
+    Shape: (N, input_size) or (input_size), states (N, hidden_size) or (hidden_size), zero by default -> the next states.
+
+    Attributes:
+        weight_ih: (num_chunks * hidden_size, input_size); weight_hh alike with hidden_size, biases without: all drawn uniformly
+            within 1 / sqrt(hidden_size).
+
+    Raises:
+        RuntimeError: when called with sizes that do not fit.
+
+    Example:
+        >>> nn.RNNCellBase(2, 3, bias=True, num_chunks=1).weight_hh.shape
+        torch.Size([3, 3])
     """
 
     def __init__(
@@ -62,9 +79,16 @@ class RNNCellBase(Module):
 
 
 class RNNCell(RNNCellBase):
-    """``tanh(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh)``, or relu of it.
+    """One step of `RNN`: ``tanh(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh)``, or relu of it.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RNNCell.html
+    Args:
+        nonlinearity: 'tanh' or 'relu'.
+
+    Example:
+        >>> cell = nn.RNNCell(4, 8)
+        >>> state = cell(torch.ones(2, 4))
+        >>> cell(torch.ones(2, 4), state).shape
+        torch.Size([2, 8])
     """
 
     def __init__(
@@ -86,9 +110,13 @@ class RNNCell(RNNCellBase):
 
 
 class LSTMCell(RNNCellBase):
-    """One step of long short-term memory.
+    """One step of long short-term memory: takes the input and the pair (hidden, cell), and gives the next pair.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTMCell.html
+    Example:
+        >>> cell = nn.LSTMCell(4, 8)
+        >>> hidden, memory = cell(torch.ones(2, 4))
+        >>> hidden.shape, memory.shape
+        (torch.Size([2, 8]), torch.Size([2, 8]))
     """
 
     def __init__(
@@ -109,7 +137,10 @@ class LSTMCell(RNNCellBase):
 class GRUCell(RNNCellBase):
     """One step of gated recurrent units.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.GRUCell.html
+    Example:
+        >>> cell = nn.GRUCell(4, 8)
+        >>> cell(torch.ones(2, 4), torch.zeros(2, 8)).shape
+        torch.Size([2, 8])
     """
 
     def __init__(

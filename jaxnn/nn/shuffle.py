@@ -14,7 +14,20 @@ __all__ = ["ChannelShuffle", "PixelShuffle", "PixelUnshuffle"]
 
 
 class PixelShuffle(Module):
-    """Channels as pixels. Shape: (*, C * r * r, H, W) -> (*, C, H * r, W * r)."""
+    """Channels as pixels of an image that is larger by a factor r (https://arxiv.org/abs/1609.05158).
+
+    Args:
+        upscale_factor: r.
+
+    Shape: (*, C * r * r, H, W) -> (*, C, H * r, W * r).
+
+    Example:
+        >>> nn.PixelShuffle(2)(torch.arange(4.0).view(1, 4, 1, 1))
+        tensor([[[[0., 1.],
+                  [2., 3.]]]])
+
+    Computes: `nn.functional.pixel_shuffle`
+    """
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
@@ -29,7 +42,19 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """Pixels as channels. Shape: (*, C, H * r, W * r) -> (*, C * r * r, H, W)."""
+    """Pixels as channels: the inverse of `PixelShuffle`.
+
+    Args:
+        downscale_factor: r.
+
+    Shape: (*, C, H * r, W * r) -> (*, C * r * r, H, W).
+
+    Example:
+        >>> nn.PixelUnshuffle(2)(torch.ones(1, 1, 4, 6)).shape
+        torch.Size([1, 4, 2, 3])
+
+    Computes: `nn.functional.pixel_unshuffle`
+    """
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
@@ -44,7 +69,19 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """The channels of each group spread over all groups. Shape: (N, C, *)."""
+    """The channels of each group spread over all groups (https://arxiv.org/abs/1707.01083).
+
+    Args:
+        groups: how many groups.
+
+    Shape: (N, C, *), the same in the result.
+
+    Example:
+        >>> nn.ChannelShuffle(2)(torch.arange(4.0).view(1, 4, 1)).flatten()
+        tensor([0., 2., 1., 3.])
+
+    Computes: `nn.functional.channel_shuffle`
+    """
 
     def __init__(self, groups: int) -> None:
         super().__init__()

@@ -70,7 +70,7 @@ def _normalized(input: Array, mean: Array, var: Array, weight: Array | None, bia
 
 
 class SyncBatchNorm(_BatchNorm):
-    """`BatchNorm` of any rank over the whole batch. Shape: (N, C, *).
+    """`BatchNorm` of any rank over the whole batch.
 
     With a process group, in training the statistics are those of all processes' inputs, and gradients flow through them. Under
     `jax.jit` a batch that is sharded over devices is one array, and so are its statistics: this is `BatchNorm` there, and in one
@@ -80,9 +80,22 @@ class SyncBatchNorm(_BatchNorm):
         process_group: the processes; by default those of `jaxnn.distributed.init_process_group`, if there are any. Inside a JAX
             transformation, the name of the axis to average over.
 
+    Shape: (N, C, *), the same in the result.
+
     Raises:
         TypeError: for a ``process_group`` that is neither.
         ValueError: for fewer than 2 dimensions or no channels.
+
+    Example:
+        >>> net = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(2)))
+        >>> net
+        Sequential(
+          (0): SyncBatchNorm(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+        )
+        >>> net.eval()(torch.ones(1, 2)).shape
+        torch.Size([1, 2])
+
+    Computes: `nn.functional.batch_norm`
     """
 
     def __init__(

@@ -1,4 +1,14 @@
-"""Transformers.
+"""Transformers. S is the length of what an encoder reads, T of what a decoder writes, N the batch, E the model's size.
+
+Args:
+    d_model: E.
+    dim_feedforward: the size between the two linear maps.
+    dropout: the probability of a zero.
+    activation: between the two linear maps: 'relu', 'gelu' or a function.
+    layer_norm_eps: ``eps`` of the normalizations.
+    norm_first: normalize what goes in instead of the sum that comes out (https://arxiv.org/abs/2002.04745).
+    bias: whether linear maps and normalizations have one.
+    norm: a last normalization, or None.
 
 Source: https://docs.pytorch.org/docs/stable/nn.html#transformer-layers, https://arxiv.org/abs/1706.03762
 """
@@ -85,9 +95,15 @@ class _Layer(Module):
 class TransformerEncoderLayer(_Layer):
     """Self-attention, then two linear maps; each with dropout, a sum with its input and a normalization.
 
-    ``norm_first`` normalizes what goes in instead of the sum (https://arxiv.org/abs/2002.04745).
-    Shape: (S, N, E), (N, S, E) with ``batch_first``, or (S, E).
-    Raises RuntimeError for an activation of another name than relu and gelu.
+    Shape: (S, N, E), (N, S, E) with ``batch_first``, or (S, E), the same in the result.
+
+    Raises:
+        RuntimeError: for an activation of another name than relu and gelu.
+
+    Example:
+        >>> layer = nn.TransformerEncoderLayer(d_model=8, nhead=2, dim_feedforward=16, batch_first=True)
+        >>> layer(torch.ones(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(
@@ -125,8 +141,15 @@ class TransformerEncoderLayer(_Layer):
 class TransformerDecoderLayer(_Layer):
     """Self-attention, attention to an encoder's result, then two linear maps; see `TransformerEncoderLayer`.
 
-    Shapes: (T, N, E) and (S, N, E), (N, T, E) and (N, S, E) with ``batch_first``, or (T, E) and (S, E).
-    Raises RuntimeError for an activation of another name than relu and gelu.
+    Shape: (T, N, E) and (S, N, E), (N, T, E) and (N, S, E) with ``batch_first``, or (T, E) and (S, E) -> the first of them.
+
+    Raises:
+        RuntimeError: for an activation of another name than relu and gelu.
+
+    Example:
+        >>> layer = nn.TransformerDecoderLayer(d_model=8, nhead=2, dim_feedforward=16, batch_first=True)
+        >>> layer(torch.ones(2, 3, 8), torch.ones(2, 5, 8)).shape
+        torch.Size([2, 3, 8])
     """
 
     def __init__(
@@ -192,8 +215,19 @@ def _why_not_nested(layer: Any) -> str:
 class TransformerEncoder(Module):
     """Copies of a layer, one after another, then ``norm``.
 
-    ``enable_nested_tensor`` and ``mask_check`` are hints: there are no nested tensors here, and padded places hold what
-    the layers compute there.
+    Args:
+        encoder_layer: what to copy.
+        num_layers: how often.
+        enable_nested_tensor, mask_check: hints: there are no nested tensors here, and padded places hold what the layers compute
+            there.
+
+    Shape: that of the layer.
+
+    Example:
+        >>> layer = nn.TransformerEncoderLayer(d_model=8, nhead=2, dim_feedforward=16, batch_first=True)
+        >>> encoder = nn.TransformerEncoder(layer, num_layers=2)
+        >>> encoder(torch.ones(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(
@@ -226,7 +260,20 @@ class TransformerEncoder(Module):
 
 
 class TransformerDecoder(Module):
-    """Copies of a layer, one after another, then ``norm``."""
+    """Copies of a layer, one after another, then ``norm``.
+
+    Args:
+        decoder_layer: what to copy.
+        num_layers: how often.
+
+    Shape: that of the layer.
+
+    Example:
+        >>> layer = nn.TransformerDecoderLayer(d_model=8, nhead=2, dim_feedforward=16, batch_first=True)
+        >>> decoder = nn.TransformerDecoder(layer, num_layers=2)
+        >>> decoder(torch.ones(2, 3, 8), torch.ones(2, 5, 8)).shape
+        torch.Size([2, 3, 8])
+    """
 
     def __init__(self, decoder_layer: TransformerDecoderLayer, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()
@@ -253,7 +300,23 @@ class TransformerDecoder(Module):
 class Transformer(Module):
     """An encoder and a decoder that attends to its result.
 
-    Shapes: src (S, N, E), tgt (T, N, E) -> (T, N, E), with N first where ``batch_first``, or all without N.
+    Args:
+        num_encoder_layers, num_decoder_layers: how many of each.
+        custom_encoder, custom_decoder: modules in place of these.
+
+    Shape: src (S, N, E), tgt (T, N, E) -> (T, N, E), with N first where ``batch_first``, or all without N.
+
+    Raises:
+        RuntimeError: when called with sizes that do not fit.
+
+    Example:
+        >>> model = nn.Transformer(8, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=16)
+        >>> model(torch.ones(5, 2, 8), torch.ones(3, 2, 8)).shape
+        torch.Size([3, 2, 8])
+        >>> model.generate_square_subsequent_mask(3)
+        tensor([[0., -inf, -inf],
+                [0., 0., -inf],
+                [0., 0., 0.]])
     """
 
     def __init__(

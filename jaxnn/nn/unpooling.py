@@ -41,19 +41,50 @@ class _MaxUnpoolNd(Module):
 
 
 class MaxUnpool1d(_MaxUnpoolNd):
-    """The inverse of `MaxPool1d`. Shape: (N, C, L)."""
+    """The inverse of `MaxPool1d`: maxima in their places, zeros elsewhere.
+
+    Shape: (N, C, L) or (C, L), indices alike -> the size that the pool's input had.
+
+    Example:
+        >>> values, places = nn.MaxPool1d(2, return_indices=True)(torch.tensor([[[1.0, 3.0, 2.0, 0.0]]]))
+        >>> nn.MaxUnpool1d(2)(values, places)
+        tensor([[[0., 3., 2., 0.]]])
+
+    Computes: `nn.functional.max_unpool1d`
+    """
 
     _function, _dims = staticmethod(F.max_unpool1d), 1
 
 
 class MaxUnpool2d(_MaxUnpoolNd):
-    """The inverse of `MaxPool2d`. Shape: (N, C, H, W)."""
+    """The inverse of `MaxPool2d`: maxima in their places, zeros elsewhere.
+
+    Shape: (N, C, H, W) or (C, H, W), indices alike -> the sizes that the pool's input had.
+
+    Example:
+        >>> values, places = nn.MaxPool2d(2, return_indices=True)(torch.arange(4.0).view(1, 1, 2, 2))
+        >>> nn.MaxUnpool2d(2)(values, places)
+        tensor([[[[0., 0.],
+                  [0., 3.]]]])
+
+    Computes: `nn.functional.max_unpool2d`
+    """
 
     _function, _dims = staticmethod(F.max_unpool2d), 2
 
 
 class MaxUnpool3d(_MaxUnpoolNd):
-    """The inverse of `MaxPool3d`. Shape: (N, C, D, H, W)."""
+    """The inverse of `MaxPool3d`: maxima in their places, zeros elsewhere.
+
+    Shape: (N, C, D, H, W) or (C, D, H, W), indices alike -> the sizes that the pool's input had.
+
+    Example:
+        >>> values, places = nn.MaxPool3d(2, return_indices=True)(torch.ones(1, 1, 4, 4, 4))
+        >>> nn.MaxUnpool3d(2)(values, places).shape
+        torch.Size([1, 1, 4, 4, 4])
+
+    Computes: `nn.functional.max_unpool3d`
+    """
 
     _function, _dims = staticmethod(F.max_unpool3d), 3
 
@@ -82,19 +113,46 @@ class _LPPoolNd(Module):
 
 
 class LPPool1d(_LPPoolNd):
-    """The p-norms of windows. Shape: (N, C, L)."""
+    """The p-norms of windows of a sequence, p being ``norm_type``.
+
+    Shape: (N, C, L) or (C, L) -> the same with a length of ``(L - kernel_size) // stride + 1``.
+
+    Example:
+        >>> nn.LPPool1d(2, kernel_size=2)(torch.tensor([[[3.0, 4.0]]]))
+        tensor([[[5.]]])
+
+    Computes: `nn.functional.lp_pool1d`
+    """
 
     _function = staticmethod(F.lp_pool1d)
 
 
 class LPPool2d(_LPPoolNd):
-    """The p-norms of windows. Shape: (N, C, H, W)."""
+    """The p-norms of windows of an image, p being ``norm_type``.
+
+    Shape: (N, C, H, W) or (C, H, W) -> the same with sizes of ``(size - kernel_size) // stride + 1``.
+
+    Example:
+        >>> nn.LPPool2d(1, kernel_size=2)(torch.arange(4.0).view(1, 1, 2, 2))
+        tensor([[[[6.]]]])
+
+    Computes: `nn.functional.lp_pool2d`
+    """
 
     _function = staticmethod(F.lp_pool2d)
 
 
 class LPPool3d(_LPPoolNd):
-    """The p-norms of windows. Shape: (N, C, D, H, W)."""
+    """The p-norms of windows of a volume, p being ``norm_type``.
+
+    Shape: (N, C, D, H, W) or (C, D, H, W) -> the same with sizes of ``(size - kernel_size) // stride + 1``.
+
+    Example:
+        >>> nn.LPPool3d(2, kernel_size=2)(torch.ones(1, 1, 4, 4, 4)).shape
+        torch.Size([1, 1, 2, 2, 2])
+
+    Computes: `nn.functional.lp_pool3d`
+    """
 
     _function = staticmethod(F.lp_pool3d)
 
@@ -131,12 +189,36 @@ class _FractionalMaxPoolNd(Module):
 
 
 class FractionalMaxPool2d(_FractionalMaxPoolNd):
-    """Maxima of windows at random places. Shape: (N, C, H, W)."""
+    """Maxima of windows at random places (https://arxiv.org/abs/1412.6071).
+
+    Shape: (N, C, H, W) or (C, H, W) -> the same with sizes of ``output_size``, or of ``output_ratio`` times the input's.
+
+    Raises:
+        ValueError: unless one of ``output_size`` and ``output_ratio`` is given.
+
+    Example:
+        >>> nn.FractionalMaxPool2d(2, output_ratio=0.5)(torch.ones(1, 3, 8, 8)).shape
+        torch.Size([1, 3, 4, 4])
+
+    Computes: `nn.functional.fractional_max_pool2d`
+    """
 
     _function, _dims = staticmethod(F.fractional_max_pool2d), 2
 
 
 class FractionalMaxPool3d(_FractionalMaxPoolNd):
-    """Maxima of windows at random places. Shape: (N, C, D, H, W)."""
+    """Maxima of windows at random places (https://arxiv.org/abs/1412.6071).
+
+    Shape: (N, C, D, H, W) or (C, D, H, W) -> the same with sizes of ``output_size``, or of ``output_ratio`` times the input's.
+
+    Raises:
+        ValueError: unless one of ``output_size`` and ``output_ratio`` is given.
+
+    Example:
+        >>> nn.FractionalMaxPool3d(2, output_size=3)(torch.ones(1, 3, 8, 8, 8)).shape
+        torch.Size([1, 3, 3, 3, 3])
+
+    Computes: `nn.functional.fractional_max_pool3d`
+    """
 
     _function, _dims = staticmethod(F.fractional_max_pool3d), 3

@@ -16,7 +16,22 @@ __all__ = ["Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d"]
 
 
 class Upsample(Module):
-    """Spatial dimensions of another size. Shape: (N, C, *sizes)."""
+    """Spatial dimensions of another size, by `size` or by ``scale_factor``.
+
+    Args:
+        size: the output's spatial sizes.
+        scale_factor: the output's sizes as multiples of the input's.
+
+    Shape: (N, C, *sizes) with one to three spatial dimensions -> the same with other sizes.
+
+    Example:
+        >>> nn.Upsample(scale_factor=2)(torch.tensor([[[1.0, 2.0]]]))
+        tensor([[[1., 1., 2., 2.]]])
+        >>> nn.Upsample(size=4, mode="linear", align_corners=True)(torch.tensor([[[0.0, 3.0]]]))
+        tensor([[[0., 1., 2., 3.]]])
+
+    Computes: `nn.functional.interpolate`
+    """
 
     def __init__(
         self, size: Any = None, scale_factor: float | tuple[float, ...] | None = None, mode: str = "nearest",
@@ -46,14 +61,29 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """The nearest element. Shape: (N, C, H, W)."""
+    """The nearest element.
+
+    Shape: (N, C, H, W) -> (N, C, H_out, W_out).
+
+    Example:
+        >>> nn.UpsamplingNearest2d(scale_factor=2)(torch.tensor([[[[1.0, 2.0]]]]))
+        tensor([[[[1., 1., 2., 2.],
+                  [1., 1., 2., 2.]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: float | tuple[float, ...] | None = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """Bilinear interpolation between corners that coincide. Shape: (N, C, H, W)."""
+    """Bilinear interpolation between corners that coincide.
+
+    Shape: (N, C, H, W) -> (N, C, H_out, W_out).
+
+    Example:
+        >>> nn.UpsamplingBilinear2d(size=(1, 3))(torch.tensor([[[[1.0, 2.0]]]]))
+        tensor([[[[1.0000, 1.5000, 2.0000]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: float | tuple[float, ...] | None = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)

@@ -9,6 +9,10 @@ the package Pillow: ``pip install 'jaxnn-torch[vision]'``.
 Source: https://docs.pytorch.org/vision/stable/index.html
 """
 
+from jaxnn.docstrings import complete
+
 from . import datasets, io, models, ops, transforms, utils
 
 __all__ = ["datasets", "io", "models", "ops", "transforms", "utils"]
+
+complete(*(f"vision.{name}" for name in ("ops", "models", "transforms", "transforms.functional", "datasets", "utils")))

@@ -55,6 +55,13 @@ class DataParallel(Module):
 
     Raises:
         ValueError: for a GPU that does not exist.
+
+    Example:
+        >>> net = nn.DataParallel(nn.Linear(3, 2))
+        >>> net(torch.ones(4, 3)).shape
+        torch.Size([4, 2])
+        >>> list(net.state_dict())
+        ['module.weight', 'module.bias']
     """
 
     def __init__(
