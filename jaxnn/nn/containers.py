@@ -135,7 +135,8 @@ class Sequential(_Numbered):
         for name, kind in list(own["_jaxnn_registered"].items()):
             if kind == "module":
                 child = own[name]
-                input = child(input) if isinstance(child, Module) else jax_function(child)(input)
+                # `isinstance(child, Module)` would go through Python's abstract base classes, at every layer.
+                input = child(input) if hasattr(child, "_jaxnn_hooks") else jax_function(child)(input)
         return input
 
     def __getitem__(self, index: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.operator.arguments import Number
@@ -79,7 +80,22 @@ class _Layout(NamedTuple):
     parts: tuple[_Part, ...]
 
 
+def _after(numbers: Any, gradient: Any) -> list[Any]:
+    """The numbers, as something that can't be known before a gradient is.
+
+    Parameters are updated in their own memory. XLA first copies each that the backward reads too, unless the update depends on
+    what was read; what the first parameter's gradient is made of has read, as a rule, all others. Adds zero, in a way that
+    XLA does not see through.
+    """
+    if not gradient.size:
+        return list(numbers)
+    one = lax.reshape(lax.slice(gradient, (0,) * gradient.ndim, (1,) * gradient.ndim), ())
+    never = (one != one) & (one == one)
+    return [n + lax.convert_element_type(never, jnp.result_type(n)) for n in numbers]
+
+
 def _kernel(params: Any, grads: Any, states: Any, numbers: Any, layout: _Layout) -> Any:
+    numbers = _after(numbers, grads[0])
     new_params: list[Any] = []
     new_states: list[Any] = []
     following_param, following_state, following_number = iter(zip(params, grads, strict=True)), iter(states), iter(numbers)

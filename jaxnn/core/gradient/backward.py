@@ -73,6 +73,19 @@ class _Pass:
         else:
             self.foreign.discard(key)
 
+    def add_all(self, arrivals: list[tuple[Any, Any]]) -> None:
+        """The gradients arrive that one walk gives, most of them the first at their place."""
+        if self.moved or self.reach is not None:
+            for key, ct in arrivals:
+                self.add(key, ct)
+            return
+        held, foreign = self.held, self.foreign
+        for key, ct in arrivals:
+            if key in held or key in foreign or key is NOWHERE:
+                self.add(key, ct)
+            else:
+                held[key] = ct
+
     def run(self) -> None:
         while True:
             for key in [k for k in self.held if type(k) is tuple and isinstance(k[0], Freed) and not self.goes_on(k)]:
@@ -90,8 +103,7 @@ class _Pass:
                 self.recording(source)
             else:
                 self.eager(source)
-        for key, ct in self.held.items():
-            self.found[key] = ct
+        self.found.update(self.held)
         for name, line, k, has_nan in self.suspects:
             if value_of(has_nan):
                 warnings.warn(f"Error detected in {name}. The operator was called at {line}", stacklevel=4)
@@ -140,16 +152,14 @@ class _Pass:
             if by_node:
                 self.by_node(rec, roots)
             else:
-                for source, ct in walk_recording(rec, roots, self.retain, self.reach):
-                    self.add(source, ct)
+                self.add_all(walk_recording(rec, roots, self.retain, self.reach))
             return
         if rec.tape is None:
             raise RuntimeError(TWICE)
         if by_node:
             self.again(rec, roots)
         else:
-            for key, ct in walk_tape(rec, roots, self.retain, self.reach):
-                self.add(key, ct)
+            self.add_all(walk_tape(rec, roots, self.retain, self.reach))
 
     def by_node(self, rec: Recording, roots: dict[int, Any]) -> None:
         """Walk an open recording operator by operator."""
@@ -447,10 +457,12 @@ def backward(
     retain = create_graph if retain_graph is None else retain_graph
     done = _start(tensors, grad_tensors, retain, create_graph, reach)
     with GradMode(create_graph):
-        arrived = [(key.tensor(), ct, key in done.foreign) for key, ct in done.found.items() if type(key) is Leaf]
-        simple = state.dual is None and not in_transformation()
-        for target, ct, foreign in arrived:
-            if target is None or ct is None:
+        simple, foreign_keys = state.dual is None and not in_transformation(), done.foreign
+        for key, ct in done.found.items():
+            if type(key) is not Leaf or ct is None:
+                continue
+            target, foreign = key.tensor(), key in foreign_keys
+            if target is None:
                 continue
             if (
                 simple and not foreign and target._grad is None and target._extra is None and ct._view is None

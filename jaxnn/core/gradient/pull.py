@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from typing import Any
 
 from ..memory.aval import Aval
@@ -91,11 +90,10 @@ def tensor_at(rec: Recording, ref: int, grad: int | None) -> Tensor:
             node = node.parent
         storage = Storage(rec, ref, node.avals[ref - node.start], None)
         existing = rec.live.get(ref)
-        held = None if existing is None else existing()
-        if held is not None and held.rec is rec and held.idx == ref:
-            storage = held
+        if existing is not None and existing in rec.held():
+            storage = existing
         else:
-            rec.live[ref] = weakref.ref(storage)
+            rec.live[ref] = storage
         t = wrap(storage)
     if grad is None or grad <= FREED:
         t._cell = Cell()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,15 @@ __all__ = ["FREED", "Recording", "number_slot"]
 
 #: The gradient source of a tensor whose graph a backward has released.
 FREED = -(1 << 60)
+
+
+def _lone_count() -> int:
+    live = {0: object()}
+    return [getrefcount(s) for s in live.values()][0]
+
+
+#: References to a storage that only a recording holds: its dictionary, and the loop that asks.
+_LONE = _lone_count()
 
 
 class Recording:
@@ -40,7 +50,7 @@ class Recording:
         self.floats: list[float] = []
         self.ints: list[int] = []
         self.complexes: list[complex] = []
-        self.live: dict[int, Any] = {}  # place -> weak reference to the storage that holds it
+        self.live: dict[int, Any] = {}  # place -> the storage that holds it; see `held`
         self.cells: list[Any] = []  # weak references to gradient cells that are no storages
         self.overwritten: list[Any] = []  # (storage, buffer before)
         self.hooked: dict[Any, Any] = {}  # place -> tensor hooks; these make backward go node by node
@@ -50,23 +60,33 @@ class Recording:
         self.leads: tuple[Any, ...] = ()  # of a tape that was released: see `Freed`
         self.released: list[Any] = []  # gradient sources outside whose graph had been released: their slots go down from FREED
 
+    def held(self) -> list[Any]:
+        """The storages that something besides this recording refers to.
+
+        Counting references costs less than weak references would: one for every operator, of which the garbage collector is
+        told, so that it runs more often.
+        """
+        return [s for s in self.live.values() if getrefcount(s) > _LONE]
+
     def begin(self) -> None:
         """Before the first operator: `jax.set_mesh` may have been entered or left since the recording was opened."""
         mesh = mesh_in_use()
         if mesh is not self.mesh:
             self.mesh, self.node = mesh, root_for(self.placement, mesh)
 
-    def sizes(self) -> tuple[int, int, int, int, int]:
-        """What `rollback` needs to undo an operator that could not be recorded."""
+    def counts(self) -> tuple[int, int, int, int, int]:
+        """How many inputs, gradient sources and numbers of each type there are."""
         return len(self.leaves), len(self.grads), len(self.floats), len(self.ints), len(self.complexes)
 
-    def rollback(self, sizes: tuple[int, int, int, int, int]) -> None:
-        """Forget inputs registered since `sizes` was taken: a first use that is in no edge would corrupt the key."""
-        for entries, slots, size in ((self.leaves, self.leaf_slots, sizes[0]), (self.grads, self.grad_slots, sizes[1])):
-            del entries[size:]
-            for key in [k for k, slot in slots.items() if ~slot >= size]:
-                del slots[key]
-        del self.floats[sizes[2] :], self.ints[sizes[3] :], self.complexes[sizes[4] :]
+    def rollback(self) -> None:
+        """Forget the inputs of an operator that could not be recorded: a first use that is in no edge would corrupt the key."""
+        counts = self.node.counts
+        for entries, slots, count in ((self.leaves, self.leaf_slots, counts[0]), (self.grads, self.grad_slots, counts[1])):
+            if len(entries) > count:
+                del entries[count:]
+                for key in [k for k, slot in slots.items() if ~slot >= count]:
+                    del slots[key]
+        del self.floats[counts[2] :], self.ints[counts[3] :], self.complexes[counts[4] :]
 
     def grad_slot(self, source: Any, place: int) -> int:
         """The number of a gradient source outside this recording."""

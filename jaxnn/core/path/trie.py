@@ -30,7 +30,7 @@ class Node:
     """A place in the trie: the last operator of a path, and what is known about the path."""
 
     __slots__ = (
-        "may_cut", "avals", "children", "container", "depth", "freed", "needs_gradient", "gradient", "groups", "inputs", "instance",
+        "may_cut", "avals", "children", "container", "counts", "depth", "freed", "needs_gradient", "gradient", "groups", "inputs", "instance",
         "layouts", "location", "misses", "numbers", "op", "parent", "plan", "price", "programs", "recipe", "start", "stop", "tensors",
         "tracked", "visits",
     )  # fmt: skip
@@ -49,6 +49,8 @@ class Node:
         self.start: int = 0 if parent is None else parent.stop
         self.stop: int = self.start + len(avals)
         self.depth: int = 0 if parent is None else parent.depth + 1
+        #: How many inputs, gradient sources and numbers of each type the path has brought.
+        self.counts: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0) if parent is None else parent.counts
         self.children: dict[Any, Node] = {}
         self.programs: dict[Any, Any] = {}
         self.layouts: dict[Any, Any] = {}

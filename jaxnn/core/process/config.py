@@ -15,7 +15,7 @@ import numpy as np
 
 from ..kinds import dtypes
 from ..kinds.device import automatic_mesh
-from .internals import trace_state_clean as _trace_state_clean
+from .internals import axis_env_state, eval_trace, top_axis_env, trace_state
 
 __all__ = [
     "ThreadState", "configuration", "get_setting", "in_mesh", "in_transformation", "mesh_in_use", "on_change",
@@ -24,8 +24,8 @@ __all__ = [
 
 
 def in_transformation() -> bool:
-    """Whether a JAX transformation is tracing this thread. This is the only place that asks."""
-    return not _trace_state_clean()
+    """Whether a JAX transformation is tracing this thread. This is the only place that asks, at every operator."""
+    return trace_state.value is not eval_trace or axis_env_state.value is not top_axis_env
 
 
 def mesh_in_use() -> Any:

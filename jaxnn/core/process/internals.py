@@ -17,7 +17,8 @@ from flax.nnx import graphlib, variablelib
 from flax.nnx.pytreelib import PytreeState
 from flax.nnx.tracers import TraceState, current_jax_trace
 from jax._src import distributed as _distributed
-from jax._src.core import trace_state_clean
+from jax._src.core import axis_env_state, eval_trace, top_axis_env
+from jax._src.core import trace_state_strong_ref as trace_state
 from jax._src.lax import lax as lax_rules
 from jax._src.lax.lax import _convert_element_type as convert_element_type
 from jax._src.xla_bridge import backends_are_initialized
@@ -26,8 +27,8 @@ from jax.interpreters import ad
 
 __all__ = [
     "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad",
-    "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "is_flattened_by_jax",
-    "is_graph_node_type", "is_result_of_jax", "lax_rules", "noted_differences", "trace_state_clean", "with_parts", "with_results",
+    "axis_env_state", "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "eval_trace", "is_flattened_by_jax",
+    "is_graph_node_type", "is_result_of_jax", "lax_rules", "noted_differences", "top_axis_env", "trace_state", "with_parts", "with_results",
 ]  # fmt: skip
 
 
@@ -45,7 +46,10 @@ _CONTEXT = "a public question whether a variable or module may be written in the
 
 #: All of them.
 USED = (
-    Use("jax._src.core.trace_state_clean", "core/process/config.py", "a public test whether a transformation is tracing"),
+    *(
+        Use(f"jax._src.core.{name}", "core/process/config.py", "a public test whether a transformation is tracing")
+        for name in ("trace_state_strong_ref", "eval_trace", "axis_env_state", "top_axis_env")
+    ),
     Use("jax._src.lax.lax._convert_element_type", "core/record/at_once.py",
         "jax.lax.convert_element_type with weak_type="),
     Use("jax.extend.core.Jaxpr.replace", "core/operator/traced.py", "a public way to leave out some of a jaxpr's results"),

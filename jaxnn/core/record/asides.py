@@ -26,8 +26,7 @@ def may_be_read(t: TensorBase) -> bool:
         return True
     if t.requires_grad:  # type: ignore[attr-defined]
         return False
-    held = (reference() for reference in list(rec.live.values()))
-    return not any(s is not None and s.source is not None for s in held)
+    return not any(s.source is not None for s in rec.held())
 
 
 @contextlib.contextmanager

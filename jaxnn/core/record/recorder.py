@@ -47,7 +47,6 @@ __all__ = [
     "shape_of", "value_of", "viewed",
 ]  # fmt: skip
 
-_ref = weakref.ref
 _new = object.__new__
 
 
@@ -153,9 +152,14 @@ def _view_source(rec: Recording, t: TensorBase, op: Any) -> int | None:
 
 def result_at(rec: Recording, place: int, aval: Aval, tracked: bool) -> Tensor:
     """A tensor for a result of the recording."""
-    s = Storage(rec, place, aval, rec if tracked else None)
-    rec.live[place] = _ref(s)
-    made = _new(Tensor)  # `wrap`, written out
+    rec.live[place] = s = _new(Storage)  # `Storage` and `wrap`, written out
+    s.rec = rec
+    s.idx = s.source_idx = place
+    s.aval = aval
+    s.source = rec if tracked else None
+    s.buf = None
+    s.version = s.quiet = 0
+    made = _new(Tensor)
     made._storage = made._cell = s
     made._view = made._grad = made._extra = None
     return made
@@ -196,22 +200,18 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
     grad_on = thread.grad_enabled
     key: list[Any] = [op]
     append = key.append
-    sizes = None
     try:
         for a in args:
             if isinstance(a, TensorBase):
                 s = a._storage
                 if s.rec is rec and a._view is None:
                     append(s.idx)
+                elif a._view is not None:
+                    if not (views_read or _is_read(rec, a)):
+                        raise _Unread
+                    append(a._view.idx)
                 else:
-                    if sizes is None:
-                        sizes = rec.sizes()
-                    if a._view is not None:
-                        if not (views_read or _is_read(rec, a)):
-                            raise _Unread
-                        append(a._view.idx)
-                    else:
-                        _leaf(rec, s, append)
+                    _leaf(rec, s, append)
                 if grad_on:
                     cell = a._cell
                     source = cell.source
@@ -222,20 +222,14 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
                     elif source is rec:
                         append(cell.source_idx)
                     else:
-                        if sizes is None:
-                            sizes = rec.sizes()
                         append(rec.grad_slot(source, cell.source_idx))
                 else:
                     append(None)
             else:
                 kind = type(a)
                 if kind is tuple and op.lists:
-                    if sizes is None:
-                        sizes = rec.sizes()
                     _key_of_tuple(rec, op, a, append, grad_on, views_read)
                 elif kind is Number:
-                    if sizes is None:
-                        sizes = rec.sizes()
                     append(number_slot(rec, a.value))
                     append(a.type)
                 else:
@@ -246,13 +240,12 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
         if child is None:
             child = _grow(rec, op, args, edge)
     except _Unread:
-        if sizes is not None:
-            rec.rollback(sizes)
+        rec.rollback()
         _read_views(args)
         return _advance(op, args, views_read=True)
     except BaseException:
-        if sizes is not None and not rec.closed:
-            rec.rollback(sizes)
+        if not rec.closed:
+            rec.rollback()
         raise
     if child.may_cut:
         cause = ""
@@ -261,8 +254,7 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
         elif child.depth >= OPERATOR_LIMIT:
             cause = LIMIT_REACHED
         if cause:
-            if sizes is not None:  # what this operator brought belongs to the next recording
-                rec.rollback(sizes)
+            rec.rollback()  # what this operator brought belongs to the next recording
             cut_recording(rec, cause)
             return _advance(op, args)  # which reads its views again
     rec.node = child
@@ -377,6 +369,7 @@ def _grow(rec: Recording, op: Any, args: tuple[Any, ...], edge: tuple[Any, ...])
     if sources:
         child.adopt_gradients(recipe if any(child.tracked) else without_gradients(recipe))
     child.location = user_line()
+    child.counts = rec.counts()
     _adopt(rec, edge, child)
     return child
 
@@ -406,7 +399,7 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
             cell = Pin(rec, place, cell.base, cell.version)
         else:
             cell = Cell(rec, place, own_source=True, leaf=0 if cell.source is NOWHERE else leaf_under(base))
-        rec.cells.append(_ref(cell))
+        rec.cells.append(weakref.ref(cell))
     elif cell.source is not None and not view.tracked:
         # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.
         of_view = has_own_source(base) and cell.source is not NOWHERE and leaf_under(base) == 2
@@ -430,9 +423,11 @@ def overwrite(s: Storage, rec: Recording, place: int, aval: Aval) -> None:
     elif s.rec is not rec:
         cut_recording(s.rec, "value overwritten on another thread or device")
         rec.overwritten.append((s, s.buf, s.aval))
+    elif rec.live.get(s.idx) is s:
+        del rec.live[s.idx]
     s.rec, s.idx, s.aval = rec, place, aval
     s.version += 1
-    rec.live[place] = _ref(s)
+    rec.live[place] = s
 
 
 def value_of(t: TensorBase, cause: str = "value needed") -> Any:

@@ -14,6 +14,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from sys import getrefcount
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ import numpy as np
 from ..kinds.device import META, default_placement, put
 from ..memory.buffer import Buffer, Failure
 from ..memory.cell import Freed, Leaf, led_to
+from ..memory.storage import Storage
 from ..operator.traced import NUMBER_TYPES
 from ..path.recording import FREED, Recording
 from ..path.released import intact
@@ -184,21 +186,21 @@ def _needed(rec: Recording) -> tuple[dict[int, Any], tuple[int, ...], frozenset[
     sources: list[Any] = []
     roots: list[int] = []
     freed = rec.node.freed
-    for place, reference in rec.live.items():
-        s = reference()
-        if s is None:
-            continue
+    for s in rec.held():
         if s.source is rec:
             sources.append(s)
-        if s.idx == place and s.rec is rec:
-            living[place] = s
-            if s.source is rec:
+            if s.rec is rec:
                 roots.append(s.source_idx)
+        if s.rec is rec:
+            living[s.idx] = s
     for reference in rec.cells:
         cell = reference()
-        if cell is not None and cell.source is rec:
-            sources.append(cell)
-            roots.append(cell.source_idx)
+        if cell is None or cell.source is not rec:
+            continue
+        if type(cell) is Storage and rec.live.get(cell.idx) is cell:
+            continue  # seen above, or held by nobody
+        sources.append(cell)
+        roots.append(cell.source_idx)
     wanted = tuple(sorted(living))
     if not roots:
         return living, wanted, frozenset(), sources
@@ -292,13 +294,15 @@ def _pinned(rec: Recording) -> dict[int, Any]:
     return found
 
 
-#: References to a buffer that only a recording holds: its list of inputs, its list of overwritten values, and this call's.
+#: References to a buffer that only a recording holds, where `_run` asks: its lists of inputs and of overwritten values, its
+#: dictionary, a set and a variable.
 def _lone_count() -> int:
     buffer = Buffer(None, True)
-    slots = {buffer: 0}
-    inputs, overwritten = [buffer], [(None, buffer, None)]
+    slots, inputs, overwritten = {buffer: 0}, [buffer], [(None, buffer, None)]
     del buffer
-    return sys.getrefcount(inputs[0]) if slots and overwritten else 0
+    old = {buf for _, buf, _ in overwritten}
+    buf = inputs[0]
+    return getrefcount(buf) if slots and old else 0
 
 
 _LONE = _lone_count()
@@ -335,18 +339,22 @@ def _on_device(buf: Buffer, placement: Any) -> Any:
 def _run(rec: Recording, program: Program, taped: frozenset[int], living: dict[int, Any], sources: list[Any]) -> None:
     leaves = rec.leaves
     careful = program.size > _LARGE and program.size > _FITS * available_memory(rec.placement)
-    donated = []
+    donated: list[Any] = []
+    emptied: list[Buffer] = []  # whose arrays the program destroys: nobody will miss them
     # The program may have been compiled for an in-place operator and run for its twin that keeps the input.
-    old = {id(buf) for _, buf, _ in rec.overwritten} if program.donated else ()
+    old = {buf for _, buf, _ in rec.overwritten} if program.donated else ()
     for slot in program.donated:
         buf = leaves[slot]
         array = buf.array
         if type(array) is np.ndarray:
             array = _on_device(buf, rec.placement)
-        if careful or id(buf) not in old or not (buf.owned and sys.getrefcount(leaves[slot]) <= _LONE + 1):
+        if buf.owned and not careful and getrefcount(buf) <= _LONE and buf in old:
+            emptied.append(buf)
+        else:
             with x64(True):
                 array = jax.device_put(array, may_alias=False)  # a copy that needs no compilation
         donated.append(array)
+    del old
     kept = [
         buf.array if type((buf := leaves[slot]).array) is not np.ndarray else _on_device(buf, rec.placement)
         for slot in program.kept
@@ -359,18 +367,18 @@ def _run(rec: Recording, program: Program, taped: frozenset[int], living: dict[i
         except Exception as error:
             _run_operators(rec, layout_of(rec.node, taped), living, sources, error)
             return
-        _commit(rec, program, outputs, extra, living, sources)
+        _commit(rec, program, outputs, extra, living, sources, emptied)
 
 
 def _commit(
-    rec: Recording, program: Program, outputs: list[Any], extra: list[Any], living: dict[int, Any], sources: list[Any]
-) -> None:
-    results = iter(outputs)
-    made: list[Any] = []
+    rec: Recording, program: Program, outputs: list[Any], extra: list[Any], living: dict[int, Any], sources: list[Any],
+    emptied: list[Buffer],
+) -> None:  # fmt: skip
+    made = [_refilled(emptied.pop(), array) if emptied else Buffer(array, True) for array in outputs]
+    fresh = iter(made)
     for place, source in zip(program.wanted, program.sources, strict=True):
         if source is None:
-            buf: Any = Buffer(next(results), True)
-            made.append(buf)
+            buf: Any = next(fresh)
         elif source[0] == "input":
             buf = rec.leaves[source[1]]  # never donated: see Program
             buf.owned = False
@@ -383,6 +391,11 @@ def _commit(
             s.rec = None
     tape = program.tape
     _close(rec, None if tape is None or not program.tape_key else _bound_tape(rec, tape, extra), sources)
+
+
+def _refilled(buf: Buffer, array: Any) -> Buffer:
+    buf.array, buf.depth, buf.bounds = array, -1, None
+    return buf
 
 
 def _bound_tape(rec: Recording, tape: Any, extra: list[Any]) -> Any:
