@@ -30,9 +30,9 @@ class Node:
     """A place in the trie: the last operator of a path, and what is known about the path."""
 
     __slots__ = (
-        "may_cut", "avals", "children", "container", "counts", "depth", "freed", "needs_gradient", "gradient", "groups", "inputs", "instance",
-        "layouts", "location", "misses", "numbers", "op", "parent", "plan", "price", "programs", "recipe", "start", "stop", "tensors",
-        "tracked", "visits",
+        "avals", "children", "container", "counts", "depth", "freed", "gradient", "groups", "inputs", "instance", "layouts",
+        "location", "may_cut", "misses", "needs_gradient", "numbers", "op", "parent", "plan", "price", "programs", "recipe",
+        "start", "stop", "tensors", "tracked", "visits",
     )  # fmt: skip
 
     def __init__(self, parent: Node | None, op: Any, recipe: Tree, avals: tuple[Aval, ...] = ()) -> None:

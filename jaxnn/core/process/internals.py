@@ -26,9 +26,10 @@ from jax.extend.core import ClosedJaxpr
 from jax.interpreters import ad
 
 __all__ = [
-    "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad",
-    "axis_env_state", "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "eval_trace", "is_flattened_by_jax",
-    "is_graph_node_type", "is_result_of_jax", "lax_rules", "noted_differences", "top_axis_env", "trace_state", "with_parts", "with_results",
+    "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad", "axis_env_state",
+    "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "eval_trace",
+    "is_flattened_by_jax", "is_graph_node_type", "is_result_of_jax", "lax_rules", "noted_differences", "top_axis_env",
+    "trace_state", "with_parts", "with_results",
 ]  # fmt: skip
 
 
