@@ -29,7 +29,65 @@ def transformer():
     return nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), 2, enable_nested_tensor=False)
 
 
+class Decoder(nn.Module):
+    """Pictures from small ones, by transposed convolutions and group norms."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 4, 4, 2, 1)
+        self.norm = nn.GroupNorm(2, 4)
+        self.act = nn.LeakyReLU(0.2)
+        self.out = nn.Conv2d(4, 3, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, x):
+        return torch.tanh(self.out(self.act(self.norm(self.up(x)))))
+
+
+class Pair(nn.Module):
+    """Two readings of one sequence, one attending to the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.mix = nn.Bilinear(8, 8, 4)
+
+    def forward(self, x):
+        y, _ = self.attention(x, x.flip(1), x)
+        return self.mix(x, y)
+
+
+class Bag(nn.Module):
+    """A classifier of bags of words."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.EmbeddingBag(12, 6, mode="sum")
+        self.out = nn.Sequential(nn.RMSNorm(6), nn.Hardtanh(-0.5, 0.5), nn.Linear(6, 3))
+
+    def forward(self, words):
+        return self.out(self.words(words))
+
+
+class Waves(nn.Module):
+    """Dilated convolutions along a sequence, gated."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv1d(5, 10, 3, padding=d, dilation=d) for d in (1, 2)])
+        self.gate = nn.GLU(1)
+        self.norm = nn.InstanceNorm1d(5, affine=True)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + self.gate(layer(x))
+        return self.norm(x)
+
+
 MODELS = {
+    "decoder": (Decoder, (X,)),
+    "pair": (Pair, (SEQUENCE,)),
+    "bag": (Bag, (TOKENS,)),
+    "waves": (Waves, (SEQUENCE,)),
     "mlp": (mlp, (SEQUENCE,)),
     "cnn": (models.SmallResNet, (X,)),
     "lm": (models.TiedLanguageModel, (TOKENS,)),
@@ -73,7 +131,24 @@ def turn(module):
     module.weight.data = module.weight.data.t().contiguous()
 
 
+class Turned(jaxnn.nn.GLU):
+    def forward(self, x):
+        a, b = x.chunk(2, 1)
+        return b * a.sigmoid()
+
+
 PLANTED = {
+    "a slope": ("decoder", "act", lambda m: set_(m.act, negative_slope=0.1)),
+    "groups of a norm": ("decoder", "norm", lambda m: set_(m.norm, num_groups=4)),
+    "a padding mode": ("decoder", "out", lambda m: set_(m.out, padding_mode="replicate")),
+    "kernels turned": ("decoder", "up", lambda m: set_(m.up, weight=jaxnn.nn.Parameter(m.up.weight.detach().flip(2)))),
+    "a bias of a projection": ("pair", "attention", lambda m: m.attention.in_proj_bias.data.add_(0.1)),
+    "a bilinear weight": ("pair", "mix", lambda m: set_(m.mix, weight=jaxnn.nn.Parameter(m.mix.weight.detach().transpose(1, 2)))),
+    "a bag's mode": ("bag", "words", lambda m: set_(m.words, mode="mean")),
+    "a bound": ("bag", "out.1", lambda m: set_(m.out[1], max_val=0.25)),
+    "eps in an RMS norm": ("bag", "out.0", lambda m: set_(m.out[0], eps=0.1)),
+    "a dilation": ("waves", "layers.1", lambda m: set_(m.layers[1], dilation=(1,), padding=(1,))),
+    "halves of a gate": ("waves", "gate", lambda m: set_(m, gate=Turned(1))),
     "eps in a layer norm": ("mlp", "4", lambda m: set_(m[4], eps=1e-3)),
     "a bias missing": ("mlp", "0", lambda m: set_(m[0], bias=None)),
     "a weight transposed": ("mlp", "3", lambda m: turn(m[3])),
