@@ -58,7 +58,9 @@ def homes(names: Names) -> dict[type, str]:
 
 def _is_loaded(path: str) -> bool:
     """Whether showing a module's classes imports nothing."""
-    if path in ELSEWHERE or path.startswith("torch.nn.modules."):
+    if path in ELSEWHERE:
+        return all(home in sys.modules for home in ELSEWHERE[path])
+    if path.startswith("torch.nn.modules."):
         return True
     return isinstance(sys.modules.get("jaxnn" + path.removeprefix("torch")), ModuleType)
 

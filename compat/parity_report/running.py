@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import functools
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ def parity(
 
     Raises:
         ConversionError: when the model cannot be carried over.
+        TypeError: ``torch_module`` or ``jaxnn_module`` is no module of its library.
+        ValueError: ``steps`` is negative, or there is no optimizer of that name.
 
     Example:
         >>> compat.parity(torch.nn.Linear(3, 2), None, torch.ones(4, 3)).check()  # doctest: +ELLIPSIS
@@ -60,6 +63,13 @@ def parity(
     """
     import torch
 
+    for module, kind in ((torch_module, torch.nn.Module), (jaxnn_module, jaxnn.nn.Module)):
+        if not isinstance(module, kind) and (module is not None or kind is torch.nn.Module):
+            raise TypeError(f"parity compares a torch.nn.Module with a jaxnn.nn.Module, got {type(module).__name__}")
+    if steps < 0:
+        raise ValueError(f"steps is {steps}")
+    if not all(isinstance(getattr(face.optim, optimizer, None), type) for face in (torch, jaxnn)):
+        raise ValueError(f"there is no optimizer {optimizer!r} in torch.optim and jaxnn.optim")
     theirs = _Side(torch, copy.deepcopy(torch_module), functools.partial(_mapped, _to_torch))
     ours_module = from_torch(torch_module) if jaxnn_module is None else copy.deepcopy(jaxnn_module)
     ours = _Side(jaxnn, ours_module, functools.partial(_mapped, _to_ours))
@@ -104,16 +114,34 @@ def _asking(t: Any) -> Any:
     return t.requires_grad_() if t.is_floating_point() or t.is_complex() else t
 
 
-def _tensors(value: Any) -> Iterator[Any]:
-    """The tensors of a result, in order."""
+def _not_a_leaf(value: Any) -> Any:
+    """A copy with its gradient: models write to what they are given."""
+    return value.clone() if getattr(value, "requires_grad", False) else value
+
+
+def _tensors(value: Any, inside: tuple[int, ...] = ()) -> Iterator[Any]:
+    """The tensors of a result, in order; `inside` are the objects around it."""
     if is_torch_tensor(value) or isinstance(value, TensorBase):
         yield value
-    elif isinstance(value, dict):
-        for v in value.values():
-            yield from _tensors(v)
+        return
+    if isinstance(value, Mapping):
+        parts = list(value.values())
     elif isinstance(value, (list, tuple)):
-        for v in value:
-            yield from _tensors(v)
+        parts = list(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = [getattr(value, f.name, None) for f in dataclasses.fields(value)]
+    elif _has_parts(value):
+        parts = [v for k, v in sorted(vars(value).items()) if not k.startswith("_")]
+    else:
+        return
+    if id(value) not in inside:
+        for part in parts:
+            yield from _tensors(part, (*inside, id(value)))
+
+
+def _has_parts(value: Any) -> bool:
+    """Whether a value is an object of a user's, whose attributes may be tensors."""
+    return hasattr(value, "__dict__") and not isinstance(value, (type, types.ModuleType, types.FunctionType)) and not hasattr(value, "_modules")
 
 
 def _array(t: Any) -> np.ndarray:
@@ -129,6 +157,7 @@ class _Side:
         self.open: list[str] = []
         self.error: Exception | None = None
         self.given: Any = None
+        self.returned = False
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -164,9 +193,10 @@ class _Side:
         """A weighted mean of all outputs."""
         total = None
         for t in _tensors(result):
+            self.returned = True
             if not (t.is_floating_point() or t.is_complex()) or not t.requires_grad:
                 continue
-            weight = self.face.from_numpy(np.cos(np.arange(t.numel(), dtype=np.float64)).reshape(tuple(t.shape)) + 0.5)
+            weight = self.face.from_numpy((np.cos(np.arange(t.numel(), dtype=np.float64)) + 0.5).reshape(tuple(t.shape)))
             parts = [t.real, t.imag] if t.is_complex() else [t]
             for p in parts:
                 mean = (p.double() * weight).mean()
@@ -177,7 +207,7 @@ class _Side:
         """The result, and the loss."""
         self.face.manual_seed(seed)
         self.given = self.take(arguments)
-        args, kwargs = self.given
+        args, kwargs = _mapped(_not_a_leaf, self.given)
         result = self.module(*args, **kwargs)
         return self.loss(result)
 
@@ -265,6 +295,8 @@ class _Comparison:
         if failed is not None:
             self.rows.append(failed)  # after the calls that succeeded
             self.culprit = failed.layer if self.culprit is None else self.culprit
+        if not self.theirs.returned:
+            self.rows.append(Row("", "output", note="no tensor is found in what PyTorch's returns"))
         if failed is not None or loss is None:
             return False
         if mine is None:

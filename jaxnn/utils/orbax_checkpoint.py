@@ -15,6 +15,7 @@ Source: https://orbax.readthedocs.io/en/latest/guides/checkpoint/orbax_checkpoin
 from __future__ import annotations
 
 import importlib.util
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,11 @@ if importlib.util.find_spec("orbax") is None:
         "jaxnn.utils.orbax_checkpoint needs the package orbax-checkpoint: pip install orbax-checkpoint", name="orbax"
     )
 
-import orbax.checkpoint as ocp
+_handlers = list(logging.root.handlers)
+import orbax.checkpoint as ocp  # noqa: E402
+
+for _added in set(logging.root.handlers).difference(_handlers):  # absl's logs set up the root logger, which is the program's
+    logging.root.removeHandler(_added)
 
 __all__ = ["CheckpointManager", "Writer", "restore", "save"]
 

@@ -16,10 +16,11 @@ SPACES = (
     "torch.amp torch.cuda.amp torch.profiler torch.nn.parallel torch.overrides torch.futures"
 )
 PROGRAM = f"""
-import importlib, pickle
+import importlib, logging, pickle
 import torch
 from torch import nn
 
+print(logging.root.handlers, logging.root.level)
 x, m = torch.zeros(2, 3), nn.Linear(2, 2)
 print(type(x), [type(m)], {{"k": type(m.weight)}}, f"{{type(nn.Sequential(m))}}", repr(nn.LSTM))
 print(x.type(), x.dtype, x.device, repr(x.device), x.shape, x.layout, type(x.dtype), type(x.device), type(x.shape), type(x.layout))

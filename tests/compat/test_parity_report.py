@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import types
 import warnings
 
 import numpy as np
@@ -83,7 +85,26 @@ class Waves(nn.Module):
         return self.norm(x)
 
 
+@dataclasses.dataclass
+class Found:
+    scores: torch.Tensor
+    parts: object
+
+
+class ReturnsObjects(nn.Module):
+    """Its results are attributes of objects, and it writes to what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.act = nn.ReLU(inplace=True)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return Found(self.out(self.act(x)), types.SimpleNamespace(rest=[x.mean()], it=None))
+
+
 MODELS = {
+    "objects": (ReturnsObjects, (SEQUENCE,)),
     "decoder": (Decoder, (X,)),
     "pair": (Pair, (SEQUENCE,)),
     "bag": (Bag, (TOKENS,)),
@@ -138,6 +159,7 @@ class Turned(jaxnn.nn.GLU):
 
 
 PLANTED = {
+    "a bias behind objects": ("objects", "out", lambda m: m.out.bias.data.add_(0.1)),
     "a slope": ("decoder", "act", lambda m: set_(m.act, negative_slope=0.1)),
     "groups of a norm": ("decoder", "norm", lambda m: set_(m.norm, num_groups=4)),
     "a padding mode": ("decoder", "out", lambda m: set_(m.out, padding_mode="replicate")),
@@ -204,11 +226,25 @@ def test_an_error_is_a_finding():
     assert not report.ok and any(r.note == "only PyTorch has it" and r.layer == "5" for r in report.rows)
 
 
+def test_what_cannot_be_compared_is_said():
+    class Silent(nn.Module):
+        def forward(self, x):
+            return "nothing"
+
+    report = compat.parity(Silent(), None, SEQUENCE)
+    assert not report.ok and "no tensor is found" in str(report)
+    for arguments, options in (((lambda x: x, None), {}), ((nn.Tanh(), nn.Tanh()), {}), ((nn.Tanh(), jaxnn.tanh), {}),
+                               ((nn.Tanh(), None), {"optimizer": "Best"}), ((nn.Tanh(), None), {"steps": -1})):  # fmt: skip
+        with pytest.raises((TypeError, ValueError), match=r"parity compares|Best|steps"):
+            compat.parity(*arguments, SEQUENCE, **options)
+
+
 def test_data_picture_and_command(tmp_path, capsys):
     script = tmp_path / "models.py"
+    (tmp_path / "beside_models.py").write_text("seed = 0\n")
     script.write_text(
-        "import torch, jaxnn\nfrom jaxnn import compat\ntorch.manual_seed(0)\n"
-        "model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))\n"
+        "import sys, torch, jaxnn\nfrom jaxnn import compat\nfrom beside_models import seed\n"
+        "torch.manual_seed(seed)\nassert not sys.argv[1:]\nmodel = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))\n"
         "inputs = torch.randn(3, 4)\n"
     )
     assert main(["parity", str(script), "--all", "--picture", str(tmp_path / "e.png"), "--json", str(tmp_path / "e.json")]) == 0
@@ -223,4 +259,8 @@ def test_data_picture_and_command(tmp_path, capsys):
     assert "diverges first at 0: output" in capsys.readouterr().out
     script.write_text("")
     assert main(["parity", str(script)]) == 2
+    assert main(["parity", str(tmp_path / "missing.py")]) == 2
+    for wrong in (["--optimizer", "Best"], ["--steps", "-1"]):
+        with pytest.raises(SystemExit):
+            main(["parity", str(script), *wrong])
     assert "does not define" in capsys.readouterr().err
