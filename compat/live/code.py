@@ -40,7 +40,7 @@ _COMMON = {
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType)
 #: What runs while a module is made, and so has run.
 _BEFORE = {"__init__", "reset_parameters", "_reset_parameters", "_init_weights", "init_weights"}
-_LEFT_OUT = {"__dict__", "__weakref__", "__init_subclass__", "_abc_impl"}
+_LEFT_OUT = {"__dict__", "__weakref__", "__init_subclass__", "_abc_impl", "_backward_cls"}
 
 
 def _top(name: str | None) -> str:

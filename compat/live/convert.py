@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import enum
 import types
 import warnings
 import weakref
@@ -41,7 +42,9 @@ _OWN = {
     "_jaxnn_registered", "_pytree__state", "_pytree__nodes", "_jaxnn_box", "_jaxnn_counted", "_jaxnn_hooks", "rngs",
 }  # fmt: skip
 #: What a class of ours keeps and PyTorch's does not.
-_EXTRA = {"AvgPool1d": {"divisor_override": None}}
+_EXTRA = {"AvgPool1d": {"divisor_override": None}, "DataParallel": {"dim": 0, "_spread_over": None}}
+#: Wrappers around a model that belong to the processes of one library.
+_WRAPPERS = {"DistributedDataParallel", "FullyShardedDataParallel"}
 
 
 class ConversionError(TypeError):
@@ -53,14 +56,14 @@ class ConversionError(TypeError):
 
 
 def from_torch(obj: Any) -> Any:
-    """PyTorch's live objects as ours: modules, tensors, optimizer states, alone or inside dicts, lists and tuples.
+    """PyTorch's live objects as ours: modules, tensors, optimizers, their states, alone or inside dicts, lists and tuples.
 
     Tensors keep types (bfloat16, 0-dim int64, ...), strides, ``requires_grad``, gradients and shared memory (tied weights); they
     come to the CPU. A module becomes one of the same classes, with its weights, buffers, modes and attributes. A user's own
     class is made anew, its methods run against jaxnn; the class itself is left alone.
 
-    Hooks of users are left behind, as are the graphs of tensors that are no leaves. One warning names all of it, and the names
-    of PyTorch's that the code uses and jaxnn lacks; they raise when they are reached.
+    Hooks of users on modules and tensors are left behind, as are the graphs of tensors that are no leaves. One warning names all of
+    it, and the names of PyTorch's that the code uses and jaxnn lacks; they raise when they are reached.
 
     Args:
         obj: the object; what has nothing of PyTorch's in it is returned as it is.
@@ -171,11 +174,20 @@ class _Conversion:
         except (TypeError, NotImplementedError) as error:
             self._problem(f"{error}")
             return None
+        for hook in self._hooks_of_tensor(t):
+            self.left.append(self._where(f"the hook {getattr(hook, '__qualname__', type(hook).__qualname__)} of a tensor"))
         kinds = {"torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.nn.parameter.UninitializedParameter",
                  "torch.nn.parameter.UninitializedBuffer"}  # fmt: skip
         if self.source == "torch" and f"{type(t).__module__}.{type(t).__qualname__}" not in kinds:
             self.left.append(self._where(f"the class {type(t).__qualname__} of a tensor"))
         return made
+
+    def _hooks_of_tensor(self, t: Any) -> list[Any]:
+        if self.source == "torch":
+            tables = [t._backward_hooks, getattr(t, "_post_accumulate_grad_hooks", None)]
+        else:
+            tables = [(t._extra or {}).get("hooks"), (t._extra or {}).get("after")]
+        return [hook for table in tables for hook in (table or {}).values()]
 
     def _container(self, value: Any) -> Any:
         kind = type(value)
@@ -258,6 +270,10 @@ class _Conversion:
         found = counterpart(value, self.source)  # a type such as float32, a layout
         if found is not LACKING:
             return found
+        if isinstance(value, enum.Enum) and counterpart(kind, self.source) is not LACKING:
+            return counterpart(kind, self.source)[value.name]
+        if any(c.__name__ in ("Optimizer", "LRScheduler") and is_of(c, self.source) for c in kind.__mro__):
+            return self._training(value)
         if kind.__name__ == "dtype":
             self._problem(f"the type {value}")
             return None
@@ -287,6 +303,19 @@ class _Conversion:
         made.__dict__.update((k, self._below(k, v)) for k, v in vars(value).items())
         return made
 
+    def _training(self, value: Any) -> Any:
+        """An optimizer of the library's own, made for the converted parameters; a scheduler only says what to do instead."""
+        kind = type(value)
+        target = counterpart(kind, self.source)
+        if not hasattr(value, "param_groups") or target is LACKING:
+            self._problem(f"a {kind.__name__}: make one of {self.code.target}'s and load the state_dict() of this one")
+            return None
+        groups = [{**g, "params": list(g["params"])} for g in value.param_groups]
+        made = self._keep(value, target([self._below("param_groups", g) for g in groups]))
+        made.defaults.update(self._below("defaults", value.defaults))
+        made.load_state_dict(self._below("state", value.state_dict()))
+        return made
+
     # --- modules
 
     def _module(self, module: Any) -> Any:
@@ -296,6 +325,9 @@ class _Conversion:
         kind = type(module).__bases__[0] if parametrized else type(module)
         if any(c.__name__ in ("ScriptModule", "GraphModule") and is_of(c, "torch") for c in kind.__mro__):
             self._problem(f"a {kind.__name__}: its program is no Python source")
+            return None
+        if kind.__name__ in _WRAPPERS and is_of(kind, self.source):
+            self._problem(f"a {kind.__name__}: carry over the model that it wraps, its `module`")
             return None
         target = self.code.code(kind)
         if not isinstance(target, type) or not issubclass(target, self._base()):
@@ -363,6 +395,8 @@ class _Conversion:
             if kind.endswith(("_with_kwargs", "_always_called")):
                 continue
             for hook in list(getattr(module, f"_{kind}_hooks", {}).values()):
+                if type(hook).__name__ in ("_WrappedHook", "WithModule"):  # around one that was registered for a state_dict
+                    hook = hook.hook
                 if _is_lazy_hook(hook):
                     continue
                 if not is_of(type(hook), self.source) and not is_of(hook, self.source):

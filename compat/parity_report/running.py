@@ -141,7 +141,8 @@ def _tensors(value: Any, inside: tuple[int, ...] = ()) -> Iterator[Any]:
 
 def _has_parts(value: Any) -> bool:
     """Whether a value is an object of a user's, whose attributes may be tensors."""
-    return hasattr(value, "__dict__") and not isinstance(value, (type, types.ModuleType, types.FunctionType)) and not hasattr(value, "_modules")
+    code = (type, types.ModuleType, types.FunctionType)
+    return hasattr(value, "__dict__") and not isinstance(value, code) and not hasattr(value, "_modules")
 
 
 def _array(t: Any) -> np.ndarray:

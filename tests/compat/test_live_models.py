@@ -131,7 +131,7 @@ def test_values_modes_and_gradients():
     assert meta.weight.is_meta and compat.to_torch(meta).weight.is_meta
 
 
-@pytest.mark.parametrize("kind", ["weight_norm hook", "spectral_norm hook", "prune", "weight_norm", "spectral_norm", "own"])
+@pytest.mark.parametrize("kind", ["orthogonal", "weight_norm hook", "spectral_norm hook", "prune", "weight_norm", "spectral_norm", "own"])
 def test_reparametrized_layers(kind):
     from torch.nn import utils
 
@@ -147,6 +147,7 @@ def test_reparametrized_layers(kind):
             "weight_norm hook": lambda: utils.weight_norm(layer),
             "spectral_norm hook": lambda: utils.spectral_norm(layer),
             "prune": lambda: utils.prune.l1_unstructured(layer, "weight", 0.5),
+            "orthogonal": lambda: utils.parametrizations.orthogonal(layer),
             "weight_norm": lambda: utils.parametrizations.weight_norm(layer),
             "spectral_norm": lambda: utils.parametrizations.spectral_norm(layer),
             "own": lambda: utils.parametrize.register_parametrization(layer, "weight", Symmetric()),
@@ -196,13 +197,15 @@ class UsesMissing(torch.nn.Module):
 def test_what_is_left_behind_is_warned_of_once():
     theirs = torch.nn.Sequential(torch.nn.Linear(2, 2), UsesMissing())
     theirs.register_forward_pre_hook(lambda m, i: None)
-    theirs[0].weight.data_of_graph = None
+    theirs.register_load_state_dict_pre_hook(lambda *a: None)
+    theirs[0].weight.register_hook(lambda g: g)
     theirs[0].last = theirs[0](torch.ones(1, 2))
     with pytest.warns(UserWarning) as warned:
         ours = compat.from_torch(theirs)
     assert len(warned) == 1
     text = str(warned[0].message)
-    assert "the forward_pre hook" in text and "torch.sparse_bsr_tensor" in text and "graph of the tensor last" in text, text
+    assert "the forward_pre hook" in text and "the load_state_dict_pre hook" in text and "0.weight: the hook" in text
+    assert "torch.sparse_bsr_tensor" in text and "graph of the tensor last" in text, text
     assert ours(jaxnn.ones(1, 2)).shape == (1, 2)
 
 
@@ -214,6 +217,8 @@ ODD = {
     "scripted function": lambda: models.Call(models.doubled),
     "object with slots": lambda: models.Call(models.Slots()),
     "metaclass": models.WithMeta,
+    "function with a gradient": lambda: models.Call(lambda x: models.Scale.apply(x, 3.0)),
+    "data parallel": lambda: torch.nn.DataParallel(torch.nn.Linear(4, 4)),
     "everything else": models.Odd,
     "compiled": lambda: torch.compile(torch.nn.Linear(4, 4), backend="eager"),
 }
@@ -231,6 +236,28 @@ def test_odd_members(name):
     close(results[:1], results[1:2], torch.float32, name)
     assert torch.equal(results[1], results[2]) and (type(back) is type(theirs) or name == "compiled")
     assert list(models.Registered.registry.values()) == [models.Odd]
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_an_optimizer_goes_on(name):
+    def step(face, module, optimizer):
+        optimizer.zero_grad()
+        module(face.from_numpy(SEQUENCE[:, 0].copy())).square().sum().backward()
+        optimizer.step()
+
+    theirs = torch.nn.Linear(8, 4)
+    groups = [{"params": [theirs.weight], "lr": 0.01}, {"params": [theirs.bias]}]
+    optimizer = getattr(torch.optim, name)(groups, lr=0.1, weight_decay=0.1)
+    step(torch, theirs, optimizer)
+    ours, its = compat.from_torch((theirs, optimizer))
+    back, backs = compat.to_torch((ours, its))
+    assert repr(its) == repr(optimizer) == repr(backs) and type(its) is getattr(jaxnn.optim, name)
+    for face, module, its_optimizer in ((torch, theirs, optimizer), (jaxnn, ours, its), (torch, back, backs)):
+        step(face, module, its_optimizer)
+    close([ours.weight, ours.bias], [theirs.weight, theirs.bias], torch.float32, name)
+    assert torch.equal(back.weight, theirs.weight)
+    with pytest.raises(compat.ConversionError, match=r"StepLR: make one of jaxnn's"):
+        compat.from_torch(torch.optim.lr_scheduler.StepLR(optimizer, 1))
 
 
 class OursOwn(jaxnn.nn.Module):

@@ -244,7 +244,8 @@ def test_data_picture_and_command(tmp_path, capsys):
     (tmp_path / "beside_models.py").write_text("seed = 0\n")
     script.write_text(
         "import sys, torch, jaxnn\nfrom jaxnn import compat\nfrom beside_models import seed\n"
-        "torch.manual_seed(seed)\nassert not sys.argv[1:]\nmodel = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))\n"
+        "torch.manual_seed(seed)\nassert not sys.argv[1:]\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))\n"
         "inputs = torch.randn(3, 4)\n"
     )
     assert main(["parity", str(script), "--all", "--picture", str(tmp_path / "e.png"), "--json", str(tmp_path / "e.json")]) == 0

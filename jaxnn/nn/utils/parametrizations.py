@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,7 +24,18 @@ from .weight_norm_hook import norm_except_dim, weight_norm_of
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
-_MAPS = {"matrix_exp": from_exponential, "cayley": from_cayley, "householder": from_householder}
+
+class _OrthMaps(enum.Enum):
+    """How an orthogonal matrix comes from one without constraints."""
+
+    matrix_exp = enum.auto()
+    cayley = enum.auto()
+    householder = enum.auto()
+
+
+_MAPS = {
+    _OrthMaps.matrix_exp: from_exponential, _OrthMaps.cayley: from_cayley, _OrthMaps.householder: from_householder,
+}  # fmt: skip
 
 
 @op(method=False, differentiable=False)
@@ -42,9 +54,9 @@ class _Orthogonal(Module):
 
     base: Any
 
-    def __init__(self, weight: Any, orthogonal_map: str, *, use_trivialization: bool = True) -> None:
+    def __init__(self, weight: Any, orthogonal_map: _OrthMaps, *, use_trivialization: bool = True) -> None:
         super().__init__()
-        if weight.is_complex() and orthogonal_map == "householder":
+        if weight.is_complex() and orthogonal_map is _OrthMaps.householder:
             raise ValueError("The householder parametrization does not support complex tensors.")
         self.shape = weight.shape
         self.orthogonal_map = orthogonal_map
@@ -75,7 +87,7 @@ class _Orthogonal(Module):
             Q = Q.mT
             rows, columns = columns, rows
         if not hasattr(self, "base"):
-            if self.orthogonal_map != "householder":
+            if self.orthogonal_map is not _OrthMaps.householder:
                 # The exponential and Cayley's transform have no inverse here: the matrix is taken for the start.
                 return start
             made = factored(Q)
@@ -124,11 +136,11 @@ def orthogonal(
     if orthogonal_map is None:
         square = weight.shape[-2] == weight.shape[-1]
         orthogonal_map = "matrix_exp" if square or weight.is_complex() else "householder"
-    if orthogonal_map not in _MAPS:
+    if orthogonal_map not in _OrthMaps.__members__:
         raise ValueError(
             f'orthogonal_map has to be one of "matrix_exp", "cayley", "householder". Got: {orthogonal_map}'
         )
-    made = _Orthogonal(weight, orthogonal_map, use_trivialization=use_trivialization)
+    made = _Orthogonal(weight, _OrthMaps[orthogonal_map], use_trivialization=use_trivialization)
     return parametrize.register_parametrization(module, name, made, unsafe=True)
 
 
