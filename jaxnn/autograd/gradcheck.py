@@ -80,7 +80,14 @@ class _Checked:
                 "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
             )
         for k in self.moving:
-            if self.inputs[k].dtype not in (dtypes.float64, dtypes.complex128):
+            t = self.inputs[k]
+            if any(step == 0 and n > 1 for step, n in zip(t.stride(), t.shape, strict=True)):
+                raise RuntimeError(
+                    f"The {k}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping "
+                    "to be able to compute the numerical gradients correctly. You should call .contiguous on the input "
+                    "before passing it to gradcheck."
+                )
+            if t.dtype not in (dtypes.float64, dtypes.complex128):
                 warnings.warn(
                     f"Input #{k} requires gradient and is not a double precision floating point or complex. This check will "
                     "likely fail if all the inputs are not of double precision floating point or complex. ",
@@ -92,11 +99,18 @@ class _Checked:
         return _differentiable(self.func(*self.inputs))
 
     def values(self, place: int, coordinates: np.ndarray, all_outputs: bool = False) -> list[np.ndarray]:
-        """The outputs with one input replaced."""
-        changed = list(self.inputs)
-        changed[place] = _from_real(coordinates, self.inputs[place]).requires_grad_()
-        made = self.func(*changed)
-        return [_real(t) for t in ([t for t in _tensors(made) if _inexact(t)] if all_outputs else _differentiable(made))]
+        """The outputs with other numbers in one input: in its own memory, since the function may read that, too."""
+        t = self.inputs[place]
+        before = t.detach().clone()
+        with no_grad():
+            t.data.copy_(_from_real(coordinates, t))
+        try:
+            made = self.func(*self.inputs)
+            found = [t for t in _tensors(made) if _inexact(t)] if all_outputs else _differentiable(made)
+            return [_real(t) for t in found]
+        finally:
+            with no_grad():
+                t.data.copy_(before)
 
     def numerical(self, place: int, directions: np.ndarray, eps: float, all_outputs: bool = False) -> list[np.ndarray]:
         """For each output its derivatives in some directions of an input (a row each), by central differences."""

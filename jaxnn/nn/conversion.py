@@ -16,7 +16,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.ops.creation import empty_like  # type: ignore[attr-defined]
 
 from .foreign import is_foreign_module, tensors_below
-from .parameter import as_buffer
+from .parameter import as_buffer, is_lazy
 
 __all__ = ["ConversionMethods"]
 
@@ -158,4 +158,7 @@ class ConversionMethods:
 
     def share_memory(self: _Self) -> _Self:
         """Not available: there are no tensors shared between processes."""
+        for t in (*self.parameters(), *self.buffers()):
+            if is_lazy(t):
+                t.share_memory_()
         raise NotImplementedError("Module.share_memory: tensors can't be shared between processes")

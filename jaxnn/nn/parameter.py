@@ -468,6 +468,7 @@ class _Uninitialized:
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Become a parameter or buffer of zeros, of this type and on this device where none is given."""
         this: Any = self
+        shape = (shape,) if isinstance(shape, int) else shape
         made = empty(shape, self.device if device is None else device, self.dtype if dtype is None else dtype)
         del this._empty
         this.__class__ = self.cls_to_become

@@ -22,7 +22,7 @@ from jaxnn.core.process.config import x64
 from jaxnn.core.random.arithmetic import fma64
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function
 
-from .placement import check_layout, dtype_of, like_device, made, need_strided, requiring
+from .placement import check_layout, dtype_of, fits, like_device, made, need_strided, requiring
 from .placement import sizes as sizes_of
 from .strides import format_order, in_format, with_order_of
 
@@ -62,6 +62,7 @@ def _factory(name: str, fill: Callable[[tuple[int, ...], Any], np.ndarray], doc:
         _unnamed(name, names)
         check_layout(name, layout, pin_memory, memory_format)
         shape, kind = sizes_of(name, sizes, size), dtype_of(_of(dtype, out)).np
+        fits(shape, kind.itemsize)
         found = without_values(shape, kind) if placement_of(device) is META else made(fill(shape, kind), device)
         found = in_format(found, memory_format)
         found = requiring(found) if requires_grad else found

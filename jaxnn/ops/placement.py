@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,21 @@ def sizes(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ...
             f"{name}: Dimension size must be non-negative. Trying to create tensor with negative dimension {bad}: "
             f"{list(shape)}"
         )
+    return fits(shape)
+
+
+def fits(shape: tuple[int, ...], itemsize: int = 1) -> tuple[int, ...]:
+    """A shape that can be counted in 64 bits.
+
+    Raises:
+        RuntimeError: for one that can't.
+    """
+    if not all(isinstance(n, int) for n in shape):
+        return shape
+    if math.prod(n or 1 for n in shape[1:]) >= 2**63:
+        raise RuntimeError("Stride calculation overflowed")
+    if math.prod(shape) * itemsize >= 2**63:
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(shape)}")
     return shape
 
 

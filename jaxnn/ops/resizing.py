@@ -21,8 +21,8 @@ from jaxnn.core.registry import METHODS, function
 from .arguments import integers, numel, shape
 from .construct import TYPED
 from .join import cat
-from .placement import like_device, made
-from .strides import base_of, layout
+from .placement import fits, like_device, made
+from .strides import UntypedStorage, base_of, layout, row_of
 
 __all__ = ["is_same_size"]
 
@@ -61,6 +61,7 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
         raise RuntimeError("cannot resize variables that require grad")
     if any(n < 0 for n in wanted):
         raise RuntimeError(f"Trying to create tensor with negative dimension: {list(wanted)}")
+    fits(wanted, aval(self).np.itemsize)
     if wanted != tuple(shape(self)):
         before, inference = self._storage, is_inference(self)
         self.data = _resized(self, wanted)
@@ -80,17 +81,20 @@ def resize_as_(input: Any, the_template: Any, *, memory_format: Any = None) -> A
 
 @function(function=False)
 def set_(self: Any, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Any:
-    """Make the tensor show another tensor's memory, or none.
+    """Make the tensor show another tensor's memory, a storage, or none.
 
     Raises:
-        RuntimeError: for another type.
-        NotImplementedError: for a storage instead of a tensor.
+        RuntimeError: for another type, and for sizes beyond the end of the memory.
+        TypeError: for anything else.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.set_.html
     """
     if source is None:
         source = made(np.zeros(0, aval(self).np), like_device(self, None))
+    if isinstance(source, UntypedStorage):
+        held = row_of(source)
+        source = held.view(aval(self).dtype) if type(source) is UntypedStorage else held
     if not isinstance(source, TensorBase):
-        raise NotImplementedError("set_(): source must be a tensor, storages are not supported")
+        raise TypeError(f"set_(): source must be a tensor or a storage, not {type(source).__name__}")
     if aval(source).dtype is not aval(self).dtype:
         raise RuntimeError("Could not set tensor: the types differ")
     check_writable(self)

@@ -214,6 +214,10 @@ _BITCAST = operator_of("view_dtype", _bitcast, view=_bitcast_put, differentiable
 def _view_dtype(x: Any, dtype: dtypes.dtype) -> Any:
     have = aval(x).dtype
     sizes = tuple(shape(x))
+    if have is not dtype:
+        for pending, what in (("is_conj", "conjugate view tensors"), ("is_neg", "tensors with negative bit set")):
+            if METHODS[pending](x):
+                raise RuntimeError(f"torch.Tensor.view is not supported for {what} when converting to a different dtype.")
     if have.itemsize != dtype.itemsize:
         if not sizes:
             raise RuntimeError(f"self.dim() cannot be 0 to view {dtypes.SCALAR_NAMES[have]} as "
@@ -227,9 +231,9 @@ def _view_dtype(x: Any, dtype: dtypes.dtype) -> Any:
             )
         if strides[-1] != 1:
             raise RuntimeError(f"self.stride(-1) must be 1 to view {names}, but got {strides[-1]}")
-        for k, s in enumerate((*strides[:-1], x.storage_offset())):
+        for k, s in enumerate((x.storage_offset(), *strides[:-1])):
             if s * have.itemsize % dtype.itemsize:
-                what = f"self.stride({k})" if k < len(strides) - 1 else "self.storage_offset()"
+                what = f"self.stride({k - 1})" if k else "self.storage_offset()"
                 raise RuntimeError(f"{what} must be divisible by {dtype.itemsize // have.itemsize} to view {names}, but got {s}")
     return call(_BITCAST, (x, dtype))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 from jaxnn.core.kinds.dtypes import dtype as Dtype
 from jaxnn.core.kinds.size import layout as layout_type
 from jaxnn.core.kinds.size import strided
+from jaxnn.core.memory.buffer import Buffer
 from jaxnn.core.memory.cell import Cell
 from jaxnn.core.memory.tensor_base import (
     TensorBase,
@@ -31,6 +33,7 @@ from jaxnn.core.memory.tensor_base import (
     stored,
     whole_of,
 )
+from jaxnn.core.process.config import x64
 from jaxnn.core.record.recorder import escaped_value, value_of
 from jaxnn.core.record.shared_memory import layout_of, shares
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
@@ -320,7 +323,25 @@ def _address(t: TensorBase) -> int:
     array = escaped_value(whole)  # an array of JAX's, whose memory no program reuses from now on
     if len(array.devices()) > 1:
         raise RuntimeError("data_ptr(): the tensor lies on several devices, it has no single address")
-    return array.unsafe_buffer_pointer()
+    found = array.unsafe_buffer_pointer()
+    other = _asked.get(found)
+    if other is not None and other is not t._storage and _lies_at(other, found):
+        # Copies may hold one array that nobody writes to. Who compares addresses asks whether a write to one shows in the other.
+        with x64(True):
+            array = jnp.array(array, copy=True)
+        t._storage.buf = Buffer(array, False)
+        found = array.unsafe_buffer_pointer()
+    _asked[found] = t._storage
+    return found
+
+
+#: The storages that have been asked for their addresses, by these.
+_asked: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+def _lies_at(storage: Any, address: int) -> bool:
+    array = None if storage.buf is None else storage.buf.array
+    return isinstance(array, jax.Array) and not array.is_deleted() and array.unsafe_buffer_pointer() == address
 
 
 @function(function=False)
@@ -469,6 +490,11 @@ class TypedStorage(UntypedStorage):
 def _whole(t: TensorBase) -> TensorBase:
     """A detached plain tensor over the whole storage of a tensor."""
     return whole_of(t, Cell())
+
+
+def row_of(storage: UntypedStorage) -> Any:
+    """The elements of a storage, of the type that they were stored in, as a tensor of one dimension that shares them."""
+    return storage._numbers().view(-1)
 
 
 @function(function=False)

@@ -98,3 +98,26 @@ def test_shapes_of_numbers_are_kept() -> None:
     assert jaxnn.autograd.gradcheck(f, jaxnn.tensor(0.3, dtype=jaxnn.float64, requires_grad=True))
     assert jaxnn.autograd.gradgradcheck(f, jaxnn.tensor(0.3, dtype=jaxnn.float64, requires_grad=True))
     assert set(seen) == {()}
+
+
+@pytest.mark.parametrize("name", ["gradcheck", "gradgradcheck"])
+def test_functions_that_read_the_input_elsewhere(name):
+    """The numbers change in the input's own memory, and stand there again afterwards."""
+
+    def verdict(lib):
+        w = lib.linspace(0.5, 1.5, 3, dtype=lib.float64).requires_grad_()
+        held = [w, w.detach()]
+        passed = getattr(lib.autograd, name)(lambda given: held[0] ** 3, (w,))
+        return passed, held[1].tolist(), w.grad
+
+    assert verdict(jaxnn) == verdict(torch)
+
+
+def test_a_repeated_input_is_refused():
+    def message(lib):
+        x = lib.ones(1, dtype=lib.float64).expand(3).requires_grad_()
+        with pytest.raises(RuntimeError) as raised:
+            lib.autograd.gradcheck(lambda x: x * 2, (x,))
+        return str(raised.value)
+
+    assert message(jaxnn) == message(torch)

@@ -5,14 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import raw_parity
+import torch
 import torch.nn.functional as F
 from raw_parity import array
 
-from jaxnn.nn.functional import pool
+import jaxnn
+from jaxnn.nn.functional import pool, pool_with_places
 
 
 def both(name):
-    return getattr(pool, name), getattr(F, name)
+    return getattr(pool if hasattr(pool, name) else pool_with_places, name), getattr(F, name)
 
 
 def with_indices(name):
@@ -168,8 +170,37 @@ def _bad_calls():
             yield name, x.astype("complex64"), (2,), {}
         yield f"adaptive_avg_pool{dims}d", x.astype("int64"), (1,), {}
         yield f"adaptive_max_pool{dims}d", x[:, :0], (2,), {}
+        yield f"max_pool{dims}d_with_indices", array(1, 1, *(4,) * dims), (5,), {}
+        yield f"max_pool{dims}d_with_indices", array(1, 0, *(4,) * dims), (2,), {}
 
 
 @pytest.mark.parametrize("name, x, arguments, options", list(_bad_calls()))
 def test_errors(name, x, arguments, options):
     raw_parity.raises(*both(name), x, *arguments, **options)
+
+
+def _bad_shapes():
+    for dims in (2, 3):
+        sizes = (9,) * dims
+        for shape in ((1, 0, *sizes), (0, *sizes), (1, 2, 0, *sizes[1:]), (0, 2, *sizes), (3,) * (dims - 1), (3,) * (dims + 3)):
+            yield f"fractional_max_pool{dims}d", shape, (3,), {"output_ratio": (0.5,) * dims}
+            yield f"fractional_max_pool{dims}d", shape, (3,), {"output_size": (2,) * dims}
+    for dims in (1, 2, 3):
+        ones = (1,) * dims
+        for kernel in (ones[1:] if dims > 1 else ones, (*ones, 1), ones):
+            for options in ({}, {"stride": ones[1:]}, {"padding": ones[1:]}, {"padding": ones}, {"output_size": ones}):
+                if len(kernel) == dims or not options:
+                    yield f"max_unpool{dims}d", (1, 3, *ones), (kernel,), options
+
+
+@pytest.mark.parametrize("name, shape, arguments, options", list(_bad_shapes()))
+def test_shapes_of_rare_pools(name, shape, arguments, options):
+    def call(library):
+        x = library.ones(shape)
+        indices = (library.zeros(shape, dtype=library.int64),) if "unpool" in name else ()
+        try:
+            return tuple(getattr(library.nn.functional, name)(x, *indices, *arguments, **options).shape)
+        except Exception as error:
+            return type(error).__name__, str(error)
+
+    assert call(jaxnn) == call(torch)

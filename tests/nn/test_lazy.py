@@ -175,6 +175,9 @@ def test_uninitialized():
             texts += [tuple(t.shape), str(t.dtype), t.requires_grad, face.nn.parameter.is_lazy(t)]
             again = getattr(face.nn, name)()
             again.materialize([4], dtype=face.float16, device="cpu")
+            one = getattr(face.nn, name)()
+            one.materialize(3)
+            texts.append(tuple(one.shape))
             texts += [tuple(again.shape), str(again.dtype), isinstance(again, face.nn.Buffer)]
             found.append(texts)
             assert isinstance(t, face.Tensor)
@@ -185,6 +188,17 @@ def test_uninitialized():
         assert not t.requires_grad
         assert type(t) is face.nn.Parameter
         assert not face.nn.UninitializedBuffer(persistent=False).persistent
+
+
+@pytest.mark.parametrize("use", [
+    lambda face, layer: layer.share_memory(),
+    lambda face, layer: face.nn.utils.weight_norm(layer),
+    lambda face, layer: face.nn.utils.spectral_norm(layer),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_what_uninitialized_layers_refuse(use):
+    ours, theirs = (failure(lambda face=face: use(face, face.nn.LazyLinear(7))) for face in FACES)
+    assert ours == theirs
 
 
 def test_mixin():

@@ -1,5 +1,6 @@
 """Where elements lie in memory: random fills draw in its order, `out=` and `resize_` stay in it, `expand` shares it."""
 
+import copy
 import ctypes
 import warnings
 
@@ -319,3 +320,45 @@ def test_memory_that_numpy_shares_has_the_address_of_the_array():
 def test_traced_tensors_have_no_address():
     with pytest.raises(RuntimeError, match="data_ptr"):
         jax.jit(lambda x: jaxnn.asarray(x).data_ptr())(np.ones(3, np.float32))
+
+
+def test_copies_have_addresses_of_their_own():
+    """Also where a copy is made without copying: files of weights tell shared memory by its address."""
+
+    def shared(m):
+        a = m.arange(5.0)
+        b = m.tensor([1.0, 2.0])
+        copies = [a.clone(), a.clone().detach(), a.to(a.dtype, copy=True), m.asarray(a, copy=True), m.zeros(5).copy_(a)]
+        copies += [a + 0, a.reshape(5, 1).clone(), copy.deepcopy(a), a.contiguous(), a.detach(), a.view(5, 1), a[:]]
+        found = [t.untyped_storage().data_ptr() == a.untyped_storage().data_ptr() for t in copies]
+        again = [t.data_ptr() == a.data_ptr() for t in copies]
+        return found, again, len({t.data_ptr() for t in (*copies, a, b)}), [t.flatten().tolist() for t in copies]
+
+    assert shared(jaxnn) == shared(torch)
+
+
+def test_memory_of_a_storage_is_set():
+    def run(m):
+        s, x = m.arange(6.0), m.zeros(2)
+        shapes = []
+        for arguments in ((s.storage(), 0, (2, 3), (3, 1)), (s.untyped_storage(), 1, (2,), (2,)), (s.untyped_storage(),),
+                          (s.storage(), 2, (2, 2)), (s.untyped_storage(), 0, s.size(), s.stride())):  # fmt: skip
+            x.set_(*arguments)
+            x.mul_(2)
+            shapes.append((x.tolist(), s.tolist(), x.stride(), x.storage_offset(), x.data_ptr() - s.data_ptr()))
+        return shapes
+
+    assert run(jaxnn) == run(torch)
+
+
+@pytest.mark.parametrize("make", [
+    lambda m: m.empty([2, 4, 2**29, 2**29]), lambda m: m.zeros(8, 8, 2**29, 2**29), lambda m: m.ones([0, 4, 2**61]),
+    lambda m: m.zeros(2).resize_([8, 8, 2**29, 2**29]), lambda m: m.zeros(2).new_empty([0, 4, 2**61]),
+])  # fmt: skip
+def test_sizes_that_cannot_be_counted(make):
+    def message(m):
+        with pytest.raises(RuntimeError) as raised:
+            make(m)
+        return str(raised.value).replace("numel: integer multiplication overflow", "Storage size calculation overflowed")[:30]
+
+    assert message(jaxnn) == message(torch)

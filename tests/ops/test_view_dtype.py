@@ -67,3 +67,16 @@ def _gradients(lib, write, view):
 def test_writes_through_a_view_of_another_type(view, write):
     for ours, theirs in itertools.zip_longest(_gradients(jaxnn, write, view), _gradients(torch, write, view)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("view", [
+    lambda m: m.zeros(4, 4, 3)[:, :, 1:].view(m.float64), lambda m: m.zeros(4, 3)[:, :2].view(m.float64),
+    lambda m: m.tensor([1 + 2j]).conj().view(m.float64), lambda m: m.tensor([1 + 2j]).conj().imag.view(m.int32),
+])  # fmt: skip
+def test_refused(view):
+    def message(m):
+        with pytest.raises(RuntimeError) as raised:
+            view(m)
+        return str(raised.value)
+
+    assert message(jaxnn) == message(torch)

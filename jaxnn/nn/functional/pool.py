@@ -24,7 +24,7 @@ Ints = int | Sequence[int]
 def _max_pool(
     dims: int, input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, indices: bool
 ) -> Any:
-    windows = check_max(dims, input, kernel_size, stride, padding, dilation, ceil_mode)
+    windows = check_max(dims, input, kernel_size, stride, padding, dilation, ceil_mode, indices)
     unsupported = input.dtype == jnp.bool_ or jnp.issubdtype(input.dtype, jnp.complexfloating)
     if unsupported or (dims == 1 and not indices and not jnp.issubdtype(input.dtype, jnp.floating)):
         kernel = "max_pool1d_impl" if dims == 1 and not indices else f"max_pool{max(dims, 2)}d"

@@ -128,9 +128,9 @@ def _too_small(dims: int, input: Array, windows: Windows) -> None:
 
 
 def check_max(
-    dims: int, input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+    dims: int, input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, indices: bool
 ) -> Windows:
-    """The windows of a max pool.
+    """The windows of a max pool, with the places of the maxima or without.
 
     Raises:
         RuntimeError: when the input's shape or an argument's value fits no pool.
@@ -142,6 +142,9 @@ def check_max(
     pads = _spread("max", dims, "padding", padding)
     dilations = _spread("max", dims, "dilation", dilation)
     if dims == 1:
+        if indices and input.ndim in (2, 3) and 0 in input.shape[-2:]:
+            # With places PyTorch's is a pool of two dimensions, the first of them 1.
+            _check_not_empty("max_pool1d", 2, input, (*input.shape[:-1], 1, input.shape[-1]))
         _check_rank_1d("max", input)
         for what, value in (("kernel_size", kernel), ("stride", steps), ("dilation", dilations)):
             if value[0] <= 0:
@@ -154,8 +157,9 @@ def check_max(
                 f"but got padding={pads[0]} and kernel_size={kernel[0]}"
             )
         windows = _windows(dims, input, kernel, steps, pads, dilations, ceil_mode)
-        if windows.out[0] < 1:
+        if windows.out[0] < 1 and not indices:
             raise RuntimeError(f"max_pool1d() Invalid computed output size: {windows.out[0]}")
+        _too_small(dims, input, windows)
         return windows
     if input.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected for input")

@@ -46,15 +46,17 @@ def _check(input: Array, samples: Array, kernel: tuple[int, ...], out: tuple[int
         raise RuntimeError(f"{name}: kernel_size must either be a single Int or tuple of Ints")
     if len(out) != dims:
         raise RuntimeError(f"{name}: output_size must either be a single Int or tuple of Ints")
-    if input.ndim not in (dims + 1, dims + 2) or 0 in input.shape[-dims - 1 :]:
+    shown = name if dims == 2 else f"{name}_out"
+    if input.ndim not in (dims + 1, dims + 2):
+        raise RuntimeError(f"{shown}(): Expected {dims + 1}D or {dims + 2}D tensor, but got: {list(input.shape)}")
+    if 0 in input.shape[1:]:
         raise RuntimeError(
-            f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor with non-zero size for non-batch dimensions, "
-            f"but got: {list(input.shape)}"
+            f"{shown}(): Expected input to have non-zero size for non-batch dimensions, "
+            f"but got{list(input.shape)} with dimension {input.shape.index(0, 1)} being empty."
         )
     for what, k, o, n in zip(_AXES[dims], kernel, out, input.shape[-dims:], strict=True):
         if o + k - 1 > n:
-            where = name if dims == 2 else name + "_out"
-            raise RuntimeError(f"{where}(): pool {what} {k} too large relative to input {what} {n}")
+            raise RuntimeError(f"{shown}(): pool {what} {k} too large relative to input {what} {n}")
     if samples.dtype != input.dtype:
         raise RuntimeError("Expect _random_samples to have the same dtype as input")
     if samples.ndim != 3:
@@ -140,6 +142,9 @@ def _pooled(dims: int, input: Any, kernel_size: Any, output_size: Any, output_ra
         if dims == 2 and len(output_ratio) > 2:
             raise ValueError(f"{name} requires output_ratio to either be a single Int or tuple of Ints.")
         ratio = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * dims
+        if len(input.shape) < dims:
+            n = len(input.shape)
+            raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {-dims})")
         output_size = [int(n * r) for n, r in zip(input.shape[-dims:], ratio, strict=True)]
     kernel, out = (
         tuple(int(n) for n in value) if isinstance(value, (tuple, list)) else (int(value),) * dims

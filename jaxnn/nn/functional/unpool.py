@@ -70,8 +70,18 @@ def _default_sizes(shape: Any, kernel: Any, stride: Any, padding: Any, dims: int
 def _sizes(
     shape: Any, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], output_size: Any, dims: int
 ) -> tuple[int, ...]:
+    axes = {2: "two elements (height, width)", 3: "three elements (depth, height, width)"}
+    if len(kernel) < dims and dims in axes and output_size is None:
+        raise RuntimeError(f"There should be exactly {axes[dims]} in output_size, but got {len(kernel)} elements.")
+    if len(kernel) != dims or min(len(stride), len(padding)) < dims:
+        raise IndexError("tuple index out of range")
     default = _default_sizes(shape, kernel, stride, padding, dims)
     if output_size is None:
+        for d, n in enumerate(default):
+            if n < 0:
+                raise ValueError(
+                    f"max_unpooling: output_size must contain non-negative spatial dimensions, but got output_size[{d}]={n}"
+                )
         return tuple(default)
     size = list(output_size)
     if len(size) == dims + 2:

@@ -14,7 +14,7 @@ from jaxnn.nn import init
 from jaxnn.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from jaxnn.nn.factory import empty
 from jaxnn.nn.functional.norm import normalize
-from jaxnn.nn.parameter import Parameter
+from jaxnn.nn.parameter import Parameter, is_lazy
 from jaxnn.ops.linalg import mv
 
 __all__ = ["SpectralNorm", "as_matrix", "output_dim", "power_iteration", "random_direction", "remove_spectral_norm",
@@ -92,6 +92,11 @@ class SpectralNorm:
         weight = module._parameters[name]
         if weight is None:
             raise ValueError(f"`SpectralNorm` cannot be applied as parameter `{name}` is None")
+        if is_lazy(weight):
+            raise ValueError(
+                "The module passed to `SpectralNorm` can't have uninitialized parameters. "
+                "Make sure to run the dummy forward before applying spectral normalization"
+            )
         shape = tuple(aval(weight).shape)
         rows = shape[dim]
         u = random_direction(rows, weight, eps)

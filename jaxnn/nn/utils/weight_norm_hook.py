@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn.core.registry import op
-from jaxnn.nn.parameter import Parameter
+from jaxnn.nn.parameter import Parameter, is_lazy
 
 __all__ = ["WeightNorm", "norm_except_dim", "remove_weight_norm", "weight_norm", "weight_norm_of"]
 
@@ -60,6 +60,11 @@ class WeightNorm:
                 raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
         made = WeightNorm(name, dim)
         weight = getattr(module, name)
+        if is_lazy(weight):
+            raise ValueError(
+                "The module passed to `WeightNorm` can't have uninitialized parameters. "
+                "Make sure to run the dummy forward before applying weight normalization"
+            )
         delattr(module, name)
         module.register_parameter(name + "_g", Parameter(norm_except_dim(weight, made.dim).detach()))
         module.register_parameter(name + "_v", Parameter(weight.detach()))
