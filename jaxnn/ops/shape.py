@@ -219,12 +219,10 @@ def _view_dtype(x: Any, dtype: dtypes.dtype) -> Any:
             if METHODS[pending](x):
                 raise RuntimeError(f"torch.Tensor.view is not supported for {what} when converting to a different dtype.")
     if have.itemsize != dtype.itemsize:
-        if not sizes:
-            raise RuntimeError(f"self.dim() cannot be 0 to view {dtypes.SCALAR_NAMES[have]} as "
-                               f"{dtypes.SCALAR_NAMES[dtype]} "
-                               "(different element sizes)")  # fmt: skip
-        strides = x.stride()
         names = f"{dtypes.SCALAR_NAMES[have]} as {dtypes.SCALAR_NAMES[dtype]} (different element sizes)"
+        if not sizes:
+            raise RuntimeError(f"self.dim() cannot be 0 to view {names}")
+        strides = x.stride()
         if sizes[-1] * have.itemsize % dtype.itemsize:
             raise RuntimeError(
                 f"self.size(-1) must be divisible by {dtype.itemsize // have.itemsize} to view {names}, but got {sizes[-1]}"
