@@ -4,6 +4,7 @@
     python3 run.py test [--long] [options of pytest]
     python3 run.py newest
     python3 run.py bench [options of benchmarks/train_step.py]
+    python3 run.py docs [options of sphinx]
 
 The system's Python is never installed into. A second call starts at once; a changed pyproject.toml installs again.
 """
@@ -38,6 +39,9 @@ NEWEST_TESTS = (
     "tests/engine/test_safety.py", "tests/examples/test_readme.py",
     "--ignore=tests/nnx/test_variables.py", "--ignore=tests/nnx/test_jax_function.py",  # these ask PyTorch itself
 )  # fmt: skip
+
+#: How the site is built: the module, and its arguments.
+SITE = ["sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"]
 
 NO_VENV = """\
 This Python ({python}) can make no virtual environment: its module ensurepip is missing, and neither virtualenv nor a
@@ -122,6 +126,15 @@ def bench(arguments):
     return run(PYTHON, ROOT / "benchmarks" / "train_step.py", *arguments)
 
 
+def docs(arguments):
+    """Build the site; a warning is an error."""
+    install("docs")
+    status = run(PYTHON, "-m", *SITE, *arguments, cwd=ROOT)
+    if not status:
+        print(f"the site: {ROOT / SITE[-1] / 'index.html'}")
+    return status
+
+
 def test(arguments):
     """Ruff, mypy and pytest: all three run, and the status is 0 only if each of them succeeded."""
     install("test")
@@ -131,10 +144,13 @@ def test(arguments):
     checks = {
         "ruff": ["ruff", "check", "."],
         "mypy": ["mypy"],
+        "docs": SITE,
         "pytest": ["pytest", "-n", "2", *marker, *arguments],
     }
     failed = []
     for name, command in checks.items():
+        if name == "docs" and not everything:
+            continue
         print(f"== {name}", flush=True)
         if run(PYTHON, "-m", *command, cwd=ROOT):
             failed.append(name)
@@ -188,7 +204,7 @@ def newest(arguments):
     return run(python, "-m", "pytest", "-q", "-n", "2", *NEWEST_TESTS, *arguments, cwd=ROOT, env=environment)
 
 
-COMMANDS = {"train": train, "test": test, "newest": newest, "bench": bench}
+COMMANDS = {"train": train, "test": test, "newest": newest, "bench": bench, "docs": docs}
 
 
 def main():

@@ -98,6 +98,7 @@ from .nn.jax_function import jax_function
 from .serialization import load, save
 from .settings import *  # noqa: F403  (threads, deterministic algorithms, compile)
 from .storage import TypedStorage, UntypedStorage
+from .version import __version__ as __version__
 
 for _name in ("softmax", "log_softmax"):
     _function(getattr(special, _name), name=_name, out=True)
@@ -150,7 +151,6 @@ for _module in (linalg, fft, special):
 
 _name_for_pickle([nn.functional, linalg, fft, special, _sys.modules[__name__]])
 
-__version__ = "0.1.0"
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
