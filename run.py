@@ -1,7 +1,7 @@
 """Runs the project with nothing but Python 3.11 or newer: makes .venv, installs what is needed, and starts.
 
     python3 run.py train [options of examples/train_cnn.py]
-    python3 run.py test [--long] [options of pytest]
+    python3 run.py test [--long] [--packages] [options of pytest]
     python3 run.py newest
     python3 run.py bench [options of benchmarks/train_step.py]
     python3 run.py docs [options of sphinx]
@@ -138,8 +138,9 @@ def docs(arguments):
 def test(arguments):
     """Ruff, mypy and pytest: all three run, and the status is 0 only if each of them succeeded."""
     install("test")
-    marker = [] if "--long" in arguments else ["-m", "not long"]
-    arguments = [argument for argument in arguments if argument != "--long"]
+    left_out = [name for name in ("long", "packages") if f"--{name}" not in arguments]
+    marker = ["-m", " and ".join(f"not {name}" for name in left_out)] if left_out else []
+    arguments = [argument for argument in arguments if argument not in ("--long", "--packages")]
     everything = not arguments
     checks = {
         "ruff": ["ruff", "check", "."],

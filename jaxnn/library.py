@@ -36,6 +36,7 @@ class CustomOpDef:
     def __init__(self, name: str, function: Callable[..., Any] | None, mutates: Iterable[str] | str = ()) -> None:
         self._qualname, self._mutates = name, mutates
         self._kernels: dict[str | None, Callable[..., Any]] = {} if function is None else {None: function}
+        self._differentiable: dict[str | None, Callable[..., Any]] = {}  # those of the keys of autograd
         self._backward: Callable[..., Any] | None = None
         self._setup: Callable[..., Any] | None = None
         if function is not None:
@@ -50,6 +51,9 @@ class CustomOpDef:
     def _kernel_of(self, values: list[Any]) -> Callable[..., Any]:
         kind = next((v.device.type for v in values if isinstance(v, TensorBase)), None)
         kernel = self._kernels.get(kind) or self._kernels.get(None)
+        above = self._differentiable.get(kind) or self._differentiable.get(None)
+        if above is not None and above not in _running.functions:
+            return functools.partial(_run_above, above)
         if kernel is None:
             raise NotImplementedError(f"{self._qualname}: there is no function for tensors on {kind}")
         return kernel
@@ -82,6 +86,23 @@ class CustomOpDef:
 
     def __repr__(self) -> str:
         return f"<CustomOpDef({self._qualname})>"
+
+
+class _Running(threading.local):
+    """The functions of autograd's keys that this thread is in: an operator that one of them calls is the one below."""
+
+    functions: tuple[Any, ...] = ()
+
+
+_running = _Running()
+
+
+def _run_above(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    before, _running.functions = _running.functions, (*_running.functions, function)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _running.functions = before
 
 
 def _with_gradient(kernel: Any, backward: Any, setup: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -190,6 +211,9 @@ class Library:
     def impl(self, op_name: Any, fn: Any, dispatch_key: str = "", *, with_keyset: bool = False, allow_override: bool = False) -> None:
         """The function of an operator, for the kind of device that the key names.
 
+        A function of one of autograd's keys (``"AutogradCPU"``) runs first; where it calls the operator again, that is the one
+        of the device.
+
         Raises:
             NotImplementedError: for keys of PyTorch's dispatcher that change what an operator means.
         """
@@ -197,7 +221,12 @@ class Library:
         kinds = {"": None, "CompositeExplicitAutograd": None, "CompositeImplicitAutograd": None, "CPU": "cpu", "CUDA": "cuda"}
         if key == "Meta":
             return  # shapes come from the operator itself
-        if key not in kinds or with_keyset:
+        device = key.removeprefix("Autograd")
+        if device not in kinds or with_keyset:
             raise NotImplementedError(f"Library.impl: jaxnn has no dispatcher for the key {key!r}")
         name = str(getattr(op_name, "_qualified_op_name", op_name)).rpartition("::")[2].partition(".")[0]
-        _of(f"{self.ns}::{name}").register_kernel(kinds[key], fn)
+        made = _of(f"{self.ns}::{name}")
+        if device == key:
+            made.register_kernel(kinds[key], fn)
+        else:
+            made._differentiable[kinds[device]] = fn

@@ -23,6 +23,7 @@ __all__ = ["Facade", "Names", "instead"]
 _INSTEAD: dict[str, dict[str, Any]] = {
     "torch": {"__version__": TorchVersion(API_VERSION)},
     "torch.version": {"__version__": API_VERSION},
+    "functorch": {"__version__": API_VERSION},
     "torchvision": {"__version__": "0.28.0"},
 }
 
@@ -155,7 +156,7 @@ class Names:
     @staticmethod
     def answers(name: str) -> bool:
         """Whether there may be a facade of this name: whether the name is PyTorch's."""
-        return name == "torch" or name.startswith("torch.")
+        return name.partition(".")[0] in ("torch", "functorch")  # PyTorch's wheel has both
 
     def find(self, name: str) -> Any:
         """The module of a name; None where jaxnn has none."""
@@ -185,7 +186,9 @@ class Names:
         if name == "torch.torch":  # PyTorch's module imports itself
             return self.find("torch")
         source = None
-        if name in PATHS:
+        if name == "functorch":
+            source = _import_ours("jaxnn.func")
+        elif name in PATHS:
             source = _import_ours("jaxnn" + name.removeprefix("torch"))
         elif name in TORCHVISION:
             source = _import_ours("jaxnn.vision" + name.removeprefix("torchvision"))

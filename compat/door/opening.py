@@ -24,7 +24,7 @@ from jaxnn.torch_version import API_VERSION
 
 from .facade import Facade, Names, lacking
 from .finder import Finder, importer
-from .paths import TORCHVISION
+from .paths import TOPS, TORCHVISION
 
 __all__ = ["Door", "install", "torch_alias"]
 
@@ -260,7 +260,7 @@ def _patch() -> None:
 
     def __import__(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         top = name.partition(".")[0]
-        if level or top not in ("torch", "torchvision") or not _open:
+        if level or top not in TOPS or not _open:
             return plain_import(name, globals, locals, fromlist, level)
         who = (globals or {}).get("__name__") or importer(2)
         door = _door_of(who)
@@ -270,7 +270,7 @@ def _patch() -> None:
             return plain_import(name, globals, locals, fromlist, level)
 
     def import_module(name: str, package: str | None = None) -> Any:
-        door = _door_of(importer(2)) if _open and name.partition(".")[0] in ("torch", "torchvision") else None
+        door = _door_of(importer(2)) if _open and name.partition(".")[0] in TOPS else None
         if door is not None and door.answers(name):
             return door.names.module(name)
         with _real_torch(name.partition(".")[0]):
@@ -278,7 +278,7 @@ def _patch() -> None:
 
     def find_spec(name: str, package: str | None = None) -> Any:
         top = name.partition(".")[0]
-        if not _open or top not in ("torch", "torchvision"):
+        if not _open or top not in TOPS:
             return plain_spec(name, package)
         door = _door_of(importer(2))
         if door is not None and door.answers(name):

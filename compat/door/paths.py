@@ -10,7 +10,10 @@ from jaxnn.foreach import __all__ as FOREACH
 from jaxnn.ops import return_types
 
 RETURN_TYPES = " ".join(n for n, kind in vars(return_types).items() if isinstance(kind, type) and hasattr(kind, "_fields"))
-__all__ = ["ELSEWHERE", "OWN", "PATHS", "PRIVATE", "TORCHVISION"]
+__all__ = ["ELSEWHERE", "OWN", "PATHS", "PRIVATE", "TOPS", "TORCHVISION"]
+
+#: The packages that a door may answer for.
+TOPS = ("torch", "functorch", "torchvision")
 
 _TREES = {
     "": (
@@ -164,7 +167,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "torch._utils": {
         "jaxnn.compat.foreign.plumbing": (
             "_element_size=element_size _flatten_dense_tensors=flatten_dense_tensors _get_device_index=device_index "
-            "_get_device_module=get_device_module _unflatten_dense_tensors=unflatten_dense_tensors"
+            "_get_available_device_type=available_device_type _get_device_module=get_device_module "
+            "_unflatten_dense_tensors=unflatten_dense_tensors"
         ),
     },
     "torch.serialization": {"jaxnn.compat.foreign.plumbing": "DEFAULT_PROTOCOL MAP_LOCATION"},

@@ -61,6 +61,11 @@ def element_size(dtype: Any) -> int:
     return dtype.itemsize
 
 
+def available_device_type() -> str | None:
+    """The kind of accelerator that is here."""
+    return "cuda" if jaxnn.cuda.is_available() else None
+
+
 def device_index(device: Any, optional: bool = False, allow_cpu: bool = False) -> int:
     """The number of a device.
 

@@ -23,7 +23,7 @@ __all__ = ["Embedding", "EmbeddingBag"]
 
 def _draw_rows(weight: Parameter, padding_idx: int | None) -> None:
     init.normal_(weight)
-    if padding_idx is not None:
+    if padding_idx is not None and not weight.is_meta:
         table = np.array(value_of(weight))
         table[padding_idx] = 0
         init._fill(weight, table)

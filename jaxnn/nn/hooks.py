@@ -127,7 +127,21 @@ def _table(kind: str) -> property:
     def read(self: Any) -> Any:
         return getattr(self._jaxnn_hook_tables(), kind)
 
-    return property(read)
+    def replace(self: Any, table: Any) -> None:
+        tables = self._jaxnn_hook_tables()
+        setattr(tables, kind, table)
+        tables.active = tables.active or bool(table)
+
+    return property(read, replace)
+
+
+def _is_full(self: Any) -> Any:
+    return self._jaxnn_hooks and self._jaxnn_hooks.is_full_backward
+
+
+def _set_full(self: Any, full: bool | None) -> None:
+    if full is not _is_full(self):
+        self._jaxnn_hook_tables().is_full_backward = full
 
 
 class HookMethods:
@@ -146,7 +160,7 @@ class HookMethods:
     _state_dict_pre_hooks = _table("state_dict_pre")
     _load_state_dict_pre_hooks = _table("load_state_dict_pre")
     _load_state_dict_post_hooks = _table("load_state_dict_post")
-    _is_full_backward_hook = property(lambda self: self._jaxnn_hooks and self._jaxnn_hooks.is_full_backward)
+    _is_full_backward_hook = property(_is_full, _set_full)
 
     def _jaxnn_hook_tables(self) -> HookTables:
         tables = self.__dict__.get("_jaxnn_hooks")

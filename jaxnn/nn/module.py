@@ -27,6 +27,7 @@ from jaxnn.core.record.recorder import escaped_value
 from jaxnn.core.run.cut import cut
 from jaxnn.core.run.policy import END_OF_MODULE
 
+from .attributes import attributes_property
 from .conversion import ConversionMethods
 from .flax_modes import FlaxModes, asked_by_flax
 from .foreign import adopted, below, is_foreign_module, is_foreign_variable, set_mode, tensors_below
@@ -36,7 +37,7 @@ from .module_class import Call, ModuleMeta
 from .module_state import from_pytorch, is_pytorch
 from .parameter import BatchStat, Buffer, Parameter
 from .plain_values import is_plain
-from .registered import put, take, view_property
+from .registered import own_dict, put, take, view_property
 from .state_dict import StateDictMethods
 
 __all__ = ["Module"]
@@ -80,7 +81,7 @@ def _own_children(module: Any, kind: str) -> Iterator[tuple[str, Any]]:
     if not isinstance(module, Module):  # one of Flax's
         yield from ((path, t) for path, t in tensors_below(module) if isinstance(t, Parameter) == (kind == "parameter"))
         return
-    own = module.__dict__
+    own = own_dict(module)
     yield from [(name, own[name]) for name, found in own["_jaxnn_registered"].items() if found == kind]
 
 
@@ -133,7 +134,7 @@ class Module(
                 raise TypeError(
                     f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given"
                 )
-        own = self.__dict__
+        own = own_dict(self)
         own["training"] = True
         own["_jaxnn_registered"] = {}
         own["_non_persistent_buffers_set"] = set()
@@ -144,6 +145,7 @@ class Module(
         forward: Callable[..., Any]
         __call__ = Call()
     else:
+        __dict__ = attributes_property
 
         def forward(self, *input: Any) -> Any:
             """What a call computes; every subclass defines it."""
@@ -208,7 +210,7 @@ class Module(
 
     def _jaxnn_check_name(self, kind: str, name: Any) -> None:
         """The checks that all kinds of children share."""
-        if "_jaxnn_registered" not in self.__dict__:
+        if "_jaxnn_registered" not in own_dict(self):
             raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string. Got {typename(name)}")
@@ -228,9 +230,9 @@ class Module(
 
     def _jaxnn_is_taken(self, name: str, kind: str) -> bool:
         """Whether a name stands for something else already; Flax's own methods do not count, PyTorch has none such."""
-        if self.__dict__["_jaxnn_registered"].get(name) == kind or not hasattr(self, name):
+        if own_dict(self)["_jaxnn_registered"].get(name) == kind or not hasattr(self, name):
             return False
-        if name in self.__dict__:
+        if name in own_dict(self):
             return True
         owner = next((c for c in type(self).__mro__ if name in vars(c)), None)
         return owner is None or not owner.__module__.startswith("flax.")
@@ -250,7 +252,7 @@ class Module(
                 f"cannot assign '{typename(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
             )
         put(self, "buffer", name, self._jaxnn_hooked("buffer", name, tensor))
-        left_out = self.__dict__["_non_persistent_buffers_set"]
+        left_out = own_dict(self)["_non_persistent_buffers_set"]
         left_out.discard(name) if persistent else left_out.add(name)
 
     def register_parameter(self, name: str, param: Any) -> None:
@@ -281,7 +283,7 @@ class Module(
     # --- attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
-        own = self.__dict__
+        own = own_dict(self)
         registered = own.get("_jaxnn_registered")
         kind = None if registered is None else registered.get(name)
         if kind is None and (type(value) is Tensor or not isinstance(value, (TensorBase, nnx.Module, nnx.Variable))):
@@ -320,7 +322,7 @@ class Module(
             self._jaxnn_set_plain(name, value)
 
     def _jaxnn_set_plain(self, name: str, value: Any) -> None:
-        if name == self._jaxnn_flax_mode and name not in self.__dict__ and asked_by_flax(2):
+        if name == self._jaxnn_flax_mode and name not in own_dict(self) and asked_by_flax(2):
             self.training = not value
             return
         if isinstance(value, dataclasses.Field):  # nnx.data(...) and nnx.static(...)
@@ -332,7 +334,7 @@ class Module(
 
     def _jaxnn_check_writable_here(self) -> None:
         """Refuse to change a module from outside the JAX transformation that runs now, as Flax does."""
-        if in_transformation() and "_pytree__state" in self.__dict__:
+        if in_transformation() and "_pytree__state" in own_dict(self):
             self._check_valid_context(lambda: f"Cannot mutate '{type(self).__name__}' from different trace level")
 
     @staticmethod
@@ -346,19 +348,19 @@ class Module(
             raise TypeError(f"cannot assign '{typename(value)}' as {what} '{name}' ({expected} expected)")
 
     def _jaxnn_forget(self, name: str) -> None:
-        if name in self.__dict__["_jaxnn_registered"]:
+        if name in own_dict(self)["_jaxnn_registered"]:
             take(self, name)
         else:
-            self.__dict__.pop(name, None)
+            own_dict(self).pop(name, None)
 
     def __delattr__(self, name: str) -> None:
-        if name in self.__dict__.get("_jaxnn_registered", ()):
+        if name in own_dict(self).get("_jaxnn_registered", ()):
             take(self, name)
         else:
             super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
-        return sorted(k for k in {*dir(type(self)), *self.__dict__} if not k[:1].isdigit())
+        return sorted(k for k in {*dir(type(self)), *own_dict(self)} if not k[:1].isdigit())
 
     # --- children by path
 
@@ -425,7 +427,7 @@ class Module(
         if remove_duplicate:
             memo.add(self)
         yield prefix, self
-        own = self.__dict__
+        own = own_dict(self)
         for name in [k for k, kind in own["_jaxnn_registered"].items() if kind == "module"]:
             child = own[name]
             path = f"{prefix}.{name}" if prefix else name
@@ -573,10 +575,10 @@ class Module(
         return repr(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_pytree__state", "_pytree__nodes", "_jaxnn_box")}
+        return {k: v for k, v in own_dict(self).items() if k not in ("_pytree__state", "_pytree__nodes", "_jaxnn_box")}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
-        own = self.__dict__
+        own = own_dict(self)
         own["_pytree__state"] = PytreeState()
         own["_pytree__nodes"] = type(self)._pytree__nodes
         own.update(from_pytorch(attributes) if is_pytorch(attributes) else attributes)

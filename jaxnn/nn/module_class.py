@@ -69,6 +69,10 @@ class ModuleMeta(_FLAX, _PROTOCOL):  # type: ignore[misc]
     def __new__(meta, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> Any:
         """A class; with ``__slots__``, which Flax refuses, its instances have a ``__dict__`` besides, as PyTorch's have."""
         namespace = {k: v for k, v in namespace.items() if k != "__slots__"}
+        if len(bases) > 1:  # a plain class before the module's brings Python's own view of the attributes
+            views = (vars(c).get("__dict__") for b in bases for c in b.__mro__)
+            view = next((v for v in views if isinstance(v, property)), None)
+            namespace |= {} if view is None else {"__dict__": view}
         return super().__new__(meta, name, bases, namespace, **options)
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> None:

@@ -6,16 +6,22 @@ from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, Value
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from flax import nnx
+
 from jaxnn.core.memory.tensor_base import TensorBase
 
 from .parameter import as_buffer
 
-__all__ = ["RegisteredView", "put", "take"]
+__all__ = ["LiveMapping", "RegisteredView", "own_dict", "put", "take"]
+
+
+#: A module's dictionary itself, in which children lie under their names.
+own_dict: Any = vars(nnx.Pytree)["__dict__"].__get__
 
 
 def put(module: Any, kind: str, name: str, value: Any) -> None:
     """Register a child; one of the same kind is replaced in its place, one of another kind goes first."""
-    own = module.__dict__
+    own = own_dict(module)
     module._jaxnn_check_writable_here()
     registered = own["_jaxnn_registered"]
     if registered.get(name, kind) != kind:
@@ -29,7 +35,7 @@ def put(module: Any, kind: str, name: str, value: Any) -> None:
 
 def take(module: Any, name: str) -> Any:
     """Unregister a child and return it; in a module from outside a JAX transformation, an error of Flax's."""
-    own = module.__dict__
+    own = own_dict(module)
     module._jaxnn_check_writable_here()
     if own["_jaxnn_registered"].pop(name) == "buffer":
         own["_non_persistent_buffers_set"].discard(name)
@@ -41,7 +47,7 @@ if TYPE_CHECKING:
 else:
 
     class _Mapping(MutableMapping, dict):
-        """A dict whose every method goes through the five of `RegisteredView`."""
+        """A dict whose every method goes through the five that a view defines."""
 
         __slots__ = ()
 
@@ -61,40 +67,10 @@ class _Items(ItemsView[str, Any]):
         return reversed(list(self))
 
 
-class RegisteredView(_Mapping):
-    """What ``module._parameters``, ``_buffers`` and ``_modules`` are: a dict, but writing to it changes the module.
+class LiveMapping(_Mapping):
+    """What every live view of a module has besides the five methods that read and write."""
 
-    The dict underneath stays empty: everything is read from the module.
-    """
-
-    __slots__ = ("_kind", "_module")
-
-    def __init__(self, module: Any, kind: str) -> None:
-        self._module = module
-        self._kind = kind
-
-    def __iter__(self) -> Iterator[str]:
-        kind = self._kind
-        return iter([k for k, found in self._module.__dict__["_jaxnn_registered"].items() if found == kind])
-
-    def __len__(self) -> int:
-        return sum(found == self._kind for found in self._module.__dict__["_jaxnn_registered"].values())
-
-    def __contains__(self, name: object) -> bool:
-        return self._module.__dict__["_jaxnn_registered"].get(name) == self._kind
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self:
-            raise KeyError(name)
-        return self._module.__dict__[name]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        put(self._module, self._kind, name, value)
-
-    def __delitem__(self, name: str) -> None:
-        if name not in self:
-            raise KeyError(name)
-        take(self._module, name)
+    __slots__ = ()
 
     def __reversed__(self) -> Iterator[str]:
         return reversed(list(self))
@@ -104,11 +80,11 @@ class RegisteredView(_Mapping):
         return _Keys(self)
 
     def values(self) -> Any:
-        """The children, in both directions."""
+        """The values, in both directions."""
         return _Values(self)
 
     def items(self) -> Any:
-        """The names with the children, in both directions."""
+        """The names with the values, in both directions."""
         return _Items(self)
 
     def __ne__(self, other: object) -> bool:
@@ -129,29 +105,8 @@ class RegisteredView(_Mapping):
     def __reduce__(self) -> Any:
         return dict, (self.copy(),)
 
-    def popitem(self) -> tuple[str, Any]:
-        """Remove the last child."""
-        name = next(reversed(self), None)
-        if name is None:
-            raise KeyError("popitem(): dictionary is empty")
-        return name, self.pop(name)
-
-    def move_to_end(self, name: str, last: bool = True) -> None:
-        """Move a child to an end, as `collections.OrderedDict` does."""
-        if name not in self:
-            raise KeyError(name)
-        registered = self._module.__dict__["_jaxnn_registered"]
-        kind = registered.pop(name)
-        if last:
-            registered[name] = kind
-            return
-        rest = dict(registered)
-        registered.clear()
-        registered[name] = kind
-        registered.update(rest)
-
     def copy(self) -> dict[str, Any]:
-        """A dictionary of the children."""
+        """A dictionary of what is here."""
         return dict(self.items())
 
     __copy__ = copy
@@ -163,11 +118,68 @@ class RegisteredView(_Mapping):
         return repr(dict(self.items()))
 
 
+class RegisteredView(LiveMapping):
+    """What ``module._parameters``, ``_buffers`` and ``_modules`` are: a dict, but writing to it changes the module.
+
+    The dict underneath stays empty: everything is read from the module.
+    """
+
+    __slots__ = ("_kind", "_module")
+
+    def __init__(self, module: Any, kind: str) -> None:
+        self._module = module
+        self._kind = kind
+
+    def __iter__(self) -> Iterator[str]:
+        kind = self._kind
+        return iter([k for k, found in own_dict(self._module)["_jaxnn_registered"].items() if found == kind])
+
+    def __len__(self) -> int:
+        return sum(found == self._kind for found in own_dict(self._module)["_jaxnn_registered"].values())
+
+    def __contains__(self, name: object) -> bool:
+        return own_dict(self._module)["_jaxnn_registered"].get(name) == self._kind
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return own_dict(self._module)[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        put(self._module, self._kind, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        take(self._module, name)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last child."""
+        name = next(reversed(self), None)
+        if name is None:
+            raise KeyError("popitem(): dictionary is empty")
+        return name, self.pop(name)
+
+    def move_to_end(self, name: str, last: bool = True) -> None:
+        """Move a child to an end, as `collections.OrderedDict` does."""
+        if name not in self:
+            raise KeyError(name)
+        registered = own_dict(self._module)["_jaxnn_registered"]
+        kind = registered.pop(name)
+        if last:
+            registered[name] = kind
+            return
+        rest = dict(registered)
+        registered.clear()
+        registered[name] = kind
+        registered.update(rest)
+
+
 def view_property(kind: str) -> property:
     """The view as an attribute of `Module`; assigning a mapping replaces all children of the kind."""
 
     def read(self: Any) -> RegisteredView:
-        if "_jaxnn_registered" not in self.__dict__:
+        if "_jaxnn_registered" not in own_dict(self):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '_{kind}s'")
         return RegisteredView(self, kind)
 

@@ -253,3 +253,14 @@ def test_bad_command_lines(arguments, capsys):
     from jaxnn.__main__ import main
 
     assert main(arguments) == 2
+
+
+def test_functorch_is_part_of_pytorch(unchanged):
+    with compat.torch_alias(quiet=True):
+        import functorch
+        from functorch import vmap
+
+        assert vmap(lambda x: x * 2)(jaxnn.ones(3)).tolist() == [2, 2, 2]
+        assert isinstance(functorch, Facade) and functorch.__version__ == jaxnn.torch_version.API_VERSION
+        with pytest.raises(ImportError, match="jaxnn lacks functorch.dim"):
+            importlib.import_module("functorch.dim")

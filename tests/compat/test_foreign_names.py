@@ -157,6 +157,35 @@ def test_custom_operators():
     assert program(NAMES.module("torch"), "door_ours") == program(torch, "door_theirs")
 
 
+def test_operators_by_autograd_s_keys():
+    def program(lib, space):
+        library, calls = lib.library.Library(space, "FRAGMENT"), []
+
+        def kernel(x):
+            calls.append("device")
+            return x.detach() * 2
+
+        class Twice(lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                calls.append("function")
+                return kernel(x)
+
+            @staticmethod
+            def backward(ctx, g):
+                return g * 7
+
+        library.define("twice(Tensor x) -> Tensor")
+        library.impl("twice", kernel, "CPU")
+        library.impl("twice", Twice.apply, "AutogradCPU")
+        x = lib.ones(2, requires_grad=True)
+        y = getattr(lib.ops, space).twice(x)
+        y.sum().backward()
+        return y.tolist(), x.grad.tolist(), calls
+
+    assert program(NAMES.module("torch"), "keys_ours") == program(torch, "keys_theirs")
+
+
 def test_the_page_lists_the_table():
     page = (ROOT / "docs" / "pytorch_names.md").read_text()
     spec = importlib.util.spec_from_file_location("write_names", ROOT / "tools" / "write_names.py")

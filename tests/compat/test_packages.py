@@ -1,6 +1,6 @@
-"""Packages written for PyTorch, unmodified: the programs of `packages/programs.py` on PyTorch and by ``python -m jaxnn``.
+"""Packages written for PyTorch, unmodified: the tables of `packages/` on PyTorch and by ``python -m jaxnn``.
 
-The packages are those of the environment, and of the folder that ``JAXNN_PACKAGES`` names; what is absent is skipped.
+CONTRIBUTING.md says how their wheels come into the folder that ``JAXNN_PACKAGES`` names. What is not there is skipped.
 """
 
 from __future__ import annotations
@@ -15,57 +15,84 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SITE = os.environ.get("JAXNN_PACKAGES", "-")
-PROGRAMS = Path(__file__).parent / "packages" / "programs.py"
-NAMES = (
-    "einops", "vit_pytorch", "rotary", "x_transformers", "safetensors", "generate", "peft", "lightning", "timm resnet18",
-    "timm mobilenetv3_small_050", "timm efficientnet_b0", "timm convnext_atto", "timm densenet121", "timm regnetx_002",
-    "timm vit_tiny", "timm mixer", "torchvision resnet18", "torchvision vgg11", "torchvision densenet121",
-    "torchvision mobilenet_v2", "torchvision mobilenet_v3_small", "torchvision efficientnet_b0", "torchvision convnext_tiny",
-    "torchvision shufflenet_v2_x0_5", "transformers Bert", "transformers Llama", "transformers Mistral", "transformers GPT2",
-    "transformers T5", "transformers ViT", "transformers CLIP",
-)  # fmt: skip
-PACKAGES = {"rotary": "rotary_embedding_torch", "generate": "transformers"}
+pytestmark = pytest.mark.packages
+HERE = Path(__file__).parent / "packages"
+TABLES = ("attention_rows", "vision_rows", "hugging_face_rows", "training_rows")
 
 
-def package(name):
-    first = name.split()[0]
-    return PACKAGES.get(first, first)
+def is_here(row):
+    """Whether the package that a row's name begins with is installed."""
+    package, folder = row.split()[0], os.environ.get("JAXNN_PACKAGES")
+    return bool(importlib.util.find_spec(package)) or bool(folder and (Path(folder) / package).is_dir())
 
 
-def is_here(name):
-    return bool(importlib.util.find_spec(package(name))) or (SITE != "-" and (Path(SITE) / package(name)).exists())
+def names(table):
+    sys.path.insert(0, str(HERE))
+    try:
+        return list(importlib.import_module(table).ROWS)
+    finally:
+        sys.path.remove(str(HERE))
 
 
-def answers(way, names):
+ROWS = [(table, row) for table in TABLES for row in names(table)]
+
+
+def run(table, folder, stage, rows):
+    way = ["-m", "jaxnn", "-q"] if stage == "second" else []
     done = subprocess.run(
-        [sys.executable, *way, str(PROGRAMS), SITE, *names], capture_output=True, text=True, timeout=850,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "HF_HUB_OFFLINE": "1"},
+        [sys.executable, *way, str(HERE / "runner.py"), table, str(folder), stage, *rows], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[2]), "HF_HUB_OFFLINE": "1"}, timeout=1500,
     )  # fmt: skip
-    lines = [line for line in done.stdout.splitlines() if line.startswith('{"name"')]
-    assert lines, done.stderr[-2000:]
-    return {row["name"]: row["result"] for row in map(json.loads, lines)}
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"row"')]
+    assert len(said) == len(rows) or stage == "third", done.stdout[-2000:] + done.stderr[-2000:]
+    return {line["row"]: line.get("trace") for line in said}
 
 
 @pytest.fixture(scope="module")
-def results():
-    names = [n for n in NAMES if is_here(n)]
-    return answers(["-m", "jaxnn", "-q"], names), answers([], names)
+def done(tmp_path_factory):
+    """What the processes of a table said of each row, and where their results lie."""
+    made = {}
+
+    def of(table):
+        if table not in made:
+            folder, rows = tmp_path_factory.mktemp(table), [row for where, row in ROWS if where == table and is_here(row)]
+            made[table] = folder, {stage: run(table, folder, stage, rows) for stage in ("first", "second", "third")}
+        return made[table]
+
+    return of
 
 
-def flat(tree):
-    if isinstance(tree, dict):
-        return [v for k in sorted(tree) for v in flat(tree[k])]
-    return [v for part in tree for v in flat(part)] if isinstance(tree, list) else [tree]
+@pytest.mark.parametrize(("table", "row"), ROWS)
+def test_package(table, row, done):
+    if not is_here(row):
+        pytest.skip(f"{row.split()[0]} is not installed: see CONTRIBUTING.md, 'Packages written for PyTorch'")
+    folder, said = done(table)
+    for stage in ("first", "second"):
+        assert said[stage][row] is None, f"{stage}: {said[stage][row]}"
+    here = folder / row.replace(" ", "_")
+    first, second = np.load(here / "first.npz"), dict(np.load(here / "second.npz"))
+    programs = second.pop("programs", None)
+    compare(first, second)
+    if programs is not None:
+        a_step, compiled, one_by_one = programs
+        assert (a_step, compiled, one_by_one) == (1, 0, 0)
+    if row in said["third"]:
+        assert said["third"][row] is None, said["third"][row]
+        compare(np.load(here / "third.npz"), second)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
-def test_package(name, request):
-    if not is_here(name):
-        pytest.skip(f"{package(name)} is not installed: pip install --no-deps --target FOLDER, and JAXNN_PACKAGES=FOLDER")
-    ours, theirs = (found[name] for found in request.getfixturevalue("results"))
-    assert "error" not in theirs, theirs["trace"]
-    assert "error" not in ours, ours["trace"]
+def compare(theirs, ours):
+    """Everything of one kind at its tolerance."""
+    assert set(theirs) == set(ours)
+    largest = max((np.abs(v).max() for k, v in theirs.items() if k.startswith("gradient ")), default=0)
     for key, value in theirs.items():
-        np.testing.assert_allclose(flat(ours[key]), flat(value), rtol=1e-4, atol=1e-5, err_msg=key)
+        assert ours[key].dtype == value.dtype, key
+        kind = key.split()[0]
+        if kind == "drawn":
+            np.testing.assert_allclose(ours[key], value, rtol=0, atol=1e-6, err_msg=key)
+        elif kind == "gradient":
+            np.testing.assert_allclose(ours[key], value, rtol=1e-4, atol=1e-5 * np.abs(value).max() + 1e-6 * largest, err_msg=key)
+        elif value.dtype.kind != "f":
+            np.testing.assert_array_equal(ours[key], value, err_msg=key)
+        else:
+            np.testing.assert_allclose(ours[key], value, rtol=1e-4, atol=1e-5 * max(1, np.abs(value).max()), err_msg=key)

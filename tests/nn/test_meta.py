@@ -56,6 +56,14 @@ def gradients(t):
 
 
 @program
+def tables_with_padding(t):
+    made = [t.nn.Embedding(4, 3, padding_idx=1, device="meta"), t.nn.EmbeddingBag(4, 3, padding_idx=1, device="meta")]
+    with t.device("meta"):
+        made.append(t.nn.Embedding(4, 3, 0))
+    return [(m.weight.is_meta, tuple(m.weight.shape)) for m in made]
+
+
+@program
 def reading(t):
     x = t.ones(1, device="meta")
     return [failed(f) for f in (x.item, x.tolist, lambda: x.to("cpu"), lambda: x.cpu(), lambda: float(x), x.numpy)]
