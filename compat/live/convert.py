@@ -42,7 +42,7 @@ _OWN = {
     "_jaxnn_registered", "_pytree__state", "_pytree__nodes", "_jaxnn_box", "_jaxnn_counted", "_jaxnn_hooks", "rngs",
 }  # fmt: skip
 #: What a class of ours keeps and PyTorch's does not.
-_EXTRA = {"AvgPool1d": {"divisor_override": None}, "DataParallel": {"dim": 0, "_spread_over": None}}
+_EXTRA: dict[str, dict[str, Any]] = {"AvgPool1d": {"divisor_override": None}, "DataParallel": {"dim": 0, "_spread_over": None}}
 #: Wrappers around a model that belong to the processes of one library.
 _WRAPPERS = {"DistributedDataParallel", "FullyShardedDataParallel"}
 
