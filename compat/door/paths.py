@@ -54,7 +54,7 @@ _TREES = {
     ),
     "signal": "windows",
     "utils": (
-        "_pytree benchmark checkpoint data dlpack hooks tensorboard"
+        "_pytree benchmark checkpoint data dlpack flop_counter hooks tensorboard"
     ),
     "utils.data": "dataloader dataset distributed sampler",
     "utils.tensorboard": "writer",

@@ -311,9 +311,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "false": "is_ninja_available",
         },
     ),
-    "torch.utils.flop_counter": (
-        "jax.jit(f).lower(...).compile().cost_analysis() counts them", {"class": "FlopCounterMode", "decorator": "register_flop_formula"},
-    ),
     "torch.utils.mobile_optimizer": (_SCRIPT, {"refusing": "optimize_for_mobile"}),
     "torch.distributed.rpc": (
         _RPC,

@@ -82,13 +82,23 @@ def call(op: Op, args: tuple[Any, ...]) -> Any:
             return _dispatch(op, args, found)
     if state.autocast is not None:
         args = cast_arguments(op, args, _cast)
-    if state.dual is not None or state.inference or state.saving is not None or INFERENCE:
+    if state.dual is not None or state.inference or state.saving is not None or state.observer is not None or INFERENCE:
         return _watched(op, args)
     return _called(op, args)
 
 
 def _watched(op: Op, args: tuple[Any, ...]) -> Any:
-    """`call` in inference mode, beside inference tensors, in a dual level, and under hooks on what is kept."""
+    """`call` in inference mode, beside inference tensors, in a dual level, under hooks on what is kept, and observed."""
+    observer = state.observer
+    if observer is not None:
+        state.observer = None  # what a kernel calls is a part of it
+        try:
+            made = call(op, args)
+            if next(tensors_in(args), None) is not None:  # else a kernel that is being traced called it
+                observer(op, args, made)
+            return made
+        finally:
+            state.observer = observer
     tensors = list(tensors_in(args))
     if INFERENCE and state.grad_enabled and tensors and left_out(op, tensors):
         with no_grad():

@@ -56,6 +56,7 @@ class ThreadState(threading.local):
     dual: Any = None  # the open level of forward mode
     forward_enabled: bool = True
     saving: Any = None  # hooks on what operators keep for their backward
+    observer: Any = None  # called with every operator that a program calls, its arguments and what it gave
     saving_refused: str | None = None  # why there may be none
     callbacks: Any = None  # what a running backward calls at its end
     last_callbacks: Any = None  # the same of the outermost one, after these
