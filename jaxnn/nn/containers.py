@@ -19,6 +19,7 @@ from jaxnn.core.memory.tensor_base import Tensor, TensorBase
 from .jax_function import jax_function
 from .module import Module, typename
 from .parameter import Parameter
+from .registered import own_dict
 
 __all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
@@ -131,7 +132,7 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Tensor:  # whatever the last one gives; nearly always a tensor
         """The input through all submodules."""
-        own = self.__dict__
+        own = own_dict(self)
         for name, kind in list(own["_jaxnn_registered"].items()):
             if kind == "module":
                 child = own[name]

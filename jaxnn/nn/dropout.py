@@ -20,6 +20,7 @@ from jaxnn.ops.masks import traced_keys
 
 from . import functional as F
 from .module import Module
+from .registered import own_dict
 
 __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
 
@@ -45,23 +46,23 @@ class DrawsMasks(Module):
 
     def _take_stream(self, rngs: Any) -> None:
         """Draw masks from a stream of its own out of those that were given when the module was made."""
-        if not self._draws() or "rngs" in self.__dict__:
+        if not self._draws() or "rngs" in own_dict(self):
             return
         stream = rngs
         if isinstance(rngs, nnx.Rngs):  # which may hold streams for other things only
             stream = next((rngs[name] for name in ("dropout", "default") if name in rngs), None)
         if stream is not None:
-            self.__dict__["rngs"] = stream.fork()
+            own_dict(self)["rngs"] = stream.fork()
 
     def _seed_stream(self) -> None:
         """Make the stream, or start it anew after a `manual_seed`; PyTorch's own stream is left alone."""
         generator = random.default_generator
-        held = self.__dict__.get("rngs")
+        held = own_dict(self).get("rngs")
         if held is not None and _epochs.get(self, generator.epoch) == generator.epoch:
             return  # a user's, or up to date
         key = jax.random.key(generator.fork() % 2**32)
         if held is None:
-            self.__dict__["rngs"] = nnx.RngStream(key, tag="dropout")
+            own_dict(self)["rngs"] = nnx.RngStream(key, tag="dropout")
         else:
             held.key.set_value(key)
             held.count.set_value(jax.numpy.zeros((), np.uint32))
@@ -74,8 +75,8 @@ class DrawsMasks(Module):
 
     def _with_keys(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result of a call that may draw masks."""
-        if self.training and "rngs" in self.__dict__ and in_transformation():
-            with traced_keys(self.__dict__["rngs"]):
+        if self.training and "rngs" in own_dict(self) and in_transformation():
+            with traced_keys(own_dict(self)["rngs"]):
                 return function(*args)
         return function(*args)
 

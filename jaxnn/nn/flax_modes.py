@@ -11,6 +11,8 @@ from typing import Any
 
 from jaxnn.core.process.internals import FLAX_MODES
 
+from .registered import own_dict
+
 __all__ = ["FlaxModes", "asked_by_flax"]
 
 
@@ -28,8 +30,8 @@ class FlaxModes:
 
     def __getattr__(self, name: str) -> Any:
         # Children are found before; a class with a `__getattr__` of its own may ask here for one by name, as in PyTorch.
-        if name in self.__dict__.get("_jaxnn_registered", ()):
-            return self.__dict__[name]
+        if name in own_dict(self).get("_jaxnn_registered", ()):
+            return own_dict(self)[name]
         if name == type(self)._jaxnn_flax_mode and asked_by_flax(1):
             return not self.training
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")

@@ -23,6 +23,7 @@ from jaxnn.core.record.at_once import tensor_like
 from jaxnn.core.record.recorder import escaped_value
 
 from .jax_devices import settle
+from .registered import own_dict
 
 __all__ = ["GraphProtocol", "StaticBox"]
 
@@ -165,8 +166,8 @@ class GraphProtocol:
         data: list[tuple[str, Any]] = []
         rest: dict[str, Any] = {}
         tensors = []
-        registered = self.__dict__.get("_jaxnn_registered", {})
-        marked = self.__dict__.get("_jaxnn_marked", {})
+        registered = own_dict(self).get("_jaxnn_registered", {})
+        marked = own_dict(self).get("_jaxnn_marked", {})
         outside = not in_transformation()
         for name, value in vars(self).items():
             if name in _OWN:

@@ -16,6 +16,7 @@ from jaxnn.core.path.hook_handle import RemovableHandle
 from jaxnn.core.process.config import state
 
 from .backward_hooks import BackwardHooks
+from .registered import own_dict
 
 __all__ = [
     "GLOBAL", "HookMethods", "HookTables", "register_module_backward_hook",
@@ -163,9 +164,9 @@ class HookMethods:
     _is_full_backward_hook = property(_is_full, _set_full)
 
     def _jaxnn_hook_tables(self) -> HookTables:
-        tables = self.__dict__.get("_jaxnn_hooks")
+        tables = own_dict(self).get("_jaxnn_hooks")
         if tables is None:
-            tables = self.__dict__["_jaxnn_hooks"] = HookTables()
+            tables = own_dict(self)["_jaxnn_hooks"] = HookTables()
         return tables
 
     def register_forward_pre_hook(
