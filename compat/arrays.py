@@ -1,6 +1,9 @@
 """Live torch tensors to numpy arrays and back, without loss.
 
 torch is imported only once a torch tensor is asked for: whoever holds one has imported it already.
+
+Args:
+    a: a numpy array.
 """
 
 from __future__ import annotations

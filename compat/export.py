@@ -1,4 +1,8 @@
-"""A model as a file of StableHLO, which runs without its source, jaxnn or PyTorch: `export` and `load_exported`."""
+"""A model as a file of StableHLO, which runs without its source, jaxnn or PyTorch: `export` and `load_exported`.
+
+Args:
+    path: the file.
+"""
 
 from __future__ import annotations
 

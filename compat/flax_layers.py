@@ -2,6 +2,9 @@
 
 Kernels are (in, out) and HWIO there; inputs have their channels last. What a layer of the one does and the other's cannot is refused
 by its name.
+
+Args:
+    layer: a layer of Flax's.
 """
 
 from __future__ import annotations

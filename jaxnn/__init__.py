@@ -156,7 +156,13 @@ newaxis = None
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """How float32 products are computed where there is a choice: 'highest' (the default), 'high' or 'medium'.
+    """How float32 products are computed where there is a choice.
+
+    Args:
+        precision: 'highest' (the default), 'high' or 'medium'.
+
+    Raises:
+        ValueError: for another one.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html
     """

@@ -1,5 +1,9 @@
 """``torch.accelerator``: the one accelerator that JAX has, whatever it is.
 
+Args:
+    check_available: give None where the device is not there.
+    stream: a stream.
+
 Source: https://docs.pytorch.org/docs/stable/accelerator.html
 """
 

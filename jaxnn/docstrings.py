@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from functools import cache
 from inspect import cleandoc, isclass
 from types import FunctionType
@@ -80,6 +81,7 @@ PAGES = {
 _ROOT = "https://docs.pytorch.org/docs/stable/"
 _ORDER = ("", "Args", "Shape", "Attributes", "Returns", "Yields", "Raises", "Example", "Computes", "Source")
 _HEADER = re.compile(r"(Args|Shape|Attributes|Returns|Yields|Raises|Example|Computes|Source)s?:(?: +(.*))?|(Raises) (.*)")
+_INLINE = re.compile(r"(?<=[.`)]) (?=(?:Shapes?|Source): |Raises )")  # in a docstring of one line
 _ENTRY = re.compile(r"    (\*{0,2}\w+(?:, \*{0,2}\w+)*): ")
 
 
@@ -88,7 +90,8 @@ def sections(text: str | None) -> dict[str, str]:
     """A docstring's parts by their headers; what stands before the first is under ``""``."""
     found: dict[str, list[str]] = {"": []}
     lines = found[""]
-    for line in cleandoc(text or "").split("\n"):
+    split = (part for line in cleandoc(text or "").split("\n") for part in ([line] if line[:1] == " " else _INLINE.split(line)))
+    for line in split:
         header = _HEADER.fullmatch(line)
         if header is not None:
             lines = found.setdefault(header[1] or header[3], [])
@@ -114,16 +117,19 @@ def entries(block: str) -> dict[str, str]:
 
 def parameters(value: Any) -> list[str]:
     """The names that a function, or a class's constructor, takes."""
+    if isclass(value) and issubclass(value, Enum):
+        return []
     f = value.__init__ if isclass(value) else value
-    names: list[str] = []
+    declared = getattr(f, "__signature__", None)
+    names: list[str] = [] if declared is None else list(declared.parameters)
     while f is not None:  # what stands around the author's function takes all it does, and perhaps ``out``
         code = getattr(f, "__code__", None)
         if code is not None:
             count = code.co_argcount + code.co_kwonlyargcount
             passing = code.co_flags & 12  # *args and **kwargs
             inner = getattr(f, "__wrapped__", None)
-            if not (passing and inner):
-                names = [n for n in code.co_varnames[: count + passing.bit_count()] if n not in names] + names
+            if not (passing and (inner or names)):
+                names += [n for n in code.co_varnames[: count + passing.bit_count()] if n not in names]
         f = getattr(f, "__wrapped__", None)
     unlike = ("self", "cls", "out") if getattr(value, "__name__", "").endswith("_") else ("self", "cls")
     return [n for n in dict.fromkeys(names) if n not in unlike]
@@ -146,9 +152,10 @@ def _named(text: str) -> Any:
 def _others(value: Any) -> Iterator[dict[str, str]]:
     """What other docstrings say of this one too, the nearest first."""
     chain = [value]
-    inner = getattr(value, "__wrapped__", None)  # of an in-place version
-    if inner is not None and inner.__doc__ != value.__doc__:
-        yield {k: v for k, v in sections(inner.__doc__).items() if k in ("Args", "Shape", "Raises")}
+    inner = value
+    while (inner := getattr(inner, "__wrapped__", None)) is not None:  # that of an in-place version is the operator
+        if inner.__doc__ and not inner.__doc__.startswith(sections(value.__doc__)[""]):
+            yield {k: v for k, v in sections(inner.__doc__).items() if k in ("Args", "Shape", "Raises")}
     if isclass(value):
         chain = [c for c in value.__mro__ if c.__module__.startswith("jaxnn.")]
         for base in chain[1:]:

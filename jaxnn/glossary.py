@@ -2,7 +2,6 @@
 
 Args:
     input: the tensor.
-    self: the tensor itself.
     other: the second operand: a tensor, or a number where Python's operator takes one.
     out: a tensor to write the result into, and to return; it gets the result's shape.
     dim: the dimension; a negative one counts from the end.
@@ -34,7 +33,7 @@ Args:
     value: the number.
     A: the matrix, or a batch of them.
     B: the right-hand side: (*, n, k), or (n) for a vector.
-    n, m: a number of rows or columns.
+    n: a number of rows or columns.
     index: positions along ``dim``, as int64.
     indices: positions, as int64.
     src, source: a tensor of the values to take.
@@ -135,7 +134,6 @@ Args:
     align_corners: whether the corners' centres, or their edges, stay in place.
     antialias: smooth before scaling down.
     scale_factor: the output's size as a multiple of the input's.
-    threshold: above this.
     params: the parameters, or a list of groups: dicts with a key "params" and own options.
     lr: the learning rate: a number, or a tensor of one element.
     weight_decay: a factor of the parameters that is added to their gradients.
@@ -150,7 +148,6 @@ Args:
     module: the module.
     name: the name.
     model: the module.
-    modules: the modules.
     parameters: the parameters: one tensor or an iterable of them.
     func: the function.
     f: the function.
@@ -173,7 +170,6 @@ Args:
     tangents: the directions, shaped as ``primals``.
     hook: the function to call.
     enabled: whether it is in force.
-    mode: True or False.
     obj: any object.
     seed: an integer.
     new_state: what the matching getter gave.
@@ -183,17 +179,7 @@ Args:
     drop_last: leave out a last, smaller batch.
     num_samples: how many to draw.
     replacement: whether one may be drawn twice.
-    validate_args: check parameters and values; None: as `Distribution.set_default_validate_args` says.
-    loc: the location.
-    scale: the scale, positive.
-    rate: the rate, positive.
-    probs: probabilities.
-    logits: their logarithms (of one class: log-odds), instead of ``probs``.
-    concentration: the concentration, positive.
-    df: degrees of freedom, positive.
     total_count: the number of trials.
-    temperature: the lower, the closer to one class or the other.
-    cache_size: 1 remembers the last pair of value and result, 0 none.
     group: the process group; None: all processes.
     async_op: return at once, with a `Work` to wait for.
     tag: tells messages between the same two processes apart.
@@ -206,7 +192,6 @@ Args:
     group_desc: a text that describes the group.
     progress: show a progress bar.
     weights: which pretrained weights; None: random ones.
-    root: the folder of the data.
     train: the training part and not the test part.
     transform: applied to each sample's input.
     target_transform: applied to each sample's target.
@@ -223,7 +208,6 @@ Args:
     periodic: leave out the last of one point more, as `stft` wants it; False gives a symmetric window.
     sym: symmetric; False: periodic, for spectral analysis.
     M: the number of points.
-    N: the number of columns.
     bins: how many bins, or their edges.
     density: normalize so that the integral is 1.
     url: the address.

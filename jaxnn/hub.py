@@ -1,5 +1,13 @@
 """Checkpoints from the network, and models of a local folder's ``hubconf.py``.
 
+Args:
+    github: "owner/repository[:branch]".
+    source: 'github' or 'local'.
+    force_reload: download anew.
+    skip_validation, trust_repo: hints.
+    verbose: taken for compatibility.
+    d: the folder.
+
 Source: https://docs.pytorch.org/docs/stable/hub.html
 """
 

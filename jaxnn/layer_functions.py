@@ -1,5 +1,24 @@
 """Functions of layers that PyTorch also has at its top level, some with another order of arguments.
 
+Args:
+    options: those of the function of this name in `nn.functional`.
+    args: the same by position.
+    pad: two numbers for each dimension from the last one.
+    use_input_stats: whether to normalize by the input's own statistics.
+    cudnn_enabled: a hint.
+    p: the probability of a zero.
+    train: whether to act as in training.
+    alpha: minus the value that large negative inputs approach.
+    lower, upper: the range of the slopes.
+    threshold: the limit that x is compared with.
+    log_probs, targets, input_lengths, target_lengths, zero_infinity: those of `nn.functional.ctc_loss`.
+    log_input, full, log_target: those of the function of this name in `nn.functional`.
+    anchor, positive, negative: the positive is to be closer to the anchor than the negative.
+    reduction: 0 none, 1 mean, 2 sum.
+    weight, running_mean, running_var, value: those of the function of this name in `nn.functional`.
+
+Shape: as the function of this name in `nn.functional`.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html
 """
 

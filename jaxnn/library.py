@@ -3,6 +3,20 @@
 An operator here is its Python function, whose gradient is that of what it does. What is registered for a compiler that reads source
 (`register_fake`, `define`) is kept by name only. A gradient that is registered is used.
 
+Args:
+    op, qualname: the operator's name, "namespace::name".
+    ns: the namespace.
+    kind: 'DEF', 'IMPL' or 'FRAGMENT'.
+    dispatch_key: a hint.
+    schema: PyTorch's text of the signature.
+    types, device_types: for which devices.
+    lib: the library that it belongs to.
+    tags: a hint.
+    mutates: the names of arguments that it writes to.
+    backward: from the context and the results' gradients to those of the arguments.
+    setup_context: keeps in the context what the backward needs.
+    allow_override: whether it may be given twice.
+
 Source: https://docs.pytorch.org/docs/stable/library.html
 """
 

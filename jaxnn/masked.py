@@ -2,6 +2,12 @@
 
 A masked-out element counts as the operation's identity (0 in a sum, -inf in a maximum), so gradients reach kept elements only.
 
+Args:
+    input_mask, other_mask: which elements take part.
+    mask: which elements take part; None: all.
+
+Shape: (*), the mask alike or one that broadcasts -> as the function without a mask.
+
 Source: https://docs.pytorch.org/docs/stable/masked.html
 """
 

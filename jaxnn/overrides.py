@@ -1,5 +1,9 @@
 """``torch.overrides``: what classes with ``__torch_function__`` use.
 
+Args:
+    relevant_args: the arguments that may have a ``__torch_function__``.
+    inp: any object.
+
 Source: https://docs.pytorch.org/docs/stable/torch.overrides.html
 """
 

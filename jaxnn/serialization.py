@@ -1,5 +1,8 @@
 """``jaxnn.save`` and ``jaxnn.load``: PyTorch's file format, without PyTorch.
 
+Args:
+    pickle_protocol: 2, the only one that ``weights_only`` reads.
+
 Source: https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
 

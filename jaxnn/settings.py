@@ -1,5 +1,13 @@
 """PyTorch's process-wide switches: what JAX has is set, what it has not is a documented hint.
 
+Args:
+    debug_mode: 0 "default", 1 "warn" or 2 "error".
+    t: a type's name or a legacy constructor.
+    b: whether to show them.
+    warn_only: warn where PyTorch would raise.
+    n: how many threads.
+    mode: whether it is on.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#utilities
 """
 
@@ -147,12 +155,15 @@ def compile(
     Args:
         mode: besides PyTorch's names, which are hints, "whole" and "operators" (see `set_execution_mode`): then a function
             comes back whose calls end with a cut and run in that mode.
+        fullgraph, dynamic, backend, options: hints.
+        disable: give the function as it is.
 
     Without ``model`` a decorator.
 
     Raises:
         RuntimeError: when both ``mode`` and ``options`` are given.
         AssertionError: for what cannot be called.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.compile.html
     """
     if mode is not None and options is not None:

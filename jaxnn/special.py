@@ -1,6 +1,8 @@
 """``torch.special``: special functions.
 
 Source: https://docs.pytorch.org/docs/stable/special.html
+
+Shape: (*) -> (*), the same.
 """
 
 from __future__ import annotations

@@ -1,5 +1,10 @@
 """`torch.testing`: comparing results, and making tensors to test with.
 
+Args:
+    actual, expected: what is compared.
+    msg: the error's text, or a function that makes it.
+    allow_subclasses, check_device, check_dtype, check_stride: what must agree beside the values.
+
 Source: https://docs.pytorch.org/docs/stable/testing.html
 """
 

@@ -338,6 +338,9 @@ def install(scope: Collection[str] | None = None, *, quiet: bool = False) -> Doo
 def torch_alias(scope: Collection[str] | None = None, *, quiet: bool = False) -> Door:
     """`install` for a ``with`` block. What was imported in it goes on working behind it.
 
+    Args:
+        scope, quiet: see `install`.
+
     Example:
         >>> with compat.torch_alias(quiet=True):
         ...     import torch

@@ -26,6 +26,9 @@ class Weights(Mapping[str, Any]):
         metadata: the text that a safetensors file carries.
         config: the contents of ``config.json`` in a folder.
         files: the files that hold the tensors.
+
+    Args:
+        readers: from a name to a function that reads the tensor.
     """
 
     def __init__(self, readers: list[Reader], config: dict[str, Any] | None = None) -> None:

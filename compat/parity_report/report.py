@@ -64,6 +64,11 @@ class ParityReport:
         first: the first row of the forward that differs; without one, the first that differs at all; None when all agree.
         layer: the name of the layer that diverges first, "" for the model's own forward; None when all agree.
         losses: PyTorch's and jaxnn's loss at each optimizer step.
+
+    Args:
+        rows: each comparison.
+        losses: of both models at every step.
+        culprit: the first layer that differs, or None.
     """
 
     def __init__(self, rows: list[Row], losses: list[tuple[float, float]], culprit: str | None) -> None:

@@ -1,4 +1,10 @@
-"""Switching mixed precision on and off."""
+"""Switching mixed precision on and off.
+
+Args:
+    device_type: 'cpu' or 'cuda'.
+    fwd, bwd: the method.
+    cast_inputs: the type that floating tensors are converted to.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Scaling the loss, so that small gradients do not vanish in float16."""
+"""Scaling the loss, so that small gradients do not vanish in float16.
+
+Args:
+    init_scale: the factor at first.
+    growth_factor: the factor of the factor after ``growth_interval`` good steps.
+    backoff_factor: the factor of the factor after a step with infinite gradients.
+"""
 
 from __future__ import annotations
 

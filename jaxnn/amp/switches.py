@@ -1,4 +1,8 @@
-"""The functions beside the context manager: ``torch.is_autocast_enabled`` and its kin."""
+"""The functions beside the context manager: ``torch.is_autocast_enabled`` and its kin.
+
+Args:
+    device_type: 'cpu' or 'cuda'.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
 """Anomaly detection: a backward that stops where a gradient becomes NaN.
 
 The switch lies in the engine's thread state; backward looks at it.
+
+Args:
+    mode: whether it is on.
+    check_nan: raise where a backward gives NaN.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@
         y = f(forward_ad.make_dual(x, tangent))
         primal, tangent = forward_ad.unpack_dual(y)
 
+Args:
+    level: the dual level; None: the innermost.
+
 Source: https://docs.pytorch.org/docs/stable/autograd.html#forward-mode-automatic-differentiation
 """
 

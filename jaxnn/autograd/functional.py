@@ -1,5 +1,10 @@
 """Jacobians, Hessians and their products with vectors, of functions on tensors.
 
+Args:
+    v: the vector, shaped as the inputs.
+    vectorize: all rows at once.
+    outer_jacobian_strategy: 'reverse-mode' or 'forward-mode'.
+
 Source: https://docs.pytorch.org/docs/stable/autograd.html#functional-higher-level-api
 """
 

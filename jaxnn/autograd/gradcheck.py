@@ -1,4 +1,14 @@
-"""Gradients beside finite differences."""
+"""Gradients beside finite differences.
+
+Args:
+    nondet_tol: a hint: results do not vary here.
+    raise_exception: raise where they differ, instead of giving False.
+    check_backward_ad: False skips the backward.
+    check_undefined_grad, check_grad_dtypes, check_batched_grad, check_rev_over_rev: further checks.
+    fast_mode: compare along one random direction.
+    masked: for sparse inputs.
+    eps: the step of the differences.
+"""
 
 from __future__ import annotations
 

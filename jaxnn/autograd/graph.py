@@ -95,7 +95,7 @@ class save_on_cpu(saved_tensors_hooks):
     """Keep tensors for the backward in the CPU's memory.
 
     Args:
-        pin_memory: accepted; JAX chooses how it copies.
+        pin_memory, device_type: hints.
 
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.save_on_cpu
     """
@@ -106,6 +106,9 @@ class save_on_cpu(saved_tensors_hooks):
 
 class disable_saved_tensors_hooks:
     """Refuse `saved_tensors_hooks` within the block, with a message.
+
+    Args:
+        error_message: of the RuntimeError.
 
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.disable_saved_tensors_hooks
     """

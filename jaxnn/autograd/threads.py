@@ -1,4 +1,8 @@
-"""`set_multithreading_enabled`: whether a backward may run on other threads."""
+"""`set_multithreading_enabled`: whether a backward may run on other threads.
+
+Args:
+    mode: whether it is on.
+"""
 
 from __future__ import annotations
 

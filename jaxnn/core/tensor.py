@@ -1,4 +1,8 @@
-"""What every tensor answers itself: description, values, gradients, Python's protocols. Operators are bound from the registry."""
+"""What every tensor answers itself: description, values, gradients, Python's protocols. Operators are bound from the registry.
+
+Args:
+    gradient: what arrives at this tensor; None is 1 for one element.
+"""
 
 from __future__ import annotations
 

@@ -149,7 +149,11 @@ class device(_device):
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
-    """Whether the GPU computes in bfloat16: with emulation every one does."""
+    """Whether the GPU computes in bfloat16: with emulation every one does.
+
+    Args:
+        including_emulation: count emulation, too.
+    """
     return is_available() and (including_emulation or get_device_capability()[0] >= 8)
 
 
@@ -168,6 +172,10 @@ def ipc_collect() -> None:
 
 class Event:
     """A moment in the work of a device, for timing: recording one finishes all work before it. ``blocking`` is a hint.
+
+    Args:
+        enable_timing: whether `elapsed_time` can be asked for.
+        interprocess: False, the only way.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html
     """

@@ -2,6 +2,17 @@
 
 What is recorded runs first, here as in the other processes. A collective starts at once and is not waited for.
 
+Args:
+    tensor: what this process gives, or where the result goes.
+    tensor_list, gather_list, scatter_list, input_list: one tensor for each process.
+    output_tensor_lists, input_tensor_list, output_tensor_list: lists of tensors, of each process one.
+    input_tensor, output_tensor, output: a tensor for all parts together, along dimension 0.
+    input: the parts for all processes, along dimension 0.
+    output_split_sizes, input_split_sizes: how much of dimension 0 each process gets; None: equal parts.
+    src: the process that sends, by its global rank.
+    device_ids: a hint.
+    wait_all_ranks: a hint.
+
 Source: https://docs.pytorch.org/docs/stable/distributed.html#collective-functions
 """
 

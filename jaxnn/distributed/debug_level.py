@@ -4,6 +4,9 @@ A collective that one process calls and another does not, or with other shapes, 
 XLA. Compared before it starts, it is an error that names both lines. Work on global arrays, which is one program of all processes, is
 compared in the same way.
 
+Args:
+    level: a `DebugLevel`.
+
 Source: https://docs.pytorch.org/docs/stable/distributed.html#debugging-torch-distributed-applications
 """
 

@@ -3,6 +3,13 @@
 They go through JAX's coordination service, in pieces: a process may send before the other receives, in any order, as with gloo.
 The service is one process; for pipelines of large tensors between accelerators, arrays over a mesh are faster.
 
+Args:
+    op: `isend` or `irecv`.
+    peer, group_peer: the other process, by its global rank or that in the group.
+    src: the process that sends; None: any.
+    p2p_op_list: a list of `P2POp`.
+    use_batch: a hint.
+
 Source: https://docs.pytorch.org/docs/stable/distributed.html#point-to-point-communication
 """
 

@@ -2,6 +2,10 @@
 
 As in PyTorch, what other processes send is unpickled: use them among processes that trust each other.
 
+Args:
+    src: the process that sends, by its global rank.
+    object_gather_list, scatter_object_output_list, scatter_object_input_list: one object for each process.
+
 Source: https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.all_gather_object
 """
 

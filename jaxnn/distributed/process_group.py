@@ -1,5 +1,11 @@
 """Groups of processes: made, asked and forgotten.
 
+Args:
+    group_rank, global_rank: a process's number within the group and among all.
+    backend: 'gloo', 'nccl' or another name that PyTorch knows.
+    group_size: how many processes.
+    ranks_per_subgroup_list: lists of global ranks.
+
 Source: https://docs.pytorch.org/docs/stable/distributed.html
 """
 

@@ -1,5 +1,9 @@
 """What ``async_op=True`` gives.
 
+Args:
+    result: what `Work.result` gives.
+    arrays: what to wait for.
+
 Source: https://docs.pytorch.org/docs/stable/distributed.html
 """
 

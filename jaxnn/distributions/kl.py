@@ -1,5 +1,9 @@
 """Kullback-Leibler divergences, by the types of both distributions.
 
+Args:
+    p, q: a distribution each.
+    type_p, type_q: their classes.
+
 Source: https://docs.pytorch.org/docs/stable/distributions.html#module-torch.distributions.kl
 """
 

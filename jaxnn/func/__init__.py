@@ -24,5 +24,8 @@ def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Cal
 
     Raises:
         NotImplementedError: always.
+
+    Args:
+        remove: 'mutations' or 'mutations_and_views'.
     """
     raise NotImplementedError("torch.func.functionalize")

@@ -1,4 +1,9 @@
-"""Modules as functions: `functional_call`, `stack_module_state`, and batch normalisation without statistics."""
+"""Modules as functions: `functional_call`, `stack_module_state`, and batch normalisation without statistics.
+
+Args:
+    models: a list of modules of one kind.
+    root: the module.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,18 @@
 
 Numbers are drawn on the host and put into the tensor's storage: initialising compiles nothing.
 
+Args:
+    gain: a factor of the standard deviation.
+    a, b: the bounds.
+    val: the number.
+    nonlinearity: the name of the function of `nn.functional` that follows.
+    param: its argument, as the negative slope of leaky_relu.
+    mode: 'fan_in' keeps the variance of the forward, 'fan_out' of the backward.
+    sparsity: the share of zeros in each column.
+    mean, std: mean and standard deviation of the normal distribution.
+
+Shape: (*) -> the same tensor.
+
 Source: https://docs.pytorch.org/docs/stable/nn.init.html
 """
 
@@ -256,7 +268,11 @@ def kaiming_uniform_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
-    """He's uniform initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852"""
+    """He's uniform initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852
+
+    Args:
+        a: the negative slope of leaky_relu, where that follows.
+    """
     if _nothing_to_fill(tensor):
         return tensor
     fan = _calculate_correct_fan(tensor, mode)
@@ -268,7 +284,11 @@ def kaiming_normal_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
-    """He's normal initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852"""
+    """He's normal initialisation; ``a`` is the negative slope. Source: https://arxiv.org/abs/1502.01852
+
+    Args:
+        a: the negative slope of leaky_relu, where that follows.
+    """
     if _nothing_to_fill(tensor):
         return tensor
     fan = _calculate_correct_fan(tensor, mode)

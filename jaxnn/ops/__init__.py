@@ -8,8 +8,8 @@ from . import promotion, dims, return_types, placement, slopes
 from . import pointwise, between, unary, vector_norms, comparison, operators
 from . import reduce, extrema
 from . import creation, construct, cast, masks, random
-from . import arguments, strides, shape, slicing, split, memory_views
-from . import index, scatter, join, linalg, sorting, numpy_like, reshape_for_jax
+from . import arguments, strides, bitcasts, shape, slicing, split, memory_views
+from . import index, scatter, join, diagonals, linalg, sorting, numpy_like, reshape_for_jax
 from . import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
 from . import complex_views, numpy_memory, windows, fourier, spectrogram
 from . import special_functions, gamma_functions, bessel, polynomials
@@ -17,8 +17,9 @@ from . import copies, calculus, histograms, segments, number_parts, random_count
 from . import processes, collective
 
 __all__ = [
-    "arguments", "bessel", "between", "calculus", "cast", "collective", "comparison", "complex_views", "construct", "copies", "creation",
-    "decompositions", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
+    "arguments", "bessel", "between", "bitcasts", "calculus", "cast", "collective", "comparison", "complex_views", "construct",
+    "copies", "creation",
+    "decompositions", "diagonals", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
     "index", "join", "limits", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "old_orders", "norms",
     "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "processes", "promotion", "random",
     "random_counts", "reduce", "reflectors", "reshape_for_jax", "resizing", "return_types", "scatter", "segments", "shape", "slicing",

@@ -6,6 +6,9 @@ All are computed in double precision from two formulas: power series near zero, 
 
 by the trapezoidal rule, which converges geometrically. Bessel functions of the first and second kind are K on the
 imaginary axis, Airy functions K of order 1/3.
+
+Shape: (*) -> (*), the same.
+
 Source: https://dlmf.nist.gov/10 (10.8, 10.27, 10.31, 10.32.9), https://dlmf.nist.gov/9.6
 """
 

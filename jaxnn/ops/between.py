@@ -1,5 +1,11 @@
 """The larger and the smaller of two elements, limits, and points between two.
 
+Args:
+    end: what a weight of 1 gives.
+    weight: how far from the input to ``end``: a number or a tensor.
+
+Shape: all operands broadcast -> their common shape.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#pointwise-ops
 """
 

@@ -77,12 +77,15 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
     """The derivative of a sampled function along each dimension, by differences of second order inside.
 
     Args:
-        spacing: the distance of neighbours, one for each dimension, or vectors of coordinates.
         dim: which dimensions; all by default.
-        edge_order: 1 or 2, the order at the borders.
+        spacing: the distance of neighbours, or the places along each dimension.
+        edge_order: 1 or 2: the order of the differences at the edges.
 
     Raises:
         RuntimeError: for another order, too few samples, or a number of spacings that does not fit.
+
+    Shape: (*) -> as many of the same as there are dimensions.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.gradient.html
     """
     ndim = len(shape(input))
@@ -148,6 +151,14 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1
 
     Raises:
         RuntimeError: when both are given, or ``x`` does not fit.
+
+    Args:
+        y: the values.
+        x: the places.
+        dx: the distance of neighbours, without places.
+
+    Shape: (*) -> the same with one less along ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cumulative_trapezoid.html
     """
     if x is not None and dx is not None:

@@ -1,5 +1,11 @@
 """Types and devices: ``to`` and its relatives, copies, filling.
 
+Args:
+    options: ``dtype``, ``device``, ``copy``, ``non_blocking`` and ``memory_format`` by name.
+    type: the type, or None for the default one.
+
+Shape: (*) -> (*), the same.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.to.html
 """
 
@@ -303,19 +309,28 @@ FUNCTIONS["is_tensor"] = is_tensor
 
 @function(method=False)
 def is_floating_point(input: Any) -> bool:
-    """Whether the type is a floating point type."""
+    """Whether the type is a floating point type.
+
+    Shape: (*) -> one bool.
+    """
     return aval(input).dtype.is_floating_point
 
 
 @function(method=False)
 def is_complex(input: Any) -> bool:
-    """Whether the type is complex."""
+    """Whether the type is complex.
+
+    Shape: (*) -> one bool.
+    """
     return aval(input).dtype.is_complex
 
 
 @function
 def is_nonzero(input: Any) -> bool:
-    """Whether the only element is not 0. Raises RuntimeError for other counts."""
+    """Whether the only element is not 0. Raises RuntimeError for other counts.
+
+    Shape: one element -> one bool.
+    """
     count = aval(input).shape.numel()
     if count != 1:
         raise RuntimeError(
@@ -326,7 +341,10 @@ def is_nonzero(input: Any) -> bool:
 
 @function(method=False)
 def numel(input: Any) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    Shape: (*) -> one int.
+    """
     return aval(input).shape.numel()
 
 

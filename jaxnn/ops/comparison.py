@@ -1,5 +1,12 @@
 """Comparisons, logic, bits, and the choice between two tensors.
 
+Args:
+    other: a tensor or a number.
+    condition: a bool tensor: where to take the first.
+
+Shape: two or three that broadcast -> their common shape; the functions of one tensor keep its shape, those that give one truth
+value (`equal`, `allclose`) have none.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#comparison-ops
 """
 

@@ -2,6 +2,11 @@
 
 A conjugate is computed at once but shares its memory, so writing to it writes to what it conjugates; `is_conj` tells, as
 in PyTorch, whether a tensor is such a view.
+
+Args:
+    abs, angle: absolute values and angles in radians.
+
+Shape: (*) -> (*), the same.
 """
 
 from __future__ import annotations
@@ -177,6 +182,9 @@ def polar(abs: Array, angle: Array) -> Array:
 
     Raises:
         RuntimeError: for types other than float32 and float64, or that differ.
+
+    Shape: two that broadcast -> their common shape.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.polar.html
     """
     names = [dtypes.SCALAR_NAMES[dtypes.of(x.dtype)] for x in (abs, angle)]
@@ -231,14 +239,20 @@ def _signs(t: Any) -> tuple[bool, bool]:
 
 @function
 def is_conj(input: Any) -> bool:
-    """Whether the tensor is a view of the numbers that it conjugates."""
+    """Whether the tensor is a view of the numbers that it conjugates.
+
+    Shape: (*) -> one bool.
+    """
     need_tensor(input, "is_conj")
     return _signs(input)[0]
 
 
 @function
 def is_neg(input: Any) -> bool:
-    """Whether the tensor is a view of the negatives of its numbers: the imaginary part of a conjugate."""
+    """Whether the tensor is a view of the negatives of its numbers: the imaginary part of a conjugate.
+
+    Shape: (*) -> one bool.
+    """
     need_tensor(input, "is_neg")
     return _signs(input)[1]
 

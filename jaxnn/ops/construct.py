@@ -1,5 +1,12 @@
 """Tensors from data: nested lists, numpy arrays, other tensors, and PyTorch's legacy constructors.
 
+Args:
+    data: numbers, nested sequences, arrays or tensors.
+    s: the number.
+    real, imag: the parts.
+
+Shape: that of the data.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.tensor.html
 """
 

@@ -1,5 +1,13 @@
 """Views' copying twins (``*_copy``), splits that PyTorch calls unsafe, and writes into a strided part.
 
+Args:
+    args, options: those of the view.
+    length: how many places.
+    implicit: a hint.
+    start, end, step: as of Python's slices.
+
+Shape: that of the view, or of its input where something is written into it.
+
 Source: https://docs.pytorch.org/docs/stable/tensor_view.html
 """
 

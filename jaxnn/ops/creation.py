@@ -1,6 +1,13 @@
 """Tensors from sizes and ranges: zeros, full, arange, eye, ...
 
 Factories fill a numpy array; nothing is compiled.
+
+Shape: that of ``size``, or of the tensor given; a range has one dimension.
+
+Args:
+    n, m: how many rows and columns; of a permutation how many numbers.
+    row, col: how many rows and columns.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#creation-ops
 """
 

@@ -145,7 +145,10 @@ def _cholesky(input: Array, upper: bool) -> Any:
 
 
 def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
-    """`linalg.cholesky` under its older name."""
+    """`linalg.cholesky` under its older name.
+
+    Shape: (*, n, n) -> the same.
+    """
     factor, info = _cholesky(input, upper)
     check_info(info, "cholesky", _NOT_POSITIVE)
     return factor if out is None else _into(out, factor, name="cholesky")
@@ -189,6 +192,10 @@ def qr_linalg(A: Array, mode: str = "reduced") -> Any:
 
     Raises:
         RuntimeError: for another mode, for vectors and integers; in a backward through 'r' and a tall 'complete'.
+
+    Args:
+        mode: 'reduced', 'complete', or 'r' for R alone.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.qr.html
     """
     need_matrix(A, "linalg.qr")
@@ -205,7 +212,13 @@ def qr_linalg(A: Array, mode: str = "reduced") -> Any:
 
 @op(name="qr", grad_name="LinalgQrBackward0")
 def qr(input: Array, some: bool = True) -> Any:
-    """`linalg.qr` under its older name; ``some=False`` is the complete factorisation."""
+    """`linalg.qr` under its older name; ``some=False`` is the complete factorisation.
+
+    Args:
+        some: the reduced factorization.
+
+    Shape: (*, n, m) -> (*, n, k), (*, k, m) with k = min(n, m); k = n with ``some=False``.
+    """
     need_matrix(input, "linalg.qr")
     need_floating(input, "linalg.qr", "geqrf_cpu")
     return _OldQr(*_qr(input, "reduced" if some else "complete"))
@@ -324,7 +337,14 @@ def svdvals(A: Array, *, driver: str | None = None) -> Any:
 
 @op(name="svd", grad_name="LinalgSvdBackward0")
 def svd(input: Array, some: bool = True, compute_uv: bool = True) -> Any:
-    """`linalg.svd` under its older name: gives V, not V^H; without ``compute_uv``, zeros for both."""
+    """`linalg.svd` under its older name: gives V, not V^H; without ``compute_uv``, zeros for both.
+
+    Args:
+        some: the reduced factorization.
+        compute_uv: also the vectors.
+
+    Shape: (*, n, m) -> (*, n, k), (*, k), (*, m, k) with k = min(n, m); square with ``some=False``.
+    """
     _check_svd(input, "linalg.svd", None)
     if compute_uv:
         u, s, vh = singular(input, not some)
@@ -376,7 +396,11 @@ def eigh(A: Array, UPLO: str = "L") -> Any:
 
 @op(name="linalg_eigvalsh", method=False, grad_name="LinalgEighBackward0")
 def eigvalsh(A: Array, UPLO: str = "L") -> Any:
-    """The eigenvalues of Hermitian matrices, ascending. Shapes: `(*, n, n)` to `(*, n)`. Raises as `linalg.eigh`."""
+    """The eigenvalues of Hermitian matrices, ascending. Shapes: `(*, n, n)` to `(*, n)`. Raises as `linalg.eigh`.
+
+    Args:
+        UPLO: the triangle that is read, 'L' or 'U'.
+    """
     _check_hermitian(A)
     return hermitian_eigen(A, _check_triangle(UPLO))[0]
 

@@ -1,6 +1,13 @@
 """LU factorisation with partial pivoting, and the systems that it solves.
 
 Pivots are counted from 1 and of type int32, as LAPACK's.
+
+Args:
+    LU, LU_data: the factors in one matrix.
+    pivots, LU_pivots: the pivots.
+    unpack_data, unpack_pivots: whether to give L and U, and P.
+    adjoint: solve with A^H.
+    left: whether the matrix stands on the left of the unknown.
 """
 
 from __future__ import annotations
@@ -161,7 +168,13 @@ def lu_linalg(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
 
 
 def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
-    """`linalg.lu_factor` under its older name; with ``get_infos`` also the error codes, and no error."""
+    """`linalg.lu_factor` under its older name; with ``get_infos`` also the error codes, and no error.
+
+    Args:
+        get_infos: also give error codes, and raise none.
+
+    Shape: (*, n, m) -> the factors in one matrix (*, n, m), pivots (*, min(n, m)).
+    """
     made = (lu_factor_ex if get_infos else lu_factor)(A, pivot=pivot)
     if out is None:
         return tuple(made)
@@ -239,5 +252,13 @@ def lu_solve_linalg(LU: Array, pivots: Array, B: Array, *, left: bool = True, ad
 
 @op(name="lu_solve", grad_name="LinalgLuSolveBackward0")
 def lu_solve(b: Array, LU_data: Array, LU_pivots: Array) -> Array:
-    """`linalg.lu_solve` under its older name."""
+    """`linalg.lu_solve` under its older name.
+
+    Args:
+        b: the right-hand sides.
+        LU_data: the factors in one matrix, as `lu_factor` gives them.
+        LU_pivots: the pivots.
+
+    Shape: (*, n, k), (*, n, n), pivots (*, n) -> (*, n, k).
+    """
     return _solved(LU_data, LU_pivots, b, True, False, "linalg.lu_solve")

@@ -1,5 +1,8 @@
 """Largest and smallest elements, medians, quantiles, modes.
 
+Shape: (*) -> the same without the dimensions ``dim``, which ``keepdim`` keeps with size 1, or () without ``dim``; `quantile` of several
+has their dimension in front, and the running `cummax` and `cummin` keep the shape.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#reduction-ops
 """
 

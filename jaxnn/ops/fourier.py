@@ -1,5 +1,12 @@
 """Discrete Fourier transforms.
 
+Args:
+    n: how many points the signal is cut or padded with zeros to; of a transform to real numbers, how many it gives.
+    s: the same for each of several dimensions; -1 keeps a size.
+    norm: where to scale: 'backward' (1/n on the inverse, the default), 'forward' (1/n on the transform) or 'ortho' (1/sqrt(n) on both).
+
+Shape: (*) -> the same with ``n`` or ``s`` points along ``dim``; a real transform (``rfft``, ``ihfft``) gives n // 2 + 1 along the last.
+
 Source: https://docs.pytorch.org/docs/stable/fft.html
 """
 

@@ -1,5 +1,11 @@
 """The gamma function's logarithmic derivatives, its incomplete forms, and the zeta function that they need.
 
+Args:
+    n: the order of the derivative.
+    p: the dimension of the multivariate function.
+
+Shape: (*) -> (*), the same; two that broadcast -> their common shape.
+
 Source: https://docs.pytorch.org/docs/stable/special.html
 """
 

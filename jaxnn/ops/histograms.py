@@ -85,9 +85,11 @@ def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = N
 
     Args:
         bins: a number of equal intervals, or a vector of edges.
-        range: the first and the last edge; by default the smallest and the largest element.
-        weight: what each element counts, in the shape of ``input``.
         density: divide by the sum and the widths, so that the integral is 1.
+        range: the least and the largest edge.
+        weight: what each element counts.
+
+    Shape: (*) -> (bins), (bins + 1).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.histogram.html
     """
@@ -106,7 +108,10 @@ def histogramdd(input: Any, bins: Any, *, range: Any = None, weight: Any = None,
 
     Args:
         bins: one number of intervals, one for each coordinate, or vectors of edges.
-        range: first and last edge of each coordinate, one after the other.
+        range: the least and the largest edge of each dimension.
+        weight: what each point counts.
+
+    Shape: (*, d) -> (bins of each dimension), d vectors of edges.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.histogramdd.html
     """

@@ -563,7 +563,14 @@ def index_put_(self: TensorBase, indices: Any, values: Any, accumulate: bool = F
 
 @function
 def index_put(input: TensorBase, indices: Any, values: Any, accumulate: bool = False) -> TensorBase:
-    """`Tensor.index_put_` on a copy."""
+    """`Tensor.index_put_` on a copy.
+
+    Args:
+        indices: a tensor of int64 or bool for each of the first dimensions.
+        values: what is written, broadcast to the places.
+
+    Shape: (*) -> (*), the same.
+    """
     _, _, tensors = _parse(input, tuple(slice(None) if i is None else i for i in indices))
     dims, places = _places(input, tensors)
     if aval(values).dtype is not aval(input).dtype:

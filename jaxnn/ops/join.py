@@ -1,8 +1,7 @@
-"""Joining, repeating and reordering tensors; triangles and diagonals."""
+"""Joining, repeating and reordering tensors."""
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import operator
 import warnings
@@ -16,18 +15,15 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.device import default_placement
 from jaxnn.core.kinds.size import Size
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
-from jaxnn.core.operator.arguments import Number
 from jaxnn.core.record.recorder import value_of
-from jaxnn.core.record.write import cast, write_back, written_operand
-from jaxnn.core.registry import METHODS, Arrays, alias_of, call, function, op
+from jaxnn.core.record.write import cast
+from jaxnn.core.registry import Arrays, alias_of, call, function, op
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim, wrap_dims
-from .memory_views import diagonal
 from .shape import expand, reshape, unsqueeze
-from .split import select
 from .stacking import many_small, stack_many
 
-__all__ = ["cat", "flip", "meshgrid", "repeat", "repeat_interleave", "roll", "stack", "tril", "triu"]
+__all__ = ["cat", "flip", "meshgrid", "repeat", "repeat_interleave", "roll", "stack"]
 
 
 def _promoted(tensors: Sequence[Any]) -> list[Any]:
@@ -79,6 +75,9 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
 
     Raises:
         RuntimeError: when another dimension differs; ValueError: for an empty list.
+
+    Shape: the same but along ``dim`` -> the sum of sizes there.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cat.html
     """
     return _CAT(tensors, dim, out=out)
@@ -110,6 +109,9 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
 
     Raises:
         RuntimeError: when shapes differ, or for an empty list.
+
+    Shape: k times (*) -> (*, k, *), with k at ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.stack.html
     """
     return _STACK(tensors, dim, out=out)
@@ -131,14 +133,20 @@ def _at_least(tensors: Sequence[Any], count: int) -> list[Any]:
 
 @function(method=False)
 def hstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
-    """Tensors side by side: along the first dimension of vectors, the second of everything else."""
+    """Tensors side by side: along the first dimension of vectors, the second of everything else.
+
+    Shape: the same but along the joined dimension -> the sum of sizes there.
+    """
     tensors = _at_least(tensors, 1)
     return cat(tensors, 0 if len(shape(tensors[0])) == 1 else 1, out=out)
 
 
 @function(method=False)
 def vstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
-    """Tensors on top of each other, vectors as rows."""
+    """Tensors on top of each other, vectors as rows.
+
+    Shape: (m) or (n, m, *) -> (rows, m, *).
+    """
     return cat(_at_least(tensors, 2), 0, out=out)
 
 
@@ -147,13 +155,19 @@ alias_of("vstack", "row_stack")
 
 @function(method=False)
 def dstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
-    """Tensors along the third dimension."""
+    """Tensors along the third dimension.
+
+    Shape: (n), (n, m) or (n, m, k) -> (n, m, sum of k).
+    """
     return cat(_at_least(tensors, 3), 2, out=out)
 
 
 @function(method=False)
 def column_stack(tensors: Sequence[Any], *, out: Any = None) -> Any:
-    """Vectors as columns, and matrices, side by side."""
+    """Vectors as columns, and matrices, side by side.
+
+    Shape: (n) or (n, m) each -> (n, columns).
+    """
     if isinstance(tensors, TensorBase):
         raise TypeError("column_stack(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     return cat([reshape(t, (numel(shape(t)), 1)) if len(shape(t)) < 2 else t for t in tensors], 1, out=out)
@@ -176,6 +190,8 @@ def block_diag(*tensors: Any) -> Any:
 
     Raises:
         RuntimeError: for more than two dimensions.
+
+    Shape: matrices (n, m), vectors as rows -> (sum of n, sum of m).
     """
     for k, t in enumerate(tensors):
         if len(shape(t)) > 2:
@@ -214,6 +230,8 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
 
     Raises:
         RuntimeError: when there is none.
+
+    Shape: what broadcasts -> the common shape of all.
     """
     tensors = _given(tensors)
     common = _broadcast([tuple(shape(t)) for t in tensors])
@@ -226,6 +244,9 @@ def broadcast_shapes(*shapes: Any) -> Any:
 
     Raises:
         RuntimeError: when there is none.
+
+    Args:
+        shapes: sequences of integers.
     """
     from_sizes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
     try:
@@ -243,6 +264,12 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
 
     Raises:
         RuntimeError: for another ``indexing`` than "ij" or "xy", or tensors with more than one dimension.
+
+    Args:
+        indexing: 'ij', or 'xy' with the first two dimensions exchanged.
+
+    Shape: vectors of n, m, ... -> as many of shape (n, m, ...).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.meshgrid.html
     """
     tensors = _given(tensors)
@@ -273,7 +300,10 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
 
 @function(method=False)
 def cartesian_prod(*tensors: Any) -> Any:
-    """Every combination of the elements of vectors, one a row."""
+    """Every combination of the elements of vectors, one a row.
+
+    Shape: k vectors -> (product of sizes, k).
+    """
     for k, t in enumerate(tensors):
         if not hasattr(t, "shape"):
             raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(t).__name__}")
@@ -284,7 +314,14 @@ def cartesian_prod(*tensors: Any) -> Any:
 
 @function
 def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
-    """Every choice of ``r`` elements of a vector, one a row."""
+    """Every choice of ``r`` elements of a vector, one a row.
+
+    Args:
+        r: how many to choose.
+        with_replacement: whether one may be chosen twice.
+
+    Shape: (n) -> (choices, r).
+    """
     if len(shape(input)) != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(shape(input))}")
     if r == 0:
@@ -321,7 +358,13 @@ def repeat(self: Any, *repeats: Any) -> Any:
 
 @function(method=False)
 def tile(input: Any, dims: Any) -> Any:
-    """`Tensor.repeat`, with ones in front of too few numbers."""
+    """`Tensor.repeat`, with ones in front of too few numbers.
+
+    Shape: (*) -> each size times its number.
+
+    Args:
+        dims: how often to repeat along each.
+    """
     return _tile(input, dims)
 
 
@@ -349,6 +392,12 @@ def repeat_interleave(
     """Each element along a dimension repeated, as often as ``repeats`` (a number, or a tensor with one for each) says.
 
     A tensor of repeats decides the result's shape, so its values are needed at once.
+
+    Args:
+        output_size: the sum of repeats, where it is known.
+
+    Shape: (*) -> the same with the sum of repeats along ``dim``; without ``dim`` one dimension.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.repeat_interleave.html
     """
     if repeats is None:
@@ -390,6 +439,8 @@ _FLIP = operator_of("flip", lambda x, dims: jnp.flip(x, dims))
 def flip(input: Any, dims: Any) -> Any:
     """The order along dimensions reversed.
 
+    Shape: (*) -> (*), the same.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.flip.html
     """
     return _flip(input, dims)
@@ -407,7 +458,10 @@ def _flip(self: Any, *dims: Any) -> Any:
 
 @function
 def fliplr(input: Any) -> Any:
-    """The second dimension reversed."""
+    """The second dimension reversed.
+
+    Shape: (n, m, *) -> the same.
+    """
     if len(shape(input)) < 2:
         raise RuntimeError("Input must be >= 2-d.")
     return flip(input, (1,))
@@ -415,7 +469,10 @@ def fliplr(input: Any) -> Any:
 
 @function
 def flipud(input: Any) -> Any:
-    """The first dimension reversed."""
+    """The first dimension reversed.
+
+    Shape: (n, *) -> the same.
+    """
     if len(shape(input)) < 1:
         raise RuntimeError("Input must be >= 1-d.")
     return flip(input, (0,))
@@ -430,6 +487,12 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
 
     Raises:
         RuntimeError: for different numbers of shifts and dimensions.
+
+    Args:
+        shifts: how far, a number or one for each dimension.
+
+    Shape: (*) -> (*), the same.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.roll.html
     """
     shifts = integers((shifts,), "roll", "shifts")
@@ -450,7 +513,13 @@ _ROT90 = operator_of("rot90", lambda x, k, dims: jnp.rot90(x, k, dims))
 
 @function
 def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
-    """A plane of two dimensions turned by 90 degrees, ``k`` times."""
+    """A plane of two dimensions turned by 90 degrees, ``k`` times.
+
+    Args:
+        k: how many quarter turns.
+
+    Shape: (*) -> the two dimensions of the plane exchanged for odd k.
+    """
     dims = tuple(dims)
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
@@ -459,134 +528,3 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
     if dims[0] == dims[1]:
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     return call(_ROT90, (input, k, tuple(wrap_dim(d, len(shape(input))) for d in dims)))
-
-
-# --- triangles and diagonals
-
-
-def _triangle(lower: bool) -> Any:
-    name = "tril" if lower else "triu"
-
-    def kernel(input: Any, diagonal: int = 0) -> Any:
-        if input.ndim < 2:
-            raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-        rows, columns = np.arange(input.shape[-2])[:, None], np.arange(input.shape[-1])[None]
-        keep = columns <= rows + diagonal if lower else columns >= rows + diagonal
-        return jnp.where(keep, input, jnp.zeros((), input.dtype))
-
-    kernel.__name__ = name
-    kernel.__doc__ = (
-        f"The {'lower' if lower else 'upper'} triangle of the last two dimensions, zeros elsewhere.\n\n"
-        f"Source: https://docs.pytorch.org/docs/stable/generated/torch.{name}.html"
-    )
-    return op(kernel, inplace=True)
-
-
-tril = _triangle(True)
-triu = _triangle(False)
-
-
-@op
-def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """Zeros with the last dimension along the diagonal of two new ones.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.diag_embed.html
-    """
-    size = input.shape[-1] + abs(offset)
-    count = input.ndim + 1
-    first, second = wrap_dim(dim1, count), wrap_dim(dim2, count)
-    if first == second:
-        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    places = np.arange(input.shape[-1])
-    made = jnp.zeros((*input.shape[:-1], size, size), input.dtype)
-    made = made.at[..., places + max(-offset, 0), places + max(offset, 0)].set(input)
-    return jnp.moveaxis(made, (-2, -1), (first, second))
-
-
-_DIAG = operator_of("diag", lambda x, k: jnp.diagonal(x, k), grad_name="DiagonalBackward0_copy")
-
-
-@function(out=True)
-def diag(input: Any, diagonal: int = 0) -> Any:
-    """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector.
-
-    Raises:
-        RuntimeError: for other numbers of dimensions.
-    """
-    count = len(shape(input))
-    if count == 1:
-        return diag_embed(input, diagonal)
-    if count == 2:
-        return call(_DIAG, (input, diagonal))
-    raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {count}D")
-
-
-@function(method=False)
-def diagflat(input: Any, offset: int = 0) -> Any:
-    """All elements as the diagonal of a matrix."""
-    return diag_embed(reshape(input, (numel(shape(input)),)), offset)
-
-
-METHODS["diagflat"] = diagflat
-
-
-def _fill_diagonal(x: Any, value: Any, wrap: bool) -> Any:
-    rows, columns = x.shape[0], x.shape[-1]
-    if x.ndim > 2:
-        places = np.arange(rows)
-        return jnp.asarray(x).at[(places,) * x.ndim].set(jnp.asarray(value).astype(x.dtype))
-    flat = np.arange(0, x.size if wrap else min(rows, columns) * columns, columns + 1)
-    if not wrap:
-        flat = flat[: min(rows, columns)]
-    return jnp.reshape(x, -1).at[flat].set(jnp.asarray(value).astype(x.dtype)).reshape(x.shape)
-
-
-_FILL_DIAGONAL = operator_of("fill_diagonal", _fill_diagonal, grad_name="CopySlices")
-
-
-@function(function=False)
-def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
-    """Write a number along the main diagonal; ``wrap`` goes on below a square in tall matrices.
-
-    Raises:
-        RuntimeError: for a vector, or more than two dimensions of different sizes.
-    """
-    if len(shape(self)) < 2:
-        raise RuntimeError("dimensions must larger than 1")
-    if len(shape(self)) > 2 and len(set(shape(self))) != 1:
-        raise RuntimeError("all dimensions of input must be of equal length")
-    return write_back(self, call(_FILL_DIAGONAL, (written_operand(self), Number(fill_value), wrap)))
-
-
-def _written(name: str, view_of: Any, doc: str) -> Any:
-    def scatter(input: Any, src: Any, *args: Any, **options: Any) -> Any:
-        copy = input.clone()
-        part = view_of(copy, *args, **options)
-        if shape(part) != shape(src):
-            raise RuntimeError(f"expected src to have a size equal to the {doc} of self. src size = "
-                               f"{list(shape(src))}, "
-                               f"{doc} size = {list(shape(part))}")  # fmt: skip
-        part.copy_(src)
-        return copy
-
-    scatter.__name__ = scatter.__qualname__ = name
-    scatter.__doc__ = f"A copy of the tensor with ``src`` as its {doc}."
-    own = list(inspect.signature(scatter).parameters.values())[:2]
-    where = list(inspect.signature(view_of).parameters.values())[1:]
-    scatter.__signature__ = inspect.Signature([*own, *where])  # type: ignore[attr-defined]
-    return function(scatter)
-
-
-diagonal_scatter = _written("diagonal_scatter", diagonal, "diagonal")
-select_scatter = _written("select_scatter", select, "slice")
-
-
-@function(out=True)
-def slice_scatter(
-    input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
-) -> Any:
-    """A copy of the tensor with ``src`` as a slice of it."""
-    need_tensor(src, "slice_scatter", "src", 2)
-    copy = input.clone()
-    copy[(slice(None),) * wrap_dim(dim, len(shape(input))) + (slice(start, end, step),)] = src
-    return copy

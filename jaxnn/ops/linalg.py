@@ -133,6 +133,9 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
 
     Raises:
         RuntimeError: when the sizes or types do not fit.
+
+    Shape: (n) and (n), (*, n, m) and (m), or (*, n, m) and (*, m, p), whose batches broadcast -> (), (*, n) or (*, n,
+    p).
     Source: https://docs.pytorch.org/docs/stable/generated/torch.matmul.html
     """
     need_tensor(input, "matmul")
@@ -156,6 +159,8 @@ def mm(input: Any, mat2: Any) -> Any:
 
     Raises:
         RuntimeError: when they are no matrices, or sizes or types do not fit.
+
+    Shape: (n, m), (m, p) -> (n, p).
     Source: https://docs.pytorch.org/docs/stable/generated/torch.mm.html
     """
     if input.ndim != 2:
@@ -186,6 +191,8 @@ def bmm(input: Any, mat2: Any) -> Any:
 
     Raises:
         RuntimeError: when sizes or types do not fit.
+
+    Shape: (b, n, m), (b, m, p) -> (b, n, p).
     Source: https://docs.pytorch.org/docs/stable/generated/torch.bmm.html
     """
     _check_bmm(input, mat2)
@@ -195,7 +202,10 @@ def bmm(input: Any, mat2: Any) -> Any:
 
 @op
 def mv(input: Any, vec: Any) -> Any:
-    """The product of a matrix and a vector."""
+    """The product of a matrix and a vector.
+
+    Shape: (n, m), (m) -> (n).
+    """
     if input.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     _check_mv(input, vec)
@@ -211,7 +221,7 @@ def _dot_kernel(name: str, conjugate: bool) -> Any:
         return _product(jnp.conj(input) if conjugate else input, other)
 
     kernel.__name__ = name
-    kernel.__doc__ = f"The dot product of two vectors{', the first conjugated' if conjugate else ''}."
+    kernel.__doc__ = f"The dot product of two vectors{', the first conjugated' if conjugate else ''}. Shape: (n), (n) -> ()."
     return op(kernel)
 
 
@@ -221,7 +231,10 @@ vdot = _dot_kernel("vdot", True)
 
 @op(grad_name="MulBackward0")
 def outer(input: Any, vec2: Any) -> Any:
-    """Every product of an element of one vector and one of another."""
+    """Every product of an element of one vector and one of another.
+
+    Shape: (n), (m) -> (n, m).
+    """
     for which, a in (("self", input), ("vec2", vec2)):
         if a.ndim != 1:
             raise RuntimeError(f"outer: Expected 1-D argument {which}, but got {a.ndim}-D")
@@ -234,7 +247,10 @@ alias_of("outer", "ger")
 
 @op(grad_name="ViewBackward0")
 def inner(input: Any, other: Any) -> Any:
-    """Sums of products over the last dimension of both."""
+    """Sums of products over the last dimension of both.
+
+    Shape: (*, n), (*, n) -> the dimensions of both but the last.
+    """
     if input.ndim == 0 or other.ndim == 0:
         return input * other
     if input.shape[-1] != other.shape[-1]:
@@ -286,6 +302,8 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
 
     Raises:
         RuntimeError: when sizes or types do not fit.
+
+    Shape: input that broadcasts to (n, p), (n, m), (m, p) -> (n, p).
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addmm.html
     """
     for which, a in (("mat1", mat1), ("mat2", mat2)):
@@ -298,7 +316,10 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
 
 @op(inplace=True)
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """``beta * input + alpha * mat @ vec``."""
+    """``beta * input + alpha * mat @ vec``.
+
+    Shape: input that broadcasts to (n), (n, m), (m) -> (n).
+    """
     if mat.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got {input.ndim}, {mat.ndim}, {vec.ndim}")
     if mat.shape[1] != vec.shape[0] or input.shape not in ((), (1,), (mat.shape[0],)):
@@ -311,7 +332,10 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> A
 
 @op(inplace=True)
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """``beta * input + alpha * outer(vec1, vec2)``."""
+    """``beta * input + alpha * outer(vec1, vec2)``.
+
+    Shape: input that broadcasts to (n, m), (n), (m) -> (n, m).
+    """
     if vec1.ndim != 1 or vec2.ndim != 1:
         raise RuntimeError(
             f"addr: Expected 1-D argument vec{1 if vec1.ndim != 1 else 2}, but got "
@@ -330,7 +354,10 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
 
 @op(inplace=True)
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """``beta * input + alpha * bmm(batch1, batch2)``."""
+    """``beta * input + alpha * bmm(batch1, batch2)``.
+
+    Shape: input that broadcasts to (b, n, p), (b, n, m), (b, m, p) -> (b, n, p).
+    """
     wrap_dim(1, batch1.ndim)
     wrap_dim(2, batch2.ndim)
     _check_bmm(batch1, batch2)
@@ -339,7 +366,10 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
 
 @op(inplace=True)
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """``beta * input + alpha *`` the sum of ``bmm(batch1, batch2)`` over the batch."""
+    """``beta * input + alpha *`` the sum of ``bmm(batch1, batch2)`` over the batch.
+
+    Shape: input that broadcasts to (n, p), (b, n, m), (b, m, p) -> (n, p).
+    """
     wrap_dim(1, batch1.ndim)
     wrap_dim(2, batch2.ndim)
     _check_bmm(batch1, batch2)
@@ -497,7 +527,10 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
 
 @op(grad_name="UnsafeViewBackward0")
 def kron(input: Any, other: Any) -> Any:
-    """The Kronecker product."""
+    """The Kronecker product.
+
+    Shape: (n, ...), (m, ...) -> (n m, ...).
+    """
     kind = dtypes.promote_types(dtypes.of(np.dtype(input.dtype)), dtypes.of(np.dtype(other.dtype))).np
     if input.dtype == other.dtype == bool:
         return jnp.kron(input.astype(jnp.uint8), other.astype(jnp.uint8)).astype(bool)
@@ -513,6 +546,8 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
 
     Raises:
         RuntimeError: when the dimension has another size.
+
+    Shape: two with size 3 along ``dim`` that broadcast -> their common shape.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cross.html
     """
     a, b = tuple(shape(input)), tuple(shape(other))
@@ -530,7 +565,10 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
 
 @op
 def trace(input: Any) -> Any:
-    """The sum of a matrix's diagonal."""
+    """The sum of a matrix's diagonal.
+
+    Shape: (n, m) -> ().
+    """
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
     kept = jnp.diagonal(input)
@@ -539,7 +577,11 @@ def trace(input: Any) -> Any:
 
 @function(method=False)
 def chain_matmul(*matrices: Any) -> Any:
-    """The product of a chain of matrices, in the order that takes the fewest operations."""
+    """The product of a chain of matrices, in the order that takes the fewest operations.
+
+    Args:
+        matrices: (n, m), (m, k), ...
+    """
     chain = list(matrices[0]) if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)) else list(matrices)
     sizes = [tuple(shape(m)) for m in chain]
     count = len(chain)

@@ -1,5 +1,13 @@
 """Singular values of large matrices from a random sketch.
 
+Args:
+    q: how many singular values.
+    niter: how many steps sharpen the sketch.
+    center: subtract the mean of the rows first.
+    M: subtracted first.
+
+Shape: (*, n, m) -> (*, n, q), (*, q), (*, m, q).
+
 Source: N. Halko, P. G. Martinsson, J. A. Tropp, "Finding structure with randomness", 2011, algorithms 4.4 and 5.1.
 """
 

@@ -1,5 +1,10 @@
 """Functions of square matrices and of vectors in them: determinants, powers, the exponential, products of several.
 
+Args:
+    x: the tensor.
+    n: the exponent.
+    N: how many powers.
+
 Source: https://docs.pytorch.org/docs/stable/linalg.html
 """
 
@@ -65,7 +70,10 @@ def _sign_and_log(x: Array) -> tuple[Array, Array]:
 
 @op(name="slogdet", grad_name="LinalgSlogdetBackward0")
 def slogdet(input: Array) -> Any:
-    """`linalg.slogdet` under its older name."""
+    """`linalg.slogdet` under its older name.
+
+    Shape: (*, n, n) -> (*), (*).
+    """
     _check_det(input, "linalg.slogdet")
     return _Slogdet(*_sign_and_log(input))
 
@@ -160,6 +168,9 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
 
     Raises:
         RuntimeError: for fewer than two tensors and for shapes that do not fit.
+
+    Shape: (n, m), (m, k), ... -> (n, last); vectors at the ends lose their dimension.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.multi_dot.html
     """
     chain = list(tensors)
@@ -197,6 +208,12 @@ def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
 
     Raises:
         RuntimeError: for shapes that do not fit.
+
+    Args:
+        x, y: the vectors.
+
+    Shape: two that broadcast -> their common shape without ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.vecdot.html
     """
     a, b = promote(x, y)
@@ -209,6 +226,9 @@ def cross_linalg(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
 
     Raises:
         RuntimeError: when the dimension has another size.
+
+    Shape: two with size 3 along ``dim`` that broadcast -> their common shape.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.cross.html
     """
     need_tensor(input, "linalg_cross")
@@ -218,7 +238,10 @@ def cross_linalg(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
 
 
 def diagonal_linalg(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """`diagonal` with the last two dimensions by default."""
+    """`diagonal` with the last two dimensions by default.
+
+    Shape: (*, n, m) -> (*, length of the diagonal).
+    """
     return diagonal(A, offset, dim1, dim2)
 
 

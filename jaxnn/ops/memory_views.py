@@ -1,4 +1,11 @@
-"""Views that select by position in memory: diagonals, sliding windows, free strides."""
+"""Views that select by position in memory: diagonals, sliding windows, free strides.
+
+Args:
+    stride: the distance in memory from one place of each dimension to the next, counted in elements.
+    dimension: the dimension that the window slides along.
+
+Shape: `as_strided` has that of ``size``; a diagonal loses ``dim1`` and ``dim2`` for its own at the end; windows have a new last dimension.
+"""
 
 from __future__ import annotations
 

@@ -34,32 +34,47 @@ def as_strided_(self: Any, size: Any, stride: Any, storage_offset: int | None = 
 
 @function(method=False)
 def is_signed(input: Any) -> bool:
-    """Whether the type has negative values."""
+    """Whether the type has negative values.
+
+    Shape: (*) -> one bool.
+    """
     return aval(input).dtype.is_signed
 
 
 @function(name="is_inference", method=False)
 def _is_inference(input: Any) -> bool:
-    """Whether a tensor was made within `inference_mode`."""
+    """Whether a tensor was made within `inference_mode`.
+
+    Shape: (*) -> one bool.
+    """
     return is_inference(input)
 
 
 @function(method=False)
 def get_device(input: Any) -> int:
-    """The number of the GPU, -1 on the CPU."""
+    """The number of the GPU, -1 on the CPU.
+
+    Shape: (*) -> one int.
+    """
     found = device_of(aval(input).placement)
     return -1 if found.type == "cpu" else found.index or 0
 
 
 @function(method=False)
 def detach(input: Any) -> Any:
-    """The same memory without gradients."""
+    """The same memory without gradients.
+
+    Shape: (*) -> (*), the same.
+    """
     return input.detach()
 
 
 @function(method=False)
 def detach_(input: Any) -> Any:
-    """Forget how a tensor was computed."""
+    """Forget how a tensor was computed.
+
+    Shape: (*) -> (*), the same.
+    """
     return input.detach_()
 
 

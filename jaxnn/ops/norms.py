@@ -69,6 +69,12 @@ def vector_norm(
 
     Raises:
         RuntimeError: for integers, and for an order without a value on no elements.
+
+    Args:
+        x: the tensor.
+
+    Shape: (*) -> the same without ``dim``, which ``keepdim`` keeps with size 1.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.vector_norm.html
     """
     x = _typed(x, dtype, "linalg.vector_norm")
@@ -124,6 +130,9 @@ def norm_linalg(
 
     Raises:
         RuntimeError: for an order that does not fit, and for integers.
+
+    Shape: (*) -> the same without ``dim``, which ``keepdim`` keeps with size 1.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.norm.html
     """
     x = _typed(input, dtype, "linalg.norm")
@@ -147,12 +156,18 @@ def norm_linalg(
 
 
 def frobenius_norm(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
-    """The Frobenius norm over dimensions (none given: all)."""
+    """The Frobenius norm over dimensions (none given: all).
+
+    Shape: (*) -> the same without ``dim``.
+    """
     return vector_norm(input, 2, None if dim == () else dim, keepdim, out=out)
 
 
 def nuclear_norm(input: Any, dim: Any = (-2, -1), keepdim: bool = False, *, out: Any = None) -> Any:
-    """The sum of the singular values of matrices."""
+    """The sum of the singular values of matrices.
+
+    Shape: (*, n, m) -> (*).
+    """
     return matrix_norm(input, "nuc", dim, keepdim, out=out)
 
 
@@ -167,6 +182,10 @@ def cond(A: Array, p: Ord = None) -> Array:
 
     Raises:
         RuntimeError: for another order, for vectors and integers.
+
+    Args:
+        p: which norm.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.cond.html
     """
     need_matrix(A, "linalg.cond")
@@ -300,7 +319,10 @@ def pinv(
 
 
 def pinverse(input: Any, rcond: float = 1e-15) -> Any:
-    """`linalg.pinv` under its older name."""
+    """`linalg.pinv` under its older name.
+
+    Shape: (*, n, m) -> (*, m, n).
+    """
     return pinv(input, rcond)
 
 

@@ -1,5 +1,11 @@
 """Operators on the parts and bits of numbers: mantissa and exponent, bit hashes; and rows cut to a norm.
 
+Args:
+    maxnorm: the largest norm allowed.
+    mode: 0, the only one.
+
+Shape: (*) -> (*), the same; what goes over ``dim`` loses it, unless ``keepdim``.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.frexp.html
 """
 
@@ -42,6 +48,9 @@ def frexp(input: Any) -> Any:
 
     Raises:
         RuntimeError: for types that are not floating.
+
+    Shape: (*) -> (*), (*).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.frexp.html
     """
     if not jnp.issubdtype(input.dtype, jnp.floating):
@@ -81,6 +90,12 @@ def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
 
     Raises:
         RuntimeError: for a negative size.
+
+    Args:
+        size: how many rows.
+
+    Shape: (*) -> (size, number of dimensions).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero_static.html
     """
     need_tensor(input, "nonzero_static")
@@ -105,6 +120,9 @@ def hash_tensor(input: Any, dim: Any = (), *, keepdim: bool = False, mode: int =
 
     Raises:
         RuntimeError: for another mode than 0.
+
+    Shape: (*) -> the same without ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.hash_tensor.html
     """
     if mode != 0:

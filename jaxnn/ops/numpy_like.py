@@ -30,6 +30,13 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
 
     Raises:
         RuntimeError: for a negative ``n`` or a tensor without dimensions.
+
+    Args:
+        n: how many times.
+        prepend, append: what goes before and behind along ``dim`` first.
+
+    Shape: (*) -> the same with ``n`` less along ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.diff.html
     """
     if not shape(input):
@@ -54,6 +61,13 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 
     Raises:
         RuntimeError: for more than one dimension.
+
+    Args:
+        x: the vector.
+        N: how many powers, n by default.
+        increasing: from the power 0 on.
+
+    Shape: (n) -> (n, N).
     """
     if x.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
@@ -136,6 +150,13 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 
     Raises:
         RuntimeError: for more than two dimensions.
+
+    Args:
+        fweights: (m): how often each observation counts, as integers.
+        aweights: (m): how much each observation weighs.
+
+    Shape: (n, m) -> (n, n); (m) -> ().
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cov.html
     """
     if input.ndim > 2:
@@ -169,6 +190,9 @@ def corrcoef(input: Any) -> Any:
 
     Raises:
         RuntimeError: for more than two dimensions.
+
+    Shape: (n, m) -> (n, n); (m) -> ().
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.corrcoef.html
     """
     if input.ndim > 2:
@@ -193,6 +217,14 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
 
     Raises:
         RuntimeError: when both are given.
+
+    Args:
+        y: the values.
+        x: the places.
+        dx: the distance of neighbours, without places.
+
+    Shape: (*) -> the same without ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.trapezoid.html
     """
     if x is not None and dx is not None:

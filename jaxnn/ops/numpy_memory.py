@@ -1,5 +1,13 @@
 """Tensors over numpy's memory, and numpy arrays over a tensor's: see `core/record/shared_memory.py`.
 
+Args:
+    data: numbers, nested sequences, arrays or tensors.
+    ext_tensor: what has ``__dlpack__``.
+    ndarray: the array.
+    buffer: what has Python's buffer protocol.
+    count: how many elements; -1: all.
+    offset: how many bytes to skip.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.from_numpy.html
 """
 

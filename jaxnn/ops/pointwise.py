@@ -1,5 +1,12 @@
 """Arithmetic on elements: sums, products, quotients, remainders, powers.
 
+Args:
+    third: the second operand in PyTorch's old order ``add(input, alpha, other)``.
+    value: a factor of the product or quotient.
+    values: what takes the place of the step where the input is 0.
+
+Shape: two or three that broadcast -> their common shape.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#pointwise-ops
 """
 

@@ -1,5 +1,11 @@
 """Orthogonal polynomials by their recurrences; the degree may differ from element to element.
 
+Args:
+    input, x: where to evaluate.
+    n: the degree: a number or a tensor.
+
+Shape: two that broadcast -> their common shape.
+
 Source: https://dlmf.nist.gov/18.9
 """
 

@@ -4,6 +4,9 @@ Every process has arrays of its own. For a collective they become the blocks of 
 process; a function of the blocks runs as one program on all of them, and each process takes its own block of the results. JAX
 moves the bytes: by gloo between CPUs, NCCL between GPUs, over the interconnect of TPUs. Nothing else that the library runs
 belongs to more than one process, so what one process reads or prints concerns no other.
+
+Args:
+    description: a text.
 """
 
 from __future__ import annotations

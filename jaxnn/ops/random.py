@@ -1,6 +1,16 @@
 """Random tensors from PyTorch's own stream: the same seed gives the same numbers.
 
 Drawn on the host by numpy (`core.generator`), then placed on the device.
+
+Args:
+    p: the probability of a one, instead of those in the input.
+    options: keywords of the distribution and ``generator``.
+    args: the distribution's parameters by position.
+    median, sigma: the middle and the width.
+    from_, to: the bounds; the upper one is never drawn.
+
+Shape: that of ``size``, or of the tensor given.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#random-sampling
 """
 
@@ -341,7 +351,10 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
 def multinomial(
     input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None
 ) -> Any:
-    """Indices drawn with unnormalised probabilities: (m,) or (n, m) to (num_samples,) or (n, num_samples)."""
+    """Indices drawn with unnormalised probabilities: (m,) or (n, m) to (num_samples,) or (n, num_samples).
+
+    Shape: (m) or (n, m) -> (num_samples) or (n, num_samples).
+    """
     g, by_columns = stream(generator, "multinomial"), memory_order(input) == (1, 0)
     found = made(g.multinomial(_array(input), num_samples, replacement, by_columns), like_device(input, None))
     return found if out is None else _into(out, found, name="multinomial")

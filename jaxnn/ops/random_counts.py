@@ -138,6 +138,9 @@ def poisson(input: Any, generator: Any = None) -> Any:
 
     Raises:
         RuntimeError: for a negative rate.
+
+    Shape: (*) -> (*), the same.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.poisson.html
     """
     rates = _values(input, "poisson")

@@ -1,5 +1,11 @@
 """Sums, means, products, counts and norms over dimensions.
 
+Args:
+    dim: one dimension or several; None: all of them.
+    args: ``dim`` and ``unbiased`` by position.
+
+Shape: (*) -> the same without the dimensions ``dim``, which ``keepdim`` keeps with size 1; the running ``cum...`` keep the shape.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#reduction-ops
 """
 
@@ -145,7 +151,10 @@ def all(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
 
 @reduction(differentiable=False)
 def count_nonzero(input: Array, dim: Dim = None) -> Array:
-    """The number of elements that are not 0."""
+    """The number of elements that are not 0.
+
+    Shape: (*) -> the same without ``dim``, or ().
+    """
     return jnp.sum(_truth(input), axis=dims_of(dim, input.ndim), dtype=np.int64)
 
 
@@ -305,7 +314,10 @@ def norm(
 
 @op
 def dist(input: Array, other: Array, p: float = 2) -> Array:
-    """The p-norm of the difference, broadcast."""
+    """The p-norm of the difference, broadcast.
+
+    Shape: two that broadcast -> ().
+    """
     a, b = promote(input, other)
     kind = dtypes.of(np.dtype(a.dtype))
     if not (kind.is_floating_point or kind.is_complex):

@@ -1,6 +1,11 @@
 """Products of Householder reflectors, the form in which LAPACK keeps Q.
 
 Column i of a matrix holds, below a one on the diagonal, the vector v of I - tau_i v v^H.
+
+Args:
+    tau: the factors of the reflectors.
+    left: whether Q stands on the left.
+    transpose: take Q^H.
 """
 
 from __future__ import annotations
@@ -75,6 +80,10 @@ def householder_product(A: Array, tau: Array) -> Array:
 
     Raises:
         RuntimeError: for sizes and types that do not fit.
+
+    Args:
+        tau: the factors of the reflectors.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.householder_product.html
     """
     _check(A, tau, "torch.linalg.householder_product")

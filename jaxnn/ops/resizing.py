@@ -1,5 +1,11 @@
 """Tensors that change their size in place, and small methods that look at values one by one.
 
+Args:
+    others_and_callable: the other tensors, then the function.
+    masked_grad: a hint.
+
+Shape: (*) -> (*), the same.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_.html
 """
 
@@ -75,7 +81,13 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
 
 @function
 def resize_as_(input: Any, the_template: Any, *, memory_format: Any = None) -> Any:
-    """`resize_` to the shape of another tensor."""
+    """`resize_` to the shape of another tensor.
+
+    Args:
+        the_template: whose shape to take.
+
+    Shape: that of the template.
+    """
     return resize_(input, tuple(shape(the_template)), memory_format=memory_format)
 
 
@@ -136,7 +148,10 @@ apply_, map_, map2_ = _elements("apply_", 0), _elements("map_", 1), _elements("m
 
 @function
 def is_same_size(input: Any, other: Any) -> bool:
-    """Whether two tensors have the same shape."""
+    """Whether two tensors have the same shape.
+
+    Shape: (*), (*) -> one bool.
+    """
     return tuple(shape(input)) == tuple(shape(other))
 
 

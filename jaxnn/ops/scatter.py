@@ -1,4 +1,13 @@
-"""Selecting and writing elements by tensors of indices: gather, scatter, index_add, take and their like."""
+"""Selecting and writing elements by tensors of indices: gather, scatter, index_add, take and their like.
+
+Args:
+    sparse_grad: a hint: gradients are dense, with the same values.
+    reduce: how what meets in one place is combined: 'sum', 'prod', 'mean', 'amax' or 'amin'.
+    value: a number instead of ``src``.
+
+Shape: input (*), which a copy with writes keeps; an ``index`` of `scatter` and its like has as many dimensions as the input, one of the
+``index_...`` functions has one.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +73,9 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 
     Raises:
         RuntimeError: when the shapes do not fit, or a known index is out of range.
+
+    Shape: (*), index -> that of ``index``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.gather.html
     """
     if sparse_grad:
@@ -112,6 +124,8 @@ def _take_along(input: Any, indices: Any, dim: int) -> Any:
 @function(out=True)
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """`gather` with broadcasting; without ``dim`` from all elements in order.
+
+    Shape: two that broadcast but along ``dim`` -> that of ``indices``.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.take_along_dim.html
     """
@@ -328,6 +342,8 @@ def _at(dim: int, index: Array) -> Any:
 def index_select(input: Any, dim: int, index: Any) -> Any:
     """The places of a dimension that a vector of indices gives.
 
+    Shape: (*), (n) -> the same with size n along ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.index_select.html
     """
     x, dim, index = _rows("index_select", input, dim, index)
@@ -414,6 +430,11 @@ def _check_take(input: Any, index: Any, *_: Any) -> None:
 def take(input: Any, index: Any) -> Any:
     """The elements at places of the flattened tensor, in the shape of ``index``.
 
+    Shape: (*), index -> that of ``index``.
+
+    Args:
+        index: places of the flattened tensor, as int64.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.take.html
     """
     _index_type(index, "take(): Expected a long tensor for index")
@@ -423,6 +444,10 @@ def take(input: Any, index: Any) -> Any:
 @op(inplace=True, check=_check_take)
 def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """A copy with the elements of ``source`` at places of the flattened tensor; ``accumulate`` adds them.
+
+    Args:
+        index: places of the flattened tensor, as int64.
+        source: as many elements.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.put_.html
     """
@@ -450,6 +475,8 @@ def _take_masked(input: Any, sizes: tuple[int, ...], places: Any) -> Any:
 @function(out=True)
 def masked_select(input: Any, mask: Any) -> Any:
     """The elements where a mask (broadcast) holds, in one dimension. The mask's values are needed at once.
+
+    Shape: two that broadcast -> (how many).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.masked_select.html
     """
@@ -518,6 +545,11 @@ def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
     Raises:
         RuntimeError: for an ``out`` of another type than int64, or beside ``as_tuple``.
 
+    Args:
+        as_tuple: a vector for each dimension instead.
+
+    Shape: (*) -> (how many, number of dimensions).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero.html
     """
     if out is not None:
@@ -541,5 +573,8 @@ def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
 
 @function
 def argwhere(input: Any) -> Any:
-    """Where a tensor is not zero, one row an element."""
+    """Where a tensor is not zero, one row an element.
+
+    Shape: (*) -> (how many, number of dimensions).
+    """
     return nonzero(input)

@@ -1,5 +1,12 @@
 """Reductions whose groups an index or lengths give: index_reduce, segment_reduce.
 
+Args:
+    index: (n): where along ``dim`` each part of ``source`` goes.
+    source: as the input, with size n along ``dim``.
+    reduce: 'prod', 'mean', 'amax' or 'amin'.
+
+Shape: (*) -> (*), the same.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_reduce_.html
 """
 

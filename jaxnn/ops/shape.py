@@ -1,4 +1,10 @@
-"""Views: other shapes and orders of the same memory. Writes go through them (the ``put`` functions)."""
+"""Views: other shapes and orders of the same memory. Writes go through them (the ``put`` functions).
+
+Args:
+    implicit: a hint.
+
+Shape: (*) -> the same elements in another order or other sizes.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +25,7 @@ from jaxnn.core.record.write import check_writable
 from jaxnn.core.registry import METHODS, alias_of, call, function
 
 from .arguments import infer_size, integers, need_tensor, numel, operator_of, shape, wrap_dim, wrap_dims
+from .bitcasts import view_dtype
 from .strides import Layout, contiguous_strides, layout, refuse_repeated, rule, view_strides
 
 __all__ = ["expand", "flatten", "movedim", "permute", "reshape", "squeeze", "transpose", "unsqueeze", "view"]
@@ -60,7 +67,7 @@ def view(self: Any, *size: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.view.html
     """
     if len(size) == 1 and isinstance(size[0], dtypes.dtype):
-        return _view_dtype(self, size[0])
+        return view_dtype(self, size[0])
     if not size:
         raise TypeError("view() received an invalid combination of arguments")
     sizes = infer_size(integers(size, "view"), numel(shape(self)))
@@ -83,6 +90,9 @@ def reshape(input: Any, shape: Any) -> Any:
 
     Raises:
         RuntimeError: when the sizes do not fit.
+
+    Shape: (*) -> shape, one size of which may be -1.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.reshape.html
     """
     return _reshape_method(input, shape)
@@ -105,6 +115,12 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     Raises:
         IndexError: when there is no such dimension.
         RuntimeError: when ``start_dim`` comes behind ``end_dim``.
+
+    Args:
+        start_dim, end_dim: the first and the last of them.
+
+    Shape: (*) -> the same with one dimension for several.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.flatten.html
     """
     need_tensor(input, "flatten")
@@ -121,7 +137,10 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 @function
 def ravel(input: Any) -> Any:
-    """All elements in one dimension: a view where that is possible."""
+    """All elements in one dimension: a view where that is possible.
+
+    Shape: (*) -> (the number of elements).
+    """
     need_tensor(input, "ravel")
     return _reshaped(input, (numel(shape(input)),))
 
@@ -132,6 +151,9 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
 
     Raises:
         RuntimeError: when the sizes do not multiply to the dimension's.
+
+    Shape: (*) -> the same with ``sizes`` in place of ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unflatten.html
     """
     before = tuple(shape(input))
@@ -166,76 +188,6 @@ def reshape_as(self: Any, other: Any) -> Any:
     return _reshape_method(self, tuple(shape(other)))
 
 
-# --- the same bytes as another type
-
-
-def _bitcast(x: Any, dtype: dtypes.dtype) -> Any:
-    have, want = x.dtype.itemsize, dtype.itemsize
-    if x.dtype == dtype.np:
-        return x
-    if dtype.is_complex or jnp.iscomplexobj(x):
-        as_bytes = _as_bytes(x)
-        return _of_bytes(as_bytes if have == want else as_bytes.reshape(*x.shape[:-1], -1, want), dtype)
-    if x.dtype == jnp.bool_:
-        x = x.astype(jnp.uint8)
-    if dtype is dtypes.bool:
-        return _bitcast(x, dtypes.uint8) != 0
-    if have == want:
-        return lax.bitcast_convert_type(x, dtype.np)
-    if have > want:
-        parts = lax.bitcast_convert_type(x, dtype.np)
-        return parts.reshape(*x.shape[:-1], x.shape[-1] * (have // want))
-    return lax.bitcast_convert_type(x.reshape(*x.shape[:-1], -1, want // have), dtype.np)
-
-
-def _as_bytes(x: Any) -> Any:
-    """The bytes of each element along a new last dimension."""
-    x = jnp.stack([x.real, x.imag], -1) if jnp.iscomplexobj(x) else x[..., None]
-    if x.dtype == jnp.bool_:
-        x = x.astype(jnp.uint8)
-    return lax.bitcast_convert_type(x, jnp.uint8).reshape(*x.shape[:-1], -1)
-
-
-def _of_bytes(x: Any, dtype: dtypes.dtype) -> Any:
-    if not dtype.is_complex:
-        return _bitcast(x if dtype.itemsize > 1 else x[..., 0], dtype)[(..., 0) if dtype.itemsize > 1 else ...]
-    part = jnp.dtype(f"float{dtype.itemsize * 4}")
-    parts = lax.bitcast_convert_type(x.reshape(*x.shape[:-1], 2, -1), part)
-    return lax.complex(parts[..., 0], parts[..., 1])
-
-
-def _bitcast_put(base: Any, new: Any, *_: Any) -> Any:
-    return _bitcast(new, dtypes.of(np.dtype(base.dtype)))
-
-
-_BITCAST = operator_of("view_dtype", _bitcast, view=_bitcast_put, differentiable=False)
-
-
-def _view_dtype(x: Any, dtype: dtypes.dtype) -> Any:
-    have = aval(x).dtype
-    sizes = tuple(shape(x))
-    if have is not dtype:
-        for pending, what in (("is_conj", "conjugate view tensors"), ("is_neg", "tensors with negative bit set")):
-            if METHODS[pending](x):
-                raise RuntimeError(f"torch.Tensor.view is not supported for {what} when converting to a different dtype.")
-    if have.itemsize != dtype.itemsize:
-        names = f"{dtypes.SCALAR_NAMES[have]} as {dtypes.SCALAR_NAMES[dtype]} (different element sizes)"
-        if not sizes:
-            raise RuntimeError(f"self.dim() cannot be 0 to view {names}")
-        strides = x.stride()
-        if sizes[-1] * have.itemsize % dtype.itemsize:
-            raise RuntimeError(
-                f"self.size(-1) must be divisible by {dtype.itemsize // have.itemsize} to view {names}, but got {sizes[-1]}"
-            )
-        if strides[-1] != 1:
-            raise RuntimeError(f"self.stride(-1) must be 1 to view {names}, but got {strides[-1]}")
-        for k, s in enumerate((x.storage_offset(), *strides[:-1])):
-            if s * have.itemsize % dtype.itemsize:
-                what = f"self.stride({k - 1})" if k else "self.storage_offset()"
-                raise RuntimeError(f"{what} must be divisible by {dtype.itemsize // have.itemsize} to view {names}, but got {s}")
-    return call(_BITCAST, (x, dtype))
-
-
 # --- order of dimensions
 
 
@@ -264,6 +216,9 @@ def permute(input: Any, dims: Any) -> Any:
 
     Raises:
         RuntimeError: when ``dims`` is no permutation of the dimensions.
+
+    Shape: (*) -> the dimensions in another order.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.permute.html
     """
     return _permute_method(input, dims)
@@ -298,6 +253,9 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 
     Raises:
         IndexError: when there is no such dimension.
+
+    Shape: (*) -> the same with two sizes exchanged.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.transpose.html
     """
     need_tensor(input, "transpose")
@@ -315,6 +273,8 @@ def t(input: Any) -> Any:
 
     Raises:
         RuntimeError: for more than two dimensions.
+
+    Shape: (n, m) -> (m, n); (n) and () stay.
     """
     need_tensor(input, "t")
     count = len(shape(input))
@@ -370,6 +330,13 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 
     Raises:
         RuntimeError: for different numbers of sources and destinations, or one that appears twice.
+
+    Args:
+        source: the dimensions.
+        destination: where each goes.
+
+    Shape: (*) -> the dimensions in another order.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.movedim.html
     """
     count = len(shape(input))
@@ -435,6 +402,8 @@ def _unsqueeze_layout(before: Layout, dim: int) -> Layout:
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Without dimensions of size one: all of them, or those of ``dim`` that have that size.
 
+    Shape: (*) -> the same without dimensions of size 1.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.squeeze.html
     """
     need_tensor(input, "squeeze")
@@ -453,6 +422,9 @@ def unsqueeze(input: Any, dim: int) -> Any:
 
     Raises:
         IndexError: when ``dim`` is out of range.
+
+    Shape: (*) -> the same with a 1 at ``dim``.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unsqueeze.html
     """
     need_tensor(input, "unsqueeze")
@@ -548,6 +520,12 @@ def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
 
     Raises:
         RuntimeError: when a dimension of another size would change; writing to the result.
+
+    Args:
+        implicit: a hint.
+
+    Shape: (*) -> size.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.expand.html
     """
     before = tuple(shape(self))
@@ -594,6 +572,9 @@ def expand_as(self: Any, other: Any) -> Any:
 
 @function
 def broadcast_to(input: Any, size: Any) -> Any:
-    """`expand` to ``size``."""
+    """`expand` to ``size``.
+
+    Shape: (*) -> size.
+    """
     need_tensor(input, "broadcast_to")
     return expand(input, size)

@@ -98,7 +98,10 @@ def inv(A: Any, *, out: Any = None) -> Any:
 
 
 def inverse(input: Any, *, out: Any = None) -> Any:
-    """`linalg.inv` under its older name."""
+    """`linalg.inv` under its older name.
+
+    Shape: (*, n, n) -> the same.
+    """
     return inv(input, out=out)
 
 
@@ -282,7 +285,13 @@ _TriangularSolve = return_type("triangular_solve", "solution", "cloned_coefficie
 def triangular_solve(
     b: Array, A: Array, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Any:
-    """`linalg.solve_triangular` under its older name, with the matrix copied."""
+    """`linalg.solve_triangular` under its older name, with the matrix copied.
+
+    Args:
+        b: the right-hand sides.
+
+    Shape: (*, n, k), (*, n, n) -> (*, n, k) and the matrix.
+    """
     need_square(A, "triangular_solve")
     need_routine(A, "triangular_solve_cpu")
     need_matrix(b, "triangular_solve", "b")
@@ -296,6 +305,10 @@ def cholesky_solve(B: Array, L: Array, upper: bool = False) -> Array:
 
     Raises:
         RuntimeError: for what are no matrices.
+
+    Args:
+        L: the Cholesky factor.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cholesky_solve.html
     """
     for which, x in (("b", B), ("u", L)):
@@ -319,6 +332,10 @@ def cholesky_inverse(L: Array, upper: bool = False) -> Array:
 
     Raises:
         RuntimeError: for what is no square matrix.
+
+    Args:
+        L: the Cholesky factor.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cholesky_inverse.html
     """
     need_square(L, "cholesky_inverse")

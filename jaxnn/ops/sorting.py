@@ -1,4 +1,17 @@
-"""Sorting, largest elements, different values, counts, and searching in sorted sequences."""
+"""Sorting, largest elements, different values, counts, and searching in sorted sequences.
+
+Args:
+    sorted_sequence, boundaries: (*, n), in order along the last dimension.
+    right: whether an equal value goes to the right of its like.
+    side: 'left' or 'right', the same by name.
+    out_int32: give int32 and not int64.
+    sorter: the order of an unsorted sequence, as `argsort` gives it.
+    weights: what each element counts.
+    minlength: the least length of the result.
+    min, max: the range; both 0: that of the elements.
+
+Shape: (*) -> the same, with size k along ``dim`` where there is a k; what counts gives a vector of the bins.
+"""
 
 from __future__ import annotations
 
@@ -106,6 +119,9 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
 
     Raises:
         RuntimeError: when there are fewer.
+
+    Shape: (*) -> the same without ``dim``, which ``keepdim`` keeps with size 1.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.kthvalue.html
     """
     dim = wrap_dim(dim, input.ndim)
@@ -143,6 +159,8 @@ def unique(
 ) -> Any:
     """The different elements (or slices along ``dim``) in order. Needs the values at once; carries no gradient.
 
+    Shape: (*) -> (how many); with ``dim`` the same with so many along it.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unique.html
     """
     values = known_values(input, "unique")
@@ -167,6 +185,8 @@ def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The elements (or slices along ``dim``) that differ from the one before. Needs the values at once.
+
+    Shape: (*) -> (how many); with ``dim`` the same with so many along it.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unique_consecutive.html
     """
@@ -197,6 +217,9 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 
     Raises:
         RuntimeError: for negative values, or more than one dimension.
+
+    Shape: (n) -> (the largest value + 1, or ``minlength``).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.bincount.html
     """
     kind = aval(input).dtype
@@ -224,6 +247,9 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
 
     Raises:
         RuntimeError: for no bins, or ``min`` above ``max``.
+
+    Shape: (*) -> (bins).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.histc.html
     """
     if not jnp.issubdtype(input.dtype, jnp.floating):
@@ -292,6 +318,9 @@ def searchsorted(
 
     Raises:
         RuntimeError: for another side than "left" or "right", or first dimensions that differ.
+
+    Shape: (*, n), (*, m) -> (*, m).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.searchsorted.html
     """
     if side not in (None, "left", "right"):
@@ -318,6 +347,8 @@ def searchsorted(
 def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
     """In which interval between sorted boundaries each value lies.
 
+    Shape: (*) -> (*), the same.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.bucketize.html
     """
     if len(shape(boundaries)) != 1:
@@ -331,6 +362,13 @@ _IS_IN = operator_of("isin", lambda x, tests, invert: jnp.isin(x, tests, invert=
 @function(method=False, out=True)
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Any:
     """Whether each element is among ``test_elements``. ``assume_unique`` can only make it faster.
+
+    Args:
+        elements: what is looked for.
+        test_elements: where.
+        invert: give True where it is not there.
+
+    Shape: two -> the shape of the first.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.isin.html
     """

@@ -1,5 +1,7 @@
 """Special functions: error, Bessel (where they have gradients) and normal distribution functions and their relatives.
 
+Shape: (*) -> (*), the same; two that broadcast -> their common shape.
+
 Source: https://docs.pytorch.org/docs/stable/special.html
 """
 

@@ -1,4 +1,17 @@
-"""The short-time Fourier transform: transforms of overlapping pieces of a signal, and the way back."""
+"""The short-time Fourier transform: transforms of overlapping pieces of a signal, and the way back.
+
+Args:
+    n_fft: the length of a frame.
+    hop_length: the distance between frames; None: a quarter.
+    win_length, window: what each frame is multiplied by, centred; None: ones.
+    center: pad so that frame t is centred at t * hop_length.
+    pad_mode: how that padding is filled.
+    normalized: divide by the root of n_fft.
+    onesided: only the first half of a real signal's frequencies.
+    length: of the result.
+    return_complex: a complex result, not pairs of numbers.
+    align_to_window: a hint.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Parts of tensors as views: narrow, select, split and their like."""
+"""Parts of tensors as views: narrow, select, split and their like.
+
+Args:
+    length: how many places.
+    index: the place; a negative one counts from the end.
+
+Shape: (*) -> the same with less along ``dim``, or without ``dim`` where one place of it is taken.
+"""
 
 from __future__ import annotations
 

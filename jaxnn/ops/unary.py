@@ -1,5 +1,10 @@
 """Functions of one element: exponentials, roots, trigonometry, rounding, signs.
 
+Shape: (*) -> (*), the same.
+
+Args:
+    eps: limits the input to [eps, 1 - eps]; None: nothing.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#pointwise-ops
 """
 

@@ -1,5 +1,8 @@
 """Window functions: what a signal is multiplied with before its Fourier transform.
 
+Args:
+    alpha, beta: the weights of constant and cosine; of Kaiser's window ``beta`` makes it narrower.
+
 Source: https://docs.pytorch.org/docs/stable/torch.html#spectral-ops
 """
 

@@ -19,12 +19,20 @@ class Adadelta(Optimizer):
     """Changes in the units of the parameters (https://arxiv.org/abs/1212.5701).
 
     Args:
-        foreach, capturable: hints for PyTorch's kernels; a step is one program here either way.
+        lr: a factor of the change.
+        rho: the decay of the running averages of squared gradients and squared changes.
+        eps: is added to both averages.
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.Adadelta([w])
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.9968, -1.9968])
     """
 
     _update = Rule(formula, AdadeltaState)

@@ -22,13 +22,21 @@ class Adafactor(Optimizer):
     """Adam's memory cut to rows and columns (https://arxiv.org/abs/1804.04235).
 
     Args:
-        foreach: a hint for PyTorch's kernels; a step is one program here either way.
+        beta2_decay: the average of squares at step t decays by 1 - t ** beta2_decay.
+        eps: the least square of a gradient (None: the smallest step of its type), and the least size of a parameter.
+        d: the size from which on updates are scaled down.
 
     Raises:
         ValueError: for a value outside its range.
         RuntimeError: at a step with complex parameters.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adafactor.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.Adafactor([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.8419, -1.8419])
     """
 
     _update = Rule(formula, AdafactorState)

@@ -22,12 +22,19 @@ class Adagrad(Optimizer):
     """Rates divided by the root of all squared gradients (https://jmlr.org/papers/v12/duchi11a.html).
 
     Args:
-        foreach, fused: hints for PyTorch's kernels; a step is one program here either way.
+        lr_decay: at step t the rate is lr / (1 + (t - 1) lr_decay).
+        initial_accumulator_value: the sum of squares to begin with.
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.Adagrad([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.9000, -1.9000])
     """
 
     _update = Rule(formula, AdagradState)

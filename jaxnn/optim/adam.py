@@ -17,15 +17,22 @@ _ALIKE: tuple[set[Any], ...] = ({True}, {"tensor"})
 
 
 class Adam(Optimizer):
-    """Adam (https://arxiv.org/abs/1412.6980).
+    """Averaged gradients divided by the root of averaged squares, both without their bias (https://arxiv.org/abs/1412.6980).
 
     Args:
-        foreach, fused, capturable: hints for PyTorch's kernels; a step is one program here either way.
+        amsgrad: divide by the largest average so far (https://openreview.net/forum?id=ryQu7f-RZ).
+        decoupled_weight_decay: shrink the parameters themselves, as `AdamW`.
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.Adam([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.9000, -1.9000])
     """
 
     _update = Rule(adam, AdamState)
@@ -76,7 +83,16 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101).
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
+    Args:
+        weight_decay: before each step parameters are multiplied by 1 - lr * weight_decay.
+
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.AdamW([w], lr=0.1, weight_decay=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.8900, -1.8800])
     """
 
     def __init__(

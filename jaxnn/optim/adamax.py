@@ -16,15 +16,18 @@ __all__ = ["Adamax"]
 
 
 class Adamax(Optimizer):
-    """Adam with the infinity norm (https://arxiv.org/abs/1412.6980).
-
-    Args:
-        foreach, capturable: hints for PyTorch's kernels; a step is one program here either way.
+    """Adam with the infinity norm in place of averaged squares (https://arxiv.org/abs/1412.6980).
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adamax.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.Adamax([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.9000, -1.9000])
     """
 
     _update = Rule(formula, AdamaxState)

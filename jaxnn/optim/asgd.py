@@ -16,15 +16,24 @@ __all__ = ["ASGD"]
 
 
 class ASGD(Optimizer):
-    """Averaged gradient descent (https://meyn.ece.ufl.edu/wp-content/uploads/sites/77/archive/spm_files/Courses/ECE555-2011/555media/poljud92.pdf).
+    """Averaged gradient descent
+    (https://meyn.ece.ufl.edu/wp-content/uploads/sites/77/archive/spm_files/Courses/ECE555-2011/555media/poljud92.pdf).
 
     Args:
-        foreach, capturable: hints for PyTorch's kernels; a step is one program here either way.
+        lambd: how fast parameters and rate decay.
+        alpha: the power of the rate's decay.
+        t0: the step from which on the average, ``ax`` in the state, is taken.
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.ASGD.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.ASGD([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.8000, -1.6000])
     """
 
     _update = Rule(formula, ASGDState, counters=3)

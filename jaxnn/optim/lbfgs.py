@@ -87,15 +87,31 @@ class LBFGS(Optimizer):
     PyTorch's scratch list ``al`` stays empty.
 
     Args:
+        max_iter: most iterations in a step.
         max_eval: most calls of the closure in a step (None: a quarter more than ``max_iter``).
+        tolerance_grad: a step ends when no entry of the gradient is above this.
+        tolerance_change: a step ends when parameters or loss change by less than this.
+        history_size: how many changes of the gradient are kept.
         line_search_fn: "strong_wolfe" or None, for steps of ``lr``.
 
     Raises:
         ValueError: for several groups, a negative rate.
         RuntimeError: at a step, for another line search.
 
-    Source: Nocedal and Wright, Numerical Optimization, chapter 7.2;
-    https://docs.pytorch.org/docs/stable/generated/torch.optim.LBFGS.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.LBFGS([w], line_search_fn="strong_wolfe")
+        >>> def closure():
+        ...     optimizer.zero_grad()
+        ...     loss = (w - 3).square().sum()
+        ...     loss.backward()
+        ...     return loss
+        >>> optimizer.step(closure).item()
+        29.0
+        >>> w.data
+        tensor([3.0000, 3.0000])
+
+    Source: Nocedal and Wright, Numerical Optimization, chapter 7.2
     """
 
     _counters = ()

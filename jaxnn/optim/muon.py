@@ -16,7 +16,14 @@ __all__ = ["Muon"]
 
 
 class Muon(Optimizer):
-    """Momentum made orthogonal, for the matrices of a network's hidden layers.
+    """Momentum made orthogonal, for the matrices of a network's hidden layers (https://kellerjordan.github.io/posts/muon/).
+
+    Args:
+        momentum: the decay of the running average of gradients.
+        nesterov: look one step ahead of the average.
+        ns_coefficients: three factors of the iteration that orthogonalizes.
+        ns_steps: how many iterations.
+        adjust_lr_fn: how the rate follows a matrix's shape: 'original' (None) or 'match_rms_adamw'.
 
     Shape: every parameter has two dimensions.
 
@@ -25,7 +32,14 @@ class Muon(Optimizer):
             ``ns_steps`` of 100 or more or another number of coefficients than three.
         RuntimeError: at a step with complex parameters.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Muon.html
+    Example:
+        >>> w = nn.Parameter(torch.eye(2))
+        >>> optimizer = torch.optim.Muon([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([[0.8775, 0.0000],
+                [0.0000, 0.8775]])
     """
 
     _update = Rule(formula, MuonState, counters=0)

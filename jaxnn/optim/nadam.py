@@ -21,12 +21,19 @@ class NAdam(Optimizer):
     """Adam with Nesterov's momentum (https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ).
 
     Args:
-        foreach, capturable: hints for PyTorch's kernels; a step is one program here either way.
+        momentum_decay: how fast the first beta grows to its value.
+        decoupled_weight_decay: shrink the parameters themselves, as `AdamW`.
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.NAdam.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.NAdam([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.8944, -1.8944])
     """
 
     _update = Rule(formula, NAdamState, counters=2)

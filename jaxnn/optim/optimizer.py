@@ -63,12 +63,12 @@ def _add(owner: Any, kind: str, hook: Any, first: bool = False) -> RemovableHand
 
 
 def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Call ``hook(optimizer, args, kwargs)`` before every step of every optimizer."""
+    """Call ``hook(optimizer, args, kwargs)`` before every step of every optimizer; gives a handle with ``remove()``."""
     return _add(_GLOBAL, "pre", hook)
 
 
 def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Call ``hook(optimizer, args, kwargs)`` after every step of every optimizer."""
+    """Call ``hook(optimizer, args, kwargs)`` after every step of every optimizer; gives a handle with ``remove()``."""
     return _add(_GLOBAL, "post", hook)
 
 
@@ -112,9 +112,31 @@ _set = object.__setattr__
 class Optimizer:
     """Base class. A subclass says how a group is updated: `_bucket`, and which states a parameter has: `_states`.
 
+    One of a user's own defines ``step``, as in PyTorch.
+
+    Args:
+        defaults: the options of groups that do not give them.
+
     Raises:
         TypeError: when ``params`` is no iterable of tensors or of groups.
         ValueError: when it is empty, or a parameter is given twice.
+
+    Example:
+        >>> class Descent(torch.optim.Optimizer):
+        ...     def __init__(self, params, lr):
+        ...         super().__init__(params, {"lr": lr})
+        ...
+        ...     @torch.no_grad()
+        ...     def step(self):
+        ...         for group in self.param_groups:
+        ...             for p in group["params"]:
+        ...                 p -= group["lr"] * p.grad
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = Descent([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.8000, -1.6000])
     """
 
     #: The formula: see `Rule`.

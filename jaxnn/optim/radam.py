@@ -19,12 +19,18 @@ class RAdam(Optimizer):
     """Adam whose adaptive rate waits until its variance is known (https://arxiv.org/abs/1908.03265).
 
     Args:
-        foreach, capturable: hints for PyTorch's kernels; a step is one program here either way.
+        decoupled_weight_decay: shrink the parameters themselves, as `AdamW`.
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.RAdam.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.RAdam([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.8000, -1.6000])
     """
 
     _update = Rule(formula, AdamState)

@@ -19,12 +19,20 @@ class RMSprop(Optimizer):
     """Rates divided by the root of averaged squares (https://arxiv.org/abs/1308.0850).
 
     Args:
-        foreach, capturable: hints for PyTorch's kernels; a step is one program here either way.
+        alpha: the decay of the running average of squares.
+        momentum: the decay of the sum of past steps; 0: none.
+        centered: divide by the estimated variance, not by the mean of squares.
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.RMSprop([w], lr=0.05)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.5000, -1.5000])
     """
 
     _update = Rule(formula, RMSpropState)

@@ -19,15 +19,22 @@ __all__ = ["Rprop"]
 
 
 class Rprop(Optimizer):
-    """Steps by the gradient's sign alone, each entry with a size of its own.
+    """Steps by the gradient's sign alone, each entry with a size of its own (https://doi.org/10.1109/ICNN.1993.298623).
 
     Args:
-        foreach, capturable: hints for PyTorch's kernels; a step is one program here either way.
+        etas: the factors of a size when the sign changes and when it stays.
+        step_sizes: the least and the largest size.
 
     Raises:
         ValueError: for a value outside its range.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Rprop.html
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.Rprop([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.9000, -1.9000])
     """
 
     _update = Rule(formula, RpropState)

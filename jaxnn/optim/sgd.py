@@ -15,12 +15,23 @@ __all__ = ["SGD"]
 
 
 class SGD(Optimizer):
-    """Gradient descent, with momentum.
+    """Gradient descent, with momentum (https://proceedings.mlr.press/v28/sutskever13.html).
 
     Args:
-        foreach, fused: hints for PyTorch's kernels; a step is one program here either way.
+        momentum: the decay of the running sum of gradients; 0: none.
+        dampening: that sum takes 1 - dampening of each gradient.
+        nesterov: look one step ahead of the sum; needs momentum and no dampening.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
+    Raises:
+        ValueError: for a value outside its range.
+
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = torch.optim.SGD([w], lr=0.1)
+        >>> w.square().sum().backward()
+        >>> optimizer.step()
+        >>> w.data
+        tensor([ 0.8000, -1.6000])
     """
 
     _update = Rule(sgd, MomentumState)

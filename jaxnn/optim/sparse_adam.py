@@ -24,7 +24,15 @@ class SparseAdam(Optimizer):
     Raises:
         ValueError: for a value outside its range, for complex parameters.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SparseAdam.html
+    Example:
+        >>> table = nn.Embedding.from_pretrained(torch.ones(3, 2), freeze=False, sparse=True)
+        >>> optimizer = torch.optim.SparseAdam(list(table.parameters()), lr=0.1)
+        >>> table(torch.tensor([1])).sum().backward()
+        >>> optimizer.step()
+        >>> table.weight.data
+        tensor([[1.0000, 1.0000],
+                [0.9000, 0.9000],
+                [1.0000, 1.0000]])
     """
 
     _update = Rule(formula, AdamState)

@@ -69,6 +69,9 @@ def _check_decay(decay: float) -> None:
 def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable[..., None]:
     """Exponential moving average of lists of tensors, in place.
 
+    Args:
+        decay: the share of the old average, within 0 and 1.
+
     Raises:
         ValueError: for a decay outside [0, 1].
     """
@@ -91,6 +94,9 @@ def get_swa_multi_avg_fn() -> Callable[..., None]:
 
 def get_ema_avg_fn(decay: float = 0.999) -> Callable[..., Any]:
     """Exponential moving average of one tensor.
+
+    Args:
+        decay: the share of the old average, within 0 and 1.
 
     Raises:
         ValueError: for a decay outside [0, 1].
@@ -115,9 +121,10 @@ def get_swa_avg_fn() -> Callable[..., Any]:
 
 
 class AveragedModel(Module):
-    """A copy of a model that keeps an average of its weights.
+    """A copy of a model that keeps an average of its weights (https://arxiv.org/abs/1803.05407).
 
     Args:
+        model: is copied.
         avg_fn: new average from (average, current value, number averaged), for each tensor.
         multi_avg_fn: the same in place on lists of tensors. Neither: the plain average.
         use_buffers: average the buffers too; else they are copied.
@@ -125,7 +132,14 @@ class AveragedModel(Module):
     Raises:
         AssertionError: for both functions.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.swa_utils.AveragedModel.html
+    Example:
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> average = torch.optim.swa_utils.AveragedModel(model)
+        >>> for value in (1.0, 2.0, 3.0):
+        ...     _ = nn.init.constant_(model.weight, value)
+        ...     average.update_parameters(model)
+        >>> average(torch.ones(1, 1)).item()
+        2.0
     """
 
     def __init__(
@@ -218,12 +232,22 @@ class SWALR(LRScheduler):
 
     Args:
         swa_lr: one rate, or one for each group.
+        anneal_epochs: how many epochs.
         anneal_strategy: "cos" or "linear".
 
     Raises:
         ValueError: for an unknown strategy, a negative number of epochs, another number of rates than of groups.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.swa_utils.SWALR.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = torch.optim.swa_utils.SWALR(optimizer, swa_lr=0.1, anneal_epochs=2, anneal_strategy="linear")
+        >>> rates = []
+        >>> for _ in range(4):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [1.0, 0.55, 0.1, 0.1]
     """
 
     def __init__(

@@ -114,6 +114,7 @@ def tensorboard_trace_handler(dir_name: str, worker_name: str | None = None, use
     Args:
         worker_name: by default the machine's name and the process's number.
         use_gzip: whether to compress it.
+        dir_name: the folder.
     """
 
     def handle(prof: Any) -> None:

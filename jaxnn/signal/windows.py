@@ -1,6 +1,17 @@
 """``jaxnn.signal.windows``: weights that fade a stretch of a signal out at both ends.
 
 ``sym=True`` gives a symmetric window, for filters; ``sym=False`` a periodic one, for spectra.
+
+Args:
+    M: the number of points.
+    tau: how slowly it decays.
+    center: the place of the maximum.
+    std: the standard deviation, in points.
+    alpha: the general window's weight of the constant.
+    beta: the larger, the narrower.
+
+Shape: -> (M).
+
 Source: https://docs.pytorch.org/docs/stable/signal.html
 """
 

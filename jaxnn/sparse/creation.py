@@ -1,4 +1,14 @@
-"""Making sparse tensors, from places and values or from dense tensors."""
+"""Making sparse tensors, from places and values or from dense tensors.
+
+Args:
+    crow_indices: where each row begins.
+    col_indices: the column of each value.
+    values: the values.
+    is_coalesced: whether places are known to be different and in order.
+    check_invariants: a hint: indices are always checked.
+    sparse_dim: how many dimensions have coordinates.
+    blocksize, dense_dim: None.
+"""
 
 from __future__ import annotations
 

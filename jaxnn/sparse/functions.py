@@ -321,7 +321,10 @@ def log_softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
 
 @function(method=False)
 def spmm(input: Any, mat2: Any) -> Any:
-    """The product of a sparse matrix and a dense one: ``jaxnn.mm``."""
+    """The product of a sparse matrix and a dense one: ``jaxnn.mm``.
+
+    Shape: (n, m), (m, k) -> (n, k).
+    """
     return PUBLIC["mm"](input, mat2)
 
 

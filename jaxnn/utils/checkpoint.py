@@ -3,6 +3,13 @@
 The function is recorded without keeping what its backward needs, and the recording is cut behind it, so that its program
 returns its outputs alone. The backward records the function again, from the same inputs and random numbers.
 
+Args:
+    is_recompute: whether this is the call in the backward.
+    use_reentrant: a hint.
+    allow_cache_entry_mutation: a hint.
+    enable: a hint.
+    devices, states, device_type: of the devices and their generators.
+
 Source: https://docs.pytorch.org/docs/stable/checkpoint.html
 """
 

@@ -1,5 +1,8 @@
 """Pictures of batches.
 
+Args:
+    fp: a path or a file.
+
 Source: https://docs.pytorch.org/vision/stable/utils.html
 """
 

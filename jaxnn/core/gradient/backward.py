@@ -429,6 +429,10 @@ def backward(
     Raises:
         RuntimeError: for a tensor that requires no gradients, a gradient of the wrong shape, a graph that was freed.
 
+    Args:
+        grad_variables: the old name of ``grad_tensors``.
+        inputs: the tensors that get gradients; None: all leaves.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.backward.html
     """
     if grad_variables is not None:
@@ -516,6 +520,11 @@ def grad(
 
     Raises:
         RuntimeError: for an input that was not used, unless ``allow_unused``.
+
+    Args:
+        only_inputs: True, the only way.
+        is_grads_batched: ``grad_outputs`` have a first dimension more, for as many backwards at once.
+        materialize_grads: zeros instead of None for inputs that were not used.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad.html
     """

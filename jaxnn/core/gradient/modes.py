@@ -1,4 +1,8 @@
-"""Gradient modes: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`."""
+"""Gradient modes: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`.
+
+Args:
+    mode: whether it is on.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Devices with PyTorch's names, answered by what JAX has: ``cpu``, ``cuda`` (any GPU), ``xla`` (TPU)."""
+"""Devices with PyTorch's names, answered by what JAX has: ``cpu``, ``cuda`` (any GPU), ``xla`` (TPU).
+
+Args:
+    type: 'cpu', 'cuda' or 'meta', with or without a number.
+    index: which of them.
+    where: a device or a sharding.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,10 @@
 """Data types with PyTorch's names, and PyTorch's promotion rules.
 
+Args:
+    from_, to, type1, type2: a type each.
+    numpy_type: numpy's type.
+    category: bool, integer, floating or complex.
+
 Source: https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
 """
 

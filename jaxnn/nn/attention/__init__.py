@@ -32,6 +32,10 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
 
     Raises:
         AssertionError: for anything but backends.
+
+    Args:
+        backends: one `SDPBackend` or several.
+        set_priority: whether their order counts.
     """
     if not isinstance(backends, (list, SDPBackend)):
         raise AssertionError(

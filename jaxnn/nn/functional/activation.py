@@ -2,6 +2,20 @@
 
 Where a derivative has two candidates (0 of relu, the corners of hardtanh, ...) the comparisons below choose the one of
 PyTorch, so `<` and `<=` are not interchangeable here.
+
+Args:
+    alpha: minus the value that large negative inputs approach.
+    min_val, max_val: the lowest and the highest result.
+    negative_slope: the slope below 0.
+    lower, upper: the range of the slopes.
+    lambd: half the width of the range that becomes 0.
+    threshold: the limit that x is compared with.
+    value: what takes the place of x at the limit and below.
+    dtype: what the input is converted to first.
+    weight: the slope below 0, one or one for each channel.
+
+Shape: (*) -> (*), the same.
+
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html#non-linear-activation-functions
 """
 
@@ -261,7 +275,11 @@ def gelu(input: Array, approximate: str = "none") -> Array:
 @op(method=False)
 @float32_inside
 def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
-    """log(1 + exp(beta x)) / beta, and x itself where beta x is above the threshold."""
+    """log(1 + exp(beta x)) / beta, and x itself where beta x is above the threshold.
+
+    Args:
+        beta: the larger, the closer to `relu`.
+    """
     require_real_float(input, "softplus_cpu")
     linear = input * beta > threshold
     curved = jnp.where(linear, jnp.zeros((), input.dtype), input)
@@ -477,7 +495,12 @@ def hardtanh_(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
 
 
 def elu_(input: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Any:
-    """`elu` in place; `scale` is a factor of the result, `input_scale` one of x within the exponential."""
+    """`elu` in place; `scale` is a factor of the result, `input_scale` one of x within the exponential.
+
+    Args:
+        scale: a factor of the result.
+        input_scale: a factor of x within the exponential.
+    """
     return write_back(input, _elu(written_operand(input), alpha, scale, input_scale))
 
 

@@ -187,6 +187,13 @@ def scaled_dot_product_attention(
 
     Shapes: query `(*, L, E)`, key `(*, S, E)`, value `(*, S, Ev)`, attn_mask broadcast to `(*, L, S)`; result
     `(*, L, Ev)`. Raises RuntimeError when sizes, dtypes or options do not fit.
+
+    Args:
+        query, key, value: what is compared, what it is compared with, and what is averaged.
+        attn_mask: which keys take part, or what is added to the scores.
+        is_causal: a query sees only keys up to its own place.
+        scale: a factor of the scores.
+
     Source: https://arxiv.org/abs/1706.03762, https://arxiv.org/abs/2305.13245 (grouped heads)
     """
     need_tensor(query, "scaled_dot_product_attention", "query")
@@ -462,6 +469,21 @@ def multi_head_attention_forward(
     `(N heads, S, E / heads)`; result `(L, N, E)` or `(L, E)`, weights `(N, L, S)` or `(L, S)`, with a dimension of heads
     before `L` without `average_attn_weights`.
     Raises AssertionError or RuntimeError when sizes, dtypes or options do not fit.
+
+    Args:
+        query, key, value: what is compared, what it is compared with, and what is averaged.
+        embed_dim_to_check: E.
+        in_proj_weight, in_proj_bias: (3 E, E) and (3 E): the projections in one.
+        bias_k, bias_v: (1, 1, E): added to the sequences, or None.
+        add_zero_attn: add a key and value of zeros.
+        out_proj_weight, out_proj_bias: the projection of the result.
+        key_padding_mask: which keys to leave out of each sample.
+        need_weights: also give the weights.
+        attn_mask: which pairs to leave out, or what is added to the scores.
+        use_separate_proj_weight: take the next three and not ``in_proj_weight``.
+        q_proj_weight, k_proj_weight, v_proj_weight: the projections one by one.
+        static_k, static_v: keys and values in place of projected ones.
+
     Source: https://arxiv.org/abs/1706.03762
     """
     _check_ranks(query, key, value, key_padding_mask, attn_mask, num_heads)

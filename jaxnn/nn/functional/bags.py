@@ -185,6 +185,8 @@ def embedding_bag(
         per_sample_weights: a factor for each row, for the sum.
         include_last_offset: the last of `offsets` is the end of the last bag.
         padding_idx: an index that counts as absent.
+        weight: (V, D): the table.
+        mode: 'sum', 'mean' or 'max'.
 
     Shapes: weight `(V, D)`; result `(B, D)`.
     Raises ValueError, RuntimeError and NotImplementedError for arguments that do not fit; an index out of range gives

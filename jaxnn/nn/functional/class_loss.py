@@ -3,6 +3,10 @@
 Shapes: input `(C)`, `(N, C)` or `(N, C, d1, ...)`; target, class indices, the same without the classes, or (cross
 entropy only) class probabilities of the input's shape. The result is a scalar, or one number a target with
 `reduction="none"`.
+
+Args:
+    weight: (C): a factor of each class.
+
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
 """
 

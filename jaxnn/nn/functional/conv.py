@@ -1,4 +1,10 @@
-"""Convolutions and transposed convolutions in one, two and three dimensions."""
+"""Convolutions and transposed convolutions in one, two and three dimensions.
+
+Args:
+    input: (N, C, *sizes) or (C, *sizes).
+    weight: (O, C / groups, *kernel), transposed (C, O / groups, *kernel).
+    bias: (O).
+"""
 
 from __future__ import annotations
 
@@ -295,6 +301,8 @@ def conv1d(input: Array, weight: Array, bias: Array | None = None, stride: Ints 
     Raises:
         RuntimeError: when shapes, types or values do not fit.
 
+    Shape: (N, C, L), (O, C / groups, K) -> (N, O, L_out).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv1d.html
     """
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
@@ -319,6 +327,8 @@ def conv2d(input: Array, weight: Array, bias: Array | None = None, stride: Ints 
 
     Raises:
         RuntimeError: when shapes, types or values do not fit.
+
+    Shape: (N, C, H, W), (O, C / groups, kH, kW) -> (N, O, H_out, W_out).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv2d.html
     """
@@ -345,6 +355,8 @@ def conv3d(input: Array, weight: Array, bias: Array | None = None, stride: Ints 
     Raises:
         RuntimeError: when shapes, types or values do not fit.
 
+    Shape: (N, C, D, H, W), (O, C / groups, kD, kH, kW) -> (N, O, D_out, H_out, W_out).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv3d.html
     """
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
@@ -370,6 +382,8 @@ def conv_transpose1d(input: Array, weight: Array, bias: Array | None = None, str
 
     Raises:
         RuntimeError: when shapes, types or values do not fit.
+
+    Shape: (N, C, L), (C, O / groups, K) -> (N, O, L_out).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose1d.html
     """
@@ -399,6 +413,8 @@ def conv_transpose2d(input: Array, weight: Array, bias: Array | None = None, str
     Raises:
         RuntimeError: when shapes, types or values do not fit.
 
+    Shape: (N, C, H, W), (C, O / groups, kH, kW) -> (N, O, H_out, W_out).
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose2d.html
     """
     return _conv_transpose(
@@ -426,6 +442,8 @@ def conv_transpose3d(input: Array, weight: Array, bias: Array | None = None, str
 
     Raises:
         RuntimeError: when shapes, types or values do not fit.
+
+    Shape: (N, C, D, H, W), (C, O / groups, kD, kH, kW) -> (N, O, D_out, H_out, W_out).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose3d.html
     """

@@ -168,6 +168,12 @@ def ctc_loss(
     concatenated; lengths `(N)`, tensors or tuples. `mean` divides by the target lengths first. `zero_infinity` makes
     infinite losses and their gradients zero.
     Raises RuntimeError for shapes, lengths and a blank that do not fit, ValueError for an unknown reduction.
+
+    Args:
+        log_probs: log-probabilities of each step.
+        targets: the labels.
+        input_lengths, target_lengths: of each sample.
+        zero_infinity: make infinite losses and their gradients zero.
     """
     need_tensor(log_probs, "ctc_loss", "log_probs")
     need_tensor(targets, "ctc_loss", "targets", 2)

@@ -1,5 +1,10 @@
 """Dropout. Every function returns the input itself when there is nothing to drop.
 
+Args:
+    p: the probability of a zero.
+
+Shape: (*) -> (*), the same.
+
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html#dropout-functions
 """
 

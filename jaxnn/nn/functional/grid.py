@@ -168,9 +168,11 @@ def grid_sample(
         mode: bilinear (in three dimensions, too), nearest or, in two dimensions, bicubic.
         padding_mode: what lies outside: zeros, border (the edge) or reflection (the mirrored input).
         align_corners: -1 and 1 are the centres of the outer elements instead of their outer sides.
+        grid: where to take the values.
 
     Shapes: `(N, C, H, W)` and `(N, h, w, 2)` to `(N, C, h, w)`; `(N, C, D, H, W)` and `(N, d, h, w, 3)` likewise.
     Raises ValueError for an unknown mode, RuntimeError for shapes and dtypes that do not fit.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.grid_sample.html
     """
     if mode not in ("bilinear", "nearest", "bicubic"):
@@ -216,6 +218,11 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
 
     Shapes: theta `(N, 2, 3)` and size `(N, C, H, W)` to `(N, H, W, 2)`; `(N, 3, 4)` and `(N, C, D, H, W)` likewise.
     Raises ValueError for shapes that do not fit, NotImplementedError for other numbers of dimensions.
+
+    Args:
+        theta: the matrices.
+        size: of the images.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.affine_grid.html
     """
     kind = dtypes.of(theta.dtype)

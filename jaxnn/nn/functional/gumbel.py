@@ -56,6 +56,13 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float =
 
     Shapes: any; the result has that of the logits. `eps` has no effect, as in PyTorch, which warns of it.
     Raises IndexError when `dim` is out of range, RuntimeError for integers.
+
+    Args:
+        logits: unnormalised log-probabilities.
+        tau: the temperature: the lower, the closer to one-hot.
+        hard: one-hot results with the soft ones' gradient.
+        eps: without effect.
+
     Source: https://arxiv.org/abs/1611.00712, https://arxiv.org/abs/1611.01144
     """
     if eps != 1e-10:

@@ -1,5 +1,10 @@
 """Negative log likelihoods of distributions that a network gives the parameters of.
 
+Args:
+    var: the variance.
+    log_input: the input is the rate's logarithm.
+    full: add the terms that do not depend on the input.
+
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
 """
 

@@ -1,4 +1,9 @@
-"""Linear and bilinear maps."""
+"""Linear and bilinear maps.
+
+Args:
+    weight: the matrix, its rows for the outputs.
+    bias: what is added to each output.
+"""
 
 from math import prod
 from typing import Any

@@ -173,6 +173,12 @@ def linear_cross_entropy(
     `cross_entropy` takes it for scores `(N, C, *)`. What cannot be done in pieces (probabilities, label smoothing, more
     dimensions than C) is done at once, with a warning.
     Raises RuntimeError for shapes that do not fit, ValueError for an unknown reduction.
+
+    Args:
+        linear_weight, linear_bias: of the linear layer.
+        weight: a factor of each class.
+        options: how to go through the batch in pieces.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear_cross_entropy.html
     """
     _check_shapes(input, linear_weight, linear_bias)

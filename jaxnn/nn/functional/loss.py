@@ -1,7 +1,14 @@
 """Losses that compare elements: regression, binary cross entropy, Kullback-Leibler divergence.
 
-Input `(*)` and target `(*)` of the same shape; the result is a scalar, or `(*)` with `reduction="none"`.
 Each public function checks what it was asked for and warns as PyTorch does; the kernel of the same name computes.
+
+Args:
+    weight: a factor of each element's loss, of the input's shape.
+    beta, delta: the difference from which on the loss is linear.
+    log_target: the target is given as logarithms, too.
+
+Shape: (*), (*) of the same shape -> (), or (*) with ``reduction="none"``.
+
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
 """
 

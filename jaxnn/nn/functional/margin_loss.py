@@ -1,6 +1,15 @@
 """Losses that ask for a margin between what should be large and what should be small.
 
-The result is a scalar, or one number an element (a sample, for losses over classes or vectors) with `reduction="none"`.
+Args:
+    input1, input2: what is compared.
+    anchor, positive, negative: the positive is to be closer to the anchor than the negative.
+    distance_function: takes two tensors and gives their distances.
+    weight: (C): a factor of each class.
+    p: the exponent of the hinge, or of the norm that is the distance.
+
+Shape: two that broadcast -> a scalar, or one number an element (a sample, for losses over classes or vectors) with
+``reduction="none"``.
+
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
 """
 
@@ -442,6 +451,10 @@ def triplet_margin_with_distance_loss(
     """`triplet_margin_loss` with any function of two tensors as distance; `pairwise_distance` where none is given.
 
     Raises RuntimeError for ranks that differ, ValueError for a margin that is not positive and an unknown reduction.
+
+    Args:
+        anchor, positive, negative: the positive is to be closer to the anchor than the negative.
+        distance_function: takes two tensors and gives their distances.
     """
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")

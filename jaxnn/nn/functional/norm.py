@@ -1,6 +1,13 @@
 """Normalization.
 
 Variances take two passes: the mean of squares less the square of the mean loses everything when the mean is large.
+
+Args:
+    weight: a factor of each channel or element.
+    bias: what is added to each channel or element.
+    use_input_stats: whether to normalize by the input's own statistics.
+    momentum: the share of the new statistics in the running ones.
+
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html#normalization-functions
 """
 
@@ -391,6 +398,10 @@ def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: floa
 
     Shapes: input `(N, C, *)` with at least three dimensions.
     Raises ValueError for fewer dimensions. Source: AlexNet, section 3.3 (Krizhevsky, Sutskever, Hinton, 2012)
+
+    Args:
+        size: how many channels.
+        alpha, beta, k: the divisor is ``(k + alpha * mean of squares) ** beta``.
     """
     if input.ndim < 3:
         raise ValueError(
@@ -433,6 +444,8 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     """Divide by the p-norm along `dim` (one dimension, several, or None for all), which counts as at least `eps`.
 
     Raises IndexError for a dimension out of range, RuntimeError for integers.
+
+    Shape: (*) -> (*), the same.
     """
     dims = (dim,) if isinstance(dim, int) else dim if dim is None else tuple(dim)
     result = _normalize(input, p=float(p), dim=dims, eps=eps)

@@ -145,6 +145,14 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     sizes crop. All but constant pad the last one, two or three of the dimensions of a batch or a sample.
 
     Raises RuntimeError for sizes that do not fit, NotImplementedError for an unknown mode or number of dimensions.
+
+    Shape: (*) -> the last sizes grown by both numbers of each.
+
+    Args:
+        pad: two numbers for each dimension from the last one.
+        mode: 'constant', 'reflect', 'replicate' or 'circular'.
+        value: of the padding; None: 0.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
     """
     need_tensor(input, "pad")

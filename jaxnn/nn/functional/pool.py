@@ -1,4 +1,7 @@
-"""Max, average and adaptive pools in one, two and three dimensions."""
+"""Max, average and adaptive pools in one, two and three dimensions.
+
+Shape: (N, C, *sizes) or (C, *sizes) -> the same with other sizes.
+"""
 
 from __future__ import annotations
 

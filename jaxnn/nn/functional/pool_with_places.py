@@ -1,4 +1,7 @@
-"""Max pooling that always returns where the maxima are: PyTorch's ``*_with_indices``."""
+"""Max pooling that always returns where the maxima are: PyTorch's ``*_with_indices``.
+
+Shape: (N, C, *sizes) or (C, *sizes) -> the same with other sizes, and indices alike.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,5 +1,7 @@
 """Fractional max pooling: maxima of windows whose places are drawn at random.
 
+Shape: (N, C, *sizes) or (C, *sizes) -> the same with other sizes, and indices alike.
+
 Source: https://arxiv.org/abs/1412.6071
 """
 

@@ -3,6 +3,16 @@
 Sources: https://doi.org/10.1207/s15516709cog1402_1 (Elman), https://doi.org/10.1162/neco.1997.9.8.1735 (LSTM),
 https://arxiv.org/abs/1406.1078 (GRU), https://arxiv.org/abs/1402.1128 (LSTM with projections); the variants are those of
 https://docs.pytorch.org/docs/stable/nn.html#recurrent-layers
+
+Args:
+    arguments: the operands in PyTorch's order, by position.
+    named: the same by name.
+    hx: the state before.
+    w_ih, w_hh: the weights of input and state.
+    b_ih, b_hh: the biases.
+
+Shape: input (T, N, in) or packed, states (layers, N, hidden) -> results (T, N, hidden) and the last states; of cells
+(N, in), (N, hidden) -> the next state.
 """
 
 from __future__ import annotations

@@ -1,5 +1,11 @@
 """Interpolation of the spatial dimensions, one after the other.
 
+Shape: (N, C, W), (N, C, H, W) or (N, C, D, H, W) -> the same with other sizes.
+
+Args:
+    size: the output's spatial sizes.
+    mode: 'nearest', 'nearest-exact', 'linear', 'bilinear', 'trilinear', 'bicubic', 'lanczos' or 'area'.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
 """
 

@@ -30,6 +30,10 @@ def pixel_shuffle(input: Array, upscale_factor: int) -> Array:
     """Channels as pixels of an image that is larger by a factor r.
 
     Shapes: `(*, C * r * r, H, W)` to `(*, C, H * r, W * r)`. Raises RuntimeError for shapes that do not divide.
+
+    Args:
+        upscale_factor: r.
+
     Source: https://arxiv.org/abs/1609.05158
     """
     r = _factor(upscale_factor, "pixel_shuffle", "upscale_factor")
@@ -51,6 +55,10 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
     """Pixels as channels: the inverse of `pixel_shuffle`.
 
     Shapes: `(*, C, H * r, W * r)` to `(*, C * r * r, H, W)`. Raises RuntimeError for shapes that do not divide.
+
+    Args:
+        downscale_factor: r.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pixel_unshuffle.html
     """
     r = _factor(downscale_factor, "pixel_unshuffle", "downscale_factor")

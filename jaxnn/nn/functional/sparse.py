@@ -1,4 +1,8 @@
-"""Tables looked up by index."""
+"""Tables looked up by index.
+
+Args:
+    weight: (V, D): the table.
+"""
 
 from typing import Any
 

@@ -1,4 +1,8 @@
-"""Convolution over time with the time first."""
+"""Convolution over time with the time first.
+
+Args:
+    weight: (K, C_in, C_out).
+"""
 
 from typing import Any
 

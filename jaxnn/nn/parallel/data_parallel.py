@@ -118,7 +118,12 @@ def data_parallel(
     module: Any, inputs: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0,
     module_kwargs: dict[str, Any] | None = None,
 ) -> Any:  # fmt: skip
-    """`DataParallel` as a function: the module called with ``inputs``, a tensor or a tuple of them."""
+    """`DataParallel` as a function: the module called with ``inputs``, a tensor or a tuple of them.
+
+    Args:
+        device_ids, output_device, dim: see `DataParallel`.
+        module_kwargs: keyword arguments of the module.
+    """
     wrapped = DataParallel(module, device_ids, output_device, dim)
     arguments = inputs if isinstance(inputs, tuple) else (inputs,) if inputs is not None else ()
     return wrapped(*arguments, **(module_kwargs or {}))

@@ -1,5 +1,9 @@
 """Clipping gradients by norm or by value, without a look at their values.
 
+Args:
+    error_if_nonfinite: raise for a norm that is infinite or NaN.
+    clip_value: the largest absolute value.
+
 Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html
 """
 

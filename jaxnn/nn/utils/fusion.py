@@ -1,4 +1,10 @@
-"""Batch normalisation in evaluation folded into the layer before it."""
+"""Batch normalisation in evaluation folded into the layer before it.
+
+Args:
+    conv, linear, bn: the layers.
+    conv_w, conv_b, linear_w, linear_b: weight and bias of the first layer.
+    bn_rm, bn_rv, bn_eps, bn_w, bn_b: running mean and variance, eps, weight and bias of the normalisation.
+"""
 
 from __future__ import annotations
 

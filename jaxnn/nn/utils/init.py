@@ -1,4 +1,9 @@
-"""`skip_init`."""
+"""`skip_init`.
+
+Args:
+    module_cls: the module's class.
+    args, kwargs: of its constructor.
+"""
 
 from __future__ import annotations
 

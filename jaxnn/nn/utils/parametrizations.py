@@ -1,4 +1,9 @@
-"""PyTorch's own parametrizations: weight normalisation, spectral normalisation, orthogonal matrices."""
+"""PyTorch's own parametrizations: weight normalisation, spectral normalisation, orthogonal matrices.
+
+Args:
+    n_power_iterations: how many steps of the power iteration each forward in training takes.
+    name: of the parameter.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
 """Parametrizations: a tensor of a module as a function of others, which the module trains instead.
 
+Args:
+    tensor_name: of a parameter or buffer of the module.
+    from_module, to_module: the modules.
+
 Source: https://docs.pytorch.org/docs/stable/nn.html#torch.nn.utils.parametrize.register_parametrization
 """
 

@@ -1,5 +1,14 @@
 """Pruning: a mask that is multiplied into a parameter before every forward.
 
+Args:
+    amount: how many to prune: a number, or a share within 0 and 1.
+    name: of the parameter.
+    n: the order of the norm.
+    dim: the dimension of the channels.
+    mask: zeros where to prune, of the parameter's shape.
+    importance_scores: what is compared instead of the parameter.
+    pruning_method: a subclass of `BasePruningMethod`.
+
 Source: https://docs.pytorch.org/docs/stable/nn.html#utilities (torch.nn.utils.prune)
 """
 

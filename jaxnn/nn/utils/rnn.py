@@ -3,6 +3,15 @@
 Packed data holds step after step, each with the sequences that are that long. How many they are, and so the shapes, are
 values: with new lengths new programs are compiled, unless the number of rows happens to be the same.
 
+Args:
+    lengths: of each sequence.
+    sequences: a list of tensors (L, *).
+    sequence, packed_sequences: a `PackedSequence`.
+    padded_sequences: (T, N, *) or (N, T, *).
+    padding_value: what stands after the end.
+    padding_side: 'right' or 'left'.
+    permutation: a vector of all numbers below its size.
+
 Source: https://docs.pytorch.org/docs/stable/nn.html#utility-functions (PackedSequence and below)
 """
 

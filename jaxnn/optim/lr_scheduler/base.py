@@ -105,7 +105,16 @@ class LRScheduler:
         TypeError: for something else than an `Optimizer`.
         KeyError: when a group has no ``initial_lr`` to go on from.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LRScheduler.html
+    Example:
+        >>> class Harmonic(torch.optim.lr_scheduler.LRScheduler):
+        ...     def get_lr(self):
+        ...         return [base / (1 + self.last_epoch) for base in self.base_lrs]
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = Harmonic(optimizer)
+        >>> optimizer.step()
+        >>> scheduler.step()
+        >>> scheduler.get_last_lr()
+        [0.5]
     """
 
     _get_lr_called_within_step = False

@@ -52,10 +52,25 @@ class _Combined(LRScheduler):
 class SequentialLR(_Combined):
     """One scheduler after another: the next begins at each milestone.
 
+    Args:
+        schedulers: one more than milestones, all of this optimizer.
+        milestones: the epochs at which the next one begins.
+
     Raises:
         ValueError: for no scheduler, another optimizer's, a `ReduceLROnPlateau`, a wrong number of milestones.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.SequentialLR.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> warm = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=0.1)
+        >>> decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+        >>> scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, [warm, decay], milestones=[2])
+        >>> rates = []
+        >>> for _ in range(4):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [0.1, 0.1, 1.0, 0.5]
     """
 
     def __init__(
@@ -106,10 +121,25 @@ class SequentialLR(_Combined):
 class ChainedScheduler(_Combined):
     """Several schedulers at once: each step is a step of all, in order.
 
+    Args:
+        schedulers: all of one optimizer.
+        optimizer: which that is; None takes the first scheduler's.
+
     Raises:
         ValueError: for no scheduler, another optimizer's, a `ReduceLROnPlateau`.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ChainedScheduler.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> warm = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=0.1, total_iters=2)
+        >>> decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+        >>> scheduler = torch.optim.lr_scheduler.ChainedScheduler([warm, decay])
+        >>> rates = []
+        >>> for _ in range(4):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [0.1, 0.05, 0.25, 0.125]
     """
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:

@@ -14,8 +14,22 @@ __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts"]
 class CosineAnnealingLR(LRScheduler):
     """Rates along half a cosine down to ``eta_min`` in ``T_max`` epochs, and up again.
 
-    Source: SGDR (https://arxiv.org/abs/1608.03983), without restarts;
-    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CosineAnnealingLR.html
+    Args:
+        T_max: the epochs from the highest to the lowest rate.
+        eta_min: the lowest rate.
+
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+        >>> rates = []
+        >>> for _ in range(5):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [1.0, 0.8536, 0.5, 0.1464, 0.0]
+
+    Source: SGDR (https://arxiv.org/abs/1608.03983), without restarts
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
@@ -51,11 +65,26 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     `step` takes fractions of epochs.
 
+    Args:
+        T_0: the epochs until the first restart.
+        T_mult: a factor of them after each restart.
+        eta_min: the lowest rate.
+
     Raises:
         ValueError: for a ``T_0`` below 1, a ``T_mult`` below 1, an ``eta_min`` that is no number, a negative epoch.
 
-    Source: SGDR (https://arxiv.org/abs/1608.03983);
-    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CosineAnnealingWarmRestarts.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+        >>> rates = []
+        >>> for _ in range(5):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [1.0, 0.5, 1.0, 0.5, 1.0]
+
+    Source: SGDR (https://arxiv.org/abs/1608.03983)
     """
 
     def __init__(

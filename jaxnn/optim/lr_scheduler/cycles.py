@@ -54,17 +54,31 @@ class CyclicLR(_WithMomentum):
     """Rates between ``base_lr`` and ``max_lr``, up in ``step_size_up`` steps and down in ``step_size_down``.
 
     Args:
+        base_lr, max_lr: the lowest and the highest rate, one for all groups or one each.
+        step_size_up, step_size_down: how many steps; None down: as many as up.
         mode: "triangular"; "triangular2", whose height halves every cycle; "exp_range", whose height decays by ``gamma``
             every step.
         scale_fn: the height as a function of the cycle or of the step (``scale_mode`` "cycle" or "iterations"), in
             place of a mode.
+        scale_mode: what ``scale_fn`` takes.
         cycle_momentum: whether the momentum goes from ``max_momentum`` to ``base_momentum`` and back.
+        base_momentum, max_momentum: the lowest and the highest momentum, or first beta.
 
     Raises:
         ValueError: for an unknown mode, for an optimizer without momentum.
 
-    Source: https://arxiv.org/abs/1506.01186;
-    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CyclicLR.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.CyclicLR(optimizer, 0.1, 0.5, step_size_up=2, cycle_momentum=False)
+        >>> rates = []
+        >>> for _ in range(5):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [0.1, 0.3, 0.5, 0.3, 0.1]
+
+    Source: https://arxiv.org/abs/1506.01186
     """
 
     def __init__(
@@ -140,9 +154,14 @@ class OneCycleLR(_WithMomentum):
     """Rates from ``max_lr / div_factor`` up to ``max_lr`` and far below where they began, once.
 
     Args:
+        max_lr: the highest rate, one for all groups or one each.
         total_steps: how many; or ``epochs`` times ``steps_per_epoch``.
+        epochs, steps_per_epoch: give ``total_steps`` by their product.
         pct_start: share of the steps in which the rate rises.
         anneal_strategy: "cos" or "linear".
+        cycle_momentum: whether the momentum goes the other way.
+        base_momentum, max_momentum: the lowest and the highest momentum, or first beta.
+        div_factor: the first rate is ``max_lr`` divided by this.
         final_div_factor: the last rate is the first divided by this.
         three_phase: go down to the first rate as fast as up, and only then to the last.
 
@@ -150,8 +169,18 @@ class OneCycleLR(_WithMomentum):
         ValueError: for a number of steps that is not positive, a share outside [0, 1], an unknown strategy, an optimizer
             without momentum; when it is stepped more than ``total_steps`` times.
 
-    Source: https://arxiv.org/abs/1708.07120;
-    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=5, cycle_momentum=False)
+        >>> rates = []
+        >>> for _ in range(4):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [0.04, 0.9505, 0.6113, 0.1883]
+
+    Source: https://arxiv.org/abs/1708.07120
     """
 
     def __init__(

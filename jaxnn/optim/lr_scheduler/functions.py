@@ -46,12 +46,24 @@ class _ByFunctions(LRScheduler):
 
 
 class LambdaLR(_ByFunctions):
-    """Initial rates times ``lr_lambda(epoch)``, one function or one for each group.
+    """Initial rates times ``lr_lambda(epoch)``.
+
+    Args:
+        lr_lambda: one function, or one for each group.
 
     Raises:
         ValueError: for another number of functions than of groups.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LambdaLR.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch)
+        >>> rates = []
+        >>> for _ in range(4):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [1.0, 0.9, 0.81, 0.729]
     """
 
     def get_lr(self) -> list[Any]:
@@ -61,13 +73,25 @@ class LambdaLR(_ByFunctions):
 
 
 class MultiplicativeLR(_ByFunctions):
-    """Rates times ``lr_lambda(epoch)`` every epoch, one function or one for each group.
+    """Rates times ``lr_lambda(epoch)`` every epoch.
+
+    Args:
+        lr_lambda: one function, or one for each group.
 
     Raises:
         ValueError: for another number of functions than of groups.
         TypeError: for something that cannot be called.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.MultiplicativeLR.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.9)
+        >>> rates = []
+        >>> for _ in range(4):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [1.0, 0.9, 0.81, 0.729]
     """
 
     def _check(self) -> None:

@@ -17,6 +17,8 @@ class ReduceLROnPlateau(LRScheduler):
 
     Args:
         mode: "min" or "max": which is better.
+        factor: below 1.
+        patience: how many epochs without improvement pass unpunished.
         threshold, threshold_mode: how much better, as a share ("rel") or a difference ("abs").
         cooldown: epochs after a reduction in which nothing is counted.
         min_lr: lower bound, one for all groups or one each.
@@ -25,7 +27,13 @@ class ReduceLROnPlateau(LRScheduler):
     Raises:
         ValueError: for a factor of 1 or more, an unknown mode, another number of bounds than of groups.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=1)
+        >>> for loss in [3.0, 2.0, 2.0, 2.0]:
+        ...     scheduler.step(loss)
+        >>> scheduler.get_last_lr()
+        [0.1]
     """
 
     def __init__(

@@ -1,5 +1,9 @@
 """From samples to a batch.
 
+Args:
+    batch: a list of samples.
+    data: a sample.
+
 Source: https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.default_collate
 """
 

@@ -75,6 +75,9 @@ class DataLoader:
         in_order: False gives the batches of the workers as they come.
         pin_memory, pin_memory_device: hints without effect, JAX moves host arrays itself (without a GPU a warning says
             so); `prefetch_to_device` copies ahead.
+        batch_sampler: gives lists of indices, in place of ``batch_size``, ``shuffle``, ``sampler`` and ``drop_last``.
+        collate_fn: makes a batch of a list of samples; `default_collate` by default.
+        persistent_workers: keep the workers from epoch to epoch.
 
     Raises:
         ValueError: for options that exclude each other.

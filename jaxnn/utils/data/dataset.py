@@ -1,5 +1,10 @@
 """Datasets: by index, as streams, and combinations of them.
 
+Args:
+    datasets: a list of them.
+    lengths: a list of integers, or of shares whose sum is 1.
+    indices: which samples.
+
 Source: https://docs.pytorch.org/docs/stable/data.html#dataset-types
 """
 

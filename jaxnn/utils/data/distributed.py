@@ -1,4 +1,8 @@
-"""Which part of a dataset each of several processes reads."""
+"""Which part of a dataset each of several processes reads.
+
+Args:
+    shuffle: a new order in each epoch that `set_epoch` names.
+"""
 
 from __future__ import annotations
 

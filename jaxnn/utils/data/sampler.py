@@ -1,5 +1,10 @@
 """Samplers: in which order a dataset is read. For the same seed they draw what PyTorch's draw.
 
+Args:
+    data_source: what has a length.
+    weights: how probable each index is.
+    num_samples: how many to draw.
+
 Source: https://docs.pytorch.org/docs/stable/data.html#data-loading-order-and-sampler
 """
 

@@ -1,5 +1,10 @@
 """What a worker process does: reads keys, makes batches, sends them back.
 
+Args:
+    id: its number.
+    num_workers: how many there are.
+    seed: of its random numbers.
+
 Source: https://docs.pytorch.org/docs/stable/data.html#multi-process-data-loading
 """
 

@@ -1,5 +1,9 @@
 """Images of noise, for programs without their data.
 
+Args:
+    size: how many.
+    image_size: (channels, height, width).
+
 Source: https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.FakeData.html
 """
 

@@ -1,5 +1,8 @@
 """A folder for each class, with the samples inside.
 
+Args:
+    path: the file.
+
 Source: https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolder.html
 """
 

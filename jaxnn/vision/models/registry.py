@@ -1,5 +1,9 @@
 """Models by name, and what all functions that make one have in common.
 
+Args:
+    name: of the function that makes it.
+    config: its arguments.
+
 Source: https://docs.pytorch.org/vision/stable/models.html#model-registration-mechanism
 """
 

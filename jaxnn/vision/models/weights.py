@@ -1,5 +1,10 @@
 """Published checkpoints: where they are and what goes with them.
 
+Args:
+    url: the address.
+    transforms: what prepares an image.
+    meta: what is known of it.
+
 Source: https://docs.pytorch.org/vision/stable/models.html#initializing-pre-trained-models
 """
 

@@ -3,6 +3,13 @@
 A box is (x1, y1, x2, y2) unless a format says otherwise: ``"xywh"`` is a corner, width and height, ``"cxcywh"`` a centre,
 width and height.
 
+Args:
+    scores: (N).
+    iou_threshold: the overlap from which on a box is dropped.
+    fmt: 'xyxy', 'xywh' or 'cxcywh'.
+    masks: (N, H, W).
+    size: the image's (height, width).
+
 Source: https://docs.pytorch.org/vision/stable/ops.html#box-operators
 """
 

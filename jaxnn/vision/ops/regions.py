@@ -1,5 +1,8 @@
 """Features of regions: each box of a feature map as a small map of fixed size.
 
+Args:
+    aligned: shift by half a pixel.
+
 Source: https://docs.pytorch.org/vision/stable/ops.html#roi
 """
 

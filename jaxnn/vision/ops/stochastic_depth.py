@@ -1,5 +1,9 @@
 """Branches left out at random.
 
+Args:
+    p: the probability of leaving a branch out.
+    mode: 'batch' for all samples together, 'row' for each by itself.
+
 Source: Huang et al. 2016, arXiv:1603.09382; https://docs.pytorch.org/vision/stable/ops.html#layers
 """
 

@@ -1,5 +1,13 @@
 """Transforms that change colours and sharpness.
 
+Args:
+    p: the probability.
+    brightness, contrast, saturation, hue: how far to change it: a number, or a pair of bounds.
+    num_output_channels: 1 or 3.
+    sharpness_factor: 0 smooth, 1 as it is, above sharper.
+    threshold: from which value on to invert.
+    mean, std: of each channel.
+
 Source: https://docs.pytorch.org/vision/stable/transforms.html#color
 """
 

@@ -1,5 +1,9 @@
 """Transforms made of transforms.
 
+Args:
+    transforms: a list of them.
+    p: the probability, or one for each.
+
 Source: https://docs.pytorch.org/vision/stable/transforms.html#composition
 """
 

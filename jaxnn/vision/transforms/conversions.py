@@ -1,5 +1,9 @@
 """Between Pillow images, arrays and tensors, and between element types.
 
+Args:
+    image: a tensor.
+    pic: an image of PIL's, an array or a tensor.
+
 Source: https://docs.pytorch.org/vision/stable/transforms.html#conversion
 """
 

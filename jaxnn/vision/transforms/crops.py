@@ -1,5 +1,15 @@
 """Transforms that change the size: resizing, padding, cropping.
 
+Args:
+    padding: one width, (across, down), or (left, top, right, bottom).
+    fill: the value of the border.
+    padding_mode: 'constant', 'edge', 'reflect' or 'symmetric'.
+    size: (height, width), or one number.
+    max_size: the longer side's limit.
+    vertical_flip: mirror up and down instead of left and right.
+    scale: bounds of the share of the area.
+    ratio: bounds of width / height.
+
 Source: https://docs.pytorch.org/vision/stable/transforms.html#geometry
 """
 

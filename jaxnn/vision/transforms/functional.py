@@ -2,6 +2,28 @@
 
 Each takes a Pillow image or a tensor (..., C, H, W) and gives the same kind; anything else raises TypeError.
 
+Args:
+    brightness_factor, contrast_factor, saturation_factor, sharpness_factor: 0 takes it all away, 1 leaves it, above
+        is more.
+    hue_factor: within -0.5 and 0.5.
+    gain: a factor.
+    gamma: the exponent.
+    angle: in degrees.
+    fill: the value outside the image.
+    top, left, height, width: of the window.
+    i, j, h, w: top, left, height and width of the window.
+    v: what to write.
+    size: (height, width), or one number.
+    padding: one width, (across, down), or (left, top, right, bottom).
+    padding_mode: 'constant', 'edge', 'reflect' or 'symmetric'.
+    startpoints, endpoints: four corners (x, y) each.
+    bits: how many to keep.
+    num_output_channels: 1 or 3.
+    vertical_flip: mirror up and down instead of left and right.
+    threshold: from which value on to invert.
+    mean, std: of each channel.
+    scale: the factor.
+
 Source: https://docs.pytorch.org/vision/stable/transforms.html#functional-transforms
 """
 

@@ -1,5 +1,13 @@
 """Transforms to, from and of tensors.
 
+Args:
+    mode: Pillow's name of the kind of image; None: by the channels.
+    mean, std: of each channel.
+    p: the probability.
+    scale: bounds of the share of the area.
+    ratio: bounds of width / height.
+    value: what to write: a number, one for each channel, or 'random'.
+
 Source: https://docs.pytorch.org/vision/stable/transforms.html#conversion
 """
 

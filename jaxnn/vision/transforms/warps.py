@@ -1,5 +1,15 @@
 """Transforms that mirror, turn and slant.
 
+Args:
+    p: the probability.
+    fill: the value outside the image.
+    expand: make the result as large as the turned image.
+    center: the middle of the turn, (x, y).
+    scale: bounds of the factor.
+    degrees: bounds of the angle.
+    translate: the largest shares to move by.
+    shear: bounds of the angles.
+
 Source: https://docs.pytorch.org/vision/stable/transforms.html#geometry
 """
 
