@@ -1,7 +1,7 @@
 """Runs the project with nothing but Python 3.11 or newer: makes .venv, installs what is needed, and starts.
 
     python3 run.py train [options of examples/train_cnn.py]
-    python3 run.py test [--long] [--packages] [options of pytest]
+    python3 run.py test [--quick] [--long] [--packages] [options of pytest]
     python3 run.py newest
     python3 run.py bench [options of benchmarks/train_step.py]
     python3 run.py docs [options of sphinx]
@@ -40,6 +40,11 @@ NEWEST_TESTS = (
     "--ignore=tests/nnx/test_variables.py", "--ignore=tests/nnx/test_jax_function.py",  # these ask PyTorch itself
 )  # fmt: skip
 
+#: A first look, in two minutes: README's and the tutorials' programs, the engine, layers, the steps of all optimizers.
+QUICK_TESTS = (
+    "tests/examples/test_readme.py", "tests/tutorials", "tests/engine/test_programs.py", "tests/nn/test_layers.py",
+    "tests/functional/test_conv.py", "tests/optim/test_optim.py", "tests/compat/test_file_format.py",
+)  # fmt: skip
 #: How the site is built: the module, and its arguments.
 SITE = ["sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"]
 
@@ -140,7 +145,9 @@ def test(arguments):
     install("test")
     left_out = [name for name in ("long", "packages") if f"--{name}" not in arguments]
     marker = ["-m", " and ".join(f"not {name}" for name in left_out)] if left_out else []
-    arguments = [argument for argument in arguments if argument not in ("--long", "--packages")]
+    if "--quick" in arguments:
+        arguments = [*QUICK_TESTS, *arguments]
+    arguments = [argument for argument in arguments if argument not in ("--quick", "--long", "--packages")]
     everything = not arguments
     checks = {
         "ruff": ["ruff", "check", "."],
