@@ -90,7 +90,7 @@ class Facade(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         source, names = vars(self)["_facade"]
-        if name in vars(self) and name in vars(source or self) and not name.startswith("__"):
+        if source is not None and name in vars(self) and name in vars(source) and not name.startswith("__"):
             names.write(source, name, value)
         super().__setattr__(name, value)
 

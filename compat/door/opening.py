@@ -14,6 +14,7 @@ import importlib.util
 import os
 import sys
 import threading
+import types
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -227,8 +228,9 @@ def _build_class(body: Any, name: str, /, *bases: Any, metaclass: Any = None, **
     """The statement ``class``. PyTorch's modules are of the class `type`, which every metaclass goes with; jaxnn's have one of
     their own, with which a foreign one is joined.
     """
-    kinds = [type(b) for b in bases] if metaclass is None else [metaclass, *(type(b) for b in bases)]
-    if any(isinstance(b, ModuleMeta) for b in bases) and all(isinstance(k, type) for k in kinds):
+    classes = types.resolve_bases(bases)  # a base may be a generic class with its arguments
+    kinds = [type(b) for b in classes] if metaclass is None else [metaclass, *(type(b) for b in classes)]
+    if any(isinstance(b, ModuleMeta) for b in classes) and all(isinstance(k, type) for k in kinds):
         joined = tuple(dict.fromkeys(k for k in kinds if not any(o is not k and issubclass(o, k) for o in kinds)))
         if len(joined) > 1:
             metaclass = type(joined[0].__name__, joined, {"__module__": joined[0].__module__})

@@ -164,6 +164,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "torch.profiler.profiler": {"jaxnn.profiler": "profile schedule tensorboard_trace_handler ProfilerAction ProfilerActivity"},
     "torch.return_types": {"jaxnn.ops.return_types": RETURN_TYPES},
     "torch.optim.optimizer": {"jaxnn.optim.optimizer": "ParamsT _use_grad_for_differentiable _default_to_fused_or_foreach"},
+    "torch.distributions.transforms": {"jaxnn.distributions.base_transforms": "_InverseTransform"},
+    "torch._functorch.vmap": {"jaxnn": "Tensor", "jaxnn.utils._pytree": "tree_flatten tree_unflatten"},
     "torch._utils": {
         "jaxnn.compat.foreign.plumbing": (
             "_element_size=element_size _flatten_dense_tensors=flatten_dense_tensors _get_device_index=device_index "
@@ -179,7 +181,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
             "_global_parameter_registration_hooks"
         ),
     },
-    "torch.nn.parameter": {"jaxnn.compat.foreign.plumbing": "UninitializedTensorMixin"},
+    "torch.nn.parameter": {"jaxnn.compat.foreign.plumbing": "UninitializedTensorMixin _ParameterMeta"},
     "torch.nn.parallel": {"jaxnn.compat.foreign.plumbing": "gather parallel_apply replicate scatter"},
     "torch.nn.parallel.parallel_apply": {"jaxnn.compat.foreign.plumbing": "parallel_apply"},
     "torch.nn.parallel.replicate": {"jaxnn.compat.foreign.plumbing": "replicate"},

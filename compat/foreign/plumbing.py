@@ -17,10 +17,10 @@ from jaxnn.nn.hooks import GLOBAL
 from jaxnn.nn.parameter import is_lazy
 
 __all__ = [
-    "DEFAULT_PROTOCOL", "MAP_LOCATION", "DatasetKind", "DecoratorContextManager", "UninitializedTensorMixin",
+    "DEFAULT_PROTOCOL", "MAP_LOCATION", "_ParameterMeta", "DatasetKind", "DecoratorContextManager", "UninitializedTensorMixin",
     "WeakIdKeyDictionary", "WeakIdRef",
     "cast_long", "context_decorator", "device_index", "device_states", "element_size",
-    "flatten_dense_tensors", "gather", "generate_state", "get_device_module", "group_tensors", "is_namedtuple",
+    "available_device_type", "flatten_dense_tensors", "gather", "generate_state", "get_device_module", "group_tensors", "is_namedtuple",
     "np_str_obj_array_pattern",
     "parallel_apply", "replicate", "scatter", "scatter_kwargs", "set_device_states", "shape_as_tensor", "swap_tensor",
     "unflatten_dense_tensors",
@@ -41,6 +41,9 @@ _global_backward_hooks, _global_backward_pre_hooks = GLOBAL.backward, GLOBAL.bac
 _global_buffer_registration_hooks = GLOBAL.buffer_registration
 _global_module_registration_hooks = GLOBAL.module_registration
 _global_parameter_registration_hooks = GLOBAL.parameter_registration
+
+#: The class of the class of parameters.
+_ParameterMeta = type(jaxnn.nn.Parameter)
 
 # --- torch._utils and its kin
 

@@ -74,7 +74,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "none": "_get_tracing_state _current_autograd_node",
             "false": (
                 "_jit_can_fuse_on_cpu _jit_can_fuse_on_gpu _are_functorch_transforms_active _get_cudnn_enabled "
-                "_is_torch_function_mode_enabled"
+                "_is_torch_function_mode_enabled _is_tracing"
             ),
             "class": (
                 "Graph Value Node ScriptModule ScriptFunction FunctionSchema _ExcludeDispatchKeyGuard "
@@ -200,10 +200,25 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch._subclasses.meta_utils": (_GRAPHS, {"class": "MetaConverter"}),
     "torch._ops": (_GRAPHS, {"class": "HigherOrderOperator OpOverload OpOverloadPacket"}),
     "torch.library": (_GRAPHS, {"refusing": "wrap_triton"}),
-    "torch._functorch.vmap": (_GRAPHS, {"refusing": "_add_batch_dim _remove_batch_dim _maybe_remove_batch_dim"}),
+    "torch._functorch.vmap": (
+        _GRAPHS,
+        {
+            "refusing": (
+                "_add_batch_dim _remove_batch_dim _maybe_remove_batch_dim _broadcast_to_and_flatten _create_batched_inputs "
+                "_get_name _process_batched_inputs _unwrap_batched"
+            ),
+        },
+    ),
     "torch._inductor.exc": (_COMPILER, {"constant": "InductorError"}),
     "torch.fx.passes.shape_prop": (_GRAPHS, {"class": "ShapeProp TensorMetadata"}),
     "torch.nested._internal.nested_tensor": ("there are no nested tensors", {"class": "NestedTensor"}),
+    "functorch": (
+        _GRAPHS,
+        {
+            "class": "FunctionalModule FunctionalModuleWithBuffers",
+            "refusing": "combine_state_for_ensemble make_functional make_functional_with_buffers make_fx",
+        },
+    ),
     "torch._functorch": (_GRAPHS, {}),
     "torch._functorch.config": (_GRAPHS, {}),
     "torch._guards": (_COMPILER, {"none": "detect_fake_mode active_fake_mode", "class": "Source TracingContext"}),
@@ -320,7 +335,9 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "init_rpc shutdown rpc_sync rpc_async remote get_worker_info",
         },
     ),
-    "torch.distributed.rpc.api": (_RPC, {"refusing": "_all_gather _require_initialized rpc_sync rpc_async"}),
+    "torch.distributed.rpc.api": (
+        _RPC, {"refusing": "_all_gather rpc_sync rpc_async", "identity": "_require_initialized"},  # a decorator
+    ),
     **devices.TABLE,
     **scattered.TABLE,
     "torch.utils._sympy": (_SYMBOLS, {}),

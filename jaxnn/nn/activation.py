@@ -7,8 +7,6 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#non-linear-activations-weig
 
 from __future__ import annotations
 
-from typing import Any
-
 from jaxnn.core.kinds.device import DeviceLike
 from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import Tensor
@@ -30,17 +28,17 @@ __all__ = [
 class _Plain(Module):
     """A function of the input alone."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
-        return self._function(input)
+        return getattr(F, self._function)(input)
 
 
 class _InPlace(Module):
     """A function of the input that may overwrite it."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -48,7 +46,7 @@ class _InPlace(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
-        return self._function(input, inplace=self.inplace)
+        return getattr(F, self._function)(input, inplace=self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
@@ -61,7 +59,7 @@ class _WithParameter(_InPlace):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
-        return self._function(input, getattr(self, self._name), self.inplace)
+        return getattr(F, self._function)(input, getattr(self, self._name), self.inplace)
 
     def extra_repr(self) -> str:
         return f"{self._name}={getattr(self, self._name)}" + (", inplace=True" if self.inplace else "")
@@ -77,7 +75,7 @@ class ReLU(_InPlace):
     Computes: `nn.functional.relu`
     """
 
-    _function = staticmethod(F.relu)
+    _function = "relu"
 
 
 class SELU(_InPlace):
@@ -90,7 +88,7 @@ class SELU(_InPlace):
     Computes: `nn.functional.selu`
     """
 
-    _function = staticmethod(F.selu)
+    _function = "selu"
 
 
 class SiLU(_InPlace):
@@ -103,7 +101,7 @@ class SiLU(_InPlace):
     Computes: `nn.functional.silu`
     """
 
-    _function = staticmethod(F.silu)
+    _function = "silu"
 
 
 class Mish(_InPlace):
@@ -116,7 +114,7 @@ class Mish(_InPlace):
     Computes: `nn.functional.mish`
     """
 
-    _function = staticmethod(F.mish)
+    _function = "mish"
 
 
 class Hardsigmoid(_InPlace):
@@ -129,7 +127,7 @@ class Hardsigmoid(_InPlace):
     Computes: `nn.functional.hardsigmoid`
     """
 
-    _function = staticmethod(F.hardsigmoid)
+    _function = "hardsigmoid"
 
     def extra_repr(self) -> str:
         return ""
@@ -145,7 +143,7 @@ class Hardswish(_InPlace):
     Computes: `nn.functional.hardswish`
     """
 
-    _function = staticmethod(F.hardswish)
+    _function = "hardswish"
 
     def extra_repr(self) -> str:
         return ""
@@ -187,7 +185,7 @@ class LogSigmoid(_Plain):
     Computes: `nn.functional.logsigmoid`
     """
 
-    _function = staticmethod(F.logsigmoid)
+    _function = "logsigmoid"
 
 
 class Softsign(_Plain):
@@ -200,7 +198,7 @@ class Softsign(_Plain):
     Computes: `nn.functional.softsign`
     """
 
-    _function = staticmethod(F.softsign)
+    _function = "softsign"
 
 
 class Tanhshrink(_Plain):
@@ -213,7 +211,7 @@ class Tanhshrink(_Plain):
     Computes: `nn.functional.tanhshrink`
     """
 
-    _function = staticmethod(F.tanhshrink)
+    _function = "tanhshrink"
 
 
 class ELU(_WithParameter):
@@ -229,7 +227,7 @@ class ELU(_WithParameter):
     Computes: `nn.functional.elu`
     """
 
-    _function, _name = staticmethod(F.elu), "alpha"
+    _function, _name = "elu", "alpha"
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -249,7 +247,7 @@ class CELU(ELU):
     Computes: `nn.functional.celu`
     """
 
-    _function = staticmethod(F.celu)
+    _function = "celu"
 
 
 class LeakyReLU(_WithParameter):
@@ -265,7 +263,7 @@ class LeakyReLU(_WithParameter):
     Computes: `nn.functional.leaky_relu`
     """
 
-    _function, _name = staticmethod(F.leaky_relu), "negative_slope"
+    _function, _name = "leaky_relu", "negative_slope"
 
     def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -428,7 +426,7 @@ class GLU(Module):
 
 
 class _Shrink(Module):
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
@@ -436,7 +434,7 @@ class _Shrink(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of every element."""
-        return self._function(input, self.lambd)
+        return getattr(F, self._function)(input, self.lambd)
 
     def extra_repr(self) -> str:
         return str(self.lambd)
@@ -455,7 +453,7 @@ class Hardshrink(_Shrink):
     Computes: `nn.functional.hardshrink`
     """
 
-    _function = staticmethod(F.hardshrink)
+    _function = "hardshrink"
 
 
 class Softshrink(_Shrink):
@@ -471,7 +469,7 @@ class Softshrink(_Shrink):
     Computes: `nn.functional.softshrink`
     """
 
-    _function = staticmethod(F.softshrink)
+    _function = "softshrink"
 
 
 class Softplus(Module):

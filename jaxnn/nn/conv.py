@@ -132,8 +132,8 @@ class _ConvNd(_ConvBase):
     def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
         if self.padding_mode != "zeros":
             padded = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-            return self._function(padded, weight, bias, self.stride, 0, self.dilation, self.groups)
-        return self._function(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+            return getattr(F, self._function)(padded, weight, bias, self.stride, 0, self.dilation, self.groups)
+        return getattr(F, self._function)(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 class Conv1d(_ConvNd):
@@ -151,7 +151,7 @@ class Conv1d(_ConvNd):
     """
 
     _dims = 1
-    _function = staticmethod(F.conv1d)
+    _function = "conv1d"
 
 
 class Conv2d(_ConvNd):
@@ -171,7 +171,7 @@ class Conv2d(_ConvNd):
     """
 
     _dims = 2
-    _function = staticmethod(F.conv2d)
+    _function = "conv2d"
 
 
 class Conv3d(_ConvNd):
@@ -189,7 +189,7 @@ class Conv3d(_ConvNd):
     """
 
     _dims = 3
-    _function = staticmethod(F.conv3d)
+    _function = "conv3d"
 
 
 class _ConvTransposeNd(_ConvBase):
@@ -223,7 +223,7 @@ class _ConvTransposeNd(_ConvBase):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """The transposed convolution; ``output_size`` chooses among the sizes that the strides leave open."""
         extra = self.output_padding if output_size is None else self._extra(input, list(output_size))
-        return self._function(
+        return getattr(F, self._function)(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )
 
@@ -268,7 +268,7 @@ class ConvTranspose1d(_ConvTransposeNd):
     """
 
     _dims = 1
-    _function = staticmethod(F.conv_transpose1d)
+    _function = "conv_transpose1d"
 
 
 class ConvTranspose2d(_ConvTransposeNd):
@@ -288,7 +288,7 @@ class ConvTranspose2d(_ConvTransposeNd):
     """
 
     _dims = 2
-    _function = staticmethod(F.conv_transpose2d)
+    _function = "conv_transpose2d"
 
 
 class ConvTranspose3d(_ConvTransposeNd):
@@ -306,4 +306,4 @@ class ConvTranspose3d(_ConvTransposeNd):
     """
 
     _dims = 3
-    _function = staticmethod(F.conv_transpose3d)
+    _function = "conv_transpose3d"

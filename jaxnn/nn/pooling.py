@@ -5,8 +5,6 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#pooling-layers
 
 from __future__ import annotations
 
-from typing import Any
-
 from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
@@ -23,7 +21,7 @@ __all__ = [
 class _MaxPoolNd(Module):
     """The largest element of each window. Shape: (N, C, *sizes) or (C, *sizes)."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def __init__(
         self, kernel_size: _size_any_t, stride: _size_any_t | None = None, padding: _size_any_t = 0,
@@ -39,7 +37,7 @@ class _MaxPoolNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The pooled input, and the places of the elements with ``return_indices``."""
-        return self._function(
+        return getattr(F, self._function)(
             input, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode,
             return_indices=self.return_indices,
         )  # fmt: skip
@@ -64,7 +62,7 @@ class MaxPool1d(_MaxPoolNd):
     Computes: `nn.functional.max_pool1d`
     """
 
-    _function = staticmethod(F.max_pool1d)
+    _function = "max_pool1d"
 
 
 class MaxPool2d(_MaxPoolNd):
@@ -83,7 +81,7 @@ class MaxPool2d(_MaxPoolNd):
     Computes: `nn.functional.max_pool2d`
     """
 
-    _function = staticmethod(F.max_pool2d)
+    _function = "max_pool2d"
 
 
 class MaxPool3d(_MaxPoolNd):
@@ -99,13 +97,13 @@ class MaxPool3d(_MaxPoolNd):
     Computes: `nn.functional.max_pool3d`
     """
 
-    _function = staticmethod(F.max_pool3d)
+    _function = "max_pool3d"
 
 
 class _AvgPoolNd(Module):
     """The mean of each window. Shape: (N, C, *sizes) or (C, *sizes)."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def __init__(
         self, kernel_size: _size_any_t, stride: _size_any_t | None = None, padding: _size_any_t = 0,
@@ -121,7 +119,7 @@ class _AvgPoolNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The pooled input."""
-        return self._function(
+        return getattr(F, self._function)(
             input,
             self.kernel_size,
             self.stride,
@@ -180,7 +178,7 @@ class AvgPool2d(_AvgPoolNd):
     Computes: `nn.functional.avg_pool2d`
     """
 
-    _function = staticmethod(F.avg_pool2d)
+    _function = "avg_pool2d"
 
 
 class AvgPool3d(_AvgPoolNd):
@@ -196,13 +194,13 @@ class AvgPool3d(_AvgPoolNd):
     Computes: `nn.functional.avg_pool3d`
     """
 
-    _function = staticmethod(F.avg_pool3d)
+    _function = "avg_pool3d"
 
 
 class _AdaptiveAvgPoolNd(Module):
     """The means of as many windows as the output has elements; None in ``output_size`` keeps a size."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def __init__(self, output_size: int | tuple[int | None, ...] | None) -> None:
         super().__init__()
@@ -210,7 +208,7 @@ class _AdaptiveAvgPoolNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The pooled input."""
-        return self._function(input, self.output_size)
+        return getattr(F, self._function)(input, self.output_size)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
@@ -228,7 +226,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     Computes: `nn.functional.adaptive_avg_pool1d`
     """
 
-    _function = staticmethod(F.adaptive_avg_pool1d)
+    _function = "adaptive_avg_pool1d"
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
@@ -245,7 +243,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     Computes: `nn.functional.adaptive_avg_pool2d`
     """
 
-    _function = staticmethod(F.adaptive_avg_pool2d)
+    _function = "adaptive_avg_pool2d"
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
@@ -260,13 +258,13 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     Computes: `nn.functional.adaptive_avg_pool3d`
     """
 
-    _function = staticmethod(F.adaptive_avg_pool3d)
+    _function = "adaptive_avg_pool3d"
 
 
 class _AdaptiveMaxPoolNd(Module):
     """The largest elements of as many windows as the output has elements; None in ``output_size`` keeps a size."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def __init__(self, output_size: int | tuple[int | None, ...] | None, return_indices: bool = False) -> None:
         super().__init__()
@@ -275,7 +273,7 @@ class _AdaptiveMaxPoolNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The pooled input, and the places of the elements with ``return_indices``."""
-        return self._function(input, self.output_size, self.return_indices)
+        return getattr(F, self._function)(input, self.output_size, self.return_indices)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
@@ -293,7 +291,7 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     Computes: `nn.functional.adaptive_max_pool1d`
     """
 
-    _function = staticmethod(F.adaptive_max_pool1d)
+    _function = "adaptive_max_pool1d"
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
@@ -308,7 +306,7 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     Computes: `nn.functional.adaptive_max_pool2d`
     """
 
-    _function = staticmethod(F.adaptive_max_pool2d)
+    _function = "adaptive_max_pool2d"
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
@@ -323,4 +321,4 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     Computes: `nn.functional.adaptive_max_pool3d`
     """
 
-    _function = staticmethod(F.adaptive_max_pool3d)
+    _function = "adaptive_max_pool3d"

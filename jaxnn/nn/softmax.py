@@ -7,8 +7,6 @@ Source: https://docs.pytorch.org/docs/stable/nn.html#non-linear-activations-othe
 
 from __future__ import annotations
 
-from typing import Any
-
 from jaxnn.core.memory.tensor_base import Tensor
 
 from . import functional as F
@@ -20,7 +18,7 @@ __all__ = ["LogSoftmax", "Softmax", "Softmax2d", "Softmin"]
 class _Along(Module):
     """A function along one dimension."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -28,7 +26,7 @@ class _Along(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function along the dimension."""
-        return self._function(input, self.dim, _stacklevel=5)
+        return getattr(F, self._function)(input, self.dim, _stacklevel=5)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -44,7 +42,7 @@ class Softmax(_Along):
     Computes: `nn.functional.softmax`
     """
 
-    _function = staticmethod(F.softmax)
+    _function = "softmax"
 
 
 class LogSoftmax(_Along):
@@ -57,7 +55,7 @@ class LogSoftmax(_Along):
     Computes: `nn.functional.log_softmax`
     """
 
-    _function = staticmethod(F.log_softmax)
+    _function = "log_softmax"
 
 
 class Softmin(_Along):
@@ -70,7 +68,7 @@ class Softmin(_Along):
     Computes: `nn.functional.softmin`
     """
 
-    _function = staticmethod(F.softmin)
+    _function = "softmin"
 
 
 class Softmax2d(Module):

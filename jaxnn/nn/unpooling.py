@@ -23,7 +23,7 @@ __all__ = [
 class _MaxUnpoolNd(Module):
     """Maxima in their places, zeros elsewhere. Shape: (N, C, *sizes) or (C, *sizes)."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
     _dims: int
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
@@ -34,7 +34,7 @@ class _MaxUnpoolNd(Module):
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
         """The maxima at the places that the pool returned."""
-        return self._function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+        return getattr(F, self._function)(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -53,7 +53,7 @@ class MaxUnpool1d(_MaxUnpoolNd):
     Computes: `nn.functional.max_unpool1d`
     """
 
-    _function, _dims = staticmethod(F.max_unpool1d), 1
+    _function, _dims = "max_unpool1d", 1
 
 
 class MaxUnpool2d(_MaxUnpoolNd):
@@ -70,7 +70,7 @@ class MaxUnpool2d(_MaxUnpoolNd):
     Computes: `nn.functional.max_unpool2d`
     """
 
-    _function, _dims = staticmethod(F.max_unpool2d), 2
+    _function, _dims = "max_unpool2d", 2
 
 
 class MaxUnpool3d(_MaxUnpoolNd):
@@ -86,13 +86,13 @@ class MaxUnpool3d(_MaxUnpoolNd):
     Computes: `nn.functional.max_unpool3d`
     """
 
-    _function, _dims = staticmethod(F.max_unpool3d), 3
+    _function, _dims = "max_unpool3d", 3
 
 
 class _LPPoolNd(Module):
     """The p-norm of each window. Shape: (N, C, *sizes) or (C, *sizes)."""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
 
     def __init__(self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _LPPoolNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The pooled input."""
-        return self._function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return getattr(F, self._function)(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
     def extra_repr(self) -> str:
         return (
@@ -124,7 +124,7 @@ class LPPool1d(_LPPoolNd):
     Computes: `nn.functional.lp_pool1d`
     """
 
-    _function = staticmethod(F.lp_pool1d)
+    _function = "lp_pool1d"
 
 
 class LPPool2d(_LPPoolNd):
@@ -139,7 +139,7 @@ class LPPool2d(_LPPoolNd):
     Computes: `nn.functional.lp_pool2d`
     """
 
-    _function = staticmethod(F.lp_pool2d)
+    _function = "lp_pool2d"
 
 
 class LPPool3d(_LPPoolNd):
@@ -154,13 +154,13 @@ class LPPool3d(_LPPoolNd):
     Computes: `nn.functional.lp_pool3d`
     """
 
-    _function = staticmethod(F.lp_pool3d)
+    _function = "lp_pool3d"
 
 
 class _FractionalMaxPoolNd(Module):
     """Maxima of windows at random places. Source: https://arxiv.org/abs/1412.6071"""
 
-    _function: Any
+    _function: str  # by name, so that a program can replace it
     _dims: int
 
     def __init__(
@@ -182,7 +182,7 @@ class _FractionalMaxPoolNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The pooled input, and the places of the elements with ``return_indices``."""
-        return self._function(
+        return getattr(F, self._function)(
             input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
             _random_samples=self._random_samples,
         )  # fmt: skip
@@ -203,7 +203,7 @@ class FractionalMaxPool2d(_FractionalMaxPoolNd):
     Computes: `nn.functional.fractional_max_pool2d`
     """
 
-    _function, _dims = staticmethod(F.fractional_max_pool2d), 2
+    _function, _dims = "fractional_max_pool2d", 2
 
 
 class FractionalMaxPool3d(_FractionalMaxPoolNd):
@@ -221,4 +221,4 @@ class FractionalMaxPool3d(_FractionalMaxPoolNd):
     Computes: `nn.functional.fractional_max_pool3d`
     """
 
-    _function, _dims = staticmethod(F.fractional_max_pool3d), 3
+    _function, _dims = "fractional_max_pool3d", 3

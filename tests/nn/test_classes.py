@@ -324,3 +324,19 @@ def test_a_layer_shows_its_arguments(name):
     theirs, ours = (inspect.signature(getattr(face.nn, name)) for face in (torch, jaxnn))
     plain = [(n, k, getattr(d, "__name__", d)) for n, k, d in shape_of(ours) if n != "rngs"]
     assert plain == [(n, k, getattr(d, "__name__", d)) for n, k, d in shape_of(theirs)]
+
+
+@pytest.mark.parametrize("name", ["relu", "conv2d", "max_pool2d", "softmax", "dropout", "linear", "layer_norm"])
+def test_layers_call_functions_by_name(name, monkeypatch):
+    """As programs that count operations expect, which put others in their place."""
+    calls = {"relu": "ReLU()", "conv2d": "Conv2d(2, 2, 1)", "max_pool2d": "MaxPool2d(1)", "softmax": "Softmax(1)",
+             "dropout": "Dropout(0.0)", "linear": "Linear(2, 2)", "layer_norm": "LayerNorm(2)"}  # fmt: skip
+
+    def counted(face):
+        plain, seen = getattr(face.nn.functional, name), []
+        with monkeypatch.context() as patch:
+            patch.setattr(face.nn.functional, name, lambda *args, **kwargs: (seen.append(1), plain(*args, **kwargs))[1])
+            eval(f"face.nn.{calls[name]}", {"face": face})(face.ones(1, 2, 2, 2))
+        return len(seen)
+
+    assert counted(jaxnn) == counted(torch) == 1

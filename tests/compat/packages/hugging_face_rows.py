@@ -124,8 +124,10 @@ def generation(name):
     return run
 
 
-ROWS = {f"transformers {name}": Model(lambda n=name: made(n), lambda n=name: inputs(n), loss) for name in CONFIGURATIONS}
+ROWS = {
+    f"transformers {name}": Model(lambda n=name: made(n), lambda n=name: inputs(n), loss, reads=True) for name in CONFIGURATIONS
+}  # masks of attention are looked at: all of one value, or padded
 ROWS |= {f"transformers generate {name}": generation(name) for name in ("GPT2", "Llama", "Mistral", "T5")}
 ROWS |= {f"transformers folder {name}": Folder(name) for name in CONFIGURATIONS}
-ROWS["peft LoRA"] = Model(low_rank, lambda: inputs("GPT2"), loss)
+ROWS["peft LoRA"] = Model(low_rank, lambda: inputs("GPT2"), loss, reads=True)
 ROWS["peft folder"] = Adapter()
