@@ -94,7 +94,7 @@ RESULTS = {
     "set_rng_state": "None", "fork_rng": "AbstractContextManager[None]", "finfo": "Any", "iinfo": "Any",
     "typename": "str", "can_cast": "bool",
     "promote_types": "dtype", "result_type": "dtype", "broadcast_shapes": "Size", "is_storage": "bool", "is_neg": "bool",
-    "is_conj": "bool", "is_grad_enabled": "bool", "assert_close": "None",
+    "is_conj": "bool", "is_grad_enabled": "bool", "assert_close": "None", "lstsq": "_return_types.linalg_lstsq",
 }  # fmt: skip
 #: Those that give several tensors.
 _SEVERAL = {

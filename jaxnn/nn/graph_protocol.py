@@ -2,7 +2,7 @@
 
 Children go out under their own names, in the order of the names (Flax's states are sorted; any other order would hand a
 value to the wrong child at `nnx.merge`), and come back in registration order. Plain tensors and jax arrays among the
-attributes are leaves. Everything else travels in one static box.
+attributes are leaves, and what `nnx.data` marks. Everything else travels in one static box.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jaxnn.core.gradient.arrays_out import refuse_to_end_gradient
 from jaxnn.core.kinds.device import META
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval
 from jaxnn.core.process.config import in_transformation
-from jaxnn.core.process.internals import PytreeState, StaticElem, is_graph_node_type
+from jaxnn.core.process.internals import DataElem, PytreeState, StaticElem, is_graph_node_type
 from jaxnn.core.record.at_once import tensor_like
 from jaxnn.core.record.recorder import escaped_value
 
@@ -29,7 +29,7 @@ __all__ = ["GraphProtocol", "StaticBox"]
 
 #: The box's name among the children. Sorts first; no attribute can be called so.
 _BOX = "\0attributes"
-_OWN = ("_pytree__state", "_pytree__nodes", "_jaxnn_box", "_jaxnn_marked")
+_OWN = ("_pytree__state", "_pytree__nodes", "_jaxnn_box", "_jaxnn_marked", "_jaxnn_data")
 
 
 class _Held:
@@ -96,13 +96,14 @@ class StaticBox:
     `nnx.jit` does not trace again at every call, and on the way out they carry their change.
     """
 
-    __slots__ = ("attributes", "changes", "counters", "key", "names", "tensors")
+    __slots__ = ("attributes", "changes", "counters", "data", "key", "names", "tensors")
 
     def __init__(
-        self, attributes: dict[str, Any], tensors: frozenset[str], counters: frozenset[str], before: Any
+        self, attributes: dict[str, Any], tensors: frozenset[str], data: frozenset[str], counters: frozenset[str], before: Any
     ) -> None:
         self.attributes = attributes
         self.tensors = tensors
+        self.data = data
         self.changes: dict[str, Any] = {}
         if before is not None:
             for name, value in attributes.items():
@@ -121,6 +122,7 @@ class StaticBox:
         return (
             isinstance(other, StaticBox)
             and self.tensors == other.tensors
+            and self.data == other.data
             and self.counters == other.counters
             and self.changes == other.changes
             and _same(self.key, other.key)
@@ -142,7 +144,8 @@ class GraphProtocol:
         data, _ = self._graph_node_flatten()
         box = next(value.value for name, value in data if name == _BOX)
         data = [item for item in data if item[0] != _BOX]
-        return tuple(value for _, value in data), (tuple(name for name, _ in data), box)
+        children = tuple(value.value if type(value) is DataElem else value for _, value in data)
+        return children, (tuple(name for name, _ in data), box)
 
     def _pytree__flatten_with_paths(self) -> tuple[tuple[Any, ...], Any]:
         children, (names, box) = self._pytree__flatten()
@@ -160,6 +163,29 @@ class GraphProtocol:
     def _check_value(self, key: str, value: Any, new_status: Any) -> None:
         """Flax would refuse arrays and modules in lists and dictionaries, which PyTorch's programs put there."""
 
+    def _jaxnn_set_marked(self, name: str, mark: Any) -> None:
+        """An attribute that is assigned in `nnx.data(...)` or `nnx.static(...)`.
+
+        Raises:
+            ValueError: as Flax does, for arrays and modules that are to be static.
+        """
+        value = mark.metadata["nnx_value"]
+        if mark.metadata["static"] and any(map(nnx.is_data, jax.tree.leaves(value, is_leaf=nnx.is_data))):
+            raise ValueError(
+                f"Found data in value of type '{type(value)}' annotated with nnx.static(...) when setting attribute '{name}' of "
+                f"Pytree type '{type(self)}'."
+            )
+        as_it_is = mark.metadata["static"] or name.startswith("__")  # Flax's own notes, as those of `nnx.capture`
+        setattr(self, name, value if as_it_is else listed(value))
+        marks = frozenset(own_dict(self).get("_jaxnn_data", ())) - {name}
+        own_dict(self)["_jaxnn_data"] = marks if mark.metadata["static"] else marks | {name}
+
+    def _jaxnn_data_names(self) -> frozenset[str]:
+        """What is marked as data, by `nnx.data(...)` or in the class."""
+        marked: frozenset[str] = own_dict(self).get("_jaxnn_data", frozenset())
+        in_class = type(self)._pytree__nodes
+        return marked if len(in_class) < 2 else marked | {k for k, is_data in in_class.items() if is_data and k not in _OWN}
+
     # --- nnx's graphs
 
     def _graph_node_flatten(self) -> tuple[list[tuple[str, Any]], Any]:
@@ -168,6 +194,7 @@ class GraphProtocol:
         tensors = []
         registered = own_dict(self).get("_jaxnn_registered", {})
         marked = own_dict(self).get("_jaxnn_marked", {})
+        data_names = self._jaxnn_data_names()
         outside = not in_transformation()
         for name, value in vars(self).items():
             if name in _OWN:
@@ -188,11 +215,14 @@ class GraphProtocol:
                 not isinstance(value, (TensorBase, GraphProtocol)) and _is_flax(value)
             ):
                 data.append((name, value))
+            elif name in data_names:
+                data.append((name, DataElem(value)))
             else:
                 rest[name] = value
         before = vars(self).get("_jaxnn_box") if in_transformation() else None
         counters: frozenset[str] = getattr(vars(self).get("_jaxnn_box"), "counters", frozenset())
-        box = StaticBox(rest, frozenset(tensors), counters, before)
+        marks = frozenset(name for name in own_dict(self).get("_jaxnn_data", ()) if name in own_dict(self))
+        box = StaticBox(rest, frozenset(tensors), marks, counters, before)
         data.append((_BOX, StaticElem(box)))
         data.sort(key=lambda item: item[0])
         return data, type(self)
@@ -209,10 +239,15 @@ class GraphProtocol:
         for name in box.counters:
             if name in before:
                 own[name] = before[name] + box.changes.get(name, 0)
+        if box.data:
+            own["_jaxnn_data"] = box.data
+        data_names = self._jaxnn_data_names()
         registered = own.get("_jaxnn_registered")
         marked = {}
         for name, value in found.items():
             own[name] = tensor_like(value) if name in box.tensors and _is_array(value) else value
+            if name in data_names and name not in box.tensors:
+                continue
             if name not in (registered or ()) and not isinstance(own[name], (TensorBase, jax.Array)) and not _is_flax(value):
                 marked[name] = own[name], name in box.tensors
         if marked:  # a tree of axes, of masks, of None: what stands in a leaf's place is none of the attributes
@@ -249,6 +284,17 @@ class GraphProtocol:
         value = vars(self)[key]
         delattr(self, key)
         return value
+
+
+def listed(value: Any) -> Any:
+    """A list, tuple or dictionary that holds variables or modules as one of Flax's, whose tensors a module lists as its own."""
+    if not any(isinstance(leaf, (nnx.Variable, nnx.Pytree)) for leaf in jax.tree.leaves(value, is_leaf=nnx.is_data)):
+        return value
+    if type(value) in (list, tuple):
+        return nnx.List([listed(v) for v in value])
+    if type(value) is dict and all(isinstance(k, str) for k in value):
+        return nnx.Dict({k: listed(v) for k, v in value.items()})
+    return value
 
 
 def _is_flax(value: Any) -> bool:

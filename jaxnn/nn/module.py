@@ -22,7 +22,6 @@ from jaxnn.core.kinds.dtypes import SCALAR_NAMES
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval
 from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.process.internals import PytreeState
-from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
 from jaxnn.core.run.cut import cut
 from jaxnn.core.run.policy import END_OF_MODULE
@@ -33,6 +32,7 @@ from .flax_modes import FlaxModes, asked_by_flax
 from .foreign import adopted, below, is_foreign_module, is_foreign_variable, set_mode, tensors_below
 from .graph_protocol import GraphProtocol
 from .hooks import GLOBAL, HookMethods
+from .jax_devices import operand, place_for
 from .module_class import Call, ModuleMeta
 from .module_state import from_pytorch, is_pytorch
 from .parameter import BatchStat, Buffer, Parameter
@@ -190,11 +190,10 @@ class Module(
         leaves = jax.tree.leaves((args, kwargs), is_leaf=_is_whole)
         if not any(_is_raw(v) or _is_key(v) for v in leaves):
             return self._jaxnn_run_outermost(args, kwargs)
-        wrapped = jax.tree.map(
-            lambda v: tensor_of(v.copy() if type(v) is np.ndarray else v) if _is_raw(v) else v, (args, kwargs),
-            is_leaf=_is_whole,
-        )  # fmt: skip
-        if any(isinstance(v, TensorBase) for v in leaves):
+        tensors_too = any(isinstance(v, TensorBase) for v in leaves)
+        place = None if tensors_too or in_transformation() else place_for(self, leaves)
+        wrapped = jax.tree.map(lambda v: operand(v, place) if _is_raw(v) else v, (args, kwargs), is_leaf=_is_whole)
+        if tensors_too:
             return self._jaxnn_run_outermost(*wrapped)
         grad_enabled, state.grad_enabled = state.grad_enabled, False
         try:
@@ -325,8 +324,8 @@ class Module(
         if name == self._jaxnn_flax_mode and name not in own_dict(self) and asked_by_flax(2):
             self.training = not value
             return
-        if isinstance(value, dataclasses.Field):  # nnx.data(...) and nnx.static(...)
-            super().__setattr__(name, value)
+        if isinstance(value, dataclasses.Field) and "nnx_value" in value.metadata:
+            self._jaxnn_set_marked(name, value)
             return
         if in_transformation() and not is_plain(value):
             self._jaxnn_check_writable_here()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from abc import ABCMeta
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from flax import nnx
+from jax import Array
 
+from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.process.internals import PytreeState
 from jaxnn.ops.given_keys import drawing_from, given
 
@@ -30,11 +32,20 @@ class _HasForward(Protocol[_P, _R_co]):
     def forward(self) -> Callable[_P, _R_co]: ...
 
 
-class Call:
-    """``Module.__call__`` to type checkers: it takes and gives what the class's ``forward`` does."""
+class _Called(Protocol[_P, _R_co]):
+    @overload
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self: _Called[..., Tensor], input: Array, /, *args: Any, **kwargs: Any) -> Array: ...
+    @overload
+    def __call__(self, input: Array, /, *args: Any, **kwargs: Any) -> Any: ...
 
-    def __get__(self, instance: _HasForward[_P, _R_co], owner: Any = None) -> Callable[_P, _R_co]:
-        return instance.forward
+
+class Call:
+    """``Module.__call__`` to type checkers: it takes and gives what the class's ``forward`` does, arrays for tensors, too."""
+
+    def __get__(self, instance: _HasForward[_P, _R_co], owner: Any = None) -> _Called[_P, _R_co]:
+        return instance.forward  # type: ignore[return-value]
 
 
 def signature_of(cls: Any, call: Any) -> inspect.Signature:

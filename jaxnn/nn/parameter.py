@@ -32,6 +32,7 @@ from jaxnn.ops.placement import need_strided
 
 from .factory import empty
 from .flax_access import FlaxAccess, metadata_of
+from .jax_devices import settle_alone
 from .module_class import signature_of
 from .plain_values import is_plain
 from .trainable import Trainable
@@ -175,7 +176,10 @@ class _TensorVariable(FlaxAccess, _Kind, nnx.Variable, metaclass=_VariableMeta):
             return other
         if aval(self).placement is META:
             return aval(self).struct()
-        if in_transformation() and self._storage.rec is None and type(self._storage.buf.array) is np.ndarray:
+        if not in_transformation():
+            settle_alone(self)
+            return escaped_value(self)
+        if self._storage.rec is None and type(self._storage.buf.array) is np.ndarray:
             with jax.ensure_compile_time_eval():
                 return escaped_value(self)
         return escaped_value(self)

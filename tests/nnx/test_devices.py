@@ -6,13 +6,13 @@ import sys
 import textwrap
 
 PROGRAM = """
-    import jax, jax.numpy as jnp, optax
+    import jax, jax.numpy as jnp, numpy as np, optax
     from flax import nnx
     import jaxnn
     from jaxnn import nn
     from jaxnn.core.record.at_once import tensor_of
 
-    first, second = jax.devices()
+    first, second, third = jax.devices()
     def where(t):
         return t._storage.aval.placement
 
@@ -52,6 +52,32 @@ PROGRAM = """
     layer = nn.Linear(3, 2)
     assert jax.jit(lambda m, x: m(x))(layer, jnp.ones((1, 3))).devices() == {second}
 
+    # A call with arrays alone, and variables that no module of ours holds.
+    x = jnp.ones((1, 3))
+    assert nn.Linear(3, 2)(x).devices() == nn.LSTM(3, 2)(x)[0].devices() == {second}
+    assert nn.Linear(3, 2)(jax.device_put(x, first)).devices() == {first}
+    settled = nn.Linear(3, 2)
+    assert settled(np.ones((1, 3), np.float32)).devices() == {first}
+    nnx.split(settled)
+    assert settled(np.ones((1, 3), np.float32)).devices() == {second}
+    placed, theirs = jax.device_put(nn.Linear(3, 2), third), jax.device_put(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), third)
+    assert placed(x).devices() == theirs(x).devices() == {third}, "an array without a place follows the module"
+
+    class Holder(nnx.Module):
+        def __init__(self):
+            self.p, self.b = nn.Parameter(jaxnn.ones(3)), nn.Buffer(jaxnn.ones(3))
+            self.listed = nnx.List([nn.Parameter(jaxnn.ones(3))])
+
+        def __call__(self, x):
+            return x * self.p[...] + self.b[...] + self.listed[0][...]
+
+    committed = jax.device_put(x, second)
+    for graph in (True, False):
+        assert nnx.jit(lambda h, x: h(x), graph=graph)(Holder(), committed).devices() == {second}
+    alone = nn.Parameter(jaxnn.ones(3))
+    assert alone[...].devices() == {first}, "to read it moves nothing"
+    assert jax.jit(lambda p, x: p[...] * x)(alone, committed).devices() == {second}
+
     # What somebody has put elsewhere stays there, and the switch keeps all where it is.
     with jax.default_device(first):
         kept = nn.Linear(3, 2)
@@ -66,7 +92,7 @@ PROGRAM = """
 
 
 def test_jax_default_device():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PROGRAM)], env=environment, capture_output=True, text=True, timeout=300
     )

@@ -1,5 +1,7 @@
 """Modules as JAX's trees: each use on a plain nnx module and on its twin, with the same result."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -221,6 +223,70 @@ def test_lists_of_modules_in_attributes():
 
     made = Free()
     assert jax.tree.leaves(made) == [] and jax.tree.map(lambda a: a, made).kept[0] is made.kept[0]
+
+
+class MarkedPlain(nnx.Module):
+    in_class: list = nnx.data()
+
+    def __init__(self):
+        self.fill(lambda k: nnx.Linear(3, 3, rngs=nnx.Rngs(k)))
+
+    def fill(self, linear):
+        self.arrays, self.number = nnx.data([jnp.ones(3), {"a": jnp.full(3, 2.0)}]), nnx.data(3.0)
+        self.in_class = [jnp.ones(3)]
+        self.layers, self.table = nnx.data([linear(0), linear(1)]), nnx.data({"p": nnx.Param(jnp.ones(3))})
+        self.name = nnx.static("a name")
+
+    def __call__(self, x):
+        h = (x * self.arrays[0] + self.arrays[1]["a"] * self.number) * self.in_class[0]
+        for layer in self.layers:
+            h = layer(h)
+        return h * self.table["p"]
+
+
+class Marked(nn.Module):
+    in_class: list = nnx.data()
+    fill, forward = MarkedPlain.fill, MarkedPlain.__call__
+
+    def __init__(self, plain):
+        super().__init__()
+        self.fill(lambda _: nn.Linear(3, 3))
+        for mine, theirs in zip(self.layers, plain.layers, strict=True):
+            mine.weight.set_value(theirs.kernel[...].T), mine.bias.set_value(theirs.bias[...])
+
+
+def _doubled(m):
+    m.arrays = [a * 2 if isinstance(a, jax.Array) else a for a in m.arrays]
+    return m(X)
+
+
+MARKED = {
+    "call": lambda m: m(X), "leaves": lambda m: len(jax.tree.leaves(m)), "static": lambda m: len(m.name),
+    "jax.jit": lambda m: jax.jit(lambda m: m(X))(m), "jax.grad": lambda m: jax.grad(lambda m: m(X).sum())(m).arrays[1]["a"],
+    "number": lambda m: jax.grad(lambda m: m(X).sum())(m).number, "map": lambda m: jax.tree.map(lambda a: a * 2, m)(X),
+    "map twice": lambda m: len(jax.tree.leaves(jax.tree.map(lambda a: a * 2, jax.tree.map(lambda a: a, m)))),
+    "split": lambda m: nnx.merge(*nnx.split(m))(X), "state": lambda m: len(jax.tree.leaves(nnx.state(m))),
+    "updated": lambda m: (nnx.update(m, jax.tree.map(lambda a: a * 2, nnx.state(m))), m(X))[1], "again": _doubled,
+    "nnx.jit": lambda m: (nnx.jit(_doubled)(m), m(X)), "graph=False": lambda m: nnx.jit(lambda m: m(X), graph=False)(m),
+    "nnx.grad": lambda m: nnx.grad(lambda m: m(X).sum())(m)["table"]["p"][...], "clone": lambda m: nnx.clone(m)(X),
+    "copy": lambda m: _doubled(copy.deepcopy(m)), "params": lambda m: len(jax.tree.leaves(nnx.state(m, nnx.Param))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("use", MARKED)
+def test_attributes_marked_as_data(use):
+    plain = MarkedPlain()
+    ours, theirs = both((plain, Marked(plain)), MARKED[use])
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        close(a, b)
+
+
+def test_what_is_marked_as_data_is_listed():
+    model = Marked(MarkedPlain())
+    assert [n for n, _ in model.named_parameters()] == list(model.state_dict())
+    assert {"layers.1.weight", "table.p"} <= set(model.state_dict())
+    with pytest.raises(ValueError, match="nnx.static"):
+        model.name = nnx.static([jnp.ones(2)])
 
 
 def test_a_module_that_wants_to_be_no_tree():

@@ -9,7 +9,7 @@ import sys
 import textwrap
 
 PROGRAM = """
-    import tempfile
+    import contextlib, tempfile
     from functools import partial
     from pathlib import Path
 
@@ -168,9 +168,27 @@ PROGRAM = """
             optimizer.step()
         assert placed(model)[1].is_equivalent_to(before, 2), placed(model)[1]
     print("pytorch")
+
+    # Explicit axes, which `jax.make_mesh` makes unless it is told otherwise: calls outside a transformation, too.
+    explicit = jax.make_mesh((8,), ("x",))
+    plain, twin = nnx.Linear(WIDTH, WIDTH, rngs=nnx.Rngs(0)), nn.Linear(WIDTH, WIDTH)
+    twin.weight.set_value(plain.kernel[...].T), twin.bias.set_value(plain.bias[...])
+    plain = jax.device_put(plain, jax.tree.map(lambda a: NamedSharding(explicit, P(*(None,) * (a.ndim - 1), "x")), plain))
+    twin = jax.device_put(twin, NamedSharding(explicit, P("x")))
+    x = jnp.ones((2, WIDTH))
+    uses = [lambda m: m(x), lambda m: m(jax.device_put(x, NamedSharding(explicit, P()))), lambda m: nnx.jit(lambda m: m(x))(m)]
+    for context in (jax.set_mesh(explicit), contextlib.nullcontext()):
+        with context:
+            for use in uses:
+                theirs, ours = use(plain), use(twin)
+                assert ours.sharding == theirs.sharding and ours.sharding.mesh == explicit
+                np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    twin(jaxnn.ones(2, WIDTH)).sum().backward()
+    np.testing.assert_allclose(twin.weight.grad.numpy(), np.full((WIDTH, WIDTH), 2))
+    print("explicit")
 """
 
-USES = "eager in_jit trained stacked checkpoint logical optimizer_sharding by_device_put shard_mapped pytorch".split()
+USES = "eager in_jit trained stacked checkpoint logical optimizer_sharding by_device_put shard_mapped pytorch explicit".split()
 
 
 def test_sharding():

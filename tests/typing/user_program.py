@@ -75,7 +75,7 @@ def accuracy(logits: Tensor, target: Tensor) -> float:
     return (logits.argmax(dim=-1) == target).float().mean().item()
 
 
-def train(net: Net, loader: DataLoader, epochs: int = 2) -> list[float]:
+def train(net: Net, loader: DataLoader[tuple[Tensor, ...]], epochs: int = 2) -> list[float]:
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.01)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)

@@ -258,18 +258,22 @@ def get_default_device() -> device:
     return device_of(chosen) if isinstance(chosen, Sharding) else chosen or device("cpu")
 
 
-def put(array: Any, placement: Any) -> jax.Array:
+def put(array: Any, placement: Any, *, beside: bool = False) -> jax.Array:
     """An array on a device, or spread by a sharding. Where JAX would put it anyway it stays uncommitted: a program compiled for
     inputs without a place would be compiled again for inputs with one.
 
     A sharding over devices of several processes takes of each process's array, which are alike, what belongs to its devices.
+
+    Args:
+        beside: it is to lie where other operands do, also on the explicit axes of a program of JAX's.
 
     Raises:
         ValueError: for a sharding that does not fit the shape.
     """
     if not isinstance(placement, Sharding):
         return jax.device_put(array) if placement == jax_default_device() else jax.device_put(array, placement)
-    placement = automatic(placement)
+    if not beside:
+        placement = automatic(placement)
     check_fits(array.shape, placement)
     if not placement.is_fully_addressable and (isinstance(array, np.ndarray) or array.is_fully_addressable):
         host = np.asarray(array)

@@ -170,7 +170,7 @@ def instance_of(op: Any, recipe: Tree, avals: Sequence[Aval], placement: Any, de
                     return _filled(pattern, values, op, recipe, avals, describe)
             else:
                 family.attempts += 1
-    made = Instance(op, recipe, avals, describe)
+    made = Instance(op, recipe, avals, describe, placement=placement)
     family.members.append((numbers, made))
     del family.members[:-_KEPT]
     return made

@@ -86,8 +86,8 @@ class Traced:
         "name", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
     )  # fmt: skip
 
-    def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str) -> None:
-        here = contextlib.nullcontext() if in_transformation() else in_mesh(mesh_in_use())
+    def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str, placement: Any = None) -> None:
+        here = contextlib.nullcontext() if in_transformation() else in_mesh(mesh_in_use(placement))
         with x64(True), jax.default_matmul_precision(get_setting("matmul_precision")), here:
             closed = jax.make_jaxpr(function)(*operands)
         jaxpr = closed.jaxpr
@@ -254,7 +254,7 @@ class Linear:
             residuals, self.treedef = jax.tree.flatten(vjp)
             return [*results, *residuals]
 
-        return Traced(linear, self._instance.operands(), f"{self.name}_linear")
+        return Traced(linear, self._instance.operands(), f"{self.name}_linear", self._instance.placement)
 
     @property
     def residuals(self) -> int:
@@ -340,7 +340,7 @@ class Linear:
             with float32_sums():
                 return vjp(full)[0]
 
-        return Traced(pull, [*held, *given], f"{self.name}_backward")
+        return Traced(pull, [*held, *given], f"{self.name}_backward", self._instance.placement)
 
 
 def zero_cotangent(a: Aval) -> Any:
@@ -355,6 +355,7 @@ class Instance:
 
     Args:
         forward, container: its traced form and its results' container, where these are known.
+        placement: where it runs; where its operands lie if not given.
 
     Attributes:
         avals: of its results. container: that holds them, None for a single one.
@@ -362,19 +363,20 @@ class Instance:
         origin: what it has in common with the same operator for other sizes, and its sizes: see `open_sizes`.
     """
 
-    __slots__ = ("_linear", "avals", "container", "described", "forward", "op", "origin", "tree")
+    __slots__ = ("_linear", "avals", "container", "described", "forward", "op", "origin", "placement", "tree")
 
     def __init__(
         self, op: Any, tree: Tree, described: Sequence[Aval], describe: Callable[[Any], Aval], forward: Traced | None = None,
-        container: Any = None,
+        container: Any = None, placement: Any = None,
     ) -> None:  # fmt: skip
+        self.placement = described[0].placement if placement is None and described else placement
         self.op = op
         self.tree = tree
         self.described = tuple(described)
         self.container: Any = container
         self.origin: Any = None
         if forward is None:
-            forward = Traced(self._called, self.operands(), op.name)
+            forward = Traced(self._called, self.operands(), op.name, self.placement)
             forward.parts = op.parts
         self.forward = forward
         inputs, outputs = forward.closed.in_avals, forward.closed.out_avals

@@ -41,7 +41,7 @@ class Recording:
     def __init__(self, placement: Any) -> None:
         self.order = next(Recording._orders)
         self.placement = placement
-        self.mesh = mesh_in_use()  # in whose context the operators are called, and run
+        self.mesh = mesh_in_use(placement)  # in whose context the operators are called, and run
         self.node = root_for(placement, self.mesh)
         self.leaves: list[Any] = []  # buffers
         self.leaf_slots: dict[Any, int] = {}
@@ -70,7 +70,7 @@ class Recording:
 
     def begin(self) -> None:
         """Before the first operator: `jax.set_mesh` may have been entered or left since the recording was opened."""
-        mesh = mesh_in_use()
+        mesh = mesh_in_use(self.placement)
         if mesh is not self.mesh:
             self.mesh, self.node = mesh, root_for(self.placement, mesh)
 

@@ -28,10 +28,16 @@ def in_transformation() -> bool:
     return trace_state.value is not eval_trace or axis_env_state.value is not top_axis_env
 
 
-def mesh_in_use() -> Any:
-    """The mesh of `jax.set_mesh` around what runs now, with automatic axes; None where there is none, and in a transformation."""
+def mesh_in_use(placement: Any = None) -> Any:
+    """The mesh of `jax.set_mesh` around what runs now, with automatic axes; None where there is none, and in a transformation.
+
+    Operands that JAX's programs have spread over explicit axes need theirs: ``placement`` is where they lie.
+    """
     if jax.sharding.get_abstract_mesh().empty or in_transformation():
         return None
+    theirs = getattr(placement, "mesh", None)
+    if theirs is not None and automatic_mesh(theirs) is not theirs:
+        return theirs
     return automatic_mesh(jax.sharding.get_mesh())
 
 

@@ -26,10 +26,10 @@ from jax.extend.core import ClosedJaxpr
 from jax.interpreters import ad
 
 __all__ = [
-    "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad", "axis_env_state",
+    "DataElem", "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad", "axis_env_state",
     "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "eval_trace",
-    "is_flattened_by_jax", "is_graph_node_type", "is_result_of_jax", "lax_rules", "noted_differences", "top_axis_env",
-    "trace_state", "with_parts", "with_results",
+    "is_flattened_by_jax", "is_graph_node_type", "is_result_of_jax", "is_taken_apart", "lax_rules", "noted_differences",
+    "top_axis_env", "trace_state", "with_parts", "with_results",
 ]  # fmt: skip
 
 
@@ -72,6 +72,7 @@ USED = (
     Use("flax.nnx.tracers.TraceState", "nn/parameter.py", _CONTEXT),
     Use("flax.nnx.tracers.current_jax_trace", "core/memory/tensor_base.py", _CONTEXT),
     Use("flax.nnx.graphlib.StaticElem", "nn/graph_protocol.py", _PROTOCOL),
+    Use("flax.nnx.graphlib.DataElem", "nn/graph_protocol.py", _PROTOCOL),
     Use("flax.nnx.graphlib.GRAPH_REGISTRY", "nn/graph_protocol.py", "a public test for the types of graph nodes"),
     *(
         Use(f"flax.nnx.Module.{name}", "nn/graph_protocol.py", _PROTOCOL)
@@ -89,7 +90,7 @@ USED = (
       for name in ("_new", "_raw_value", "_trace_state", "_var_metadata")),
 )  # fmt: skip
 
-StaticElem = graphlib.StaticElem
+DataElem, StaticElem = graphlib.DataElem, graphlib.StaticElem
 
 
 def distributed_client() -> Any:
@@ -148,6 +149,14 @@ def is_graph_node_type(kind: Any) -> bool:
 def is_flattened_by_jax() -> bool:
     """Whether a variable's value is asked for by Flax's function that makes a tree of JAX's of it; ask in the getter itself."""
     return sys._getframe(2).f_code in _FLATTENING
+
+
+def is_taken_apart() -> bool:
+    """Whether a variable's value is asked for by what flattens it for JAX, or takes it apart for nnx; ask one call below the getter."""
+    asking = sys._getframe(3)
+    return asking.f_code in _FLATTENING or asking.f_globals is vars(graphlib) or (
+        asking.f_globals is vars(variablelib) and sys._getframe(4).f_globals is vars(graphlib)
+    )  # fmt: skip
 
 
 _FLATTENING = (variablelib._variable_flatten.__code__, variablelib._variable_flatten_with_keys.__code__)

@@ -462,7 +462,7 @@ def escaped_value(t: TensorBase) -> Any:
         buf.owned = False
     if type(array) is np.ndarray:
         with x64(True), jax.ensure_compile_time_eval():
-            array = put(array, t._storage.aval.placement)
+            array = put(array, t._storage.aval.placement, beside=True)
         if t._view is None and not shows(t._storage):
             t._storage.buf = Buffer(array, False)
     return array
@@ -529,7 +529,7 @@ def transferred(t: TensorBase, where: Any) -> Tensor:
     tracked = state.grad_enabled and t._cell.source is not None
     plain: Any = materialised(t) if tracked else t
     with x64(True):
-        array = put(value_of(plain), area_of(where) if isinstance(where, jax.sharding.Sharding) else where)
+        array = put(value_of(plain), area_of(where) if isinstance(where, jax.sharding.Sharding) else where, beside=True)
     made = wrap(Storage.concrete(array, aval_of(tuple(aval(t).shape), aval(t).np, where), owned=False))
     if tracked:
         made._cell = Cell(Transfer(plain))

@@ -332,7 +332,7 @@ def _on_device(buf: Buffer, placement: Any) -> Any:
     array = buf.array
     if type(array) is np.ndarray:
         with x64(True):
-            buf.array = array = put(array, placement)
+            buf.array = array = put(array, placement, beside=True)
     return array
 
 

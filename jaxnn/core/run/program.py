@@ -134,7 +134,7 @@ class Program:
             self._last = content, None
             return made
         with x64(True):
-            placed = [put(a, rec.placement) for a in made]
+            placed = [put(a, rec.placement, beside=True) for a in made]
         self._last = content, placed
         return placed
 

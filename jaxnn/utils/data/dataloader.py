@@ -8,14 +8,15 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 import jax
 
 from jaxnn.core.random.generator import Generator
 
 from .collate import default_collate, default_convert
+from .dataset import Dataset
 from .fetch import Fetcher, is_stream
 from .processes import Workers, context_of
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
@@ -23,6 +24,7 @@ from .worker import Plan
 
 __all__ = ["DataLoader"]
 
+_T = TypeVar("_T", covariant=True)
 _FIXED = frozenset({"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"})
 
 
@@ -59,7 +61,7 @@ def _compare_with_processors(num_workers: int) -> None:
         )
 
 
-class DataLoader:
+class DataLoader(Generic[_T]):
     """Batches of a dataset, in the order of a sampler: PyTorch's own for the same seed, with and without workers.
 
     Args:
@@ -87,7 +89,7 @@ class DataLoader:
     _initialized = False
 
     def __init__(
-        self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None,
+        self, dataset: Dataset[_T] | Sequence[_T], batch_size: int | None = 1, shuffle: bool | None = None,
         sampler: Iterable[Any] | None = None, batch_sampler: Iterable[Any] | None = None, num_workers: int = 0,
         collate_fn: Callable[[Any], Any] | None = None, pin_memory: bool = False, drop_last: bool = False,
         timeout: float = 0, worker_init_fn: Callable[[int], None] | None = None, multiprocessing_context: Any = None,
@@ -124,7 +126,8 @@ class DataLoader:
             if streams:
                 sampler = _Endless()
             else:
-                sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+                sized: Any = dataset
+                sampler = RandomSampler(sized, generator=generator) if shuffle else SequentialSampler(sized)
         if batch_size is not None and batch_sampler is None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)  # type: ignore[arg-type]
         self.dataset = dataset
