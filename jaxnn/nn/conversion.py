@@ -158,7 +158,8 @@ class ConversionMethods:
 
     def share_memory(self: _Self) -> _Self:
         """Not available: there are no tensors shared between processes."""
-        for t in (*self.parameters(), *self.buffers()):
+        module: Any = self
+        for t in (*module.parameters(), *module.buffers()):
             if is_lazy(t):
                 t.share_memory_()
         raise NotImplementedError("Module.share_memory: tensors can't be shared between processes")
