@@ -168,15 +168,19 @@ def activations(torch: Any, models: int = 40) -> list[float]:
 
     def train(model: Any) -> float:
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        for step in range(30):
-            if step == 20:
-                begin = time.perf_counter()
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(x), y)
-            loss.backward()
-            optimizer.step()
-        value = loss.item()
-        times.append(time.perf_counter() - begin)
+
+        def steps(count: int) -> float:
+            for _ in range(count):
+                optimizer.zero_grad()
+                loss = nn.functional.mse_loss(model(x), y)
+                loss.backward()
+                optimizer.step()
+            return loss.item()
+
+        value = steps(30)
+        begin = time.process_time()
+        steps(90)
+        times.append(time.process_time() - begin)
         return value
 
     for k in range(models):

@@ -1,7 +1,7 @@
 """A training step of many small parameter tensors, with clipping and Adam: `python benchmarks/many_parameters.py`.
 
 Each variant runs in a process of its own, which times its first step (compilation included), keeps its peak memory, and
-then takes steps when it is told to: in turns with the others, so that a busy machine slows all alike.
+then takes steps when it is told to: in turns with the others, so that a busy machine slows all alike. Times are of the processor.
 """
 
 import argparse
@@ -83,17 +83,17 @@ VARIANTS = {"torch": torch_step, "jaxnn": jaxnn_step, "nnx.jit": nnx_step}
 def child(variant, count, kind):
     """Print the first step's seconds, the loss after some more and the peak memory; then a step's seconds for each line."""
     step = VARIANTS[variant](count, kind)
-    start = time.perf_counter()
+    start = time.process_time()
     float(step())
-    first = time.perf_counter() - start
+    first = time.process_time() - start
     losses = [float(step()) for _ in range(3)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)
     print(json.dumps({"first": first, "loss": losses[-1], "peak": peak}), flush=True)
     for line in sys.stdin:
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(int(line)):
             float(step())
-        print((time.perf_counter() - start) / int(line), flush=True)
+        print((time.process_time() - start) / int(line), flush=True)
 
 
 def compare(count, kind, names, rounds, steps):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxnn.core.operator.arguments import Number
 from jaxnn.core.operator.op import Op
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import call, replace
+from jaxnn.core.run.cut import cut
 
 from .arguments import ParamsT, non_negative
 from .optimizer import Optimizer
@@ -62,6 +64,9 @@ def _direction(gradient: Any, differences: Any, changes: Any, inverses: Any, sca
     r, _ = jax.lax.scan(forth, q * scale, (pairs, shares))
     return r
 
+
+#: Curvature pairs that the direction is computed from at least.
+_LEAST = 8
 
 _FLAT = Op("lbfgs_flat", _flat, lists=True)
 _MOVED = Op("lbfgs_moved", _moved, lists=True)
@@ -160,6 +165,7 @@ class LBFGS(Optimizer):
         """
 
         def evaluate() -> Any:
+            cut("L-BFGS evaluates the loss")  # which is then one program, whatever moved the parameters
             with enable_grad():
                 return closure()
 
@@ -250,10 +256,13 @@ class LBFGS(Optimizer):
         if not differences:
             state["d"] = -gradient
             return
-        # Lengths that are powers of two, so that a growing history has few programs; a repeated pair weighs nothing.
-        missing = (1 << (len(differences) - 1).bit_length()) - len(differences)
+        # Few lengths, so that a growing history has few programs: 8, 32, 128. The missing pairs are zero and weigh nothing; each
+        # is a tensor of its own, for what stands in several places is another program.
+        missing = _LEAST * 4 ** math.ceil(math.log(max(len(differences) / _LEAST, 1), 4)) - len(differences)
         described = aval(gradient)
         weights = np.array([*map(_number, inverses), *[0] * missing], described.np)
-        args = (gradient, (*differences, *differences[:1] * missing), (*changes, *changes[:1] * missing))
+        zero = np.zeros(described.shape, described.np)
+        empty, as_empty = (tuple(host_array(zero, described.placement) for _ in range(missing)) for _ in range(2))
+        args = (gradient, (*differences, *empty), (*changes, *as_empty))
         scale = Number(float(_number(state["H_diag"])))
         state["d"] = call(_DIRECTION, (*args, host_array(weights, described.placement), scale))

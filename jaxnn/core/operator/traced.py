@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,13 +77,15 @@ class Traced:
         elements: of the largest operand or result.
         equations: how many equations the jaxpr has, those of inner jaxprs counted.
         computing: how many of them do more than move elements.
-        matrix: elements of the largest operand of a matrix product. loops: whether it has any.
+        executed: how many equations a call runs, every round of a scan counted.
+        matrix: elements of the largest operand of a matrix product. loops: whether it has any; unending: or such whose rounds are
+            not known beforehand.
         seen, seen_alone, seen_on_host: whether it ran in any way, as an executable of its own, in numpy.
     """
 
     __slots__ = (
-        "_jitted", "_plain", "closed", "computing", "elements", "equations", "host", "loops", "matrix",
-        "name", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
+        "_jitted", "_plain", "closed", "computing", "elements", "equations", "executed", "host", "loops", "matrix",
+        "name", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources", "unending",
     )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str, placement: Any = None) -> None:
@@ -114,7 +116,7 @@ class Traced:
         self.serial = next(_serials)
         self.name = name
         self.elements = max((_size(v.aval.shape) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
-        self.equations, self.computing, self.matrix, self.loops = _measured(jaxpr)
+        self.equations, self.computing, self.executed, self.matrix, self.loops, self.unending = _measured(jaxpr)
         self._jitted: Any = None
         self.host: Any = None  # its form in numpy, once made
         self.parts = 1  # operators that it is made of
@@ -158,24 +160,35 @@ def _size(shape: Sequence[Any]) -> int:
 _MOVES = frozenset({"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "concatenate"})
 
 
-def _measured(jaxpr: Any) -> tuple[int, int, int, bool]:
-    """How many equations a jaxpr has, how many of them compute, the size of the largest operand of a matrix product, and
-    whether it has loops.
-    """
-    equations, computing, matrix, loops = 0, 0, 0, False
+class _Measures(NamedTuple):
+    """What `Traced` tells of a jaxpr."""
+
+    equations: int = 0
+    computing: int = 0
+    executed: int = 0
+    matrix: int = 0
+    loops: bool = False
+    unending: bool = False
+
+
+def _measured(jaxpr: Any) -> _Measures:
+    """What a jaxpr is made of, inner jaxprs included."""
+    equations, computing, executed, matrix, loops, unending = _Measures()
     for equation in jaxpr.eqns:
         name = equation.primitive.name
         inner = [p for p in equation.params.values() if hasattr(p, "eqns") or hasattr(p, "jaxpr")]
-        found = [_measured(getattr(p, "jaxpr", p)) for p in inner] or [(1, int(name not in _MOVES), 0, False)]
-        for n, c, m, has in found:
-            equations += n
-            computing += c
-            matrix = max(matrix, m)
-            loops = loops or has
+        rounds = equation.params["length"] if name == "scan" else 1
+        for m in [_measured(getattr(p, "jaxpr", p)) for p in inner] or [_Measures(1, int(name not in _MOVES), 1)]:
+            equations += m.equations
+            computing += m.computing
+            executed += rounds * m.executed
+            matrix = max(matrix, m.matrix)
+            loops, unending = loops or m.loops, unending or m.unending
         loops = loops or name in ("while", "scan")
+        unending = unending or name == "while"
         if name == "dot_general":
             matrix = max(matrix, *(_size(v.aval.shape) for v in equation.invars))
-    return equations, computing, matrix, loops
+    return _Measures(equations, computing, executed, matrix, loops, unending)
 
 
 def _dependent(jaxpr: Any, given: list[bool], by_choice: bool = False) -> list[bool]:

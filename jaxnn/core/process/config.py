@@ -74,7 +74,8 @@ class ThreadState(threading.local):
     module_depth: int = 0
     plain_operators: bool = False  # subclasses of Tensor are not asked
     cuts: int = 0  # of paths that had no program; see `policy`
-    last_step: Any = None  # the operators of the last training step among them
+    steps: int = 0  # those of training steps among them
+    last_step: Any = None  # the operators of the last one
     execution_mode: Any = None  # how this thread runs programs, if it says so
     autocast: Any = None  # the kinds of devices for which it is on, if any
     autocast_types: Any = None

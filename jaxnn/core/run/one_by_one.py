@@ -24,9 +24,12 @@ __all__ = ["HOST_ELEMENTS", "OneByOne", "in_numpy", "is_host", "runs_on_host"]
 HOST_ELEMENTS = 16_384
 #: The same for an operand of a matrix product, which is more work for each element.
 HOST_MATRIX = 4_096
-#: Equations that compute up to which numpy runs an operator (each of those that a backward walks): a whole attention layer, or a
-#: loop, is one call of XLA's instead.
+#: Equations that compute up to which numpy runs an operator (each of those that a backward walks): a whole attention layer is one
+#: call of XLA's instead.
 HOST_EQUATIONS = 60
+#: Equations that a scan may run there, all rounds together: a short recurrence takes a few milliseconds at every call, its
+#: executable some hundred for every length.
+HOST_ROUNDS = 4_000
 
 #: From so many elements on, a result is waited for: that there is no memory for it must show before anything is given its value.
 LARGE = 1 << 26
@@ -47,7 +50,8 @@ def _is_small(traced: Traced) -> bool:
     if small is None:
         small = traced.small = (
             traced.elements <= HOST_ELEMENTS and traced.matrix <= HOST_MATRIX
-            and traced.computing <= HOST_EQUATIONS * traced.parts and not traced.loops
+            and (traced.computing <= HOST_EQUATIONS * traced.parts or traced.loops)
+            and not traced.unending and (traced.executed <= HOST_ROUNDS or not traced.loops)
         )  # fmt: skip
     return small
 

@@ -9,9 +9,10 @@ What is paid and what it would cost are reckoned by counts, never by the clock, 
 give the same bits. The unit is a microsecond of one core of a 2020s server, measured once and written down here.
 
 One thing is known beforehand: training steps repeat. A path that an optimizer's step ends, or that a later backward needs, counts as
-if it were visited `HORIZON` times more when it comes back soon after its last visit (a loop), when most of its operators have never
-run (the first step of a model), or when it nearly has the operators of the last such path (a loop that settles). The last two are
-guesses: so many may be open, bought and not used again, and no more.
+if it were visited `HORIZON` times more when most of its operators have never run (the first step of a model; not the hundredth, of
+other lengths), or when it nearly has the operators of the last such path (a loop that settles); so many of these guesses may be open,
+bought and not used again, and no more. One that comes back (a loop) counts so too, but less the more such paths came between: one
+of many lengths comes back by chance.
 """
 
 from __future__ import annotations
@@ -46,26 +47,25 @@ IMMEDIATE = "immediate mode"
 OPERATOR_LIMIT = 2_000
 LIMIT_REACHED = f"{OPERATOR_LIMIT} operators without a cut"
 
-# --- prices, in microseconds
-#: Compiling a path: once; for each operator; for each equation; and the length from which XLA's passes are superlinear.
+# --- prices, in microseconds: `benchmarks/policy_prices.py` measures them
+#: Compiling a path: once; for each equation of an operator that stands in it for the first time, and of the others, which XLA is
+#: given as calls of one function; and the length from which its passes are superlinear.
 PROGRAM = 30_000
-COMPILED_OPERATOR = 2_500
-COMPILED_EQUATION = 700
+COMPILED_EQUATION = 2_500
+REPEATED_EQUATION = 300
 SUPERLINEAR = 2_000
 #: Preparing an operator to run by itself: its executable, its form in numpy; and for each of its equations.
 EXECUTABLE = 40_000
-EXECUTABLE_EQUATION = 1_000
+EXECUTABLE_EQUATION = 1_500
 HOST_FORM = 1_500
 HOST_FORM_EQUATION = 100
-#: Calling an operator that is prepared.
-EXECUTABLE_CALL = 25
-HOST_CALL = 5
-HOST_CALL_EQUATION = 2
+#: Calling an operator that is prepared, what surrounds the call included.
+EXECUTABLE_CALL = 50
+HOST_CALL = 12
+HOST_CALL_EQUATION = 1
 
-#: Visits that the path of a training step is expected to have.
-HORIZON = 1_000
-#: Cuts between two visits of a path that still belong to one loop.
-CLOSE = 16
+#: Visits that the path of a training step is expected to have: of one that comes back after n of them, by its square less.
+HORIZON = 3_000
 #: Share of operators in which two steps of a loop that settles may differ.
 SETTLING = 0.1
 #: Guesses that may be open: first steps, and steps of a loop that settles; and the cuts after which one is forgotten.
@@ -80,7 +80,7 @@ class Visits:
 
     def __init__(self) -> None:
         self.paid = 0.0
-        self.last = -CLOSE
+        self.last: int | None = None  # as a training step, in these
 
 
 def _functions(layout: Layout) -> Iterator[tuple[Any, Traced, bool]]:
@@ -100,11 +100,14 @@ def _functions(layout: Layout) -> Iterator[tuple[Any, Traced, bool]]:
 
 def price(layout: Layout) -> float:
     """What compiling a path costs."""
-    operators, equations = 0, 0
-    for _, traced, _ in _functions(layout):
+    operators, cost = 0, 0
+    met: set[tuple[int, bool]] = set()
+    for _, traced, pulled in _functions(layout):
         operators += 1
-        equations += traced.equations
-    return PROGRAM + (operators * COMPILED_OPERATOR + equations * COMPILED_EQUATION) * (1 + operators / SUPERLINEAR)
+        key = (traced.serial, pulled)
+        cost += traced.equations * (REPEATED_EQUATION if key in met else COMPILED_EQUATION)
+        met.add(key)
+    return PROGRAM + cost * (1 + operators / SUPERLINEAR)
 
 
 class Rent(NamedTuple):
@@ -112,7 +115,7 @@ class Rent(NamedTuple):
 
     missing: float  # for operators that must be prepared
     calls: float  # for every visit
-    fresh: bool  # most of its operators have never run
+    fresh: bool  # most of its operators have never run, nor has an update of parameters of these shapes
     operators: collections.Counter[tuple[int, bool]]  # how often each stands in the path
 
 
@@ -120,12 +123,13 @@ def rent(layout: Layout, placement: Any) -> Rent:
     """What running a path operator by operator costs."""
     calls, missing = 0.0, 0.0
     distinct: collections.Counter[tuple[int, bool]] = collections.Counter()
-    fresh = 0
+    fresh, updated = 0, False
     for made, traced, pulled in _functions(layout):
         host = runs_on_host(traced, placement)
-        calls += HOST_CALL + HOST_CALL_EQUATION * traced.equations if host else EXECUTABLE_CALL
+        calls += HOST_CALL + HOST_CALL_EQUATION * traced.executed if host else EXECUTABLE_CALL
         key = (traced.serial, pulled)
         distinct[key] += 1
+        updated = updated or (traced.seen and traced.name == "optimizer_step")
         if distinct[key] > 1:
             continue
         known = made.pulls() if pulled else (traced,)
@@ -133,7 +137,7 @@ def rent(layout: Layout, placement: Any) -> Rent:
         if not any(t.seen_on_host if host else t.seen_alone for t in known):
             once, each = (HOST_FORM, HOST_FORM_EQUATION) if host else (EXECUTABLE, EXECUTABLE_EQUATION)
             missing += once + each * traced.equations
-    return Rent(missing, calls, 2 * fresh >= len(distinct), distinct)
+    return Rent(missing, calls, 2 * fresh >= len(distinct) and not updated, distinct)
 
 
 def mark_compiled(layout: Layout) -> None:
@@ -171,9 +175,11 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     expected = 0.0
     ends_step = cause in (STEP, PART_OF_STEP, GRADIENTS)
     if taped or ends_step:
-        guess = _guess(cost, ends_step, state.cuts - visits.last <= CLOSE, cause == LIMIT_REACHED)
-        expected = HORIZON * cost.calls if guess is not None else 0.0
-    visits.last = state.cuts
+        state.steps += 1
+        apart = None if visits.last is None else state.steps - visits.last
+        guess = _guess(cost, ends_step, apart is not None, cause == LIMIT_REACHED)
+        expected = HORIZON / (apart or 1) ** 2 * cost.calls if guess is not None else 0.0
+        visits.last = state.steps
     if visits.paid + cost.missing + cost.calls + expected > node.price:
         return Decision("whole", node.price, guess)
     visits.paid += cost.missing + cost.calls
