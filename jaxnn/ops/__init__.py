@@ -13,7 +13,7 @@ from . import index, scatter, join, diagonals, linalg, sorting, numpy_like, resh
 from . import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
 from . import complex_views, numpy_memory, windows, fourier, spectrogram
 from . import special_functions, gamma_functions, bessel, polynomials
-from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, limits, namesakes, old_orders
+from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, limits, namesakes, old_orders, other_kinds
 from . import processes, collective
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "index", "join", "limits", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "old_orders", "norms",
     "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "processes", "promotion", "random",
     "random_counts", "reduce", "reflectors", "reshape_for_jax", "resizing", "return_types", "scatter", "segments", "shape", "slicing",
-    "slopes",
+    "slopes", "other_kinds",
     "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "vector_norms",
     "windows",
 ]  # fmt: skip
