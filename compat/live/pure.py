@@ -11,6 +11,7 @@ from flax import nnx
 
 from jaxnn import nn
 from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.process.config import x64
 from jaxnn.core.record.recorder import escaped_value
 
 from .convert import from_torch
@@ -101,7 +102,10 @@ def _array(value: Any) -> Any:
     """What a module takes for an array: numbers stay numbers."""
     if isinstance(value, TensorBase):
         return escaped_value(value)
-    return jnp.asarray(value) if hasattr(value, "__array__") and not isinstance(value, jax.Array) else value
+    if not hasattr(value, "__array__") or isinstance(value, jax.Array):
+        return value
+    with x64(True):  # the types of a module's parameters stay what they are, and so do those of its inputs
+        return jnp.asarray(value)
 
 
 def as_jax(module: Any) -> PureFunction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 from typing import Any
 
@@ -57,8 +58,10 @@ class _Program:
             leaves = [next(given) if s is _ARRAY else s for s in statics]
             args, kwargs = jax.tree.unflatten(tree, leaves)
             result, after = pure.apply(params, buffers, *args, key=key, **kwargs)
-            flat, self.results = jax.tree.flatten(result)
-            return [jnp.asarray(r) for r in flat], after
+            flat, tree_of_results = jax.tree.flatten(result)
+            kept = [_ARRAY if hasattr(r, "dtype") else _plain(r) for r in flat]
+            self.results = tree_of_results, kept
+            return [jnp.asarray(r) for r in flat if hasattr(r, "dtype")], after
 
         def linearised(params: Any, buffers: Any, arrays: Any, key: Any, which: Any) -> Any:
             moving = {k: arrays[k] for k in which}
@@ -74,6 +77,16 @@ class _Program:
 
 
 _ARRAY = object()
+
+
+def _plain(value: Any) -> Any:
+    """A part of a result that is no array, as it is."""
+    if not isinstance(value, (bool, int, float, complex, str, bytes, enum.Enum)):
+        kind = type(value).__qualname__
+        raise TypeError(f"as_torch_module finds tensors in tuples, lists and dictionaries; forward returned one with a {kind}")
+    return value
+
+
 _pull = jax.jit(lambda pull, cotangents: pull(cotangents))
 
 
@@ -151,7 +164,11 @@ def _wrapper_class() -> Any:
             return super().train(mode)
 
         def _now(self) -> PureFunction:
-            """The model as a function in its present modes."""
+            """The model as a function in the modes that this module and those below have now."""
+            mine = dict(self.named_modules(remove_duplicate=False))
+            for name, module in self._model.named_modules(remove_duplicate=False):
+                if name in mine and module.training != mine[name].training:
+                    module.training = mine[name].training
             modes = tuple(m.training for m in self._model.modules())
             if modes not in self._pure:
                 self._pure[modes] = PureFunction(self._model)
@@ -198,7 +215,9 @@ def _wrapper_class() -> Any:
                     new = _to_torch(after[name])
                     if not torch.equal(b, new):
                         b.copy_(new)
-            return jax.tree.unflatten(program.results, list(flat))
+            tree_of_results, kept = program.results
+            found = iter(flat)
+            return jax.tree.unflatten(tree_of_results, [next(found) if k is _ARRAY else k for k in kept])
 
         def write_back(self) -> nn.Module:
             """The jaxnn model, with the weights and buffers that this module has now."""

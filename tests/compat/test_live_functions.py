@@ -134,3 +134,32 @@ def test_a_torch_module_notices_what_pytorch_notices():
     assert len(hooked) == 1
     with pytest.raises(TypeError, match="a module of jaxnn"):
         compat.as_torch_module(torch.nn.Linear(2, 2))
+
+
+class Odds(jaxnn.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.drop = jaxnn.nn.Dropout(0.5)
+
+    def forward(self, x, kind="plain"):
+        return {"y": self.drop(x), "kind": kind, "count": 3, "none": None} if kind == "plain" else {"y": x, "what": object()}
+
+
+def test_results_that_are_no_tensors_and_modes_of_children():
+    module = compat.as_torch_module(Odds()).train()
+    x = torch.ones(4, 8, requires_grad=True)
+    made = module(x)
+    assert (made["kind"], made["count"], made["none"]) == ("plain", 3, None) and (made["y"] == 0).any()
+    module.drop.eval()
+    made = module(x)
+    made["y"].sum().backward()
+    assert torch.equal(made["y"], x) and torch.equal(x.grad, torch.ones(4, 8))
+    with pytest.raises(TypeError, match="forward returned one with a object"):
+        module(x, kind="other")
+
+
+def test_inputs_of_a_double_function_stay_double():
+    theirs = torch.nn.Linear(3, 2).double()
+    x = np.ones((1, 3))
+    found = compat.as_jax(theirs)(compat.as_jax(theirs).params, x)
+    np.testing.assert_allclose(found, theirs(torch.from_numpy(x)).detach().numpy(), rtol=1e-12)
