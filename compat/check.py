@@ -150,6 +150,9 @@ class _Names(ast.NodeVisitor):
         self._function(node)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
+        for part in (*node.args.defaults, *node.args.kw_defaults):
+            if part is not None:
+                self.visit(part)
         self._scope(node, node.args)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:

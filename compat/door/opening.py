@@ -89,7 +89,7 @@ class Door:
                     importlib.import_module("torchvision")
                 except Exception:
                     self._vision = True
-                    for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+                    for name in [n for n in list(sys.modules) if n.partition(".")[0] == "torchvision"]:
                         del sys.modules[name]
         return self._vision
 
@@ -103,7 +103,7 @@ class Door:
             self.closed = False
             self._before = set(sys.modules)
             if self.scope is not None:
-                for name in [n for n in sys.modules if n.partition(".")[0] in self.scope]:
+                for name in [n for n in list(sys.modules) if n.partition(".")[0] in self.scope]:
                     self._displaced[name] = sys.modules.pop(name)
                 sys.modules.update(self._world)
             if not _open:
@@ -192,7 +192,7 @@ class Door:
     def _entered(self) -> Iterator[None]:
         """Puts the packages of a closed door where the import system looks, while one of them imports."""
         with _lock:
-            names = [n for n in sys.modules if self._keeps(n)]
+            names = [n for n in list(sys.modules) if self._keeps(n)]
             outside = {n: sys.modules.pop(n) for n in names}
             sys.modules.update(self._world)
             finder = Finder(self)

@@ -151,6 +151,35 @@ def test_doors_close_in_any_order(packages, unchanged):
         sys.modules.pop(name)
 
 
+def test_doors_open_and_close_while_others_import(packages, unchanged):
+    first, _ = packages
+    stop, failed = threading.Event(), []
+
+    def grow():
+        for k in range(100_000):
+            if stop.is_set():
+                break
+            sys.modules[f"door_passing_{k}"] = sys.modules.pop(f"door_passing_{k - 1}", torch)
+        for name in [n for n in list(sys.modules) if n.startswith("door_passing_")]:
+            del sys.modules[name]
+
+    def work():
+        try:
+            for _ in range(4):
+                with compat.torch_alias(scope={first}, quiet=True):
+                    assert importlib.import_module(first).torch.zeros is jaxnn.zeros
+        except BaseException as error:
+            failed.append(error)
+
+    thread, worker = threading.Thread(target=grow), threading.Thread(target=work)
+    thread.start()
+    worker.start()
+    worker.join()
+    stop.set()
+    thread.join()
+    assert not failed
+
+
 def test_writing_to_a_module_is_undone(unchanged):
     with compat.torch_alias(quiet=True):
         import torch as here
