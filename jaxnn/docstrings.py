@@ -21,7 +21,6 @@ from functools import cache
 from inspect import cleandoc, isclass
 from types import FunctionType
 from typing import Any
-from urllib.parse import urljoin
 
 from . import glossary
 from .core.memory.tensor_base import TensorBase
@@ -79,6 +78,14 @@ PAGES = {
     "compat": "",
 }
 _ROOT = "https://docs.pytorch.org/docs/stable/"
+PAGES = {name: page if page.startswith("https:") or not page else _ROOT + page for name, page in PAGES.items()}
+#: What these namespaces hold that PyTorch has no page of: names of this library, and some of PyTorch's under other names.
+_OWN = frozenset({
+    "BatchStat", "FunctionCtx", "GradcheckError", "SparseTensor", "absolute_", "bitwise_not_", "engine_statistics", "finish",
+    "follow_jax_default_device", "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "jax_function",
+    "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook", "reset_engine_statistics", "set_anomaly_enabled",
+    "set_execution_mode", "special_expit",
+})  # fmt: skip
 _ORDER = ("", "Args", "Shape", "Attributes", "Returns", "Yields", "Raises", "Example", "Computes", "Source")
 _HEADER = re.compile(r"(Args|Shape|Attributes|Returns|Yields|Raises|Example|Computes|Source)s?:(?: +(.*))?|(Raises) (.*)")
 _INLINE = re.compile(r"(?<=[.`)]) (?=(?:Shapes?|Source): |Raises )")  # in a docstring of one line
@@ -224,7 +231,8 @@ def complete(*namespaces: str) -> None:
                 continue
             if id(value) not in _DONE and (value.__module__ or "").startswith(("jaxnn", "torch")):
                 _DONE.add(id(value))
-                value.__doc__ = _completed(value, page and urljoin(_ROOT, page.format(name)))
+                found = page if name not in _OWN else PAGES["Tensor"] if hasattr(TensorBase, name) else ""  # a method alone
+                value.__doc__ = _completed(value, found.format(name))
 
 
 def complete_imported() -> None:

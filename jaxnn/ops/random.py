@@ -477,7 +477,10 @@ def set_rng_state(new_state: Any) -> None:
 
 @contextlib.contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
-    """Leave the default stream as it was before the block. ``devices`` is a hint: one stream serves all devices."""
+    """Leave the default stream as it was before the block. ``devices`` is a hint: one stream serves all devices.
+
+    Source: https://docs.pytorch.org/docs/stable/random.html#torch.random.fork_rng
+    """
     kept = streams.get_rng_state_bytes() if enabled else None
     try:
         yield

@@ -151,3 +151,10 @@ def test_examples_are_true(space):
     if space != "distributed":  # PyTorch's need a process group
         wrong += [run(torch, n, text) for n, text in examples(space).items() if of_pytorch(n) is not None and "jaxnn." not in text]
     assert not any(wrong), "".join(wrong)
+
+
+def test_sources_name_what_pytorch_has():
+    named = [(n, page) for n, v in PUBLIC.items() for page in re.findall(r"generated/torch\.([\w.]+)\.html", v.__doc__ or "")]
+    assert len(named) > 900
+    # PyTorch's page of gradcheck has the name of its file, too.
+    assert [n for n, page in named if of_pytorch(page) is None and not page.startswith("autograd.gradcheck.")] == []
