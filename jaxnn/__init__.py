@@ -54,6 +54,7 @@ from . import (
 from .amp import GradScaler, autocast
 from .amp.switches import *  # noqa: F403
 from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
+from .backends import get_float32_matmul_precision, set_float32_matmul_precision
 from .checks import *  # noqa: F403
 from .control_flow import cond, while_loop
 from .core.gradient.modes import (
@@ -75,8 +76,6 @@ from .core.operator.keyword_names import with_other_names as _with_other_names
 from .core.operator.overrides import asking as _asking
 from .core.operator.overrides import disabled as DisableTorchFunctionSubclass
 from .core.operator.type_errors import with_type_errors as _with_type_errors
-from .core.process.config import get_setting as _get_setting
-from .core.process.config import set_setting as _set_setting
 from .core.random.generator import Generator
 from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.registry import function as _function
@@ -153,27 +152,6 @@ _name_for_pickle([nn.functional, linalg, fft, special, _sys.modules[__name__]])
 
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
-
-
-def set_float32_matmul_precision(precision: str) -> None:
-    """How float32 products are computed where there is a choice.
-
-    Args:
-        precision: 'highest' (the default), 'high' or 'medium'.
-
-    Raises:
-        ValueError: for another one.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html
-    """
-    if precision not in ("highest", "high", "medium"):
-        raise ValueError(f"float32_matmul_precision: expected 'highest', 'high' or 'medium', got {precision!r}")
-    _set_setting("matmul_precision", {"highest": "highest", "high": "high", "medium": "default"}[precision])
-
-
-def get_float32_matmul_precision() -> str:
-    """The setting of `set_float32_matmul_precision`."""
-    return {"highest": "highest", "high": "high", "default": "medium"}[_get_setting("matmul_precision")]
 
 
 def _assert(condition: Any, message: str) -> None:

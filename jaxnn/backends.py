@@ -1,6 +1,8 @@
 """``torch.backends``: switches of libraries below PyTorch. XLA takes their place, so most are hints that it is free to ignore.
 
-``cuda.matmul.allow_tf32`` and ``cudnn.allow_tf32`` are real: they set `set_float32_matmul_precision`.
+How float32 products are computed on accelerators is real: ``cuda.matmul`` says it of products of matrices, as
+`set_float32_matmul_precision` does, and ``cudnn`` of convolutions, which may use TensorFloat-32 unless told otherwise. On a TPU
+"tf32" is three passes in bfloat16, which is more precise, and "ieee" is six. ``cudnn.rnn`` is a hint.
 
 Source: https://docs.pytorch.org/docs/stable/backends.html
 """
@@ -8,6 +10,7 @@ Source: https://docs.pytorch.org/docs/stable/backends.html
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,18 +52,98 @@ class _Switches:
                 setattr(self, k, v)
 
 
+#: What was said of float32 products, by switch; the switch above each, which counts where nothing was; JAX's names.
+_told: dict[str, str] = {}
+_ABOVE = {"cuda.matmul": "", "cudnn": "", "cudnn.conv": "cudnn", "cudnn.rnn": "cudnn"}
+_JAX = {"none": "highest", "ieee": "highest", "tf32": "high"}
+
+
+def _said(name: str) -> str:
+    own = _told.get(name)
+    if own is not None and own != "none":
+        return own
+    above = _said(_ABOVE[name]) if name else "none"
+    layers = _ABOVE.get(name) == "cudnn"  # which may use fewer bits while nobody says anything
+    return "tf32" if above == "none" and own is None and layers else above
+
+
+def _say(value: str, *names: str) -> None:
+    """Set switches, and tell the engine what all come to.
+
+    Raises:
+        RuntimeError: for another precision.
+    """
+    if value not in _JAX:
+        raise RuntimeError(f"backend 'cuda' does not support precision '{value}'" if value == "bf16" else f"Unknown precision: {value}")
+    _told.update(dict.fromkeys(names, value))
+    set_setting("conv_precision", _JAX[_said("cudnn.conv")])
+    products = _JAX[_said("cuda.matmul")]
+    if (products == "highest") != (get_setting("matmul_precision") == "highest"):  # "medium" stays
+        set_setting("matmul_precision", products)
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How float32 products are computed where there is a choice: 'highest' (the default), 'high' or 'medium'.
+
+    On GPUs the last two are TensorFloat-32; on TPUs 'highest' takes six passes in bfloat16, 'high' three and 'medium' one.
+
+    Raises:
+        ValueError: for another name.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html
+    """
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(f"float32_matmul_precision: expected 'highest', 'high' or 'medium', got {precision!r}")
+    _say("ieee" if precision == "highest" else "tf32", "cuda.matmul")
+    set_setting("matmul_precision", "default" if precision == "medium" else precision)
+
+
+def get_float32_matmul_precision() -> str:
+    """The setting of `set_float32_matmul_precision`."""
+    found = get_setting("matmul_precision")
+    return "medium" if found == "default" else found
+
+
 class _Precision(_Switches):
+    """Switches with the precision of some float32 products."""
+
+    @property
+    def fp32_precision(self) -> str:
+        """How float32 products are computed: "ieee", "tf32", or "none" where nothing is said."""
+        return _said(self._name)
+
+    @fp32_precision.setter
+    def fp32_precision(self, value: str) -> None:
+        _say(value, self._name)
+
+
+def _checked(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise RuntimeError(f"set_allow_tf32_cublas expects a bool, but got {type(value).__name__}")
+    return value
+
+
+class _Products(_Precision):
     @property
     def allow_tf32(self) -> bool:
-        """Whether float32 products may be computed with fewer bits."""
+        """Whether float32 products of matrices may be computed with fewer bits."""
         return get_setting("matmul_precision") != "highest"
 
     @allow_tf32.setter
     def allow_tf32(self, value: bool) -> None:
-        set_setting("matmul_precision", "high" if value else "highest")
+        set_float32_matmul_precision("high" if _checked(value) else "highest")
 
 
 class _Cudnn(_Precision):
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether float32 convolutions may be computed with fewer bits."""
+        return get_setting("conv_precision") != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        _say("tf32" if _checked(value) else "none", "cudnn.conv", "cudnn.rnn")
+
     def version(self) -> None:
         """None: no cuDNN of PyTorch's own."""
         return None
@@ -74,7 +157,10 @@ def _never() -> bool:
     return False
 
 
-cudnn = _Cudnn("cudnn", _gpu, enabled=True, benchmark=False, deterministic=False, benchmark_limit=10)
+cudnn = _Cudnn(
+    "cudnn", _gpu, enabled=True, benchmark=False, deterministic=False, benchmark_limit=10,
+    conv=_Precision("cudnn.conv", _gpu), rnn=_Precision("cudnn.rnn", _gpu),
+)  # fmt: skip
 
 
 def _no_macos(*version: int) -> bool:
@@ -93,7 +179,7 @@ cpu = _Switches("cpu", lambda: True, get_cpu_capability=lambda: "DEFAULT")  # no
 class _Cuda(_Switches):
     def __init__(self) -> None:
         super().__init__("cuda", _gpu)
-        self.__dict__["matmul"] = _Precision(
+        self.__dict__["matmul"] = _Products(
             "cuda.matmul",
             _gpu,
             allow_fp16_reduced_precision_reduction=True,
@@ -139,5 +225,19 @@ class _Cuda(_Switches):
 
 cuda = _Cuda()
 
+
+
+class _Module(types.ModuleType):
+    @property
+    def fp32_precision(self) -> str:
+        """How all float32 products are computed where their own switch says nothing."""
+        return _said("")
+
+    @fp32_precision.setter
+    def fp32_precision(self, value: str) -> None:
+        _say(value, "")
+
+
+sys.modules[__name__].__class__ = _Module
 for _name in __all__:  # ``import jaxnn.backends.cudnn as cudnn``, the first line of many programs
     sys.modules[f"{__name__}.{_name}"] = globals()[_name]

@@ -27,7 +27,8 @@ _TREES = {
     "backends": "cpu cuda cudnn mha mkl mkldnn mps openmp opt_einsum quantized",
     "cpu": "amp",
     "cuda": "amp",
-    "distributed": "algorithms algorithms.join checkpoint device_mesh fsdp nn nn.functional tensor",
+    "distributed": "algorithms algorithms.ddp_comm_hooks algorithms.join checkpoint device_mesh fsdp nn nn.functional tensor",
+    "distributed.algorithms.ddp_comm_hooks": "debugging_hooks default_hooks",
     "distributed.checkpoint": "state_dict stateful",
     "distributed.tensor": "parallel placement_types",
     "distributions": (

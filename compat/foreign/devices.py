@@ -44,12 +44,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "apply_activation_checkpointing checkpoint_wrapper offload_wrapper",
         },
     ),
-    "torch.distributed.algorithms.ddp_comm_hooks.default_hooks": (
-        _DEVICES,
-        {
-            "refusing": "bf16_compress_hook bf16_compress_wrapper fp16_compress_hook fp16_compress_wrapper",
-        },
-    ),
     "torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook": (
         _DEVICES,
         {

@@ -8,7 +8,8 @@ Source: https://docs.pytorch.org/docs/stable/distributed.html
 
 from __future__ import annotations
 
-from . import algorithms as algorithms
+from ..nn.parallel.grad_bucket import GradBucket as GradBucket
+from ..ops.processes import DistBackendError as DistBackendError
 from . import collectives, debug_level, messages, objects, process_group, reduction, work
 from .collectives import *  # noqa: F403
 from .debug_level import *  # noqa: F403
@@ -20,8 +21,9 @@ from .process_group import *  # noqa: F403
 from .reduction import *  # noqa: F403
 from .work import *  # noqa: F403
 
+from . import algorithms as algorithms  # isort: skip
 from . import nn as nn  # isort: skip
 
-__all__ = ["DeviceMesh", "init_device_mesh"]
+__all__ = ["DeviceMesh", "DistBackendError", "GradBucket", "init_device_mesh"]
 __all__ += collectives.__all__ + debug_level.__all__
 __all__ += messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + work.__all__

@@ -70,14 +70,16 @@ def _compare_collective(group: ProcessGroup, name: str, statics: Any, arrays: An
 _programs = [0]
 
 
-def _compare_program(rec: Any, cause: str) -> None:
-    """Of work on global arrays: the operators that are recorded, which all processes have to run."""
+def _compare_program(rec: Any, wanted: tuple[int, ...]) -> None:
+    """Of work on global arrays: the operators that are recorded, their inputs and the results that are kept, alike in all processes."""
     group = WORLD["group"]
     if group is not None:
-        names = [n.op.name for n in rec.node.path()]
-        digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]
+        path = rec.node.path()
+        operators = [(n.op.name, [(tuple(a.shape), str(a.dtype)) for a in n.avals]) for n in path]
+        digest = hashlib.sha256(repr((operators, wanted)).encode()).hexdigest()[:12]
         _programs[0] += 1
-        _compare(group, f"program {_programs[0]} on global arrays", f"{len(names)} operators ({digest}), the last is {names[-1]}")
+        mine = f"{len(path)} operators, {len(wanted)} results ({digest}), the last is {path[-1].op.name}"
+        _compare(group, f"program {_programs[0]} on global arrays", mine)
 
 
 def _compare(group: ProcessGroup, what: str, mine: str) -> None:

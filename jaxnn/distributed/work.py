@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 from ..futures import Future
+from ..ops.processes import DistBackendError
 
 __all__ = ["Work"]
 
@@ -24,9 +27,16 @@ class Work:
         self._arrays = arrays
 
     def wait(self, timeout: Any = None) -> bool:
-        """Wait until the results are there. True."""
-        for array in self._arrays:
-            array.block_until_ready()
+        """Wait until the results are there. True.
+
+        Raises:
+            DistBackendError: a process has died.
+        """
+        try:
+            for array in self._arrays:
+                array.block_until_ready()
+        except (ValueError, jax.errors.JaxRuntimeError) as error:
+            raise DistBackendError(f"a collective has failed: {error}") from None
         return True
 
     synchronize = wait

@@ -140,7 +140,16 @@ def moved(t: TensorBase, where: Any) -> Tensor:
         if isinstance(where, jax.sharding.Sharding):
             MOVES[0] += 1
             return tensor_of(put(value, where))
+        if not value.is_fully_addressable:
+            value = gathered(value)
         return tensor_of(jax.device_put(value, where), where)
+
+
+def gathered(value: jax.Array) -> jax.Array:
+    """All of an array that lies over several processes, on a device of this one; a call for all processes, unless it is replicated."""
+    if not value.is_fully_replicated:
+        value = jax.device_put(value, jax.sharding.NamedSharding(value.sharding.mesh, jax.sharding.PartitionSpec()))  # type: ignore[attr-defined]
+    return value.addressable_data(0)
 
 
 #: How many tensors were spread by a sharding: optimizers look whether their states are still where the parameters are.

@@ -30,7 +30,7 @@ from jaxnn.core.record.write import put_through
 from jaxnn.core.run.cut import LOCK
 
 __all__ = [
-    "AXIS", "WORLD", "ProcessGroup", "arrays_of", "assign", "default_group", "exchange", "on_exchange", "tensor_over",
+    "AXIS", "WORLD", "DistBackendError", "ProcessGroup", "arrays_of", "assign", "default_group", "exchange", "on_exchange", "tensor_over",
 ]  # fmt: skip
 
 #: The name of a group's axis in its mesh, for collectives in the functions that `exchange` runs.
@@ -76,6 +76,10 @@ class ProcessGroup:
 
     def __deepcopy__(self, memo: Any) -> ProcessGroup:
         return self
+
+
+class DistBackendError(RuntimeError):
+    """A collective has failed: a process has died, or is somewhere else."""
 
 
 #: The group of all processes; None before `init_process_group`.
@@ -149,7 +153,12 @@ def exchange(
         sharding = NamedSharding(mesh, PartitionSpec(AXIS))
         program, made = _program(mesh, body, statics, shapes, donate)
         blocks = [_block(a, mine, sharding, group.size()) for a in arrays]
-        results = [r.addressable_data(0) for r in program(*blocks)]
+        try:
+            results = [r.addressable_data(0) for r in program(*blocks)]
+        except (ValueError, jax.errors.JaxRuntimeError) as error:  # what JAX raises where the connection to a process ends
+            if group.size() == 1:
+                raise
+            raise DistBackendError(f"{body.__name__} of {group!r}: {error}") from None
         return [r if shape else r.reshape(()) for r, shape in zip(results, made, strict=True)]
 
 

@@ -112,12 +112,7 @@ def as_on(monkeypatch):
     return choose
 
 
-#: Without cuDNN's kernel the scores are float32, and so are the operands of the products in their gradient.
-WIDE_SCORES = pytest.mark.xfail(strict=True, reason="products of the gradient of attention's scores are float32 on a TPU")
-STEPS = [
-    pytest.param(make, platform, id=f"{make.__name__}-{platform}", marks=[WIDE_SCORES] if (make, platform) == (gpt, "tpu") else [])
-    for make in (cnn, resnet, gpt) for platform in PLATFORMS
-]  # fmt: skip
+STEPS = [pytest.param(make, platform, id=f"{make.__name__}-{platform}") for make in (cnn, resnet, gpt) for platform in PLATFORMS]
 
 
 @pytest.mark.parametrize(("make", "platform"), STEPS)
@@ -134,3 +129,24 @@ def test_steps_under_autocast(make, platform, as_on, monkeypatch):
         calls = Counter(re.findall(r"custom_call @(\S+?)\(", text))
         assert calls == {"__cudnn$fmhaSoftmax": 1, "__cudnn$fmhaSoftmaxBackward": 1}  # in functions that both blocks call
         assert "2x4x64x64x" not in text  # no scores
+
+
+def precisions(text):
+    """The precision of each kind of product in a program."""
+    lines = [line for line in text.splitlines() if "stablehlo.dot_general" in line or "stablehlo.convolution" in line]
+    names = [re.search(r"stablehlo\.(dot_general|convolution)\b.*?\b(HIGHEST|HIGH|DEFAULT)\b", line) for line in lines]
+    return {found.groups() for found in names if found}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_switches_of_precision(platform, as_on, monkeypatch):
+    """PyTorch's defaults on a GPU: products of matrices are exact, convolutions may use TensorFloat-32."""
+    as_on(platform)
+    default = precisions(lowered(cnn, False, platform, monkeypatch))
+    assert default == {("dot_general", "HIGHEST"), ("convolution", "HIGH")}
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = False, True
+    try:
+        switched = precisions(lowered(cnn, False, platform, monkeypatch))
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+    assert switched == {("dot_general", "HIGH"), ("convolution", "HIGHEST")}

@@ -10,6 +10,12 @@ import torch
 import torch.distributed as dist
 from collectives_script import collectives
 from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks import (
+    DDPCommHookType,
+    debugging_hooks,
+    default_hooks,
+    register_ddp_comm_hook,
+)
 from torch.nn.parallel import DistributedDataParallel as DDP
 
 FOLDER = sys.argv[1]
@@ -50,11 +56,13 @@ def note(name, losses, model):
     seen[name + " same"] = [p.detach().double().sum().item() for p in model.parameters()]
 
 
-def train(name, make, optimizer, *shape, micro=1, clip=None, watch=False, **options):
-    """``micro``: micro-batches a step. ``watch``: rank 0 reads, prints and saves where rank 1 does not."""
+def train(name, make, optimizer, *shape, micro=1, clip=None, watch=False, hook=None, steps=STEPS, **options):
+    """``micro``: micro-batches a step. ``watch``: rank 0 reads, prints and saves where rank 1 does not. ``hook``: sends gradients."""
     rank = dist.get_rank()
     torch.manual_seed(rank)  # other weights in each process: DDP begins with those of rank 0
     model = DDP(make(), **options)
+    if hook is not None:
+        hook(model)
     opt = optimizer(model.parameters())
     data = batches(len(name), *shape)
     losses = []
@@ -65,7 +73,7 @@ def train(name, make, optimizer, *shape, micro=1, clip=None, watch=False, **opti
             print(step, *tensors, next(model.parameters()).detach().sum(), flush=True)
             torch.save(model.state_dict(), os.path.join(FOLDER, "watched.pt"))
 
-    for step in range(STEPS):
+    for step in range(steps):
         opt.zero_grad()
         look(step)
         for k in range(micro):
@@ -193,6 +201,40 @@ def compared():
         dist.set_debug_level(dist.DebugLevel.OFF)
 
 
+def halves(group, bucket: dist.GradBucket):
+    """A hook of one's own: the sum, in halves that are sent by themselves; notes what it is given."""
+    shapes = [list(g.shape) for g in bucket.gradients()]
+    seen["buckets"] = [bucket.index(), bucket.is_last(), bucket.buffer().numel(), shapes, len(bucket.parameters())]
+    first, second = bucket.buffer().clone().chunk(2)
+    works = [dist.all_reduce(part, group=group, async_op=True) for part in (first, second)]
+    for work in works:
+        work.wait()
+    made = torch.futures.Future()
+    made.set_result(torch.cat([first, second]) / 3)
+    return made
+
+
+def hooks():
+    """Gradients sent by communication hooks."""
+    for name, hook in (
+        ("allreduce", lambda m: register_ddp_comm_hook(DDPCommHookType.ALLREDUCE, m, m.process_group)),
+        ("fp16", lambda m: m.register_comm_hook(None, default_hooks.fp16_compress_hook)),
+        ("fp16 of halves", lambda m: m.register_comm_hook(None, default_hooks.fp16_compress_wrapper(halves))),
+        ("halves", lambda m: m.register_comm_hook(dist.group.WORLD, halves)),
+        ("noop", lambda m: m.register_comm_hook(None, debugging_hooks.noop_hook)),
+    ):
+        train(f"hook {name}", mlp, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9), 8, 8, hook=hook, steps=4)
+    errors = []
+    model = DDP(mlp())
+    model.register_comm_hook(None, halves)
+    for bad in (lambda: DDP(mlp()).register_comm_hook(None, 3), lambda: model.register_comm_hook(None, halves)):
+        try:
+            bad()
+        except (TypeError, RuntimeError) as error:
+            errors.append([type(error).__name__, str(error)])
+    seen["hook errors"] = errors
+
+
 def main():
     dist.init_process_group("gloo")
     restarted()
@@ -212,6 +254,7 @@ def main():
     train("batch norm", convolutions, sgd, 6, 1, 6, 6)
     train("accumulation", mlp, sgd, 8, 8, micro=3)
     train("clipping", mlp, lambda p: torch.optim.AdamW(p, 0.01), 8, 8, clip=0.5, static_graph=True)
+    hooks()
     parts()
     uneven()
     seen["collectives"] = collectives()

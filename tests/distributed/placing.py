@@ -103,7 +103,9 @@ def surface():
     assert repr(x).startswith("DTensor(local_tensor=tensor([[ 0.") and repr(x).endswith(
         "device_mesh=DeviceMesh((data=2, model=4), 'cpu', stride=(4, 1)), placements=(Shard(dim=0), Replicate()))"
     )
-    assert "Partial(sum)" in refused(NotImplementedError, lambda: x.redistribute(placements=[Partial(), Replicate()]))
+    assert "from S(0) to P(sum)" in refused(RuntimeError, lambda: x.redistribute(placements=[Partial(), Replicate()]))
+    y = DTensor.from_local(torch.ones(4), grid, [Partial(), Replicate()])
+    assert y.placements == (Partial(), Replicate()) and y.to_local().tolist() == y.full_tensor().tolist() == [1.0] * 4
     assert "found 16 ranks" in refused(RuntimeError, lambda: init_device_mesh("cpu", (16,)))
     with torch.device("meta"):
         model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 8))

@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 SCRIPT = HERE / "ddp_script.py"
 ROOT = HERE.parents[1]
 RUNS = ["restarted", "sgd", "watched", "adam", "batch norm", "accumulation", "clipping", "parts", "uneven True", "uneven False"]
+HOOKS = ["hook allreduce", "hook fp16", "hook fp16 of halves", "hook halves", "hook noop"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def results(tmp_path_factory):
     return read(theirs), read(ours), ran.stderr
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [*RUNS, *HOOKS])
 def test_losses_and_weights(results, name):
     for theirs, ours in zip(*results[:2], strict=True):
         close = {"rtol": 1e-5, "atol": 1e-5}
@@ -51,6 +52,11 @@ def test_all_ranks_end_with_the_same_parameters(results):
     first, second = results[1]
     for name in RUNS:
         assert first[name + " same"] == second[name + " same"]
+
+
+def test_what_hooks_are_given(results):
+    for theirs, ours in zip(*results[:2], strict=True):
+        assert ours["buckets"] == theirs["buckets"] and ours["hook errors"] == theirs["hook errors"]
 
 
 def test_collectives(results):

@@ -1,4 +1,4 @@
-"""Replicated, FSDP and tensor parallel, one after the other in one process with 8 devices: see `training`."""
+"""Replicated, FSDP and tensor parallel, one after the other in one process with 8 devices and in two with 2 each: see `training`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,36 @@ import numpy as np
 import pytest
 
 WAYS = ["one", "replicated", "fsdp", "tensor_parallel", "by_rules", "replicated", "fsdp"]
+BY_TWO = ["fsdp", "tensor_parallel", "replicated"]
 
 
 @pytest.fixture(scope="module")
-def found():
-    flags = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.distributed.training"], env=flags, cwd=Path(__file__).parents[2], capture_output=True, text=True,
-        timeout=900,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def everything(tmp_path_factory):
+    """What the one process saw, and what each of the two."""
+    folder = tmp_path_factory.mktemp("training")
+    for devices, launcher in ((8, []), (2, ["jaxnn.run", "--nproc-per-node", "2", "-m"])):
+        flags = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+        done = subprocess.run(
+            [sys.executable, "-m", *launcher, "tests.distributed.training", str(folder)], env=flags, cwd=Path(__file__).parents[2],
+            capture_output=True, text=True, timeout=900,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((folder / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1")]
 
 
-@pytest.fixture(params=range(1, len(WAYS)), ids=[f"{k}-{way}" for k, way in enumerate(WAYS)][1:])
-def run(found, request):
-    name, result = found["runs"][request.param]
-    assert name == WAYS[request.param]
+@pytest.fixture(scope="module")
+def found(everything):
+    return everything[0]
+
+
+RUNS = [(0, k, way) for k, way in enumerate(WAYS) if k] + [(rank, k, way) for rank in (1, 2) for k, way in enumerate(BY_TWO)]
+
+
+@pytest.fixture(params=RUNS, ids=[f"{('one', 'rank0', 'rank1')[where]}-{k}-{way}" for where, k, way in RUNS])
+def run(everything, request):
+    where, k, way = request.param
+    name, result = everything[where]["runs"][k]
+    assert name == way
     return result
 
 
@@ -44,6 +57,25 @@ def test_everything_lies_as_was_asked(run):
 
 def test_one_program_for_all_steps(run):
     assert run["compiled after step 2"] == 0 and run["cuts"] == 20
+
+
+def test_two_processes_lie_as_one(everything):
+    asked = [{way: result["asked"] for way, result in found["runs"]} for found in everything]
+    assert all(asked[0][way] == other[way] for other in asked[1:] for way in BY_TWO)
+
+
+def test_a_checkpoint_of_eight_devices_is_read_by_two_processes(everything):
+    for found in everything[1:]:
+        np.testing.assert_allclose(found["goes on"], everything[0]["goes on"], rtol=1e-5)
+
+
+def test_different_programs_are_told(everything):
+    script = (Path(__file__).parent / "training.py").read_text().splitlines()
+    line = next(k for k, text in enumerate(script, 1) if "total.item()" in text)
+    for rank, found in enumerate(everything[1:]):
+        operators, results = found["compared"]
+        assert f"rank {rank} at" in operators and operators.count(f"training.py:{line}") == 2, operators
+        assert "1 results" in results and "2 results" in results, results
 
 
 def test_collectives(found):

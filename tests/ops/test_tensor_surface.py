@@ -139,11 +139,42 @@ def test_errors(case):
     assert type(ours.value) is type(theirs.value)
 
 
-def test_tf32_is_a_precision():
-    assert jaxnn.get_float32_matmul_precision() == "highest"
-    with jaxnn.backends.cudnn.flags(allow_tf32=True, benchmark=True):
-        assert jaxnn.get_float32_matmul_precision() == "high"
-    assert jaxnn.get_float32_matmul_precision() == "highest"
+def precisions(m):
+    """What each switch says after each change, the newer switches last: PyTorch refuses to read the older ones after these."""
+    b = m.backends
+    older = lambda: (m.get_float32_matmul_precision(), b.cuda.matmul.allow_tf32, b.cudnn.allow_tf32)
+    newer = lambda: tuple(s.fp32_precision for s in (b, b.cuda.matmul, b.cudnn, b.cudnn.conv, b.cudnn.rnn))
+    seen = [older(), newer()]
+    for name in ("high", "medium", "highest"):
+        m.set_float32_matmul_precision(name)
+        seen += [older(), newer()]
+    for switch, value in ((b.cudnn, False), (b.cuda.matmul, True), (b.cuda.matmul, False), (b.cudnn, True)):
+        switch.allow_tf32 = value
+        seen += [older(), newer()]
+    for switch, value in ((b, "tf32"), (b.cudnn.conv, "ieee"), (b.cuda.matmul, "ieee"), (b, "ieee"), (b.cudnn.conv, "none"), (b, "none")):
+        switch.fp32_precision = value
+        seen.append(newer())
+    for switch, value in ((b, "x"), (b.cuda.matmul, "bf16")):
+        with pytest.raises(RuntimeError) as error:
+            switch.fp32_precision = value
+        seen.append(str(error.value))
+    for switch in (b.cudnn, b.cuda.matmul):
+        with pytest.raises(RuntimeError) as error:
+            switch.allow_tf32 = 3
+        seen.append(str(error.value))
+    for switch, value in ((b.cuda.matmul, "ieee"), (b.cudnn, "none"), (b.cudnn.conv, "tf32"), (b.cudnn.rnn, "tf32")):
+        switch.fp32_precision = value
+    m.set_float32_matmul_precision("highest")
+    b.cudnn.allow_tf32 = True
+    return seen
+
+
+def test_precisions_of_products():
+    for k, (ours, theirs) in enumerate(zip(precisions(jaxnn), precisions(torch), strict=True)):
+        assert ours == theirs, k
+    with jaxnn.backends.cudnn.flags(allow_tf32=False, benchmark=True):
+        assert jaxnn.get_float32_matmul_precision() == "highest" and not jaxnn.backends.cudnn.allow_tf32
+    assert jaxnn.backends.cudnn.allow_tf32
     with pytest.raises(AttributeError, match="no switch"):
         jaxnn.backends.cudnn.nothing = True
 

@@ -88,7 +88,8 @@ class ThreadState(threading.local):
 
 state = ThreadState()
 _listeners: list[Any] = []
-settings: dict[str, Any] = {"matmul_precision": "highest", "execution_mode": "auto"}
+#: The precisions are JAX's names for float32 products of matrices and of convolutions; the defaults are PyTorch's on GPUs.
+settings: dict[str, Any] = {"matmul_precision": "highest", "conv_precision": "high", "execution_mode": "auto"}
 
 
 def configuration() -> tuple[Any, ...]:

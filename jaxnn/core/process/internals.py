@@ -19,6 +19,7 @@ from flax.nnx.tracers import TraceState, current_jax_trace
 from jax._src import distributed as _distributed
 from jax._src.core import axis_env_state, eval_trace, top_axis_env
 from jax._src.core import trace_state_strong_ref as trace_state
+from jax._src.interpreters import ad as _ad
 from jax._src.lax import lax as lax_rules
 from jax._src.lax.lax import _convert_element_type as convert_element_type
 from jax._src.xla_bridge import backends_are_initialized
@@ -26,11 +27,15 @@ from jax.extend.core import ClosedJaxpr
 from jax.interpreters import ad
 
 __all__ = [
-    "DataElem", "FLAX_MODES", "PytreeState", "StaticElem", "TraceContextError", "TraceState", "USED", "Use", "ad", "axis_env_state",
-    "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "eval_trace",
+    "DataElem", "FLAX_MODES", "PytreeState", "StaticElem", "TRANSPOSITIONS", "TraceContextError", "TraceState", "USED", "Use", "ad",
+    "axis_env_state", "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "eval_trace",
     "is_flattened_by_jax", "is_graph_node_type", "is_result_of_jax", "is_taken_apart", "lax_rules", "noted_differences",
     "top_axis_env", "trace_state", "with_parts", "with_results",
 ]  # fmt: skip
+
+
+#: Where transposition rules stand: in one table, or in two.
+TRANSPOSITIONS: list[dict[Any, Any]] = [ad.primitive_transposes, getattr(_ad, "fancy_transposes", {})]
 
 
 class Use(NamedTuple):
@@ -65,7 +70,8 @@ USED = (
         "a public question whether JAX has started its devices, which must not start them"),
     Use("jax._src.distributed.global_state", "core/run/policy.py, distributed/connection.py",
         "public access to the client of jax.distributed's coordination service, its keys and barriers"),
-    Use("jax.interpreters.ad.primitive_transposes", "core/operator/half_sums.py", "a public way to wrap a transposition rule"),
+    Use("jax.interpreters.ad.primitive_transposes", "core/operator/half_sums.py",
+        "a public way to wrap a transposition rule; and a second table where JAX has one"),
     Use("jax.interpreters.ad.Zero", "core/operator/half_sums.py", "a public test for a symbolic zero"),
     Use("flax.nnx.pytreelib.PytreeState", "nn/module.py, nn/graph_protocol.py, nn/module_class.py",
         "a public constructor of a module without its __init__"),

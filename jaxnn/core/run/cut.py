@@ -127,7 +127,7 @@ def cut_all() -> None:
 _IMMEDIATE = policy.Decision("operators", 0.0)
 
 
-#: Called with a recording that is about to run on devices of several processes, and with why it runs.
+#: Called with a recording that is about to run on devices of several processes, and with the places of its results that are wanted.
 on_shared_program: list[Any] = []
 
 
@@ -146,10 +146,10 @@ def cut_recording(rec: Recording, cause: str) -> None:
             return
         check_process()
         statistics.count_cut(cause)
+        living, wanted, taped, sources = _needed(rec)
         if on_shared_program and not isinstance(rec.placement, jax.Device) and not rec.placement.is_fully_addressable:
             for f in on_shared_program:
-                f(rec, cause)
-        living, wanted, taped, sources = _needed(rec)
+                f(rec, wanted)
         with in_mesh(rec.mesh) if not in_transformation() else jax.ensure_compile_time_eval():
             program = None if state.immediate else _known_program(rec, wanted, taped)
             if program is None:
@@ -336,6 +336,15 @@ def _on_device(buf: Buffer, placement: Any) -> Any:
     return array
 
 
+def _copied(array: Any) -> Any:
+    """A copy that needs no compilation, and of an array over several processes none of the others."""
+    with x64(True):
+        if array.is_fully_addressable:
+            return jax.device_put(array, may_alias=False)
+        parts = [jax.device_put(shard.data, may_alias=False) for shard in array.addressable_shards]
+        return jax.make_array_from_single_device_arrays(array.shape, array.sharding, parts)
+
+
 def _run(rec: Recording, program: Program, taped: frozenset[int], living: dict[int, Any], sources: list[Any]) -> None:
     leaves = rec.leaves
     careful = program.size > _LARGE and program.size > _FITS * available_memory(rec.placement)
@@ -351,8 +360,7 @@ def _run(rec: Recording, program: Program, taped: frozenset[int], living: dict[i
         if buf.owned and not careful and getrefcount(buf) <= _LONE and buf in old:
             emptied.append(buf)
         else:
-            with x64(True):
-                array = jax.device_put(array, may_alias=False)  # a copy that needs no compilation
+            array = _copied(array)
         donated.append(array)
     del old
     kept = [

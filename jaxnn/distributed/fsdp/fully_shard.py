@@ -25,7 +25,8 @@ from jaxnn.nn.module import Module
 from jaxnn.utils.trees import map_leaves
 
 from ..device_mesh import DeviceMesh, current_mesh, world_mesh
-from ..tensor.dtensor import distribute_parameter, layout_of
+from ..tensor.dtensor import distribute_parameter, is_on_mesh, layout_of
+from ..tensor.local_parts import to_local
 from ..tensor.placement_types import Placement, Replicate, Shard
 from .policies import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy
 
@@ -135,16 +136,30 @@ def _sharded_class(cls: type) -> type:
 
 
 def _called(module: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A module's call: its inputs on the mesh, its parameters and inputs in the policy's type."""
+    """A module's call: its inputs on the mesh, its parameters and inputs in the policy's type.
+
+    Inputs of this process alone give outputs of this process, as in PyTorch; a loss of them is this process's, too.
+    """
     state: _State = module._fsdp
     policy = state.policy
     wanted = policy.param_dtype if policy.cast_forward_inputs else None
+    rows: list[tuple[int, int]] = []  # of this process, of all
 
     def given(leaf: Any) -> Any:
         if not isinstance(leaf, TensorBase):
             return leaf
         placed: Any = placed_batch(leaf, state.mesh)
+        if placed is not leaf and jax.process_count() > 1 and placed.dim():
+            rows.append((aval(leaf).shape[0], placed.shape[0]))
         return placed.to(wanted) if wanted is not None and placed.is_floating_point() else placed
+
+    def returned(leaf: Any) -> Any:
+        if not isinstance(leaf, TensorBase):
+            return leaf
+        found: Any = leaf
+        if policy.output_dtype is not None and found.is_floating_point():
+            found = found.to(policy.output_dtype)
+        return local_rows(found, state.mesh, *rows[0]) if rows else found
 
     args, kwargs = map_leaves(given, args), map_leaves(given, kwargs)
     owners = [(module.get_submodule(path).__dict__, name) for path, name in state.managed if policy.param_dtype]
@@ -157,12 +172,19 @@ def _called(module: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs
     finally:
         for own, name, p in held:
             own[name] = p
-    if policy.output_dtype is None:
-        return made
-    return map_leaves(
-        lambda t: t.to(policy.output_dtype) if isinstance(t, TensorBase) and t.is_floating_point() else t,  # type: ignore[attr-defined]
-        made,
-    )
+    return map_leaves(returned, made) if rows or policy.output_dtype is not None else made
+
+
+def _rows(mesh: DeviceMesh) -> Any:
+    """The sharding that divides the first dimension over all of a mesh."""
+    return mesh.sharding(mesh.axes[0] if mesh.ndim == 1 else mesh.axes)
+
+
+def local_rows(t: Any, mesh: DeviceMesh, mine: int, all_rows: int) -> Any:
+    """This process's rows of an output, whose gradient is that of the mean over the processes. All of an output without rows."""
+    if is_on_mesh(t) and t.dim() and t.shape[0] % all_rows == 0:
+        return to_local(t.to(_rows(mesh)), mine / all_rows)
+    return to_local(t)
 
 
 def placed_batch(t: Any, mesh: DeviceMesh) -> Any:
@@ -173,8 +195,7 @@ def placed_batch(t: Any, mesh: DeviceMesh) -> Any:
         return t
     if mesh.jax_mesh.size == 1:
         return t
-    axes = mesh.axes[0] if mesh.ndim == 1 else mesh.axes
-    rows = mesh.sharding(axes) if t.dim() else mesh.sharding()
+    rows = _rows(mesh) if t.dim() else mesh.sharding()
     if rows.is_fully_addressable:
         return t.to(rows if not t.dim() or t.shape[0] % mesh.size() == 0 else mesh.sharding())
     with x64(True):

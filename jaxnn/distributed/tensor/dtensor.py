@@ -8,6 +8,7 @@ Source: https://docs.pytorch.org/docs/stable/distributed.tensor.html
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,9 +17,7 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
-from jax.sharding import NamedSharding
 
-from jaxnn.core.gradient.function import Function
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.kinds import printing
 from jaxnn.core.kinds.device import META, put
@@ -32,7 +31,8 @@ from jaxnn.ops.placement import sharding_of
 from jaxnn.utils.sharding import place
 
 from ..device_mesh import DeviceMesh, current_mesh, mesh_of, world_mesh
-from .placement_types import Placement, Replicate, Shard, normalised, placements_of, spec_of
+from .local_parts import FromLocal, Reduced, check_reductions, part, processes_along, to_local
+from .placement_types import Partial, Placement, Replicate, Shard, normalised, placements_of, spec_of
 
 __all__ = ["DTensor", "distribute_module", "distribute_tensor", "empty", "full", "ones", "rand", "randn", "zeros"]
 
@@ -47,8 +47,27 @@ def mark(t: Any, mesh: DeviceMesh, placements: tuple[Placement, ...]) -> None:
         _alone[key] = (weakref.ref(t, lambda _: _alone.pop(key, None)), mesh, placements)
 
 
+#: What `Partial` made: its value is the reduced one, and this process's summand is kept here. By identity, as above.
+_partial: dict[int, tuple[Any, DeviceMesh, tuple[Placement, ...], Any]] = {}
+
+
+def _mark_partial(t: Any, mesh: DeviceMesh, placements: tuple[Placement, ...], summand: Any) -> Any:
+    key = id(t)
+    _partial[key] = (weakref.ref(t, lambda _: _partial.pop(key, None)), mesh, placements, summand)
+    return t
+
+
+def _partial_of(t: Any) -> Any:
+    """What is known of a tensor that `Partial` made: its mesh, placements and this process's summand; or None."""
+    found = _partial.get(id(t))
+    return found[1:] if found is not None and found[0]() is t else None
+
+
 def layout_of(t: Any) -> tuple[DeviceMesh, tuple[Placement, ...]] | None:
     """The mesh and the placements of a tensor; None for one that lies on no mesh. Runs what is recorded."""
+    partial = _partial_of(t)
+    if partial is not None:
+        return partial[:2]
     mesh = mesh_of(aval(t).placement)
     if mesh is not None:
         sharding = sharding_of(t) if t._view is None else None
@@ -82,7 +101,7 @@ class DTensor(TensorBase, metaclass=_Kind):
 
     Attributes:
         device_mesh: the mesh; of all dimensions for what was placed on a slice of it.
-        placements: for each dimension of the mesh, `Shard` or `Replicate`.
+        placements: for each dimension of the mesh, `Shard`, `Replicate` or `Partial`.
     """
 
     __slots__ = ()
@@ -100,25 +119,41 @@ class DTensor(TensorBase, metaclass=_Kind):
         Args:
             local_tensor: this process's part: of all its devices, where PyTorch's is of its one.
             device_mesh: the mesh; by default that of ``with mesh:``, or all devices.
-            placements: by dimension of the mesh; `Replicate` by default, and then all processes have the same.
+            placements: by dimension of the mesh; `Replicate` by default, and then all processes have the same. What `Partial`
+                gives is reduced over the processes at once; gradients come to each summand as they are.
             run_check: compare the replicas between processes, if there are several.
             shape, stride: None; the parts say it, they are equal and contiguous.
             grad_placements: None; gradients lie as XLA finds best.
 
         Raises:
-            NotImplementedError: for `Partial`, ``stride``, ``grad_placements``.
+            NotImplementedError: for ``stride``, ``grad_placements`` and other reductions than sum, avg, product, max and min.
             ValueError: for a ``shape`` that is not that of the parts.
         """
         _unsupported("DTensor.from_local", stride=stride, grad_placements=grad_placements)
         mesh = device_mesh or current_mesh() or world_mesh()
-        wanted = normalised(mesh, placements, local_tensor.dim(), "DTensor.from_local")
+        wanted = normalised(mesh, placements, local_tensor.dim(), "DTensor.from_local", partial=True)
         sharding = mesh.sharding(*spec_of(mesh, wanted, local_tensor.dim()))
         if run_check and jax.process_count() > 1 and any(isinstance(p, Replicate) for p in wanted):
             multihost_utils.assert_equal(np.asarray(value_of(local_tensor)), "DTensor.from_local: replicas differ")
-        found = local_tensor.to(sharding) if sharding.is_fully_addressable else _FromLocal.apply(local_tensor, sharding)
+        partial = _partial_axes(mesh, wanted)
+        if sharding.is_fully_addressable:
+            found = local_tensor.to(sharding)
+        elif partial:
+            found = Reduced.apply(local_tensor, sharding, tuple(partial.items()))
+        else:
+            found = FromLocal.apply(local_tensor, sharding)
         if shape is not None and tuple(shape) != tuple(found.shape):
             raise ValueError(f"DTensor.from_local: the parts make a tensor of shape {list(found.shape)}, not {list(shape)}")
+        if partial:
+            return _mark_partial(alias(found), mesh, wanted, local_tensor)
         return _noted(found, local_tensor, mesh, wanted)
+
+
+def _partial_axes(mesh: DeviceMesh, placements: Sequence[Placement]) -> dict[str, str]:
+    """The axes of a mesh along which a tensor lies in summands, and how they are reduced."""
+    found = {axis: p.reduce_op for axis, p in zip(mesh.axes, placements, strict=True) if isinstance(p, Partial)}
+    check_reductions(found.values())
+    return found
 
 
 def _unsupported(function: str, **given: Any) -> None:
@@ -132,47 +167,6 @@ def _noted(found: Any, given: Any, mesh: DeviceMesh, placements: tuple[Placement
         found = alias(found) if found is given else found
         mark(found, mesh, placements)
     return found
-
-
-class _FromLocal(Function):
-    _transparent = True
-
-    @staticmethod
-    def forward(ctx: Any, local: Any, sharding: Any) -> Any:
-        ctx.home = aval(local).placement
-        with x64(True):
-            return tensor_of(jax.make_array_from_process_local_data(sharding, np.asarray(value_of(local))))
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        return tensor_of(_part(value_of(grad_outputs[0])), ctx.home), None
-
-
-class _ToLocal(Function):
-    _transparent = True
-
-    @staticmethod
-    def forward(ctx: Any, t: Any) -> Any:
-        value = value_of(t)
-        ctx.sharding, ctx.shape = value.sharding, value.shape
-        return tensor_of(_part(value))
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        with x64(True):
-            local = np.asarray(value_of(grad_outputs[0]))
-            return tensor_of(jax.make_array_from_process_local_data(ctx.sharding, local, ctx.shape))
-
-
-def _part(array: jax.Array) -> np.ndarray:
-    """What this process's devices hold of an array, as one block."""
-    boxes = [(s.index, s.data) for s in array.addressable_shards]
-    spans = [[i[d].indices(n)[:2] for i, _ in boxes] for d, n in enumerate(array.shape)]
-    starts = [min(a for a, _ in span) for span in spans]
-    made = np.empty([max(b for _, b in span) - a for span, a in zip(spans, starts, strict=True)], array.dtype)
-    for index, data in boxes:
-        made[tuple(slice(i.indices(n)[0] - a, i.indices(n)[1] - a) for i, n, a in zip(index, array.shape, starts, strict=True))] = data
-    return made
 
 
 # --- what only tensors on a mesh have
@@ -204,7 +198,7 @@ def _redistribute(
 ) -> Any:  # fmt: skip
     """The tensor in other placements; part of the program where it is recorded in one, and gradients flow back.
 
-    ``async_op`` is a hint, nothing blocks. Raises NotImplementedError for another mesh, `Partial`, and types.
+    ``async_op`` is a hint, nothing blocks. Raises NotImplementedError for another mesh, and types; RuntimeError for `Partial`.
     """
     _unsupported("DTensor.redistribute", forward_dtype=forward_dtype, backward_dtype=backward_dtype)
     mesh = mesh_of(aval(t).placement) or _layout(t)[0]
@@ -213,7 +207,14 @@ def _redistribute(
     if placements is None:
         raise RuntimeError("placements is needed for redistribute!")
     mesh = device_mesh or mesh
-    wanted = normalised(mesh, placements, t.dim(), "DTensor.redistribute")
+    wanted = normalised(mesh, placements, t.dim(), "DTensor.redistribute", partial=True)
+    before = _partial_of(t)
+    if before is not None and before[1] == wanted:
+        return _mark_partial(alias(t), *before)
+    for new, old in zip(wanted, _layout(t)[1], strict=False):
+        if isinstance(new, Partial):
+            raise RuntimeError(f"Can not redistribute from {old} to {new}, redistributing to Partial is for internal use only!")
+    t = t if before is None else alias(t)  # which is no summand
     return _noted(t.to(mesh.sharding(*spec_of(mesh, wanted, t.dim()))), t, mesh, wanted)
 
 
@@ -221,16 +222,14 @@ def _full_tensor(t: Any, *, grad_placements: Any = None) -> Any:
     """All of the tensor on every device; a call for all processes."""
     _unsupported("DTensor.full_tensor", grad_placements=grad_placements)
     mesh = mesh_of(aval(t).placement)
-    return alias(t) if mesh is None else t.to(mesh.sharding())
+    return alias(t) if mesh is None else alias(t).to(mesh.sharding())
 
 
 def _to_local(t: Any, *, grad_placements: Any = None) -> Any:
     """What this process's devices hold: with one process, all of it."""
     _unsupported("DTensor.to_local", grad_placements=grad_placements)
-    where = aval(t).placement
-    if isinstance(where, NamedSharding) and not where.is_fully_addressable:
-        return _ToLocal.apply(t)
-    return alias(t)
+    partial = _partial_of(t)
+    return to_local(t) if partial is None else alias(partial[2])
 
 
 def _bound(f: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -244,7 +243,7 @@ def _bound(f: Callable[..., Any]) -> Callable[[Any], Any]:
 for _name, _get in {
     "device_mesh": lambda t: _layout(t)[0],
     "placements": lambda t: _layout(t)[1],
-    "_local_tensor": lambda t: _to_local(t.detach()),
+    "_local_tensor": lambda t: _to_local(t).detach(),
     "redistribute": _bound(_redistribute),
     "full_tensor": _bound(_full_tensor),
     "to_local": _bound(_to_local),
@@ -260,8 +259,10 @@ def _shown(t: Any) -> str | None:
     if aval(t).placement is META:
         local = f"tensor(..., device='meta', size={tuple(t.shape)})"
     else:
-        value = value_of(t, "print")
-        local = repr(tensor_of(np.asarray(value) if value.is_fully_addressable else _part(value)))
+        partial = _partial_of(t)
+        value = value_of(t if partial is None else partial[2], "print")
+        whole = isinstance(value, np.ndarray) or value.is_fully_addressable
+        local = repr(tensor_of(np.asarray(value) if whole else part(value)))
     return f"DTensor(local_tensor={local}, device_mesh={mesh}, placements={placements})"
 
 
@@ -284,13 +285,14 @@ def distribute_tensor(
 
     Raises:
         ValueError: for another number of placements, and a dimension that the mesh does not divide.
-        NotImplementedError: for `Partial`.
+        NotImplementedError: for a `Partial` with another reduction than sum, avg, max and min.
 
     Source: https://docs.pytorch.org/docs/stable/distributed.tensor.html#torch.distributed.tensor.distribute_tensor
     """
     mesh = device_mesh or current_mesh() or world_mesh()
-    wanted = normalised(mesh, placements, tensor.dim(), "distribute_tensor")
+    wanted = normalised(mesh, placements, tensor.dim(), "distribute_tensor", partial=True)
     sharding = mesh.sharding(*spec_of(mesh, wanted, tensor.dim()))
+    partial = _partial_axes(mesh, wanted)
     with no_grad():
         if src_data_rank is not None and jax.process_count() > 1 and aval(tensor).placement is not META:
             with x64(True):
@@ -304,6 +306,9 @@ def distribute_tensor(
         found = Parameter(found, requires_grad=tensor.requires_grad)
     elif tensor.requires_grad:
         found = found.requires_grad_()
+    if partial:
+        share = math.prod(processes_along(mesh.jax_mesh, axis) for axis, name in partial.items() if name == "sum")
+        return _mark_partial(found, mesh, wanted, found.to_local().detach() / share)
     return _noted(found, tensor, mesh, wanted)
 
 

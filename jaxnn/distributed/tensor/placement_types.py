@@ -55,7 +55,13 @@ class Replicate(Placement):
 
 @dataclass(frozen=True)
 class Partial(Placement):
-    """Each device holds a summand: a name only. XLA decides where sums are taken, so no tensor is asked to lie so."""
+    """Each process holds a summand (or another part of what ``reduce_op`` makes one value of).
+
+    Only `DTensor.from_local` and `distribute_tensor` make tensors that lie so: XLA decides where the sums of operators are taken.
+
+    Attributes:
+        reduce_op: sum, avg, product, max or min.
+    """
 
     reduce_op: str = "sum"
 
@@ -66,12 +72,14 @@ class Partial(Placement):
         return f"P({self.reduce_op})"
 
 
-def normalised(mesh: DeviceMesh, placements: Sequence[Any] | None, ndim: int, what: str) -> tuple[Placement, ...]:
+def normalised(
+    mesh: DeviceMesh, placements: Sequence[Any] | None, ndim: int, what: str, partial: bool = False
+) -> tuple[Placement, ...]:
     """The placements of a tensor of ``ndim`` dimensions, replicated by default, dimensions counted from the first.
 
     Raises:
         ValueError: for another number of placements than the mesh has dimensions.
-        NotImplementedError: for `Partial`.
+        NotImplementedError: for `Partial`, unless ``partial`` allows it.
     """
     given = tuple(placements) if placements is not None else (Replicate(),) * mesh.ndim
     if len(given) != mesh.ndim:
@@ -81,7 +89,7 @@ def normalised(mesh: DeviceMesh, placements: Sequence[Any] | None, ndim: int, wh
         )
     made: list[Placement] = []
     for p in given:
-        if isinstance(p, Partial):
+        if isinstance(p, Partial) and not partial:
             raise NotImplementedError(f"{what}: Partial({p.reduce_op}) is not supported, XLA decides where sums are taken")
         if not isinstance(p, Placement):
             raise TypeError(f"{what}: expected Shard, Replicate or Partial, got {type(p).__name__}")

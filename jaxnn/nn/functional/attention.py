@@ -14,6 +14,7 @@ from jax import Array, lax
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.size import Size
 from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.operator.half_sums import HALVES
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional import flash_attention as flash
 from jaxnn.nn.functional.common import c_name, is_floating, require_broadcast, scalar_name, size_text, widen
@@ -49,8 +50,8 @@ def _weighted(scores: Array, value: Array, keep: Array | None, p: Any, dropout: 
 
 
 def _product(a: Array, b: Array, result: Any) -> Array:
-    """A product whose sums are taken in `result`, a wider type than its operands' or their own."""
-    return matmul(a, b) if a.dtype == result else jnp.matmul(a, b, preferred_element_type=result)
+    """A product whose sums are taken in `result`, a wider type than its operands' or their own; gradients multiply as it does."""
+    return matmul(a, b) if a.dtype == result else jnp.matmul(a, b, precision=HALVES, preferred_element_type=result)
 
 
 # --- scaled_dot_product_attention --------------------------------------------------------------------------------

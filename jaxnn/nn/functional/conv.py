@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.core.process.config import get_setting
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import c_name, scalar_name, size_text
 from jaxnn.nn.functional.conv_kernels import convolve, input_gradient
@@ -136,11 +137,6 @@ def _check_input(input: Any, name: str) -> None:
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
 
 
-def _precision() -> Any:
-    # Read when the operation is traced: the gradients are lowered later, when the setting may have changed.
-    return jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-
-
 def _run(
     kernel: Callable[..., Array], input: Array, weight: Array, bias: Array | None, cfg: ConvConfig, **shape: Any
 ) -> Array:
@@ -215,7 +211,7 @@ def _conv(
         raise RuntimeError(
             f"Only zero batch or zero channel inputs are supported, but got input shape: {size_text(input.shape)}"
         )
-    cfg = ConvConfig(stride, pairs, dilation, groups, _precision())
+    cfg = ConvConfig(stride, pairs, dilation, groups, get_setting("conv_precision"))
     out = _run(convolve, input, weight, bias, cfg)
     return out[0] if unbatched else out
 
@@ -267,7 +263,7 @@ def _conv_transpose(
             f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated output size per "
             f"channel: ({' x '.join(map(str, size))}). Output size is too small"
         )
-    cfg = ConvConfig(stride, pairs, dilation, groups, _precision())
+    cfg = ConvConfig(stride, pairs, dilation, groups, get_setting("conv_precision"))
     shape = (input.shape[0], weight.shape[1] * groups, *size)
     out = _run(input_gradient, input, weight, bias, cfg, shape=shape)
     return out[0] if unbatched else out

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,15 +19,18 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.kinds.device import device as device_type
 from jaxnn.core.kinds.device import device_of
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.process.config import in_transformation, state, x64
 from jaxnn.core.run.policy import GRADIENTS
 from jaxnn.ops import collective as bodies
+from jaxnn.ops.join import cat
 from jaxnn.ops.processes import ProcessGroup, arrays_of, assign, default_group, exchange, tensor_over
 
 from ..module import Module
+from .grad_bucket import GradBucket, bucketed, split
 from .join import Join, Joinable, JoinHook
 
 __all__ = ["DistributedDataParallel"]
@@ -157,6 +161,8 @@ class DistributedDataParallel(Module, Joinable):
 
     def join_hook(self, **kwargs: Any) -> Any:
         """What a process does that has no more inputs."""
+        if self._reducer.hook is not None:
+            raise NotImplementedError("DistributedDataParallel.join with a communication hook")
         self._join_initial = kwargs.get("divide_by_initial_world_size", True)
         return _WithoutInputs(self)
 
@@ -171,12 +177,29 @@ class DistributedDataParallel(Module, Joinable):
         return self.process_group
 
     def register_comm_hook(self, state: object, hook: Any) -> None:
-        """Refuses.
+        """Let ``hook(state, bucket)`` decide how gradients are sent.
+
+        It is called at the end of a backward for each `GradBucket`, the last parameters' first, and returns a future of the flat
+        tensor that the gradients become. It divides by the number of processes itself.
 
         Raises:
-            NotImplementedError: always.
+            TypeError: for what can't be called.
+            ValueError: for a hook whose annotations are other types.
+            RuntimeError: for a second hook.
+
+        Source: https://docs.pytorch.org/docs/stable/ddp_comm_hooks.html
         """
-        raise NotImplementedError("DistributedDataParallel.register_comm_hook: gradients are averaged by one program of XLA's")
+        if not callable(hook):
+            raise TypeError("Communication hook must be callable.")
+        signature = inspect.signature(hook)
+        given = signature.parameters.get("bucket")
+        if given is not None and given.annotation not in (inspect.Parameter.empty, GradBucket, "GradBucket", "dist.GradBucket"):
+            raise ValueError("Communication hook: bucket annotation should be dist.GradBucket.")
+        if self._reducer.hook is not None:
+            raise RuntimeError("register_comm_hook or register_builtin_comm_hook can only be called once.")
+        self._reducer.hook = functools.partial(hook, state)
+        if self._reducer.alone:
+            self._reducer.watch()
 
 
 class _WithoutInputs(JoinHook):
@@ -235,9 +258,15 @@ class Reducer:
             if p.requires_grad and name not in ignored:
                 self.names.append(name)
                 self.parameters.append(p)
+        self.hook: Any = None  # a communication hook
         if not self.alone:
-            for k, p in enumerate(self.parameters):
-                p.register_post_accumulate_grad_hook(functools.partial(_came, weakref.ref(self), k))
+            self.watch()
+
+    def watch(self) -> None:
+        """Be told of gradients."""
+        self.alone = False
+        for k, p in enumerate(self.parameters):
+            p.register_post_accumulate_grad_hook(functools.partial(_came, weakref.ref(self), k))
 
     def __deepcopy__(self, memo: Any) -> Any:
         raise NotImplementedError("a copy of a DistributedDataParallel: copy its module, and wrap the copy")
@@ -351,6 +380,9 @@ class Reducer:
         for p in parameters:
             if p._grad is not None and not isinstance(p._grad, TensorBase):
                 raise NotImplementedError("DistributedDataParallel: sparse gradients")
+        if self.hook is not None:
+            self._hooked(parameters)
+            return
         have = [p._grad for p in parameters if p._grad is not None]
         arrays = iter(arrays_of(have, GRADIENTS))
         with x64(True):
@@ -363,6 +395,19 @@ class Reducer:
                 p._grad = tensor_over(mean, aval(p))
             else:
                 assign(p._grad, mean)
+
+
+    def _hooked(self, parameters: Sequence[Any]) -> None:
+        """Make gradients what the communication hook says; one that this process has not counts as zeros."""
+        with no_grad():
+            for p in parameters:
+                if p._grad is None:
+                    p._grad = p.detach() * 0
+            groups = bucketed(parameters, self.owner.bucket_bytes_cap)
+            buckets = [GradBucket(k, len(groups), cat([p._grad.reshape(-1) for p in g]), g) for k, g in enumerate(groups)]
+            for future, members in zip([self.hook(bucket) for bucket in buckets], groups, strict=True):
+                for p, found in zip(members, split(future.wait(), members), strict=True):
+                    p._grad.copy_(found)
 
 
 def _came(reducer: Any, k: int, parameter: Any) -> None:

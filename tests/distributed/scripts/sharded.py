@@ -5,6 +5,7 @@ Each process takes its part of the batch; losses are averaged over them. The las
 
 import json
 import os
+import signal
 import sys
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     PrepareModuleInput,
@@ -45,7 +46,7 @@ class GPT(nn.Module):
     def __init__(self):
         super().__init__()
         self.tok, self.pos = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
-        self.blocks = nn.ModuleList([Block() for _ in range(2)])
+        self.blocks = nn.ModuleList([Block()])
         self.ln, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY, bias=False)
 
     def forward(self, idx):
@@ -78,7 +79,7 @@ def mean_over_ranks(value):
     return total.item() / dist.get_world_size()
 
 
-def fsdp(make_optimizer, clip):
+def fsdp(make_optimizer, clip, steps=STEPS):
     torch.manual_seed(0)
     model = GPT()
     for block in model.blocks:
@@ -89,7 +90,7 @@ def fsdp(make_optimizer, clip):
     optimizer = make_optimizer(model.parameters())
     data = torch.Generator().manual_seed(1)
     losses = []
-    for step in range(STEPS):
+    for _ in range(steps):
         batch = torch.randint(0, VOCABULARY, (8, LENGTH + 1), generator=data)
         mine = batch.chunk(dist.get_world_size())[dist.get_rank()]
         optimizer.zero_grad()
@@ -130,7 +131,7 @@ def tensor_parallel(sequence):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, foreach=False)
     data = torch.Generator().manual_seed(1)
     losses = []
-    for _ in range(STEPS):
+    for _ in range(6 if sequence else STEPS):
         x = torch.randn(4, LENGTH, WIDTH, generator=data)
         optimizer.zero_grad()
         loss = (model(x) - x.flip(-1)).pow(2).mean()
@@ -161,16 +162,45 @@ def dtensors():
     return losses, {k: t.full_tensor().detach().flatten().tolist() for k, t in found.items()}
 
 
+def partial_tensors():
+    """What each process has of a value that is reduced: the sums, the gradients of the summands, what is printed."""
+    mesh, rank = init_device_mesh("cpu", (2,)), dist.get_rank()
+    values, texts = [], []
+    for name in ("sum", "avg", "max", "min", "product"):
+        t = (torch.arange(4.0) + 1 + rank).requires_grad_()
+        lies = DTensor.from_local(t * 1, mesh, [Partial(name)])
+        everywhere = lies.redistribute(placements=[Replicate()])
+        parts = DTensor.from_local(t * 2, mesh, [Partial(name)]).redistribute(placements=[Shard(0)])
+        loss = (everywhere.to_local() * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum() + (parts.to_local() * (rank + 2)).sum()
+        loss.backward()
+        for found in (everywhere.to_local(), parts.to_local(), lies.to_local(), t.grad, (lies.detach() * 2).full_tensor()):
+            values += found.detach().tolist()
+        texts += [str(lies.placements), str(parts.placements), str(tuple(lies.shape))]
+    lies = DTensor.from_local(torch.ones(2, 2) * (rank + 1), mesh, [Partial()])
+    texts += [repr(lies), repr(lies.redistribute(placements=[Shard(1)])), repr(distribute_tensor(torch.ones(4), mesh, [Partial()]))]
+    for bad in (lambda: lies.redistribute(placements=[Partial("avg")]), lambda: parts.redistribute(placements=[Partial()])):
+        try:
+            bad()
+        except RuntimeError as error:
+            texts.append(str(error))
+    return values, texts
+
+
 dist.init_process_group("gloo")
 results = {
     "fsdp adamw": fsdp(lambda p: torch.optim.AdamW(p, lr=1e-2, eps=1e-4, foreach=False), None),
-    "fsdp sgd, clipped": fsdp(lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, foreach=False), 0.5),
+    "fsdp sgd, clipped": fsdp(lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, foreach=False), 0.5, 6),
     "tensor parallel": tensor_parallel(False),
     "sequence parallel": tensor_parallel(True),
     "DTensors": dtensors(),
+    "partial": partial_tensors(),
 }
 if dist.get_rank() == 0:
     with open(sys.argv[-1], "w") as file:
         json.dump(results, file)
+if os.environ.get("TORCHELASTIC_RUN_ID") == "loses-one":  # a process dies, and the other one waits for it
+    if dist.get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    dist.barrier()
 dist.destroy_process_group()
 assert "RANK" in os.environ
