@@ -231,7 +231,7 @@ def complete(*namespaces: str) -> None:
                 continue
             if id(value) not in _DONE and (value.__module__ or "").startswith(("jaxnn", "torch")):
                 _DONE.add(id(value))
-                found = page if name not in _OWN else PAGES["Tensor"] if hasattr(TensorBase, name) else ""  # a method alone
+                found = page if name not in _OWN else PAGES["Tensor"] if name.endswith("_") else ""  # a method alone
                 value.__doc__ = _completed(value, found.format(name))
 
 

@@ -11,6 +11,7 @@ import jax
 import pytest
 import torch
 import torch.distributed.device_mesh
+import torch.nn.utils.prune  # which PyTorch imports when it is asked for
 
 import jaxnn
 from jaxnn import compat
