@@ -22,8 +22,8 @@ __all__ = ["HOST_ELEMENTS", "OneByOne", "in_numpy", "is_host", "runs_on_host"]
 
 #: Elements of an operator's largest operand or result up to which numpy runs it: from there on XLA's threads are worth their call.
 HOST_ELEMENTS = 16_384
-#: The same for an operand of a matrix product, which is more work for each element.
-HOST_MATRIX = 4_096
+#: The same for an operand of a matrix product, inner ones too.
+HOST_MATRIX = 16_384
 #: Equations that compute up to which numpy runs an operator (each of those that a backward walks): a whole attention layer is one
 #: call of XLA's instead.
 HOST_EQUATIONS = 60

@@ -1,7 +1,8 @@
 """Sequences of different lengths: padded to one length, or packed without padding.
 
 Packed data holds step after step, each with the sequences that are that long. How many they are, and so the shapes, are
-values: with new lengths new programs are compiled, unless the number of rows happens to be the same.
+values: a step with new lengths is another program. Small ones run in numpy, operator by operator; the executables of large ones are
+compiled for each number of rows and of steps.
 
 Args:
     lengths: of each sequence.
