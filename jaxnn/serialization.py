@@ -19,7 +19,7 @@ from .core.kinds import dtypes
 from .core.kinds.device import device, device_of, put
 from .core.kinds.size import Size
 from .core.memory.cell import Cell
-from .core.memory.tensor_base import TensorBase, alias, aval, wrap
+from .core.memory.tensor_base import TensorBase, alias, aval, unguarded, wrap
 from .core.process.config import x64
 from .core.record.at_once import tensor_of
 from .core.record.recorder import value_of
@@ -129,7 +129,7 @@ class FromRecords:
             return alias(base)
         if aval(base).dtype.name != record.dtype:
             raise NotImplementedError(f"load: one storage seen as {aval(base).dtype.name} and as {record.dtype}")
-        return as_strided(base, tuple(record.size), tuple(record.stride), record.offset)
+        return unguarded(as_strided(base, tuple(record.size), tuple(record.stride), record.offset))
 
     def _placed(self, array: np.ndarray, location: str) -> Any:
         target = self.map_location

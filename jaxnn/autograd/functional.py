@@ -141,6 +141,8 @@ def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     """
     run = _Run(func, inputs, "vjp", create_graph, strict)
     given = _vector(v, run.outputs, run.many_outputs, "vjp", _ONE_OUTPUT)
+    if v is None:
+        _need_real(run.outputs[0])
     found = run.gradients(run.outputs, given, create_graph)
     if strict:
         for k, g in enumerate(found):
@@ -234,6 +236,8 @@ def jacobian(
 def _rows(run: _Run, output: Any, number: int, strict: bool) -> list[Any]:
     """The Jacobian of one output by each input, a row for each element, by one backward a row."""
     rows = []
+    if output.numel():
+        _need_real(output)
     for ct in _unit_vectors(output):
         found = run.gradients([output], [ct], run.create)
         if strict:
@@ -283,9 +287,20 @@ def _scalar(func: Callable[..., Any], of: str) -> Callable[..., Any]:
             raise RuntimeError(f"The function given to {of} should return a single Tensor")
         if outputs[0].nelement() != 1:
             raise RuntimeError(f"The Tensor returned by the function given to {of} should contain a single element")
+        _need_real(outputs[0])
         return outputs[0].reshape(())
 
     return checked
+
+
+def _need_real(output: Any) -> None:
+    """Refuse the gradient of a complex number without a cotangent.
+
+    Raises:
+        RuntimeError: for a complex output that depends on an input.
+    """
+    if output.requires_grad and output.is_complex():
+        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {output.dtype}")
 
 
 def hessian(

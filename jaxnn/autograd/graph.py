@@ -47,12 +47,15 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
 
     Raises:
         RuntimeError: for a tensor that requires no gradient.
+        AssertionError: for a view that was made without gradients, whose gradient goes nowhere.
 
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.get_gradient_edge
     """
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     node = node_of_reading(tensor)
+    if node is None:
+        raise AssertionError("Expected gradient function to be set")
     return GradientEdge(node, tensor.output_nr, tensor._cell if tensor._view is None or has_own_source(tensor) else None)
 
 

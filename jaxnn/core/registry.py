@@ -34,7 +34,7 @@ from .process.config import in_transformation, state
 from .record import at_once
 from .record.host_values import computed_now
 from .record.out_types import COMPUTED_IN, EXACT, WITHOUT, check_type
-from .record.overlap import UNSEEN, refuse_overlap, refuse_shape_of_operand
+from .record.overlap import BY_INDEX, UNSEEN, refuse_overlap, refuse_shape_of_operand
 from .record.recorder import record, record_into, value_of
 from .record.write import put_through, write_back, written_operand
 from .run.cut import LOCK, open_recording
@@ -426,6 +426,8 @@ def inplace_form(wrapper: Any, public: str) -> Callable[..., Any]:
         if "out" in kwargs:
             raise TypeError(f"{public}_() got an unexpected keyword argument 'out'")
         read = () if public in UNSEEN else (*args, *kwargs.values())
+        if public in BY_INDEX:
+            refuse_overlap(self, read, by_index=True)
         return write_back(self, wrapper(written_operand(self), *args, **kwargs), read=read)
 
     inplace.__name__ = inplace.__qualname__ = public + "_"

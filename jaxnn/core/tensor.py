@@ -25,7 +25,7 @@ from .kinds.device import META, device_of
 from .kinds.size import strided
 from .memory.aval import aval_of
 from .memory.buffer import Buffer
-from .memory.cell import NOWHERE, Cell, Later, Leaf
+from .memory.cell import NOWHERE, Cell, Later, Leaf, Pin
 from .memory.inference import is_inference
 from .memory.storage import Storage
 from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, has_own_source, unguarded, wrap
@@ -236,7 +236,7 @@ class _Methods:
         if view is not None and view.guard is not None and source is not None:
             check_reading(self)
         if source is NOWHERE:  # a view that was made without gradients, or a view of one
-            return len(view.steps) == view.bare
+            return view is None or len(view.steps) == view.bare
         return source is None
 
     def _get_grad(self) -> Any:
@@ -282,6 +282,7 @@ class _Methods:
     @property
     def grad_fn(self) -> GradFn | None:
         """The operator that made this tensor, if gradients flow through it."""
+        has_own_source(self)
         if self._view is not None and self._view.guard is not None and self._cell.source is not None:
             check_reading(self)
         return grad_fn_of(self)
@@ -304,15 +305,15 @@ class _Methods:
         if self._cell.source is not None and not carries_gradient(aval(value)):
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         self._storage.check_writable_here()
-        if self._view is not None and self._cell.source is not None and not has_own_source(self):
-            read = materialised(self)._cell  # the graph goes on from what this view was
-            self._cell = Cell(read.source, read.source_idx)
+        cell = self._cell
+        if self._view is not None and cell.source is not NOWHERE and cell.source is not None and not has_own_source(self):
+            cell = materialised(self)._cell  # the graph goes on from what this view was
+        if cell is not self._cell or isinstance(cell, Storage | Pin):
+            self._cell = Cell(cell.source, cell.source_idx)
             hold(self._cell)
         self._storage = value._storage
         self._view = value._view
         unguarded(self)
-        if isinstance(self._cell, Storage):
-            self._cell = Cell(self._cell.source, self._cell.source_idx)
 
     data = property(
         _get_data, _set_data, _no_deletion("Deleting tensor data is not allowed. Delete tensor instead!"),
@@ -321,7 +322,7 @@ class _Methods:
 
     def detach(self) -> Any:
         """The same memory without gradients."""
-        return _kept(self, alias(self, Cell()))
+        return _kept(self, alias(self, Cell(apart=self._cell.apart)))
 
     def detach_(self) -> Any:
         """Forget how this tensor was computed."""

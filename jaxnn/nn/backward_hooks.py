@@ -8,7 +8,6 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html#torc
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 from jaxnn.core.gradient.operators import zeros
@@ -21,12 +20,15 @@ from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.write import whole_view
 from jaxnn.core.record.write_guards import FUNCTION, SEVERAL, Guard
 from jaxnn.core.registry import call
+from jaxnn.core.run.cut import hold
+from jaxnn.ops.strides import rule
 
 __all__ = ["BackwardHooks"]
 
 _NAME = "BackwardHookFunctionBackward"
 _IDENTITY = Op("backward_hook", lambda tensors: tuple(tensors), grad_name=_NAME, lists=True)
 _SAME = Op("backward_hook_output", lambda x: x, view=lambda base, new: new, grad_name=_NAME)
+rule("backward_hook_output")(lambda before: before)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -59,7 +61,7 @@ class BackwardHooks:
             changed[k] = t
             if self.full and not in_transformation():
                 cell = Cell(t._cell.source, t._cell.source_idx, own_source=True)
-                t._cell.source.cells.append(weakref.ref(cell))
+                hold(cell)
                 changed[k] = whole_view(values[k], cell, _SAME)
                 changed[k]._view.guard = Guard(SEVERAL if len(places) > 1 else FUNCTION, number)
         return tuple(changed), places

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.memory.tensor_base import aval
+from jaxnn.core.memory.tensor_base import aval, unguarded
 from jaxnn.core.registry import METHODS, call
 
 from .arguments import operator_of, shape
@@ -86,4 +86,4 @@ def view_dtype(x: Any, dtype: dtypes.dtype) -> Any:
             if s * have.itemsize % dtype.itemsize:
                 what = f"self.stride({k - 1})" if k else "self.storage_offset()"
                 raise RuntimeError(f"{what} must be divisible by {dtype.itemsize // have.itemsize} to view {names}, but got {s}")
-    return call(_BITCAST, (x, dtype))
+    return unguarded(call(_BITCAST, (x, dtype)))

@@ -21,9 +21,9 @@ import numpy as np
 from jaxnn.core.memory.tensor_base import aval
 from jaxnn.core.operator.type_errors import with_type_errors
 from jaxnn.core.record.write_guards import unguarded_outputs
-from jaxnn.core.registry import FUNCTIONS, METHODS, _into, function, op
+from jaxnn.core.registry import FUNCTIONS, METHODS, _into, call, function, op
 
-from .arguments import integers, shape
+from .arguments import integers, operator_of, shape
 from .cast import clone
 from .complex_views import view_as_complex, view_as_real
 from .memory_views import as_strided, unfold
@@ -74,10 +74,13 @@ _copying(
 )
 
 
+_NARROW_COPY = operator_of("narrow_copy", lambda x: jnp.copy(x))
+
+
 @function(out=True)
 def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
     """A copy of what `narrow` shows."""
-    return clone(METHODS["narrow"](input, dim, start, length))
+    return call(_NARROW_COPY, (METHODS["narrow"](input, dim, start, length),))
 
 
 # What PyTorch calls unsafe is that its results may be written to without the gradient noticing: here they are views.

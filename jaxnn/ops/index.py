@@ -453,6 +453,9 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
         IndexError: for a place out of range, or more indices than dimensions.
         RuntimeError: when the value's shape does not fit.
     """
+    kind = aval(self).dtype
+    if type(value) in (int, float) and not (kind.is_floating_point and kind.itemsize < 4):
+        check_fits(value, kind)
     spec, starts, tensors = _parse(self, key)
     if not tensors:
         if _same_view(self, value, spec, starts):  # `x[i] += 1`: what is written is there already
@@ -474,9 +477,6 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
             while len(shape_of(shown)) > len(shape_of(part)) and shape_of(shown)[0] == 1:
                 shown = call(SLICE, (shown, (0,)))
             refuse_overlap(part, (shown,))
-        kind = aval(self).dtype
-        if type(value) in (int, float) and not (kind.is_floating_point and kind.itemsize < 4):
-            check_fits(value, kind)
         if is_host_value(self) and write_host_value(self, _operand(value, self), ((SLICE, (spec, *starts)),)):
             return
         made = _selected(shape_of(self), spec)
@@ -490,7 +490,7 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
         _check_written(self, value, tensors, masks)
     written = _operand(value, self)
     if isinstance(value, TensorBase):
-        refuse_overlap(part, (value,))
+        refuse_overlap(part, (value,), by_index=True)
     if len(masks) == len(tensors) == 1:
         (dim, mask) = masks[0]
         sizes = _value_shape(written)
@@ -558,7 +558,8 @@ def index_put_(self: TensorBase, indices: Any, values: Any, accumulate: bool = F
         IndexError: for places out of range; RuntimeError: when shapes do not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_put_.html
     """
-    return write_back(self, index_put(written_operand(self), indices, values, accumulate), read=(values,))
+    refuse_overlap(self, (values,), by_index=True)
+    return write_back(self, index_put(written_operand(self), indices, values, accumulate))
 
 
 @function

@@ -405,8 +405,10 @@ def repeat_interleave(
         return _like_host(np.repeat(np.arange(counts.size), counts), input)
     if dim is None:
         input, dim = reshape(input, (numel(shape(input)),)), 0
+    if not shape(input):
+        raise IndexError(f"Dimension out of range (expected to be in range of [-1, 0], but got {dim})")
     dim = wrap_dim(dim, len(shape(input)))
-    n = shape(input)[dim] if shape(input) else 1
+    n = shape(input)[dim]
     if isinstance(repeats, TensorBase) and numel(shape(repeats)) == 1:
         repeats = int(repeats.item())
     if isinstance(repeats, TensorBase):
@@ -422,6 +424,8 @@ def repeat_interleave(
         return call(_TAKE_ROWS, (input, _like_host(rows, input), dim))
     if repeats < 0:
         raise RuntimeError("Repeats must be non-negative")
+    if output_size is not None and output_size != n * repeats:
+        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {n * repeats} but got {output_size}")
     return call(_REPEAT_EACH, (input, operator.index(repeats), dim))
 
 

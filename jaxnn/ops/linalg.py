@@ -16,6 +16,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import METHODS, Arrays, _into, alias_of, call, function, op
 
 from .arguments import need_tensor, operator_of, shape, wrap_dim
+from .promotion import cast, common_dtype
 
 __all__ = ["addmm", "bmm", "dot", "einsum", "matmul", "mm", "mv", "outer", "tensordot"]
 
@@ -389,10 +390,35 @@ def _einsum_name(statics: list[Any], avals: list[Any]) -> str:
 
 @op(name="einsum_of", method=False, function=False, grad_name=_einsum_name)
 def _einsum(operands: Arrays, equation: str) -> Any:
-    for a in operands[1:]:
-        _same_scalar_type(operands[0], a)
+    operands = _of_one_type(operands, equation)
     made = jnp.einsum(equation, *operands, preferred_element_type=_wide(operands[0]))
     return made.astype(operands[0].dtype)
+
+
+def _of_one_type(operands: Any, equation: str) -> Any:
+    """Operands of different types, as PyTorch takes them: in elementwise products, and in matrix products that are empty.
+
+    Raises:
+        RuntimeError: for a matrix product.
+    """
+    if all(a.dtype == operands[0].dtype for a in operands):
+        return operands
+    before, arrow, after = equation.partition("->")
+    terms = before.split(",")
+    kept = set(after) if arrow else {c for c in before if before.count(c) == 1}
+    summed = {
+        a.shape[k]
+        for term, a in zip(terms, operands, strict=True)
+        for k, c in enumerate(term.replace("...", " " * (a.ndim + 3 - len(term))))
+        if c != " " and c not in kept and sum(c in other for other in terms) > 1
+    }
+    if summed <= {1}:
+        return [cast(a, common_dtype(*operands).np) for a in operands]
+    if any(a.size == 0 for a in operands):
+        return [cast(a, operands[-1].dtype) for a in operands]
+    for a in operands[1:]:
+        _same_scalar_type(operands[0], a)
+    return operands
 
 
 def _letters(sublist: Sequence[Any]) -> str:
@@ -537,7 +563,12 @@ def kron(input: Any, other: Any) -> Any:
     return jnp.kron(input.astype(kind), other.astype(kind))
 
 
-_CROSS = operator_of("linalg_cross", lambda a, b, dim: jnp.cross(a, b, axisa=dim, axisb=dim, axisc=dim))
+def _cross(a: Any, b: Any, dim: int) -> Any:
+    _same_scalar_type(a, b)
+    return jnp.cross(a, b, axisa=dim, axisb=dim, axisc=dim)
+
+
+_CROSS = operator_of("linalg_cross", _cross)
 
 
 @function(out=True)
@@ -545,7 +576,7 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     """The cross product of vectors of three elements along a dimension (without ``dim``: the first of that size).
 
     Raises:
-        RuntimeError: when the dimension has another size.
+        RuntimeError: when the dimension has another size, or for operands of two types.
 
     Shape: two with size 3 along ``dim`` that broadcast -> their common shape.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cross.html

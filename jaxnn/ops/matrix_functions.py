@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxnn.core.kinds import dtypes
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, op
 
 from .arguments import need_tensor, shape, wrap_dim
 from .factor_checks import need_floating, need_square, square_floating
 from .linalg import chain_matmul, cross
 from .memory_views import diagonal
-from .promotion import promote
 from .return_types import return_type
 from .shape import reshape
 from .solvers import inv
@@ -202,12 +202,12 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     return found if out is None else _into(out, found, name="linalg_multi_dot")
 
 
-@op(name="linalg_vecdot", method=False)
+@op(name="linalg_vecdot", method=False, grad_name="SumBackward1")
 def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
     """Sums of conj(x) * y along a dimension, broadcast.
 
     Raises:
-        RuntimeError: for shapes that do not fit.
+        RuntimeError: for integers, operands of two types, and shapes that do not fit.
 
     Args:
         x, y: the vectors.
@@ -216,16 +216,25 @@ def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.vecdot.html
     """
-    a, b = promote(x, y)
-    count = max(a.ndim, b.ndim)
-    return jnp.sum(jnp.conj(a) * b, axis=wrap_dim(dim, count) if count else None, dtype=a.dtype)
+    first, second = (dtypes.of(np.dtype(t.dtype)) for t in (x, y))
+    if not (first.is_floating_point or first.is_complex):
+        raise RuntimeError(
+            f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {dtypes.SCALAR_NAMES[first]}"
+        )
+    if first is not second:
+        raise RuntimeError(
+            f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type {dtypes.SCALAR_NAMES[first]} and y of "
+            f"type {dtypes.SCALAR_NAMES[second]} instead"
+        )
+    count = max(x.ndim, y.ndim)
+    return jnp.sum(jnp.conj(x) * y, axis=wrap_dim(dim, count) if count else None, dtype=x.dtype)
 
 
 def cross_linalg(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> Any:
     """The cross product of vectors of three elements along a dimension, broadcast.
 
     Raises:
-        RuntimeError: when the dimension has another size.
+        RuntimeError: when the dimension has another size, or for operands of two types.
 
     Shape: two with size 3 along ``dim`` that broadcast -> their common shape.
 

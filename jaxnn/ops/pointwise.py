@@ -35,7 +35,7 @@ from .promotion import cast, common_dtype, compute, is_number, promote, to_float
 from .slopes import with_slopes
 
 __all__ = [
-    "add", "addcdiv", "addcmul", "by_tensors", "div", "fmod", "mul", "pow", "remainder", "rsub", "sub",
+    "add", "addcdiv", "addcmul", "by_tensors", "div", "fmod", "mul", "pow", "refuse_bool", "remainder", "rsub", "sub",
 ]  # fmt: skip
 
 
@@ -68,11 +68,16 @@ def _add(input: Operand, other: Operand, *, alpha: Operand = None) -> Array:
 
 @op(name="sub", inplace=True, grad_name="SubBackward0")
 def _sub(input: Operand, other: Operand, *, alpha: Operand = None) -> Array:
-    _refuse_bool(input, other)
+    refuse_bool(input, other)
     return _scaled(jnp.subtract, input, other, 1 if alpha is None else alpha)
 
 
-def _refuse_bool(input: Any, other: Any) -> None:
+def refuse_bool(input: Any, other: Any) -> None:
+    """Refuse to subtract booleans.
+
+    Raises:
+        RuntimeError: for one.
+    """
     a, b = (isinstance(x, bool) or _is_bool(x) for x in (input, other))
     if a and b:
         raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
@@ -130,7 +135,7 @@ alias_of("sub", "subtract")
 @op(name="rsub", method=False, grad_name=by_tensors("RsubBackward1", "RsubBackward0"))
 def rsub(input: Array, other: Operand, *, alpha: Operand = 1) -> Array:
     """other - alpha * input."""
-    _refuse_bool(input, other)
+    refuse_bool(input, other)
     return compute(lambda a, b: b - a * jnp.asarray(alpha).astype(a.dtype), input, other)
 
 

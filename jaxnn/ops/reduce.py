@@ -23,9 +23,11 @@ import numpy as np
 from jax import Array
 
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.record.write import write_back, written_operand
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op, type_of
 
 from .dims import dims_of, one_dim, takes_lists
+from .pointwise import refuse_bool
 from .promotion import cast, compute, promote, to_float, widened
 from .vector_norms import vector_norm
 
@@ -318,6 +320,7 @@ def dist(input: Array, other: Array, p: float = 2) -> Array:
 
     Shape: two that broadcast -> ().
     """
+    refuse_bool(input, other)
     a, b = promote(input, other)
     kind = dtypes.of(np.dtype(a.dtype))
     if not (kind.is_floating_point or kind.is_complex):
@@ -354,7 +357,7 @@ def _cumulative(name: str, f: Callable[..., Array], doc: str) -> Any:
                 f"Bad in-place call: input tensor dtype {dtypes.SCALAR_NAMES[self.dtype].lower()} and output tensor dtype {dtype} "
                 "should match"
             )
-        return METHODS["copy_"](self, public(self, dim, dtype=self.dtype))
+        return write_back(self, public(written_operand(self), dim, dtype=self.dtype))
 
     in_place.__doc__ = f"In-place version of `{name}`."
     METHODS[name + "_"] = in_place

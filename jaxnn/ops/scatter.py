@@ -22,6 +22,7 @@ from jax import Array
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_array
 from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.overlap import refuse_overlap
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.record.write import cast, write_back, written_operand
 from jaxnn.core.registry import METHODS, Operand, _into, function, op
@@ -293,7 +294,8 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
 
 def _inplace_scatter(self: Any, *args: Any, **options: Any) -> Any:
     """In-place version of `scatter`."""
-    return write_back(self, scatter(written_operand(self), *args, **options), read=args)
+    refuse_overlap(self, (*args, *options.values()), by_index=True)
+    return write_back(self, scatter(written_operand(self), *args, **options))
 
 
 _inplace_scatter.__wrapped__ = scatter  # type: ignore[attr-defined]  # its signature

@@ -42,9 +42,11 @@ def _reshape_put(base: Any, new: Any, *_: Any) -> Any:
 
 
 VIEW = operator_of("view", _reshape, view=_reshape_put)
+_RESHAPE_ALIAS = operator_of("reshape_alias", _reshape, view=_reshape_put)
 _RESHAPE_COPY = operator_of("reshape_copy", _reshape, grad_name="UnsafeViewBackward0")
 
 
+@rule("reshape_alias")
 @rule("view")
 def _view_layout(before: Layout, sizes: tuple[int, ...]) -> Layout:
     strides = view_strides(before.shape, before.strides, sizes)
@@ -81,7 +83,10 @@ def view(self: Any, *size: Any) -> Any:
 
 def _reshaped(x: Any, sizes: tuple[int, ...]) -> Any:
     """A view where that is possible, otherwise a copy."""
-    return call(VIEW if _viewable(x, sizes) else _RESHAPE_COPY, (x, sizes))
+    if not _viewable(x, sizes):
+        return call(_RESHAPE_COPY, (x, sizes))
+    plain = not isinstance(x, TensorBase) or not is_view(x) or x.is_contiguous()  # type: ignore[attr-defined]
+    return call(VIEW if plain else _RESHAPE_ALIAS, (x, sizes))
 
 
 @function(method=False)
@@ -137,12 +142,12 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 @function
 def ravel(input: Any) -> Any:
-    """All elements in one dimension: a view where that is possible.
+    """All elements in one dimension: a view of the tensor, or of a copy where it is not contiguous.
 
     Shape: (*) -> (the number of elements).
     """
     need_tensor(input, "ravel")
-    return _reshaped(input, (numel(shape(input)),))
+    return call(VIEW, (METHODS["contiguous"](input), (numel(shape(input)),)))
 
 
 @function
@@ -534,8 +539,7 @@ def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
     if new < 0:
         kind = dtypes.SCALAR_NAMES[aval(self).dtype] if isinstance(self, TensorBase) else ""
         raise RuntimeError(
-            f"expand(torch.{kind}Tensor{{{list(before)}}}, size={list(sizes)}): the number of sizes provided "
-            f"({len(sizes)}) "
+            f"expand(torch.{kind}Tensor{{{list(before)}}}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) "
             f"must be greater or equal to the number of dimensions in the tensor ({len(before)})"
         )
     result = []
@@ -549,8 +553,7 @@ def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
             n = have
         elif have is not None and have != 1 and n != have:
             raise RuntimeError(
-                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton "
-                "dimension "
+                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton dimension "
                 f"{d}.  Target sizes: {list(sizes)}.  Tensor sizes: {list(before)}"
             )
         result.append(n)

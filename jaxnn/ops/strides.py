@@ -115,7 +115,10 @@ def view_strides(shape: Sequence[int], strides: Sequence[int], new: Sequence[int
             blocks[-1] = (blocks[-1][0] * n, s)
         else:
             blocks.append((n, s))
-    left, step = blocks.pop() if blocks else (1, 1)
+    if shape and shape[-1] == 1:  # whose stride the last dimensions of size 1 have
+        left, step = 1, strides[-1]
+    else:
+        left, step = blocks.pop() if blocks else (1, 1)
     found = []
     for n in reversed(new):
         if n != 1 and left == 1 and blocks:

@@ -118,6 +118,11 @@ class _Segment:
         self.check = check
         self.random = random.get_rng_state_bytes() if preserve else None
         self.described: list[Any] = []
+        self.passed: frozenset[int] = frozenset()  # the outputs that are inputs
+
+    def computed(self, outputs: list[Any]) -> list[Any]:
+        """The outputs but those that are inputs."""
+        return [o for k, o in enumerate(outputs) if k not in self.passed]
 
     def run(self, tensors: list[Any], places: list[int]) -> tuple[list[Any], Any]:
         """The outputs with gradients, flat, and their form. ``tensors`` stand at ``places`` of the flat arguments."""
@@ -143,6 +148,7 @@ class _Segment:
             state.autocast, state.autocast_types = mixed
             if self.random is not None:
                 random.set_rng_state_bytes(now)
+        outputs = self.computed(outputs)
         if self.check and [_described(o) for o in outputs] != self.described:
             raise CheckpointError(
                 "torch.utils.checkpoint: Recomputed values have different metadata than during the forward pass: "
@@ -239,11 +245,14 @@ def checkpoint(
             return function(*args, **kwargs)
     if not state.grad_enabled or in_transformation():
         return function(*args, **kwargs)
-    return _kept_small(_Segment(function, (args, kwargs), preserve, determinism_check == "default", context_fn()))
+    segment = _Segment(function, (args, kwargs), preserve, determinism_check == "default", context_fn())
+    return _kept_small(segment, not use_reentrant)
 
 
-def _kept_small(segment: _Segment) -> Any:
-    """Run a segment for the first time; its outputs know how to run it again."""
+def _kept_small(segment: _Segment, passes: bool) -> Any:
+    """Run a segment for the first time; its outputs know how to run it again. ``passes``: what it returns of its inputs is they
+    themselves.
+    """
     leaves = flatten(segment.given)
     places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, TensorBase)]
     inputs = [leaves[k] for k in places]
@@ -252,6 +261,11 @@ def _kept_small(segment: _Segment) -> Any:
     own -= {id(source) for source, _ in map(source_of, inputs)}
     with segment.contexts[0]:
         outputs, form = segment.run(ends, places)
+    passed = {k: t for k, o in enumerate(outputs) for e, t in zip(ends, inputs, strict=True) if o is e} if passes else {}
+    if passed:
+        form = unflatten(form, [passed.get(k, o) for k, o in enumerate(outputs)])
+        segment.passed = frozenset(passed)
+        outputs = segment.computed(outputs)
     segment.described = [_described(o) for o in outputs]
     found = [o for o in outputs if isinstance(o, TensorBase)]
     outside = captured(found, own)
@@ -261,7 +275,8 @@ def _kept_small(segment: _Segment) -> Any:
         plain = [o.clone() for o in found]
     del found, outputs
     made = iter(CheckpointFunction.apply(segment, places, plain, *inputs, *outside))
-    return unflatten(form, [next(made) if isinstance(o, TensorBase) else o for o in flatten(form)])
+    leaves = enumerate(flatten(form))
+    return unflatten(form, [next(made) if isinstance(o, TensorBase) and k not in passed else o for k, o in leaves])
 
 
 def checkpoint_sequential(

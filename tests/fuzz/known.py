@@ -13,7 +13,7 @@ import numpy as np
 
 from .comparing import Difference, differences
 from .flow import connected, names_of, reached, variable
-from .running import Raised, Seen, run_with_snapshots
+from .running import Raised, Seen, run_to_the_end, run_with_snapshots
 
 
 class Case(NamedTuple):
@@ -37,7 +37,7 @@ class Case(NamedTuple):
 
     def differing(self) -> set[str]:
         """The variables that differ: those of the statement, where that alone raised."""
-        if self.difference.kind.startswith("exception "):
+        if self.difference.where == "the statement":
             return names_of(self.statement) if self.statement else set()
         return {variable(self.difference.where)}
 
@@ -59,6 +59,12 @@ class Case(NamedTuple):
             return True
         bare = [re.sub(r",\s+grad_fn=<\w+>", "", str(side)) for side in (self.difference.ours, self.difference.theirs)]
         return self.difference.kind == "number or text" and bare[0].split() == bare[1].split()
+
+    def differs_in_flags(self) -> bool:
+        """Whether two texts of tensors are equal but for what they say of gradients."""
+        sides = (self.difference.ours, self.difference.theirs)
+        bare = [re.sub(r",\s+(requires_grad=True|grad_fn=<\w+>)", "", str(side)).split() for side in sides]
+        return self.difference.kind == "printed" and bare[0] == bare[1]
 
     def raised(self, text: str, ours: bool = False) -> bool:
         """Whether PyTorch (or our side) alone raised something with this text."""
@@ -106,6 +112,11 @@ def judged(statements: list[str], ours: Seen, theirs: Seen) -> tuple[str | None,
     name, found = _first_unknown(statements, differences(ours, theirs), theirs)
     if found is None or name:
         return name, found
+    if "checkpoint(" in "".join(statements):
+        ended = run_to_the_end(statements)
+        other, left = _first_unknown(statements, differences(ours, ended), ended)
+        if left is None or other:
+            return "listed: the function of a checkpoint runs to its end", found
     if "backward" in "".join(statements) or "grad(" in "".join(statements):
         copied = run_with_snapshots(statements)
         other, left = _first_unknown(statements, differences(ours, copied), copied)
@@ -186,7 +197,12 @@ def _types(case: Case) -> bool:
 
 @rule("listed: a node's name after its tensor was changed in place")
 def _names(case: Case) -> bool:
-    return case.differs_in_name() and case.after(r"_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
+    return case.differs_in_name() and case.after(r"(?<!requires_grad)_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
+
+
+@rule("listed: xlogy, xlog1py and zeta of a number")
+def _names_of_numbers(case: Case) -> bool:
+    return case.differs_in_name() and re.search("XlogyBackward|Xlog1PyBackward|ZetaBackward", str(case.difference.theirs)) is not None
 
 
 @rule("listed: the nodes of a gradient's graph")
@@ -210,17 +226,15 @@ def _errors(case: Case) -> bool:
 
 @rule("listed: what was computed from a released part of a graph")
 def _released(case: Case) -> bool:
-    earlier = "backward(" in "".join(case.statements[: case.difference.step])
-    return case.raised("backward through the graph a second time", ours=True) or (
-        earlier and case.raised("appears to not have been used in the graph", ours=True)
-    )
+    return case.raised("backward through the graph a second time", ours=True)
 
 
 @rule("listed: hooks on several tensors, of which backward starts from one")
 def _hooks_at_root(case: Case) -> bool:
     seen = re.match(r"g\d+", case.difference.where)
     made = seen and re.search(rf"^{seen[0]} = \[\]\n\w+ = .*hook\(\[(\w+), (\w+)\]", case.text, re.MULTILINE)
-    return bool(made) and re.search(rf"\b({made[1]}|{made[2]})\.backward\(", case.text) is not None
+    asked = case.raised("_will_engine_execute_node") and "autograd.grad(" in case.statement
+    return asked or bool(made) and re.search(rf"\b({made[1]}|{made[2]})\.backward\(", case.text) is not None
 
 
 @rule("listed: a second backward raises before any hook is called")
@@ -238,7 +252,7 @@ def _zero_tensor(case: Case) -> bool:
 @rule("listed: a gradient repeats no elements")
 def _expanded_gradient(case: Case) -> bool:
     """PyTorch refuses to write to a gradient that repeats one element, or writes to all of them."""
-    refused = case.raised("more than one element of the written-to tensor")
+    refused = case.raised("more than one element of the written-to tensor|are out of bounds for storage")
     written = STRIDES in case.earlier and case.difference.kind in VALUES
     return (refused or written) and (re.search(GRADIENT, case.text) if refused else case.around(GRADIENT)) not in (None, False)
 
@@ -257,6 +271,8 @@ def _overlapping(case: Case) -> bool:
 @rule("listed: a backward that raises leaves no gradients behind")
 def _raising_backward(case: Case) -> bool:
     """Both raised; PyTorch had called hooks and added gradients up to there."""
+    if case.refused and (case.raised("NoneType", ours=True) or case.raised("list index out of range", ours=True)):
+        return case.around(_BACKWARD.pattern)  # what a gradient, or the list of a hook, that is not there is asked for
     kinds = (*VALUES, "has grad", "gradient's dtype", "gradient's requires_grad")
     logged = re.match(r"log|g\d|o\d+\.state_dict", case.difference.where) is not None  # what a step then makes of them, too
     return case.refused and (logged or case.difference.kind in kinds) and case.around(_BACKWARD.pattern)
@@ -272,11 +288,13 @@ def _flag_of_gradients(case: Case) -> bool:
     flag = case.difference.ours is False and case.difference.theirs is True
     created = "create_graph|penalty"
     empty = case.difference.ours is True and 0 in case.shapes
-    hooked = case.difference.ours is True and re.search("saved_tensors_hooks|save_on_cpu", case.text) is not None
+    packs = re.search("saved_tensors_hooks|save_on_cpu", case.text) is not None
+    hooked = case.difference.ours is True and packs
     return (
         ((hooked or empty) and case.difference.kind in ("requires_grad", "gradient's requires_grad") and case.around(created))
         or (flag and case.difference.kind in ("requires_grad", "gradient's requires_grad") and case.around(created))
-        or (case.difference.kind == "is_leaf" and case.difference.ours is True and case.around(created))
+        or (case.difference.kind == "is_leaf" and (case.difference.ours is True or packs) and case.around(created))
+        or (packs and case.difference.kind == "grad_fn" and case.difference.theirs is None and case.around(created))
         or (re.search(created, case.text) is not None and case.raised("does not require grad", ours=True))
     )
 
@@ -284,14 +302,16 @@ def _flag_of_gradients(case: Case) -> bool:
 @rule("listed: autograd.grad and second derivatives through a reentrant checkpoint")
 def _reentrant(case: Case) -> bool:
     flag = case.difference.kind in ("requires_grad", "gradient's requires_grad", "is_leaf") and case.around("create_graph|penalty")
+    flag = flag or (case.difference.kind == "grad_fn" and case.difference.theirs is None and "create_graph" in case.text)
     return case.raised("use_reentrant=True, torch.utils.checkpoint is incompatible") or (flag and case.around("use_reentrant=True"))
 
 
 @rule("listed: a view whose .data was set is no view any more")
 def _set_data(case: Case) -> bool:
     """It loses its guards, and what was refused or asked of the tensor that had its memory."""
-    flags = ("requires_grad", "is_leaf", "exception at a look", "_version")
-    return (case.difference.kind in flags or case.raised("is a view|leaf|detach views|view of")) and case.around(r"\.data = ")
+    flags = ("requires_grad", "is_leaf", "exception at a look", "_version", "grad_fn")
+    seen = case.difference.kind in flags or case.differs_in_flags() or case.raised("is a view|leaf|detach views|view of")
+    return seen and case.around(r"\.data = ")
 
 
 @rule("listed: a function in a checkpoint that writes to what it is given")
@@ -301,13 +321,16 @@ def _written_in_checkpoint(case: Case) -> bool:
 
 @rule("listed: what a checkpoint returns is no view")
 def _of_checkpoint(case: Case) -> bool:
-    return case.raised("of CheckpointFunction is a view")
+    of_view = r"created inside a custom Function"  # and so of its parts
+    kept = case.raised("deepcopy protocol", ours=True)  # which the module whose forward is run has kept of it
+    again = re.search("use_reentrant=True", case.text) is not None
+    return case.raised("of CheckpointFunction is a view") or again and (kept or (case.raised(of_view) and case.around("reentrant=True")))
 
 
 @rule("listed: derivatives in terms of the result")
 def _by_result(case: Case) -> bool:
     """Under create_graph PyTorch's hang on the result, whose hooks and gradient see it."""
-    seen = re.search(r"retain_grad|register_(pre)?hook|grad_fn", case.text)
+    seen = re.search(r"retain_grad|register_(pre)?hook|grad_fn", case.text) and re.search("create_graph|penalty", case.text)
     return case.difference.kind in VALUES and bool(seen) and case.around("softmax|logsumexp|norm|prod")
 
 
@@ -330,9 +353,38 @@ def _integers(case: Case) -> bool:
     flags = {"requires_grad": False, "is_leaf": True, "grad_fn": None}
     kind, ours = case.difference.kind, case.difference.ours
     flag = kind in flags and ours is flags[kind]
-    return flag and "int" in case.text and case.after(written)
+    refused = case.raised("doesn't require gradient|has requires_grad=False|does not require grad", ours=True)
+    return (flag or refused) and re.search("int|long", case.text) is not None and case.after(written)
+
+
+@rule("listed: // has a derivative")
+def _floor_divided(case: Case) -> bool:
+    return case.difference.kind == "extra" and case.after("//")
+
+
+@rule("listed: create_graph through a value that an earlier backward computed before a cut")
+def _computed_by_backward(case: Case) -> bool:
+    return case.raised("create_graph through a value that an earlier backward computed before a cut", ours=True)
+
+
+@rule("listed: what is written to an operand, as values before")
+def _written_while_read(case: Case) -> bool:
+    """PyTorch reads what it has just written, where it does not notice."""
+    for k, statement in enumerate(case.statements):
+        out = re.search(r"\bout=([a-z]\d+)", statement)
+        read = names_of(statement[: out.start()]) if out else set()
+        if out and read & ({out[1]} | reached(case.statements[:k], rf"\b{out[1]}\b")):
+            return case.difference.kind in VALUES and case.after(re.escape(statement))
+    return False
+
+
+@rule("listed: copies of a module have tables of their own")
+def _copied_module(case: Case) -> bool:
+    return case.around(r"copy\.copy\(m") and re.search(r"m\d+\.register|m\d+\.\w+ = ", case.text) is not None
 
 
 @rule("listed: a leaf whose shape was changed in place")
 def _reshaped_leaf(case: Case) -> bool:
+    if case.raised("size of tensor a|shape compatible") and case.around(r"squeeze_\(|transpose_\(|\.t_\("):
+        return True
     return case.difference.kind in ("shape", "gradient") and case.after(r"squeeze_\(|transpose_\(|\.t_\(")

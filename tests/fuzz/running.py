@@ -6,6 +6,7 @@ import contextlib
 import functools
 import re
 import signal
+import unittest.mock
 import warnings
 from collections.abc import Iterator
 from types import CodeType
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.utils import checkpoint
 
 import jaxnn
 from jaxnn.core.run.cut import cut, immediate_mode
@@ -112,14 +114,41 @@ def run(statements: list[str], library: Any, way: str = "programs") -> Seen:
         return seen
 
 
+class _CopiedAgain(checkpoint._recomputation_hook):  # type: ignore[misc, name-defined]
+    """What a checkpoint's function saves when it runs again, as it is at that moment."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        pack = self.pack_hook
+        self.pack_hook = lambda t: pack(_snapshot(t))
+
+
+def _snapshot(t: torch.Tensor) -> torch.Tensor:
+    return t.detach().clone()
+
+
+def run_to_the_end(statements: list[str]) -> Seen:
+    """Run a program on PyTorch whose checkpoints don't stop their functions early."""
+    with checkpoint.set_checkpoint_early_stop(False):
+        return run(statements, torch)
+
+
 def run_with_snapshots(statements: list[str]) -> Seen:
     """Run a program on PyTorch so that a backward gets the values that its operators saw.
 
     Ours always does (docs/differences.md); PyTorch notices some writes and raises, and computes with what is there after
     the others.
     """
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t):
-        return run(statements, torch)
+    kept = f"saved_tensors_hooks({_SNAPSHOT}, lambda t: t)"
+    statements = [
+        s.replace("lambda t: t.numpy(", f"lambda t: ({_SNAPSHOT})(t).numpy(").replace("save_on_cpu()", kept) for s in statements
+    ]
+    with torch.autograd.graph.saved_tensors_hooks(_snapshot, lambda t: t), checkpoint.set_checkpoint_early_stop(False):
+        with unittest.mock.patch.object(checkpoint, "_recomputation_hook", _CopiedAgain):
+            return run(statements, torch)
+
+
+_SNAPSHOT = "lambda t: t.detach().clone()"
 
 
 def _user_names(names: dict[str, Any]) -> list[str]:

@@ -203,9 +203,14 @@ class _Pass:
                 self.again(rec, held)
                 return
         if not self.retain and not rec.closed:
-            mark_freed(rec, plan)
+            mark_freed(rec, self.passed(rec, plan))
             for node in plan.nodes:
                 rec.hooked.pop(saved_table(node.start), None)
+
+    def passed(self, rec: Recording, plan: Any) -> frozenset[int]:
+        """The places of a plan whose operators run, not those where the walk ends because their gradient is asked for."""
+        reach = self.reach
+        return plan.places if reach is None else frozenset([p for p in plan.places if reach.goes_on((rec, p))])
 
     def hooks(self, rec: Recording, node: Any, cts: dict[int, Any]) -> bool:
         """Call what stands at the results of an operator, then at the operator; whether the recording is still open."""
@@ -235,7 +240,7 @@ class _Pass:
         """Record a recording that was cut once more, for a backward that needs more than its tape."""
         if not roots:
             return
-        plan = plan_of_tape(rec, tuple(roots), self.reach)
+        passed = self.passed(rec, plan_of_tape(rec, tuple(roots), self.reach))
         made = replay(rec, tuple(roots))
         if self.reach is not None:
             self.reach.forget()
@@ -259,7 +264,7 @@ class _Pass:
         if self.create:
             move_holders(rec, made)
         if not self.retain:
-            free_tape(rec, plan.places)
+            free_tape(rec, passed)
 
     def eager(self, node: Any) -> None:
         """One operator that ran at once, or a user's `Function`."""

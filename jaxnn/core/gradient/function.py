@@ -20,6 +20,7 @@ from ..memory.tensor_base import TensorBase, alias, aval, has_own_source, wrap
 from ..memory.view import View
 from ..operator.op import OPERATORS
 from ..path.recording import Recording
+from ..path.tensor_hooks import follow
 from ..process.config import in_transformation, state
 from ..record import at_once
 from ..record.recorder import materialised, value_of
@@ -342,6 +343,8 @@ class Function:
                 )
             d._storage.version += 1
             if tracked:
+                if d._view is not None:
+                    d._grad = None
                 check_inplace(d, True, "has been used" if d._view is None else "is being used")
         if any(isinstance(v, jax.core.Tracer) for v in values.values()):
             outputs = cls._in_jax(ctx, args, values, outputs)
@@ -441,9 +444,11 @@ def _connected(node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ..
 
 
 def _rebase(t: TensorBase, node: FunctionNode, place: int) -> None:
-    """Make a function the maker of an input that it has written to."""
+    """Make a function the maker of an input that it has written to, whose gradient is another one from now on."""
+    t._grad = None
     if t._view is None:
         t._cell.source, t._cell.source_idx = node, place
+        follow(t._cell)
         return
     if in_transformation():
         t._cell = Cell(node, place, own_source=True)

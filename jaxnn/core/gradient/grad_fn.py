@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..memory.cell import Freed, Leaf
+from ..memory.cell import NOWHERE, Freed, Leaf
 from ..memory.tensor_base import aval, has_own_source
 from ..operator.arguments import Entry
 from ..operator.op import operator_name
@@ -220,7 +220,7 @@ class OfFunction(GradFn):
 
 
 def _collector(leaf: Leaf) -> Any:
-    return _made("AccumulateGrad", id(leaf), (), leaf, base=AccumulateGrad)
+    return None if leaf is NOWHERE else _made("AccumulateGrad", id(leaf), (), leaf, base=AccumulateGrad)
 
 
 def _original(rec: Recording, entry: Entry) -> Any:
@@ -296,7 +296,11 @@ def grad_fn_of(t: Any) -> GradFn | None:
 
 
 def node_of_reading(t: Any) -> Any:
-    """The node where a tensor's gradient arrives: of a view that of its reading, of a leaf the one that collects."""
+    """The node where a tensor's gradient arrives: of a view that of its reading, of a leaf the one that collects; None where it
+    goes nowhere.
+    """
+    if t._cell.source is NOWHERE:
+        return None
     if t._view is None or has_own_source(t):
         return _of_cell(t._cell)
     with enable_grad():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..memory.cell import Freed, Leaf, Unwalkable
+from ..memory.cell import NOWHERE, Freed, Leaf, Unwalkable
 from ..path.recording import FREED, Recording
 from ..path.tensor_hooks import Redirect
 
@@ -64,7 +64,7 @@ class Reach:
             if here in known:
                 stack.pop()
                 continue
-            behind = self._behind(here)
+            behind = [p for p in self._behind(here) if p != here]
             if not wanted.isdisjoint(behind):
                 known[here] = True
                 continue
@@ -112,7 +112,7 @@ class Reach:
             if type(source) is Unwalkable:
                 return list(self.wanted)
             if isinstance(source, Freed):
-                return self._led(source.node, source.leads, (number,))
+                return self._led(source, number)
             cells = source.cells if hasattr(source, "cells") else [t._cell for t in source.inputs]
             return [place_of(c) for c in cells if c is not None and c.source is not None]
         redirects = [hook for hook in source.hooked.get(number, ()) if type(hook) is Redirect]
@@ -120,15 +120,18 @@ class Reach:
             return [place_of(redirects[0].cell)]
         maker = self._makers_of(source).get(number)
         if maker is None:
-            return self._led(source.node, source.leads, (number,))
+            return self._led(source, number)
         return [(source, target) if target >= 0 else source.outer(target) for target, _ in maker.targets()]
 
-    def _led(self, node: Any, leads: Any, roots: Iterable[int]) -> list[Any]:
-        """What a graph that was released led to; all that is asked for where that is not known."""
-        makers = {p: n for n in node.path() for p in range(n.start, n.stop)}
+    def _led(self, source: Any, root: int) -> list[Any]:
+        """What a graph that was released led to, its own places that are asked for among it; all that is asked for where that is
+        not known.
+        """
+        leads = source.leads
+        makers = {p: n for n in source.node.path() for p in range(n.start, n.stop)}
         slots: set[int] = set()
         seen: set[int] = set()
-        stack = list(roots)
+        stack = [root]
         while stack:
             place = stack.pop()
             if place not in seen and place in makers:
@@ -138,9 +141,17 @@ class Reach:
                         stack.append(target)
                     else:
                         slots.add(target)
-        if any(s <= FREED or ~s >= len(leads) or leads[~s] is None for s in slots):
+        found: list[Any] = [(source, place) for place in seen if place != root and (source, place) in self.wanted]
+        for s in slots:
+            led = leads[~s] if FREED < s and ~s < len(leads) else None
+            if type(led) is tuple:
+                before = led[0]()
+                found.append(None if before is None else (before, led[1]))
+            else:
+                found.append(led if led is None else led() or NOWHERE)
+        if None in found:
             return [p for p in self.wanted if type(p) is Leaf or not isinstance(p[0], Freed)]
-        return [leaf for leaf in (leads[~s]() for s in slots) if leaf is not None]
+        return found
 
     def _makers_of(self, rec: Recording) -> dict[int, Any]:
         found = self._makers.get(rec)

@@ -65,14 +65,14 @@ def walk_recording(
         return list(zip(rec.outers(plan.slots), made, strict=True))
 
 
-def mark_freed(rec: Recording, plan: Plan) -> None:
-    """Note in the path that a walk operator by operator has released its graph."""
-    edge = ("freed", plan.places)
+def mark_freed(rec: Recording, places: frozenset[int]) -> None:
+    """Note in the path that a walk operator by operator has released some places."""
+    edge = ("freed", places)
     child = rec.node.children.get(edge)
     if child is None:
         child = Node(rec.node, _NOTHING, (), ())
         child.container = tuple
-        child.freed = rec.node.freed | plan.places
+        child.freed = rec.node.freed | places
         rec.node.children[edge] = child
     rec.node = child
 

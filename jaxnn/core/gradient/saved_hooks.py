@@ -11,17 +11,17 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..memory.cell import Cell
-from ..memory.tensor_base import TensorBase, alias, aval
+from ..memory.cell import NOWHERE, Cell
+from ..memory.tensor_base import TensorBase, alias, aval, goes_nowhere, has_own_source
 from ..operator.arguments import Number, changed, tensors_in
 from ..operator.op import operator_name
 from ..path.recording import Recording
 from ..process.config import state
 from ..record.at_once import EagerNode
-from ..run.cut import cut_graph
+from ..run.cut import cut_graph, hold
 from .by_result import BY_RESULT
-from .modes import no_grad
-from .operators import COPY, TWICE, zeros
+from .modes import enable_grad, no_grad
+from .operators import COPY, TWICE, plain, zeros
 from .operators import call as run_operator
 from .pull import pull_eager
 
@@ -44,12 +44,26 @@ def saving(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> Iterator
         state.saving = before
 
 
+def _target(t: Any) -> Cell:
+    """Where the gradient of a tensor goes, of a view the reading of it that is recorded now."""
+    own = has_own_source(t)
+    cell = t._cell
+    if own and goes_nowhere(t):
+        return Cell(NOWHERE)
+    if t._view is not None and not own and cell.source is not None and cell.source is not NOWHERE:
+        with enable_grad():
+            cell = plain(t)._cell
+    made = Cell(cell.source, cell.source_idx)
+    hold(made)
+    return made
+
+
 class Packed:
     """What a pack hook has made of a tensor, and where the tensor's gradient went."""
 
     def __init__(self, t: Any, value: Any = None, hooks: Any = None) -> None:
         pack, self.unpack = state.saving if hooks is None else hooks
-        self.cell = Cell(t._cell.source, t._cell.source_idx, t._cell.own_source)
+        self.cell = _target(t)
         given = alias(run_operator(COPY, (alias(t, Cell()),)) if value is None else value, self.cell)
         version = given._storage.known_version
         with _without_hooks():
@@ -108,9 +122,7 @@ class PackedNode:
         self.container = type(made) if isinstance(made, (tuple, list)) else None
         self.outputs = tuple(aval(t) for t in results)
         self.described = [aval(t) for t in tensors]
-        self.cells = [
-            None if t._cell.source is None else Cell(t._cell.source, t._cell.source_idx, t._cell.own_source) for t in tensors
-        ]
+        self.cells = [None if t._cell.source is None else _target(t) for t in tensors]
         statics = [a for a in args if not isinstance(a, (TensorBase, Number)) and not (op.lists and isinstance(a, tuple))]
         self.name = operator_name(op, self.described, statics)
         self.hooks: dict[Any, Any] = {}

@@ -11,7 +11,7 @@ from ..memory.aval import aval_of
 from ..memory.buffer import Buffer
 from ..memory.cell import Cell, Leaf, led_to
 from ..memory.storage import Storage
-from ..memory.tensor_base import Tensor, alias, wrap
+from ..memory.tensor_base import Tensor, alias, has_own_source, wrap
 from ..operator.arguments import Number, arguments_of
 from ..operator.op import Op
 from ..path.recording import FREED, Recording
@@ -159,7 +159,7 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
             finally:
                 state.dual = level
             for k, t in enumerate(result if isinstance(result, (tuple, list)) else (result,)):
-                made[node.start + k] = t if t._view is None else plain(t)
+                made[node.start + k] = t if t._view is None else alias(plain(t), t._cell) if has_own_source(t) else plain(t)
                 if level is not None:
                     level.move(rec, node.start + k, made[node.start + k])
     return made

@@ -74,11 +74,11 @@ NOWHERE = Leaf(_Gone())
 
 
 class Freed:
-    """The source of tensors whose graph a backward has released; it still knows the operators' names, and which leaves it
-    led to (weakly; None where to something else).
+    """The source of tensors whose graph a backward has released; it still knows the operators' names, and what it led to
+    (weakly, see `led_to`).
     """
 
-    __slots__ = ("hooked", "leads", "node")
+    __slots__ = ("__weakref__", "hooked", "leads", "node")
 
     def __init__(self, node: Any, leads: tuple[Any, ...] = (), hooked: dict[Any, Any] | None = None) -> None:
         self.node = node
@@ -87,8 +87,10 @@ class Freed:
 
 
 def led_to(grads: Iterable[Any]) -> tuple[Any, ...]:
-    """The gradient sources of a graph as one that is released remembers them."""
-    return tuple([weakref.ref(source) if type(source) is Leaf else None for source in grads])
+    """The gradient sources of a graph as one that is released remembers them: a weak reference to a leaf, or to another source
+    with the place there.
+    """
+    return tuple([weakref.ref(key) if type(key) is Leaf else (weakref.ref(key[0]), key[1]) for key in grads])
 
 
 class Unwalkable(Freed):

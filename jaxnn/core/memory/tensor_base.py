@@ -26,7 +26,7 @@ from .view import View
 
 __all__ = [
     "Tensor", "TensorBase", "alias", "aval", "base_reference", "check_class", "check_writable_here", "count_write",
-    "has_own_source", "host_array", "is_view", "known_array", "memory_key", "same_memory", "source_of", "steps_of",
+    "has_own_source", "host_array", "is_view", "known_array", "memory_key", "parent_of", "same_memory", "source_of", "steps_of",
     "stored", "unguarded", "whole_of", "without_values", "wrap",
 ]  # fmt: skip
 
@@ -145,6 +145,22 @@ def base_reference(base: TensorBase) -> Any:
     return weakref.ref(base) if base._view is None else base._view.base
 
 
+def parent_of(t: TensorBase) -> Any:
+    """The view that a view was taken of, where the gradient of the one goes through the other: until the memory is written to.
+    None where there is none.
+    """
+    view = t._view
+    parent = None if view is None or view.parent is None else view.parent()
+    if parent is None or view.created != t._storage.known_version:  # type: ignore[union-attr]
+        return None
+    if parent is t or parent._view is None or parent._storage is not t._storage:
+        return None
+    cell = parent._cell.base if type(parent._cell) is Pin else parent._cell
+    before, steps = parent._view.steps, view.steps  # type: ignore[union-attr]
+    known = cell is t._cell and len(before) < len(steps) and all(a is b for a, b in zip(before, steps, strict=False))
+    return parent if known else None
+
+
 def has_own_source(t: TensorBase) -> bool:
     """Whether the gradient source of a view belongs to the view itself, not to its storage's whole value."""
     if t._view is None:
@@ -156,6 +172,8 @@ def has_own_source(t: TensorBase) -> bool:
         t._cell = cell = Cell()
     if type(cell) is Pin and cell.version != t._storage.known_version:
         t._cell = cell = cell.base
+        if t._extra is not None and "retains" in t._extra:  # the gradient of the new value, from its next reading on
+            t._extra["retains"].stand(Cell())
     return cell.own_source or (type(cell.source) is Leaf and cell.source.tensor() is t)
 
 

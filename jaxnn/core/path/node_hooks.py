@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from ..memory.cell import Freed
 from ..memory.tensor_base import TensorBase, aval
 
 __all__ = [
@@ -54,8 +53,6 @@ def at_node(place: int) -> Any:
 
 def hooks_of_source(source: Any, place: int) -> NodeHooks:
     """The hooks of the node that stands at a place. Of a graph that a backward has released nobody will call them."""
-    if isinstance(source, Freed):
-        return NodeHooks()
     table = source.hooked if hasattr(source, "hooked") else source.hooks
     key = at_node(place if hasattr(source, "hooked") else 0)
     return table.setdefault(key, NodeHooks())  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from typing import Any
 
 from .trie import Node
 
-__all__ = ["intact", "looked_at", "released", "saves"]
+__all__ = ["intact", "leads_on", "looked_at", "released", "saves"]
 
 #: Where PyTorch makes a tensor of a Python number, and saves it.
 _SCALAR_AS_TENSOR = frozenset({"mul", "div", "true_divide"})
@@ -51,6 +51,29 @@ def released(nodes: Iterable[Any], freed: Any) -> bool:
 
 def _touched(node: Any, freed: Any) -> bool:
     return not freed.isdisjoint(range(node.start, node.stop))
+
+
+def leads_on(end: Node, sources: Iterable[int], gone: int) -> bool:
+    """Whether a gradient goes on from one of these sources to what no backward has released, at the end of a path."""
+    freed = end.freed
+    if not freed:
+        return any(g > gone for g in sources)
+    seen: set[int] = set()
+    stack = list(sources)
+    while stack:
+        place = stack.pop()
+        if place < 0:
+            if place > gone:
+                return True
+            continue
+        maker: Any = end
+        while maker.start > place or not maker.avals:
+            maker = maker.parent
+        if maker.start not in seen:
+            seen.add(maker.start)
+            if not (_touched(maker, freed) and saves(maker)):
+                stack.extend(source for source, _ in maker.targets())
+    return False
 
 
 def intact(root: int, makers: dict[int, Any], freed: Any, gone: int) -> bool:

@@ -29,7 +29,7 @@ __all__ = ["EagerNode", "run", "tensor_like", "tensor_of"]
 class EagerNode:
     """An operator that ran at once, for a backward: what was called, on which values, where its gradients go."""
 
-    __slots__ = ("args", "container", "hooks", "inputs", "op", "order", "outputs")
+    __slots__ = ("__weakref__", "args", "container", "hooks", "inputs", "op", "order", "outputs")
 
     def __init__(self, op: Any, args: tuple[Any, ...], outputs: tuple[Any, ...], container: Any = None) -> None:
         self.op = op

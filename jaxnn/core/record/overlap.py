@@ -10,35 +10,40 @@ from ..memory.tensor_base import TensorBase, aval
 from ..operator.arguments import tensors_in
 from .shared_memory import layout_of
 
-__all__ = ["UNSEEN", "refuse_overlap", "refuse_shape_of_operand"]
+__all__ = ["BY_INDEX", "UNSEEN", "refuse_overlap", "refuse_shape_of_operand"]
 
 #: Operators whose kernels do not look: PyTorch computes with what is there in the meantime, here the values before count.
-UNSEEN = frozenset({"addbmm", "addmm", "addmv", "addr", "baddbmm", "masked_scatter"})
+UNSEEN = frozenset({"addbmm", "addmm", "addmv", "addr", "baddbmm", "index_fill", "masked_fill", "masked_scatter"})
 
 
-def refuse_overlap(target: Any, operands: Iterable[Any]) -> None:
-    """Refuse operands that show a part of the memory that a write to ``target`` changes, or all of it in another order.
+#: Operators that write by indices: an operand may not be the target, either.
+BY_INDEX = frozenset({"index_add", "index_copy", "index_reduce", "put", "scatter_add", "scatter_reduce"})
+
+
+def refuse_overlap(target: Any, operands: Iterable[Any], by_index: bool = False) -> None:
+    """Refuse operands that show a part of the memory that a write to ``target`` changes, or all of it in another order; all of
+    it at all where the write is by indices.
 
     Raises:
         RuntimeError: as PyTorch, which looks at tensors without gaps only.
     """
     storage = target._storage
     for t in tensors_in(operands):
-        if t._storage is storage and t is not target and _partly(target, t):
+        if t._storage is storage and (by_index or t is not target) and _partly(target, t, by_index):
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
                 "location. Please clone() the tensor before performing the operation."
             )
 
 
-def _partly(a: TensorBase, b: TensorBase) -> bool:
+def _partly(a: TensorBase, b: TensorBase, or_whole: bool) -> bool:
     first, second = layout_of[0](a), layout_of[0](b)
     sizes = math.prod(first.shape), math.prod(second.shape)
     if 0 in sizes or aval(a).dtype is not aval(b).dtype or not (_is_dense(first) and _is_dense(second)):
         return False
     ends = first.offset + sizes[0], second.offset + sizes[1]
     if (first.offset, ends[0]) == (second.offset, ends[1]):
-        return first.strides != second.strides
+        return or_whole or first.strides != second.strides
     return first.offset < ends[1] and second.offset < ends[0]
 
 

@@ -23,6 +23,7 @@ from ..memory.tensor_base import (
     goes_nowhere,
     has_own_source,
     leaf_under,
+    parent_of,
     without_values,
     wrap,
 )  # fmt: skip
@@ -31,6 +32,7 @@ from ..operator.arguments import Entry, Number, Tree, changed, constant, tensors
 from ..operator.infer import infer
 from ..operator.traced import carries_gradient
 from ..path.recording import FREED, Recording, number_slot
+from ..path.released import leads_on
 from ..path.tensor_hooks import retained
 from ..path.trie import Node, count_growth
 from ..process.config import in_transformation, state, x64
@@ -99,9 +101,14 @@ def _is_read(rec: Recording, t: TensorBase) -> bool:
 def _read_view(t: TensorBase) -> None:
     """Record a view's steps on what its storage holds now."""
     view, s = t._view, t._storage
-    current = wrap(s)
+    current: Any = wrap(s)
     current._cell = Cell() if has_own_source(t) else t._cell
-    for op, statics in view.steps:
+    steps = view.steps
+    if view.parent is not None and state.grad_enabled and t._cell.source is not None and not has_own_source(t):
+        parent = parent_of(t)
+        if parent is not None:  # past which the gradient goes
+            current, steps = parent, steps[len(parent._view.steps) :]
+    for op, statics in steps:
         rec, child = _advance(op, (current, *statics))
         # The next step reads this one's result as a plain value, not through the storage.
         current = result_at(rec, child.start, child.avals[0], child.tracked[0])
@@ -147,6 +154,8 @@ def _view_source(rec: Recording, t: TensorBase, op: Any) -> int | None:
         if goes_nowhere(t):
             return rec.grad_slot(NOWHERE, 0)
         return _source(rec, t._cell)
+    if t._cell.source is NOWHERE:
+        return rec.grad_slot(NOWHERE, 0)
     return t._view.idx if t._view.tracked else None
 
 
@@ -363,8 +372,7 @@ def _grow(rec: Recording, op: Any, args: tuple[Any, ...], edge: tuple[Any, ...])
     sources = [e.grad for e in child.tensors if e.grad is not None]
     if sources and op.differentiable:
         child.tracked = tuple(carries_gradient(v) for v in child.avals)
-        freed = rec.node.freed
-        child.needs_gradient = any(g not in freed if g >= 0 else g > FREED for g in sources)
+        child.needs_gradient = leads_on(rec.node, sources, FREED)
         child.gradient = child.gradient or child.needs_gradient
     if sources:
         child.adopt_gradients(recipe if any(child.tracked) else without_gradients(recipe))
@@ -393,6 +401,8 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
         if view.guard is None:
             view.guard = unrecorded()
     view.base = base_reference(base)
+    if base._view is not None:
+        view.parent = _ref(base)
     cell = base._cell
     if view.tracked and (has_own_source(base) or cell.source is NOWHERE):
         if type(cell) is Pin:

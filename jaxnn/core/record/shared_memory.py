@@ -8,6 +8,7 @@ array outside shows the memory any more, the buffer becomes a plain one at the n
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..memory.aval import Aval, aval_of
 from ..memory.buffer import Buffer, SharedBuffer
 from ..memory.cell import Cell
 from ..memory.storage import Storage
-from ..memory.tensor_base import Tensor, TensorBase, aval, has_own_source, wrap
+from ..memory.tensor_base import Tensor, TensorBase, aval, has_own_source, parent_of, wrap
 from ..operator.arguments import changed
 from ..process.config import state, x64
 from ..run.cut import cut_recording
@@ -155,9 +156,13 @@ def _without_shared(a: Any, record: Any) -> Any:
         return a
     if a._view is None or a._cell.source is None or has_own_source(a) or not state.grad_enabled:
         return private(a)
-    made = private(a, whole=True)
-    for op, statics in a._view.steps:
+    parent = parent_of(a)  # past which the gradient goes
+    made = private(a, whole=True) if parent is None else _without_shared(parent, record)
+    for op, statics in a._view.steps[0 if parent is None else len(parent._view.steps) :]:
         made = record(op, (made, *statics))
+    if made._view is not None and made._view.tracked:  # a place where a gradient of the view arrives
+        alive = [(rec, place) for rec, place in a._view.earlier if rec() is not None]
+        a._view.earlier = (*alive, (weakref.ref(made._view.rec), made._view.idx))
     return made
 
 

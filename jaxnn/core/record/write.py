@@ -41,17 +41,32 @@ def cast(x: Any, dtype: dtypes.dtype) -> Any:
 
 def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
     """The base with ``new`` at the places that the view steps select."""
-    if any(_repeats(op) for op, _ in steps):  # what is behind such a step has one place for several elements
-        places = jnp.arange(base.size).reshape(base.shape)
-        for op, statics in steps:
-            places = op.kernel(places, *statics)
-        return base.reshape(-1).at[places.reshape(-1)].set(new.reshape(-1)).reshape(base.shape)
     stages = [base]
-    for op, statics in steps[:-1]:
+    repeats = any(_repeats(op) for op, _ in steps)
+    for op, statics in steps if repeats else steps[:-1]:
         stages.append(op.kernel(stages[-1], *statics))
-    for stage, (op, statics) in zip(reversed(stages), reversed(steps), strict=True):
-        new = op.view(stage, new, *statics)
+    end = len(steps)
+    while end:
+        first = end
+        while repeats and first and _keeps_elements(steps[first - 1][0], stages[first - 1], stages[first]):
+            first -= 1
+        if any(_repeats(op) for op, _ in steps[first:end]):  # what is behind such a step has one place for several elements
+            stage = stages[first]
+            places = jnp.arange(stage.size).reshape(stage.shape)
+            for op, statics in steps[first:end]:
+                places = op.kernel(places, *statics)
+            new = stage.reshape(-1).at[places.reshape(-1)].set(new.reshape(-1)).reshape(stage.shape)
+            end = first
+        else:
+            end -= 1
+            op, statics = steps[end]
+            new = op.view(stages[end], new, *statics)
     return new
+
+
+def _keeps_elements(op: Any, before: Any, after: Any) -> bool:
+    """Whether a view operator shows elements of what it is given, not parts of them or their bits as another type."""
+    return bool(before.dtype == after.dtype) and op.name != "view_dtype"
 
 
 #: All of a tensor, as a view of it.

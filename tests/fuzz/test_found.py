@@ -1,0 +1,114 @@
+"""Small programs that once differed: on both libraries everything is the same now, without a rule."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .fuzzing import attempt
+
+X = "t0 = torch.tensor([[1., -2., 3.], [0.5, 2., -1.]], dtype=torch.float64).requires_grad_()\n"
+V = "t0 = torch.tensor([1., -2., 3.], dtype=torch.float64).requires_grad_()\n"
+
+PROGRAMS = {
+    "operands of two types in a product": V + "t1 = torch.cross(t0, torch.ones(3), dim=0)",
+    "operands of two types in linalg": V + "t1 = torch.linalg.vecdot(t0, torch.ones(3))",
+    "a distance of booleans": V + "t1 = torch.dist(t0 > 0, t0)",
+    "a number, repeated along a dimension": "t0 = torch.tensor(1.)\nt1 = t0.repeat_interleave(2, 0)",
+    "a sum of products of two types, of one element": V + "t1 = torch.einsum('i,i->', t0[:1], torch.ones(1))\nt1.backward()",
+    "an empty sum of products of two types": V + "t1 = torch.einsum('bi,bi->b', torch.ones(0, 3).double(), torch.ones(0, 3))",
+    "a sum of products of two types": V + "t1 = torch.einsum('i,i->', t0, torch.ones(3))",
+    "the name of a copy": X + "t1 = t0.narrow_copy(1, 0, 1)\nt1.sum().backward()",
+    "a running sum in place": V + "t1 = t0 * 1\nt2 = t1\nt1.cumsum_(0)\nt1.sum().backward()",
+    "a view as another type is no view": V + "t1 = t0.view(torch.int64)\nlog.append(t1._is_view())\nt1.detach_()\nt1.zero_()",
+    "what is loaded is no view": (
+        V + "f = io.BytesIO()\ntorch.save(t0.detach()[::2], f)\nf.seek(0)\nt1 = torch.load(f)\nlog.append(t1._is_view())\nt1.detach_()"
+    ),
+    "the node of a view without gradients": (
+        X + "with torch.no_grad(): t1 = t0.t()\nt2 = t1.view_as(t1)\nlog.append(t2.grad_fn.next_functions[0][0] is None)"
+    ),
+    "the edge of a view without gradients": (
+        X + "with torch.no_grad(): t1 = t0[0]\ntorch.autograd.graph.get_gradient_edge(t1)"
+    ),
+    "a backward past a view without gradients, read": (
+        X + "t1 = t0 * 2\nt2 = t1.kthvalue(1, 0)[0]\nwith torch.no_grad(): t3 = t1.t()\nt2.retain_grad()\nt4 = t3.prod()\n"
+        "log.append(t2.sum().item())\nt4.backward()"
+    ),
+    "a write through bits and repetition": "t0 = torch.tensor(2.)\nt1 = t0.view(torch.float32).expand(2)\nt1[::2] = t1[::2] * 2",
+    "a write through the real part and repetition": (
+        "t0 = torch.tensor([1 + 2j, 3j])\nt1 = t0.real[:1].expand(2)\nt1[::2] = t1[::2] * 2 + 1"
+    ),
+    "a written view of something that retains": (
+        V + "t1 = t0 + 1\nt2 = t1.view(-1)\nt2.retain_grad()\nt2.data = t2.detach().clone()\nt3 = t2 * 2\nt3.sum().backward()"
+    ),
+    "a backward hook inside hooks on what is kept": (
+        V + "m0 = torch.nn.Linear(3, 3, dtype=torch.float64)\nh0 = m0.register_full_backward_hook(note_backward)\n"
+        "with torch.autograd.graph.save_on_cpu(): t1 = m0(t0)\nc0 = torch.autograd.grad(t1.sum(), [t0])"
+    ),
+    "what an operator kept, of a walk that ended there": (
+        V + "t1 = t0 * 2\nt2 = t1.double()\nc0 = torch.autograd.grad((t2 * 3).sum(), t1)\nlog.append(t1.tolist())\n"
+        "torch.autograd.backward([t2.sum()], inputs=[t1])"
+    ),
+    "an operator on what was released": (
+        V + "t1 = t0 * t0\nt1.sum().backward()\nt2 = t1 * 2\nc0 = torch.autograd.grad(t2.sum(), t1)"
+    ),
+    "an operator before it was released": (
+        V + "t1 = t0 * t0\nt2 = t1.sinh()\nt1.sum().backward()\nc0 = torch.autograd.grad(t2.sum(), t1)"
+    ),
+    "a value that was read, released": (
+        V + "t1 = t0 * t0\nlog.append(t1.tolist())\nt1.sum().backward()\nc0 = torch.autograd.grad((t1 * 2).sum(), t1)"
+    ),
+    "a written tensor that retains": (
+        V + "t1 = t0 * 2\nt1.retain_grad()\nt1.sum().backward(retain_graph=True)\nt2 = InPlace.apply(t1)\nlog.append(t1.grad is None)\n"
+        "t1.sum().backward()"
+    ),
+    "notes on a released node": (
+        V + "t1 = t0.prod()\nt1.backward()\nt2 = t1.item()\nt1.grad_fn.metadata['k'] = 1\nlog.append(len(t1.grad_fn.metadata))"
+    ),
+    "elements of itself, by indices": "t0 = torch.arange(6).view(2, 3)\nt0[[0, 1]] = t0",
+    "itself added by indices": "t0 = torch.arange(6).view(2, 3)\nt0.index_add_(0, torch.tensor([0, 1]), t0)",
+    "itself scattered": "t0 = torch.arange(6).view(2, 3)\nt0.scatter_(0, torch.zeros(2, 3, dtype=torch.int64), t0)",
+    "filled with an element of itself": "t0 = torch.arange(6).view(2, 3)\nt0.masked_fill_(t0 > 2, t0[0, 1])",
+    **{
+        f"a view of a view, {what}": (
+            X + f"{before}t1 = t0.view(3, 2)\nt2 = t1.t()\nlog.append(t0.sum().item())\n"
+            "t3 = (t2 * t2).sum() + (t1 * 2).sum()\nlog.append([g.tolist() for g in torch.autograd.grad(t3, [t2, t1, t0])])"
+        )
+        for what, before in {"read": "", "shared with numpy": "t9 = t0.detach().numpy()\n"}.items()
+    },
+    "a view of a view, which retains": (
+        X + "t1 = (t0 * 1).view(3, 2)\nt2 = t1.t()\nt1.retain_grad()\nlog.append(t0.sum().item())\n(t2 * t2).sum().backward()"
+    ),
+    "a view of a view with a hook": (
+        X + "t1 = t0.view(3, 2)\nt2 = t1.t()\nlog.append(t0.sum().item())\nh0 = t1.register_hook(doubled)\n(t2 * t2).sum().backward()"
+    ),
+    "a view of a module's output with hooks": (
+        "t0 = torch.ones(1, 3, dtype=torch.float64)\nm0 = torch.nn.Linear(3, 2, dtype=torch.float64)\n"
+        "h0 = m0.register_full_backward_pre_hook(change_output_gradient)\nt1 = m0(t0)\nt2 = t1.expand(2, 2)\nt3 = t1.t()\n"
+        "log.append(t2.stride())"
+    ),
+    "the name of a reshape": X + "t1 = t0[:, :2].reshape(2, 1, 2)\nt2 = t0.t().reshape(3, 2, 1)\nt1.sum().backward()",
+    "ravel of a strided view": X + "t1 = t0 * 1\nt2 = t1[:, 0].ravel()\nt2.mul_(2)\nt3 = t1 * 1",
+    "a checkpoint that returns its input": (
+        V + "m0 = torch.nn.Dropout(0.5).eval()\nt1 = torch.utils.checkpoint.checkpoint(m0, t0, use_reentrant=False)\n"
+        "log.append(t1 is t0)\nt1.sum().backward()"
+    ),
+    "a number that does not fit, at a place that is not": "t0 = torch.zeros(2, 1, dtype=torch.uint8)\nt0[:, 1] = -0.75",
+    **{
+        f"a view under hooks on what is kept: {made}": (
+            X + f"with torch.autograd.graph.save_on_cpu():\n    t1 = t0 * t0\n    {made}\nt2.sum().backward()"
+        )
+        for made in (
+            "t2 = t1[..., 0] * t1[..., 0]", "t2 = t1.tanh() * 2; t2[..., 0].mul_(0.5)", "t2 = t1.t() @ t1",
+            "t1[0].copy_(t1[1] * 2); t2 = t1 * t1",
+            "t2 = t1.sin(); t2[0].exp_()", "t2 = t1[:1] * 3; t3 = t2.t(); t3.mul_(2); t2 = t2 * t2",
+        )
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_found(name):
+    outcome = attempt(re.split(r"\n(?! )", PROGRAMS[name]), "programs")
+    assert outcome.difference is None, str(outcome.difference)
