@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import string
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,7 +14,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import METHODS, Arrays, _into, alias_of, call, function, op
 
 from .arguments import need_tensor, operator_of, shape, wrap_dim
-from .promotion import cast, common_dtype
+from .subscripts import check_subscripts, letters, of_one_type
 
 __all__ = ["addmm", "bmm", "dot", "einsum", "matmul", "mm", "mv", "outer", "tensordot"]
 
@@ -390,94 +388,11 @@ def _einsum_name(statics: list[Any], avals: list[Any]) -> str:
 
 @op(name="einsum_of", method=False, function=False, grad_name=_einsum_name)
 def _einsum(operands: Arrays, equation: str) -> Any:
-    operands = _of_one_type(operands, equation)
-    made = jnp.einsum(equation, *operands, preferred_element_type=_wide(operands[0]))
-    return made.astype(operands[0].dtype)
-
-
-def _of_one_type(operands: Any, equation: str) -> Any:
-    """Operands of different types, as PyTorch takes them: in elementwise products, and in matrix products that are empty.
-
-    Raises:
-        RuntimeError: for a matrix product.
-    """
-    if all(a.dtype == operands[0].dtype for a in operands):
-        return operands
-    before, arrow, after = equation.partition("->")
-    terms = before.split(",")
-    kept = set(after) if arrow else {c for c in before if before.count(c) == 1}
-    summed = {
-        a.shape[k]
-        for term, a in zip(terms, operands, strict=True)
-        for k, c in enumerate(term.replace("...", " " * (a.ndim + 3 - len(term))))
-        if c != " " and c not in kept and sum(c in other for other in terms) > 1
-    }
-    if summed <= {1}:
-        return [cast(a, common_dtype(*operands).np) for a in operands]
-    if any(a.size == 0 for a in operands):
-        return [cast(a, operands[-1].dtype) for a in operands]
+    operands = of_one_type(operands, equation)
     for a in operands[1:]:
         _same_scalar_type(operands[0], a)
-    return operands
-
-
-def _letters(sublist: Sequence[Any]) -> str:
-    found = ""
-    for s in sublist:
-        if s is Ellipsis:
-            found += "..."
-        elif not 0 <= s < 52:
-            raise ValueError(f"einsum(): subscripts must be in [0, 52) but found subscript {s}")
-        else:
-            found += string.ascii_letters[26:][s] if s < 26 else string.ascii_letters[s - 26]
-    return found
-
-
-def _check_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
-    before, arrow, after = equation.partition("->")
-    terms = before.split(",")
-    if len(terms) != len(shapes):
-        fewer = "fewer" if len(shapes) < len(terms) else "more"
-        raise RuntimeError(f"einsum(): {fewer} operands were provided than specified in the equation")
-    seen: dict[str, int] = {}
-    for k, (term, sizes) in enumerate(zip(terms, shapes, strict=True)):
-        named = term.replace("...", "")
-        for c in named:
-            if c not in string.ascii_letters:
-                raise RuntimeError(f"einsum(): invalid subscript given at index {equation.index(c)} in the equation "
-                                   "string, "
-                                   "subscripts must be in [a-zA-Z]")  # fmt: skip
-        if "..." in term:
-            if len(named) > len(sizes):
-                raise RuntimeError(
-                    f"einsum(): the number of subscripts in the equation ({len(named)}) is more than the number of "
-                    f"dimensions ({len(sizes)}) for operand {k}"
-                )
-            front, _, back = term.partition("...")
-            dims = [*zip(front, sizes, strict=False), *zip(back, sizes[len(sizes) - len(back) :], strict=True)]
-        elif len(named) != len(sizes):
-            more = " but no ellipsis was given" if len(named) > len(sizes) else " and no ellipsis was given"
-            raise RuntimeError(
-                f"einsum(): the number of subscripts in the equation ({len(named)}) does not match the number of "
-                "dimensions "
-                f"({len(sizes)}) for operand {k}{more}"
-            )
-        else:
-            dims = [*zip(named, sizes, strict=True)]
-        for c, n in dims:
-            if seen.get(c, 1) != 1 and n not in (1, seen[c]):
-                raise RuntimeError(
-                    f"einsum(): subscript {c} has size {n} for operand {k} which does not broadcast with previously "
-                    "seen "
-                    f"size {seen[c]}"
-                )
-            if seen.get(c, 1) == 1:  # no comparison of sizes, which `jax.export` may leave open
-                seen[c] = n
-    for c in after.replace("...", "") if arrow else "":
-        if c not in seen:
-            raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
-        if after.count(c) > 1:
-            raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
+    made = jnp.einsum(equation, *operands, preferred_element_type=_wide(operands[0]))
+    return made.astype(operands[0].dtype)
 
 
 @function(method=False)
@@ -499,10 +414,10 @@ def einsum(*args: Any) -> Any:
             operands = tuple(operands[0])
     else:
         operands = args[0 : len(args) // 2 * 2 : 2]
-        equation = ",".join(_letters(s) for s in args[1::2])
+        equation = ",".join(letters(s) for s in args[1::2])
         if len(args) % 2:
-            equation += "->" + _letters(args[-1])
-    _check_einsum(equation, [tuple(shape(t)) for t in operands])
+            equation += "->" + letters(args[-1])
+    check_subscripts(equation, [tuple(shape(t)) for t in operands])
     return _einsum(tuple(operands), equation)
 
 

@@ -402,7 +402,7 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
             view.guard = unrecorded()
     view.base = base_reference(base)
     if base._view is not None:
-        view.parent = _ref(base)
+        view.parent = weakref.ref(base)
     cell = base._cell
     if view.tracked and (has_own_source(base) or cell.source is NOWHERE):
         if type(cell) is Pin:
