@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from flax import nnx
+
 from jaxnn.core.process.internals import PytreeState
 
 from .module_state import HOOK_TABLES, PARTS, from_pytorch, is_pytorch
@@ -34,6 +36,10 @@ class ModuleAttributes(LiveMapping):
     """
 
     __slots__ = ("_module",)
+
+    def __new__(cls, module: Any = ()) -> Any:
+        """The view; of a mapping, as programs make one of the same type, a dictionary."""
+        return super().__new__(cls) if isinstance(module, nnx.Module) else dict(module)
 
     def __init__(self, module: Any) -> None:
         self._module = module

@@ -126,6 +126,10 @@ class RegisteredView(LiveMapping):
 
     __slots__ = ("_kind", "_module")
 
+    def __new__(cls, module: Any = (), kind: str | None = None) -> Any:
+        """The view; of a mapping alone, as programs make one of the same type, a dictionary."""
+        return dict(module) if kind is None else super().__new__(cls)
+
     def __init__(self, module: Any, kind: str) -> None:
         self._module = module
         self._kind = kind

@@ -1,6 +1,7 @@
 """A module's ``__dict__`` as PyTorch's programs know it: the same statements on both libraries, compared by what they give."""
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -54,6 +55,13 @@ def replicas(face):
     )  # fmt: skip
 
 
+def rebuilt_by_type(face):
+    layer = network(face)[1]
+    made = [type(d)(OrderedDict(d)) for d in (layer.__dict__, layer._parameters, layer._modules)]
+    empty = type(layer._buffers)()
+    return [list(d) for d in made], made[1]["weight"] is layer.weight, empty, type(made[0]) is dict
+
+
 def before_init(face):
     class Net(face.nn.Module):
         def __init__(self):
@@ -77,7 +85,7 @@ def behind_a_plain_class(face):
 
 
 @pytest.mark.parametrize(
-    "program", [layout, through_the_mappings, plain, replicas, before_init, behind_a_plain_class], ids=lambda f: f.__name__
+    "program", [layout, through_the_mappings, plain, replicas, rebuilt_by_type, before_init, behind_a_plain_class], ids=lambda f: f.__name__
 )
 def test_attributes(program):
     assert program(jaxnn) == program(torch)

@@ -31,8 +31,8 @@ if not OURS and importlib.util.find_spec("torchvision"):
 
 def array(value):
     if isinstance(value, torch.Tensor):
-        value = value.detach().double() if value.is_floating_point() else value.detach()
-        return value.numpy()
+        value = value.detach()
+        return (value.float() if value.dtype in (torch.half, torch.bfloat16) else value).numpy()
     return np.asarray(value)
 
 

@@ -4,7 +4,7 @@ import torch
 from model_row import Model
 
 PICTURES = {
-    "torchvision": ("resnet18", "vgg11_bn", "densenet121", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny",
+    "torchvision": ("resnet18", "regnet_y_400mf", "densenet121", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny",
                     "shufflenet_v2_x0_5", "swin_t"),
     "timm": ("resnet18", "mobilenetv3_small_050", "efficientnet_b0", "convnext_atto", "densenet121", "regnetx_002"),
 }  # fmt: skip
