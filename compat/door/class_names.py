@@ -27,7 +27,7 @@ _HOMES = {
 }  # fmt: skip
 #: Modules that only pass on what lies elsewhere.
 _PASSED_ON = frozenset(
-    {"torch.types", "torch._tensor", "torch.functional", "torch.autograd.variable", "torch.nn.common_types"}
+    {"torch.types", "torch._tensor", "torch._functorch.vmap", "torch.functional", "torch.autograd.variable", "torch.nn.common_types"}
 )
 
 _shown: dict[type, str] = {}

@@ -23,7 +23,7 @@ _TREES = {
         "__config__"
     ),
     "amp": "autocast_mode grad_scaler",
-    "autograd": "anomaly_mode forward_ad function functional graph profiler variable",
+    "autograd": "anomaly_mode forward_ad function functional gradcheck graph profiler variable",
     "backends": "cpu cuda cudnn mha mkl mkldnn mps openmp opt_einsum quantized",
     "cpu": "amp",
     "cuda": "amp",
@@ -103,7 +103,7 @@ PRIVATE = {
     "torch": "_assert _assert_async _check _check_index _check_is_size _check_not_implemented _check_tensor_all "
     "_check_tensor_all_with _check_type _check_value _check_with " + " ".join(FOREACH),
     "torch.amp.autocast_mode": "_cast",
-    "torch.autograd.forward_ad": "_set_fwd_grad_enabled _is_fwd_grad_enabled",
+    "torch.autograd.forward_ad": "_current_level _set_fwd_grad_enabled _is_fwd_grad_enabled",
     "torch.autograd.graph": "_MultiHandle RemovableHandle",
     "torch.distributions.utils": "_standard_normal _sum_rightmost",
     "torch.hub": "_get_torch_home",

@@ -21,6 +21,7 @@ import numpy as np
 from jaxnn.core.gradient import backward
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.size import strided
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.random import generator as random
 
@@ -38,6 +39,10 @@ def _tensors(made: Any) -> list[Any]:
     if any(not isinstance(t, TensorBase) for t in found):
         raise GradcheckError("gradcheck: the function must return a Tensor or a sequence of Tensors")
     return found
+
+
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, (tuple, list)) else [given]
 
 
 def _inexact(t: Any) -> bool:
@@ -83,7 +88,7 @@ class _Checked:
 
     def __init__(self, func: Callable[..., Any], inputs: Any) -> None:
         self.func = func
-        self.inputs = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+        self.inputs = _listed(inputs)
         self.moving = [k for k, t in enumerate(self.inputs) if isinstance(t, TensorBase) and t.requires_grad]
         if not self.moving:
             raise ValueError(
@@ -106,7 +111,17 @@ class _Checked:
 
     def outputs(self) -> list[Any]:
         """The outputs that require gradients."""
-        return _differentiable(self.func(*self.inputs))
+        found = _differentiable(self.func(*self.inputs))
+        self.described = [(tuple(o.shape), o.dtype) for o in found]
+        return found
+
+    def _need_same(self, found: list[Any]) -> None:
+        for t, (sizes, kind) in zip(found, self.described, strict=False):
+            for what, was, now in (("shape", sizes, tuple(t.shape)), ("dtype", kind, t.dtype)):
+                if was != now:
+                    raise AssertionError(
+                        f"Expected `func` to return outputs with the same {what} when inputs are perturbed, but got {was} and {now}"
+                    )
 
     def values(self, place: int, coordinates: np.ndarray, all_outputs: bool = False) -> list[np.ndarray]:
         """The outputs with other numbers in one input: in its own memory, since the function may read that, too."""
@@ -117,6 +132,7 @@ class _Checked:
         try:
             made = self.func(*self.inputs)
             found = [t for t in _tensors(made) if _inexact(t)] if all_outputs else _differentiable(made)
+            self._need_same(found)
             return [_real(t) for t in found]
         finally:
             with no_grad():
@@ -194,12 +210,7 @@ def _check(checked: _Checked, s: Any) -> None:
         numerical = checked.numerical(place, ways, s.eps)
         if len(numerical) != len(outputs):
             numerical = [np.zeros((len(ways), _real(o).size)) for o in outputs]
-        if s.forward_ad:
-            for j, pushed in enumerate(checked.forward(place, ways)):
-                _compare(pushed, numerical[j], j, place, " computed with forward mode", s)
-        if not s.backward_ad:
-            continue
-        for j, o in enumerate(outputs):
+        for j, o in enumerate(outputs if s.backward_ad else ()):
             ends = _directions(_real(o).size, s.fast)
             pulled = checked.backward(o, place, ends, s.grad_dtypes)
             again = checked.backward(o, place, ends)
@@ -215,6 +226,9 @@ def _check(checked: _Checked, s: Any) -> None:
                 _compare(pulled.T, numerical[j], j, place, "", s)
         if s.batched_grad:
             _check_batched(checked, outputs, place)
+        if s.forward_ad:
+            for j, pushed in enumerate(checked.forward(place, ways)):
+                _compare(pushed, numerical[j], j, place, " computed with forward mode", s)
 
 
 def _check_batched(checked: _Checked, outputs: list[Any], place: int) -> None:
@@ -238,8 +252,7 @@ def _stacked(cts: list[Any], like: Any) -> Any:
 
 def _check_constant(checked: _Checked, s: Any) -> None:
     """Outputs that require no gradients must not depend on the inputs."""
-    with no_grad():
-        made = [t for t in _tensors(checked.func(*checked.inputs)) if _inexact(t)]
+    made = [t for t in _tensors(checked.func(*checked.inputs)) if _inexact(t)]
     for place in checked.moving:
         ways = _directions(_real(checked.inputs[place]).size, s.fast)
         numerical = checked.numerical(place, ways, s.eps, all_outputs=True)
@@ -266,7 +279,7 @@ def gradcheck(
     Raises:
         GradcheckError: where they do not agree, unless ``raise_exception=False``.
         ValueError: when no input requires gradients.
-        NotImplementedError: for ``check_batched_forward_grad`` and ``masked``.
+        NotImplementedError: for ``check_batched_forward_grad``, and for ``masked`` beside sparse tensors.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradcheck.html
     """
@@ -276,7 +289,9 @@ def gradcheck(
         raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
-    _refuse("gradcheck", check_batched_forward_grad=check_batched_forward_grad, masked=masked)
+    _refuse("gradcheck", check_batched_forward_grad=check_batched_forward_grad)
+    if masked and any(isinstance(t, TensorBase) and t.layout is not strided for t in _listed(inputs)):
+        raise NotImplementedError("gradcheck: masked=True with sparse tensors")
     settings = _Settings(
         eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, grad_dtypes=check_grad_dtypes, fast=fast_mode,
         batched_grad=check_batched_grad, forward_ad=check_forward_ad, backward_ad=check_backward_ad,
@@ -309,7 +324,7 @@ def gradgradcheck(
     """
     if not (check_fwd_over_rev or check_rev_over_rev):
         raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
-    given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    given = _listed(inputs)
     if grad_outputs is None:
         outputs = _differentiable(func(*given))
         cts = [
@@ -317,7 +332,7 @@ def gradgradcheck(
             for o in outputs
         ]
     else:
-        cts = list(grad_outputs) if isinstance(grad_outputs, (tuple, list)) else [grad_outputs]
+        cts = _listed(grad_outputs)
     count = len(cts)
     moves = [isinstance(t, TensorBase) and t.requires_grad for t in (*given, *cts)]
 

@@ -38,6 +38,8 @@ _RECOMMENDED = (
     "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
     "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor)."
 )
+#: How deep PyTorch reads nested sequences.
+_MOST_DIMENSIONS = 128
 
 
 def _shape_of(data: Any) -> tuple[int, ...]:
@@ -45,6 +47,8 @@ def _shape_of(data: Any) -> tuple[int, ...]:
     shape: list[int] = []
     while isinstance(data, (Sequence, range)) and not isinstance(data, (str, bytes)):
         shape.append(len(data))
+        if len(shape) > _MOST_DIMENSIONS:  # a list that holds itself
+            raise ValueError(f"too many dimensions '{type(data).__name__}'")
         if not len(data):
             return tuple(shape)
         data = data[0]
@@ -70,7 +74,7 @@ def _flat(data: Any, shape: tuple[int, ...], depth: int, into: list[Any]) -> Non
         into.extend(array.reshape(-1))
         return
     if depth == len(shape):
-        if isinstance(data, (Sequence, np.ndarray)) and not isinstance(data, str):
+        if isinstance(data, (Sequence, np.ndarray)) and not isinstance(data, (str, bytes)):
             whole = all(isinstance(x, int) for x in into)
             name = type(data).__name__
             raise TypeError(
@@ -83,6 +87,8 @@ def _flat(data: Any, shape: tuple[int, ...], depth: int, into: list[Any]) -> Non
     if len(data) != shape[depth]:
         raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(data)})")
     for item in data:
+        if item is data:
+            raise TypeError("new(): self-referential lists are incompatible")
         _flat(item, shape, depth + 1, into)
 
 
@@ -99,6 +105,8 @@ def _element_dtype(x: Any) -> dtypes.dtype:
         return dtypes.get_default_dtype()
     if isinstance(x, complex):
         return dtypes.get_default_dtype().to_complex()
+    if isinstance(x, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(x).__name__}'")
     raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")
 
 
@@ -119,6 +127,10 @@ def array_of(data: Any, wanted: dtypes.dtype | None) -> np.ndarray:
         wanted = _common_dtype(flat) or dtypes.get_default_dtype()
     if wanted._category == 1:
         flat = [_integer(x, wanted) for x in flat]
+    elif wanted is not dtypes.bool:
+        for kind in {type(x) for x in flat}:
+            if not issubclass(kind, np.generic) and not any(hasattr(kind, f"__{way}__") for way in ("float", "index", "complex")):
+                raise TypeError(f"must be real number, not {kind.__name__}")
     try:
         array = (
             np.array(flat, dtype=wanted.np)
@@ -162,6 +174,8 @@ def _first(data: Any) -> Any:
 
 
 def _integer(x: Any, wanted: dtypes.dtype) -> int:
+    if not isinstance(x, (int, float, complex, np.generic)) and not hasattr(x, "__index__"):
+        raise TypeError(f"'{type(x).__name__}' object cannot be interpreted as an integer")
     if isinstance(x, complex):
         raise TypeError(f"can't convert complex to {wanted.name}")
     if not isinstance(x, float) and not -(2**63) <= x < 2**63 and wanted is not dtypes.uint64:

@@ -215,23 +215,49 @@ def asarray(
     """A tensor of any data: over its memory where that is possible, unless ``copy=True``.
 
     Raises:
-        ValueError: if ``copy=False`` is impossible.
+        ValueError: if ``copy=False`` is impossible; RuntimeError, if so for one of numpy's scalars.
     """
     if isinstance(obj, UntypedStorage):
         obj = np.asarray(obj.tolist()) if isinstance(obj, TypedStorage) else obj._memory()
+    if type(obj).__name__ == "PyCapsule":
+        obj = from_dlpack(obj)
     if isinstance(obj, TensorBase):
         found = obj.to(device=device, dtype=dtype, copy=bool(copy))  # type: ignore[attr-defined]
         if copy is False and found is not obj:
-            raise ValueError("can't alias tensor with the type or device asked for; copy=False is impossible")
+            raise ValueError(_not_aliased(aval(obj), aval(found)))
         return found.detach().requires_grad_(True) if requires_grad else found
-    found = None if copy else _aliased(obj, dtype, device)
-    if found is None and not copy and isinstance(obj, (bytearray, memoryview)):
+    if isinstance(obj, np.generic) and copy is False:
+        raise RuntimeError("can't alias NumPy scalars. Either remove copy=False or transform it in a ndarray. ")
+    if _is_buffer(obj):
         found = frombuffer(obj, dtype=dtype_of(dtype))
+        found = found.to(device=device, copy=bool(copy)) if copy or device is not None else found
+    else:
+        found = None if copy else _aliased(obj, dtype, device)
     if found is not None:
         return found.requires_grad_() if requires_grad else found
     if copy is False:
-        raise ValueError(f"can't alias arbitrary sequence: {type(obj).__name__} needs a copy")
+        if isinstance(obj, np.ndarray):
+            raise ValueError(_not_aliased(aval(tensor(obj)), aval(tensor(obj, dtype=dtype, device=device))))
+        raise ValueError("can't alias arbitrary sequence into a tensor.")
     return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def _not_aliased(have: Any, wanted: Any) -> str:
+    if have.placement is not wanted.placement:
+        return f"can't alias tensor from device '{device_of(have.placement)}' to '{device_of(wanted.placement)}'."
+    names = dtypes.SCALAR_NAMES
+    return f"can't alias tensor with dtype '{names[have.dtype]}' into dtype '{names[wanted.dtype]}'."
+
+
+def _is_buffer(obj: Any) -> bool:
+    """Whether something is memory alone, whose type the caller names: `bytes`, `array.array`, a `memoryview`."""
+    if isinstance(obj, (np.ndarray, np.generic, jax.Array, list, tuple, int, float, complex)):
+        return False
+    try:
+        memoryview(obj)
+    except (TypeError, ValueError, BufferError):
+        return False
+    return True
 
 
 @function(method=False)
@@ -279,11 +305,29 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     return found.requires_grad_() if requires_grad else found
 
 
+class _Exported:
+    """A capsule, as an object that exports it."""
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
 @function(method=False)
 def from_dlpack(ext_tensor: Any) -> Any:
-    """A tensor of what another library exports by DLPack: over its memory on the CPU, a copy of a JAX array and elsewhere."""
+    """A tensor of what another library exports by DLPack: over its memory on the CPU, a copy of a JAX array and elsewhere.
+
+    A capsule of DLPack's is taken, too, if it lies on the CPU.
+    """
     if isinstance(ext_tensor, TensorBase):
         return alias(ext_tensor)
+    if type(ext_tensor).__name__ == "PyCapsule":
+        ext_tensor = _Exported(ext_tensor)
     on_cpu = not isinstance(ext_tensor, jax.Array) and int(ext_tensor.__dlpack_device__()[0]) == 1
     if on_cpu:
         return over_array(np.from_dlpack(ext_tensor))

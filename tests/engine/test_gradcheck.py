@@ -121,3 +121,28 @@ def test_a_repeated_input_is_refused():
         return str(raised.value)
 
     assert message(jaxnn) == message(torch)
+
+
+def test_gradients_that_depend_on_nothing():
+    """A linear function's gradient for a constant cotangent; ``masked`` means nothing for dense inputs."""
+
+    def verdicts(lib):
+        x, y = lib.ones(3, dtype=lib.float64, requires_grad=True), lib.zeros(3, dtype=lib.float64, requires_grad=True)
+        where = lambda x, y: lib.where(lib.tensor([True, False, True]), x, y)
+        ct = [lib.arange(3.0, dtype=lib.float64)]
+        return lib.autograd.gradgradcheck(where, (x, y), ct), lib.autograd.gradcheck(where, (x, y), masked=True)
+
+    assert verdicts(jaxnn) == verdicts(torch)
+
+
+@pytest.mark.parametrize("func", [
+    lambda lib, x: x[:1] * x[:1] if x.detach()[0] < 2 else x * x,
+    lambda lib, x: x * x if x.detach()[0] <= 2 else (x * x).float(),
+])  # fmt: skip
+def test_outputs_that_change_with_the_values(func):
+    def message(lib):
+        with pytest.raises(AssertionError) as raised:
+            lib.autograd.gradcheck(lambda x: func(lib, x), (lib.full((2,), 2.0, dtype=lib.float64, requires_grad=True),))
+        return str(raised.value).split(" when")[0]
+
+    assert message(jaxnn) == message(torch)

@@ -211,3 +211,23 @@ def test_arange_bit_for_bit(start, end, step):
 def test_arange_double(start, end, step):
     ours = jaxnn.arange(start, end, step, dtype=jaxnn.float64).tolist()
     assert ours == torch.arange(start, end, step, dtype=torch.float64).tolist()
+
+
+def _holding_itself(*items):
+    made = list(items)
+    made.append(made)
+    return made
+
+
+@pytest.mark.parametrize("data", [
+    [0, "a"], [[0], ["a"]], [0, None], [0, b"a"], [1.5, {}], [[1, 2], [3]], [1, [2]], [0, object()],
+    _holding_itself(), _holding_itself(0), _holding_itself([1, 2]),
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["float32", "int64", None])
+def test_data_that_is_no_numbers(data, dtype):
+    def failure(m):
+        with pytest.raises(Exception) as raised:
+            m.tensor(data, dtype=dtype and getattr(m, dtype))
+        return raised.type, dtype or str(raised.value)
+
+    assert failure(jaxnn) == failure(torch)

@@ -1,5 +1,6 @@
 """Memory that tensors and numpy arrays share: each step of a program is compared with PyTorch's."""
 
+import array
 import copy
 import gc
 import threading
@@ -333,3 +334,40 @@ def test_threads_see_the_same_memory():
     for t in threads:
         t.join()
     assert a.tolist() == x.tolist() == [1.0, 2.0, 3.0]
+
+
+_ALIASING = {
+    "a scalar": lambda m, copy: m.asarray(np.float64(2.0), copy=copy),
+    "another type": lambda m, copy: m.asarray(m.zeros(2), dtype=m.float64, copy=copy),
+    "an array of another type": lambda m, copy: m.asarray(np.zeros(2), dtype=m.float32, copy=copy),
+    "a list": lambda m, copy: m.asarray([0.0, 1.0], copy=copy),
+    "bytes": lambda m, copy: m.asarray(bytearray(8), copy=copy),
+    "half numbers": lambda m, copy: m.asarray(memoryview(np.ones(3, np.float16)), dtype=m.float16, copy=copy),
+    "complex numbers": lambda m, copy: m.asarray(memoryview(np.ones(3, np.complex64)), dtype=m.complex64, copy=copy),
+    "numbers as others": lambda m, copy: m.asarray(array.array("d", [1.0, 2.0]), copy=copy),
+    "bytes that don't fit": lambda m, copy: m.asarray(bytearray(3), copy=copy),
+    "a capsule": lambda m, copy: m.asarray(m.utils.dlpack.to_dlpack(m.arange(3)), copy=copy),
+}
+
+
+@pytest.mark.parametrize("copy", [None, True, False])
+@pytest.mark.parametrize("name", _ALIASING)
+def test_asarray_of(name, copy):
+    def outcome(m):
+        try:
+            made = _ALIASING[name](m, copy)
+        except Exception as error:
+            return type(error).__name__, str(error)
+        return str(made.dtype), made.tolist()
+
+    assert outcome(jaxnn) == outcome(torch)
+
+
+def test_memory_behind_a_view_is_shared():
+    def run(m):
+        held = np.arange(4, dtype=np.int16)
+        m.asarray(memoryview(held), dtype=m.int16)[0] = 9
+        m.asarray(memoryview(held), dtype=m.int16, copy=True)[1] = 9
+        return held.tolist()
+
+    assert run(jaxnn) == run(torch)
