@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from jaxnn.core.kinds import dtypes
@@ -25,11 +26,17 @@ _REMOVED = {
 }  # fmt: skip
 
 
+_ANY = inspect.Signature(
+    [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)]
+)
+
+
 def _method(name: str, doc: str, error: type[Exception], message: str) -> None:
     def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
         raise error(message)
 
     refuse.__name__ = refuse.__qualname__ = name
+    refuse.__signature__ = _ANY  # type: ignore[attr-defined]
     refuse.__doc__ = doc
     METHODS[name] = refuse
 
