@@ -123,6 +123,11 @@ def _check_found(value: Any, module: str, name: str) -> None:
         raise pickle.PicklingError(f"Can't pickle {value!r}: it's not the same object as {module}.{name}")
 
 
+def _record(argument: Any) -> Any:
+    """An argument of a tensor's constructor as it stands in a file: types that PyTorch's old storages lack are among them."""
+    return DtypeRecord(argument.name) if isinstance(argument, dtypes.dtype) else argument
+
+
 class _Unpickler(pickle.Unpickler):
     """Reads any object, PyTorch's as jaxnn's."""
 
@@ -150,7 +155,7 @@ class _Unpickler(pickle.Unpickler):
         if isinstance(known, TypeName) and name.endswith("Storage"):
             return known
         if isinstance(known, Constructor) and module == "torch._utils":
-            return lambda *arguments: self._made(known.build(*arguments))
+            return lambda *arguments: self._made(known.build(*map(_record, arguments)))
         if full == "torch._C._VariableFunctionsClass":
             return _NAMES.module("torch")
         if full == "torch._C.TensorBase":

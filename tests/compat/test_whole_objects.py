@@ -178,6 +178,16 @@ def test_attributes_of_tensors(both):
             assert a.note == "kept" and b.kind == {"decay": False} and isinstance(b, reader.nn.Parameter), (writer, reader)
 
 
+@pytest.mark.parametrize("name", ["uint16", "uint32", "uint64", "float8_e4m3fn", "bfloat16", "complex64"])
+def test_types(both, name):
+    ours, _ = both
+    for writer in (torch, ours.torch):
+        t = writer.arange(3).to(getattr(writer, name))
+        for reader in (torch, ours.torch):
+            read, kind = reader.load(written(writer, [t, t.dtype]), weights_only=False)
+            assert read.dtype is kind is getattr(reader, name) and read.to(reader.float32).tolist() == [0, 1, 2]
+
+
 def test_data_is_written_as_without_a_door():
     value = {"a": torch.arange(3).tolist(), "b": (1, None, "x")}
     with warnings.catch_warnings(action="error"):
