@@ -222,7 +222,7 @@ def _holding_itself(*items):
 @pytest.mark.parametrize("data", [
     [0, "a"], [[0], ["a"]], [0, None], [0, b"a"], [1.5, {}], [[1, 2], [3]], [1, [2]], [0, object()],
     _holding_itself(), _holding_itself(0), _holding_itself([1, 2]),
-], ids=str)  # fmt: skip
+], ids=range(11))  # fmt: skip
 @pytest.mark.parametrize("dtype", ["float32", "int64", None])
 def test_data_that_is_no_numbers(data, dtype):
     def failure(m):

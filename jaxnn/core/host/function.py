@@ -22,6 +22,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 from ..process.config import x64
+from ..process.internals import scan_counts
 from .elementwise import ELEMENTWISE, kind_of
 from .rules import RULES, reshaped
 
@@ -395,7 +396,7 @@ def _while(test: Any, body: Any, test_count: int, body_count: int) -> Any:
 
 
 def _scan(body: Any, params: Any) -> Any:
-    consts, carries, length = params["num_consts"], params["num_carry"], params["length"]
+    (consts, carries), length = scan_counts(params), params["length"]
     order = range(length - 1, -1, -1) if params["reverse"] else range(length)
     avals = params["jaxpr"].out_avals[carries:]
 

@@ -27,10 +27,11 @@ from jax.extend.core import ClosedJaxpr
 from jax.interpreters import ad
 
 __all__ = [
-    "DataElem", "FLAX_MODES", "PytreeState", "StaticElem", "TRANSPOSITIONS", "TraceContextError", "TraceState", "USED", "Use", "ad",
-    "axis_env_state", "backends_are_initialized", "convert_element_type", "current_jax_trace", "distributed_client", "eval_trace",
-    "is_flattened_by_jax", "is_graph_node_type", "is_result_of_jax", "is_taken_apart", "lax_rules", "noted_differences",
-    "top_axis_env", "trace_state", "with_parts", "with_results",
+    "FLAX_MODES", "TRANSPOSITIONS", "USED", "DataElem", "PytreeState", "StaticElem", "TraceContextError", "TraceState",
+    "Use", "ad", "axis_env_state", "backends_are_initialized", "convert_element_type", "current_jax_trace",
+    "distributed_client", "eval_trace", "is_flattened_by_jax", "is_graph_node_type", "is_result_of_jax",
+    "is_taken_apart", "lax_rules", "noted_differences", "scan_counts", "top_axis_env", "trace_state", "with_parts",
+    "with_results",
 ]  # fmt: skip
 
 
@@ -116,6 +117,14 @@ def with_results(closed: Any, results: list[Any]) -> Any:
 def with_parts(jaxpr: Any, inputs: list[Any], constants: list[Any], results: list[Any], equations: list[Any]) -> Any:
     """A jaxpr of other variables and equations."""
     return jaxpr.replace(invars=inputs, constvars=constants, outvars=results, eqns=equations)
+
+
+def scan_counts(parameters: Any) -> tuple[int, int]:
+    """How many constants and carried values a ``scan`` takes: numbers, from JAX 0.12 on trees of them."""
+    if "num_consts" in parameters:
+        return parameters["num_consts"], parameters["num_carry"]
+    constants, carried, _ = parameters["ft_in"].unpack()
+    return len(constants), len(carried)
 
 
 @contextlib.contextmanager
