@@ -90,8 +90,8 @@ def _after(numbers: Any, gradient: Any) -> list[Any]:
     if not gradient.size:
         return list(numbers)
     one = lax.reshape(lax.slice(gradient, (0,) * gradient.ndim, (1,) * gradient.ndim), ())
-    never = (one != one) & (one == one)
-    return [n + lax.convert_element_type(never, jnp.result_type(n)) for n in numbers]
+    zero = jnp.where((one != one) & (one == one), 1.0, 0.0)  # without a type of its own, as the numbers
+    return [n + zero for n in numbers]
 
 
 def _kernel(params: Any, grads: Any, states: Any, numbers: Any, layout: _Layout) -> Any:
