@@ -129,6 +129,9 @@ def connect(where: Address, rank: int, world_size: int, timeout: float) -> None:
             "the processes before the program begins"
         )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Two programs with collectives that run at the same time may exchange messages in another order here than elsewhere: each
+    # process then waits for the other for ever. On CPUs alone; other devices run their programs in order.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     # It would catch SIGTERM, which ends a program in PyTorch.
     jax.config.update("jax_enable_preemption_service", False)
     options: dict[str, Any] = {}

@@ -57,12 +57,17 @@ def settle_alone(t: Any) -> None:
         settle(t)
 
 
+def _has_value(t: Any) -> bool:
+    """Whether a parameter or buffer has a value, of its own and already."""
+    return not hasattr(type(t), "cls_to_become") and t._storage is not None
+
+
 def place_for(module: Any, arrays: list[Any]) -> Any:
     """The device of a module's first tensor, for a call with arrays alone; None where there is none, or where it is spread.
 
     The module settles on JAX's default device where one of the arrays lies there.
     """
-    own = (t for m in module.modules() for t in vars(m).values() if isinstance(t, TensorBase) and t._storage is not None)
+    own = (t for m in module.modules() for t in vars(m).values() if isinstance(t, TensorBase) and _has_value(t))
     first = next(own, None)
     if first is None:
         return None

@@ -139,11 +139,19 @@ def test_errors(case):
     assert type(ours.value) is type(theirs.value)
 
 
+def reset_precisions(b, m):
+    for switch, value in ((b, "none"), (b.cuda.matmul, "ieee"), (b.cudnn, "none"), (b.cudnn.conv, "tf32"), (b.cudnn.rnn, "tf32")):
+        switch.fp32_precision = value
+    m.set_float32_matmul_precision("highest")
+    b.cudnn.allow_tf32 = True
+
+
 def precisions(m):
     """What each switch says after each change, the newer switches last: PyTorch refuses to read the older ones after these."""
     b = m.backends
     older = lambda: (m.get_float32_matmul_precision(), b.cuda.matmul.allow_tf32, b.cudnn.allow_tf32)
     newer = lambda: tuple(s.fp32_precision for s in (b, b.cuda.matmul, b.cudnn, b.cudnn.conv, b.cudnn.rnn))
+    reset_precisions(b, m)  # other tests may have switched
     seen = [older(), newer()]
     for name in ("high", "medium", "highest"):
         m.set_float32_matmul_precision(name)
@@ -162,10 +170,7 @@ def precisions(m):
         with pytest.raises(RuntimeError) as error:
             switch.allow_tf32 = 3
         seen.append(str(error.value))
-    for switch, value in ((b.cuda.matmul, "ieee"), (b.cudnn, "none"), (b.cudnn.conv, "tf32"), (b.cudnn.rnn, "tf32")):
-        switch.fp32_precision = value
-    m.set_float32_matmul_precision("highest")
-    b.cudnn.allow_tf32 = True
+    reset_precisions(b, m)
     return seen
 
 
