@@ -140,7 +140,7 @@ def moved(t: TensorBase, where: Any) -> Tensor:
         if isinstance(where, jax.sharding.Sharding):
             MOVES[0] += 1
             return tensor_of(put(value, where))
-        if not value.is_fully_addressable:
+        if isinstance(value, jax.Array) and not value.is_fully_addressable:
             value = gathered(value)
         return tensor_of(jax.device_put(value, where), where)
 
