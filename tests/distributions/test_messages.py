@@ -327,6 +327,7 @@ def said(lib, expression):
     names = {"D": lib.distributions, "C": lib.distributions.constraints, "T": lib.tensor, "torch": lib}
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", ".*has compiled")  # how often this line did so depends on the tests before
         try:
             found = repr(eval(expression, names))
         except Exception as error:
