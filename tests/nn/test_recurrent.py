@@ -399,7 +399,10 @@ def test_flax(source):
         np.testing.assert_allclose(grads[name].detach().numpy(), p.grad.numpy(), err_msg=name, **FLOAT)
     for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), nnx.clone(layer)):
         assert repr(copied) == repr(layer)
-        np.testing.assert_array_equal(copied(jaxnn.tensor(x.tolist()))[0].detach().numpy(), expected.detach().numpy())
+        for ours, theirs in zip(copied.parameters(), layer.parameters(), strict=True):
+            np.testing.assert_array_equal(ours.detach().numpy(), theirs.detach().numpy())
+        # Which way of running is taken depends on what ran before: the last bit may differ.
+        np.testing.assert_allclose(copied(jaxnn.tensor(x.tolist()))[0].detach().numpy(), expected.detach().numpy(), **FLOAT)
 
 
 def test_flax_packed():

@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..memory.tensor_base import Tensor, TensorBase
 from ..process.config import state
-from .arguments import Number, leaves
+from .arguments import Number
 from .type_errors import Checks
 
 __all__ = [
@@ -117,10 +117,21 @@ def _takes_part(value: Any) -> bool:
     return hasattr(kind, "__torch_function__")
 
 
+def _outer(args: Iterable[Any]) -> Iterator[Any]:
+    for a in args:
+        if type(a) is tuple or type(a) is list:
+            yield from a
+        else:
+            yield a
+
+
 def handlers(args: tuple[Any, ...]) -> list[Any]:
-    """The arguments whose classes want to be asked, one of each class, in the order of asking."""
+    """The arguments whose classes want to be asked, one of each class, in the order of asking.
+
+    Of lists their items are looked at, and nothing further in: data may be nested without end.
+    """
     found: list[Any] = []
-    for v in () if state.plain_operators else leaves(args):
+    for v in () if state.plain_operators else _outer(args):
         if _takes_part(v) and type(v) not in [type(o) for o in found]:
             # A subclass before the classes that it extends, otherwise from left to right.
             place = next((k for k, o in enumerate(found) if issubclass(type(v), type(o))), len(found))
