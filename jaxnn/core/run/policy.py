@@ -50,18 +50,18 @@ LIMIT_REACHED = f"{OPERATOR_LIMIT} operators without a cut"
 # --- prices, in microseconds: `benchmarks/policy_prices.py` measures them
 #: Compiling a path: once; for each equation of an operator that stands in it for the first time, and of the others, which XLA is
 #: given as calls of one function; and the length from which its passes are superlinear.
-PROGRAM = 30_000
-COMPILED_EQUATION = 2_500
+PROGRAM = 100_000
+COMPILED_EQUATION = 2_000
 REPEATED_EQUATION = 300
 SUPERLINEAR = 2_000
 #: Preparing an operator to run by itself: its executable, its form in numpy; and for each of its equations.
 EXECUTABLE = 40_000
 EXECUTABLE_EQUATION = 1_500
-HOST_FORM = 1_500
-HOST_FORM_EQUATION = 100
+HOST_FORM = 150
+HOST_FORM_EQUATION = 10
 #: Calling an operator that is prepared, what surrounds the call included.
-EXECUTABLE_CALL = 50
-HOST_CALL = 12
+EXECUTABLE_CALL = 200
+HOST_CALL = 8
 HOST_CALL_EQUATION = 1
 
 #: Visits that the path of a training step is expected to have: of one that comes back after n of them, by its square less.
