@@ -28,7 +28,7 @@ from ..record.at_once import EagerNode
 from ..record.readings import walkable_readings
 from ..record.recorder import Transfer, value_of
 from ..record.write import put_through
-from ..run.cut import LOCK
+from ..run.cut import LOCK, cut_recording
 from .edge import GradientEdge
 from .forward_mode import unlike
 from .modes import GradMode, enable_grad
@@ -148,11 +148,14 @@ class _Pass:
         wanted = () if self.reach is None else self.reach.wanted
         by_node = self.create or state.anomaly or rec.hooked or state.dual is not None
         by_node = by_node or any(type(k) is tuple and k[0] is rec for k in wanted)
-        if not rec.closed:
-            if by_node:
-                self.by_node(rec, roots)
-            else:
+        with LOCK:
+            if not rec.closed and state.recordings.get(rec.placement) is not rec:
+                cut_recording(rec, "backward by another thread")
+            if not rec.closed and not by_node:
                 self.add_all(walk_recording(rec, roots, self.retain, self.reach))
+                return
+        if not rec.closed:
+            self.by_node(rec, roots)
             return
         if rec.tape is None:
             raise RuntimeError(TWICE)
