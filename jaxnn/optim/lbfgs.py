@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -18,6 +16,7 @@ from jaxnn.core.operator.op import Op
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import call, replace
 from jaxnn.core.run.cut import cut
+from jaxnn.core.run.policy import GROWING_ROW
 
 from .arguments import ParamsT, non_negative
 from .optimizer import Optimizer
@@ -47,31 +46,22 @@ def _pair(gradient: Any, previous: Any, direction: Any, step: Any) -> Any:
     return difference, change, jnp.stack([jnp.dot(difference, change), jnp.dot(difference, difference)])
 
 
-def _direction(gradient: Any, differences: Any, changes: Any, inverses: Any, scale: Any) -> Any:
-    """The two loops of Nocedal and Wright, algorithm 7.4; a pair with inverse 0 adds nothing."""
-    pairs = (jnp.stack(differences), jnp.stack(changes), inverses)
-
-    def back(q: Any, pair: Any) -> Any:
-        difference, change, inverse = pair
-        share = jnp.dot(change, q) * inverse
-        return q - share * difference, share
-
-    def forth(r: Any, pair: Any) -> Any:
-        (difference, change, inverse), share = pair
-        return r + change * (share - jnp.dot(difference, r) * inverse), None
-
-    q, shares = jax.lax.scan(back, -gradient, pairs, reverse=True)
-    r, _ = jax.lax.scan(forth, q * scale, (pairs, shares))
-    return r
+def _back(q: Any, difference: Any, change: Any, inverse: Any) -> Any:
+    """The first loop of Nocedal and Wright, algorithm 7.4, at one pair: the direction so far, and the pair's share."""
+    share = jnp.dot(change, q) * inverse
+    return q - share * difference, share
 
 
-#: Curvature pairs that the direction is computed from at least.
-_LEAST = 8
+def _forth(r: Any, difference: Any, change: Any, inverse: Any, share: Any) -> Any:
+    """The second loop at one pair."""
+    return r + change * (share - jnp.dot(difference, r) * inverse)
+
 
 _FLAT = Op("lbfgs_flat", _flat, lists=True)
 _MOVED = Op("lbfgs_moved", _moved, lists=True)
 _PAIR = Op("lbfgs_pair", _pair)
-_DIRECTION = Op("lbfgs_direction", _direction, lists=True)
+_BACK = Op("lbfgs_back", _back)
+_FORTH = Op("lbfgs_forth", _forth)
 _NORMS = Op("lbfgs_norms", lambda v: jnp.stack([jnp.max(jnp.abs(v)), jnp.sum(jnp.abs(v))]))
 _PRODUCTS = Op("lbfgs_products", lambda g, d: jnp.stack([jnp.dot(g, d), jnp.max(jnp.abs(d))]))
 
@@ -256,13 +246,18 @@ class LBFGS(Optimizer):
         if not differences:
             state["d"] = -gradient
             return
-        # Few lengths, so that a growing history has few programs: 8, 32, 128. The missing pairs are zero and weigh nothing; each
-        # is a tensor of its own, for what stands in several places is another program.
-        missing = _LEAST * 4 ** math.ceil(math.log(max(len(differences) / _LEAST, 1), 4)) - len(differences)
-        described = aval(gradient)
-        weights = np.array([*map(_number, inverses), *[0] * missing], described.np)
-        zero = np.zeros(described.shape, described.np)
-        empty, as_empty = (tuple(host_array(zero, described.placement) for _ in range(missing)) for _ in range(2))
-        args = (gradient, (*differences, *empty), (*changes, *as_empty))
-        scale = Number(float(_number(state["H_diag"])))
-        state["d"] = call(_DIRECTION, (*args, host_array(weights, described.placement), scale))
+        # An operator for each pair, not one for all: a history that grows by a pair an iteration needs no new program.
+        cut("L-BFGS seeks a direction")
+        pairs = [
+            (difference, change, Number(float(_number(inverse))))
+            for difference, change, inverse in zip(differences, changes, inverses, strict=True)
+        ]
+        d, shares = -gradient, []
+        for pair in reversed(pairs):
+            d, share = call(_BACK, (d, *pair))
+            shares.append(share)
+        d = d * float(_number(state["H_diag"]))
+        for pair, share in zip(pairs, reversed(shares), strict=True):
+            d = call(_FORTH, (d, *pair, share))
+        state["d"] = d
+        cut(GROWING_ROW)

@@ -282,3 +282,39 @@ def test_a_long_chain_with_its_backward_is_not_compiled():
     y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), [(1 + 2e-4) ** 2_100] * 4, rtol=1e-4)
     assert torch.engine_statistics()["compiled"] == 0
+
+
+def test_a_growing_history_compiles_nothing(whole):
+    w = nn.Parameter(torch.zeros(20))
+    scale = torch.arange(20.0).add(1)
+    optimizer = optim.LBFGS([w], lr=0.5, max_iter=4, history_size=8)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (scale * (w - 1) ** 4).sum()
+        loss.backward()
+        return loss
+
+    counts = []
+    for _ in range(4):
+        optimizer.step(closure)
+        counts.append((len(optimizer.state[w]["old_dirs"]), torch.engine_statistics()["compiled"]))
+    assert [pairs for pairs, _ in counts] == [3, 7, 8, 8]
+    assert counts[-1][1] == counts[1][1]
+
+
+def test_episodes_of_new_lengths_run_operator_by_operator():
+    """A path of a training step that was never seen is no first step when the update of its parameters is known."""
+    model, opt, _ = make()
+    x = torch.ones(4)
+    torch.reset_engine_statistics()
+    for length in (5, 9, 3, 12, 7, 10, 4, 8, 6, 11):
+        logs = []
+        for _ in range(length):
+            logs.append(torch.log_softmax(model(x), -1)[0])
+            logs[-1].item()
+        opt.zero_grad()
+        torch.stack(logs).sum().backward()
+        opt.step()
+    torch.finish()
+    assert torch.engine_statistics()["compiled"] <= 4

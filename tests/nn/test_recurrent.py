@@ -385,6 +385,20 @@ def test_one_program_a_step():
     assert counts[-1] == counts[1]
 
 
+def test_few_programs_for_many_lengths():
+    layer = built(jaxnn, "LSTM(4, 6)")
+    optimizer = jaxnn.optim.SGD(layer.parameters(), 0.1)
+    jaxnn.reset_engine_statistics()
+    for total in range(3, 15):
+        rows = [jaxnn.ones(total, 4), jaxnn.ones(2, 4)]
+        optimizer.zero_grad()
+        layer(jaxnn.nn.utils.rnn.pack_sequence(rows))[0].data.sum().backward()
+        optimizer.step()
+    jaxnn.finish()
+    found = jaxnn.engine_statistics()
+    assert found["compiled"] <= 2 and found["operator_by_operator"] >= 10
+
+
 @pytest.mark.parametrize("source", ["LSTM(4, 6, 2, bidirectional=True)", "GRU(4, 6)", "RNN(4, 6, nonlinearity='relu')"])
 def test_flax(source):
     layer = built(jaxnn, source)

@@ -31,7 +31,8 @@ from .layout import BACKWARD, Layout
 from .one_by_one import runs_on_host
 
 __all__ = [
-    "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "GRADIENTS", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT", "PART_OF_STEP",
+    "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "GRADIENTS", "GROWING_ROW", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT",
+    "PART_OF_STEP",
     "STEP", "bought", "came_back", "decide", "mark_compiled", "set_execution_mode",
 ]  # fmt: skip
 
@@ -42,6 +43,8 @@ GRADIENTS = "gradients averaged over processes"
 END_OF_MODULE = "end of a module's call without gradients"
 BACKWARD_WITHOUT_STEP = "first operator after a backward that no step followed"
 IMMEDIATE = "immediate mode"
+#: Ends a row of operators that grows from visit to visit: no two are alike, and each operator is worth a call.
+GROWING_ROW = "a row that grows"
 
 #: Operators recorded without a cut before one is made: what is pending holds memory, and programs beyond this are never compiled.
 OPERATOR_LIMIT = 2_000
@@ -158,6 +161,9 @@ class Decision(NamedTuple):
 def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) -> Decision:
     """How to run a path that has no program."""
     mode = state.execution_mode or get_setting("execution_mode")
+    if cause == GROWING_ROW:
+        cost = rent(layout, rec.placement)
+        return Decision("operators", cost.missing + cost.calls)
     if mode != "auto":
         return Decision(mode, 0.0)
     node: Node = rec.node

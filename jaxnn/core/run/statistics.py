@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import ctypes
 import gc
 import warnings
 from typing import Any
@@ -17,6 +18,9 @@ PROGRAM_LIMIT = 512
 #: Memory mappings above which older programs are dropped. XLA maps every kernel on the CPU by itself, some thousands for a
 #: large model, and a compilation that passes Linux's limit ends the process.
 MAPPING_LIMIT = 40_000
+#: Compilations after which memory that they have freed goes back to the system: glibc keeps it in the pools of XLA's threads, several
+#: times what the programs hold.
+GIVE_BACK_EVERY = 8
 #: Programs kept even so: those of a loop that trains and evaluates would else be compiled at every pass.
 LEAST_PROGRAMS = 4
 #: Price of a program, as `policy` reckons it, above which its compilation is announced: about ten seconds.
@@ -29,6 +33,10 @@ class SlowCompilation(UserWarning):
     """Says that a program is being compiled that will take a while; silence it with `warnings.simplefilter`."""
 
 
+try:
+    _give_back = ctypes.CDLL(None).malloc_trim
+except (AttributeError, OSError, TypeError):  # another C library
+    _give_back = None
 _counts: collections.Counter[str] = collections.Counter()
 _cuts: collections.Counter[tuple[str, str]] = collections.Counter()
 _compiles: collections.Counter[str] = collections.Counter()
@@ -91,6 +99,8 @@ def retain(node: Any, key: Any) -> None:
         old.programs = {k: known for k, known in old.programs.items() if known is not dropped}
     if crowded:
         gc.collect()  # JAX's own references to a program are circles
+    if _give_back is not None and not _counts["compiled"] % GIVE_BACK_EVERY:
+        _give_back(0)
 
 
 def _mappings() -> int:
