@@ -12,6 +12,7 @@ Source: https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -108,11 +109,24 @@ def _classes_of(input: Array, target: Array, ignore_index: int) -> tuple[Array, 
     return jnp.where(counts & ~wrong, target, 0).astype(jnp.int32), counts, wrong
 
 
+@jax.custom_jvp
 def _pick(values: Array, index: Array) -> Array:
-    """values[n, index[n, ...], ...] for every position of index."""
+    """values[n, index[n, ...], ...] for every position of index.
+
+    Its derivative compares instead of indexing, so that the gradient is a select, which XLA joins with the softmax's, and no scatter.
+    """
     if values.ndim == 1:
         return values[index.reshape(())]
     return jnp.take_along_axis(values, index[:, None], axis=1, mode="promise_in_bounds").squeeze(1)
+
+
+@_pick.defjvp
+def _pick_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Any]) -> tuple[Array, Array]:
+    values, index = primals
+    axis = _class_dim(values)
+    places = index.reshape(()) if values.ndim == 1 else index[:, None]
+    there = lax.broadcasted_iota(index.dtype, values.shape, axis) == places
+    return _pick(values, index), jnp.sum(jnp.where(there, tangents[0], 0), axis)
 
 
 def _reduce_indexed(loss: Array, counts: Array, wrong: Array, scale: Array | None, reduction: str) -> Array:
