@@ -23,6 +23,7 @@ from .core.memory.tensor_base import TensorBase, alias, aval, unguarded, wrap
 from .core.process.config import x64
 from .core.record.at_once import tensor_of
 from .core.record.recorder import value_of
+from .nn.module import Module
 from .nn.parameter import Parameter
 from .ops.complex_views import is_conj, is_neg
 from .ops.memory_views import as_strided
@@ -110,6 +111,8 @@ class FromRecords:
         if isinstance(record, NumpyRecord):
             return record.value
         if isinstance(record, ObjectRecord):
+            if not record.new and isinstance(record.target, type) and issubclass(record.target, Module):
+                raise pickle.UnpicklingError(f"the file calls {record.target.__qualname__}, whose pickles hold its state and no call")
             return record.build()
         return record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import sys
 from collections import OrderedDict
 from typing import Any
@@ -51,9 +52,20 @@ def show(table: Any, to: Any = None) -> None:
     console.print(table)
 
 
+#: What a file that is missing, damaged or hostile ends in, and a package that is missing.
+_REFUSALS = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError, ModuleNotFoundError)
+_WIDEST = 1000  # characters of a name that are shown
+
+
+def _printable(text: str) -> str:
+    """A text from a file for a terminal: what would move its cursor or change its title is shown as an escape."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_WIDEST])
+    return shown + "..." * (len(text) > _WIDEST)
+
+
 def _failed(tool: str, error: BaseException) -> int:
-    text = error.args[0] if isinstance(error, KeyError) else error
-    print(f"python -m jaxnn {tool}: {text}", file=sys.stderr)
+    text = str(error.args[0] if isinstance(error, KeyError) else error)
+    print(f"python -m jaxnn {tool}:", "\n".join(map(_printable, text[: 10 * _WIDEST].split("\n"))), file=sys.stderr)
     return 1
 
 
@@ -69,7 +81,7 @@ def inspect(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         weights = open_weights(given.file, key=given.key)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ModuleNotFoundError) as error:
+    except _REFUSALS as error:
         return _failed("inspect", error)
     table = rich().table.Table(box=rich().box.SIMPLE_HEAD)
     for column, align in (("name", "left"), ("shape", "left"), ("dtype", "left"), ("size", "right")):
@@ -78,13 +90,14 @@ def inspect(arguments: list[str]) -> int:
     if several:
         table.add_column("file", overflow="fold")
     for name, entry in weights.entries.items():
-        table.add_row(*_row(name, entry, weights), *([os.path.basename(entry.file)] if several else []))
+        file = [os.path.basename(entry.file)] if several else []
+        table.add_row(*(rich().text.Text(_printable(cell)) for cell in (*_row(name, entry, weights), *file)))
     show(table)
     count = sum(e.numel for n, e in weights.entries.items() if n not in weights.aliases)
     print(f"{len(weights)} tensors, {count:,} numbers, {readable(weights.nbytes)}")
     for k, v in weights.metadata.items():
         if k not in weights.aliases:
-            print(f"{k}: {v}")
+            print(f"{_printable(k)}: {_printable(v)}")
     return 0
 
 
@@ -109,7 +122,7 @@ def convert(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         _convert(given)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ModuleNotFoundError) as error:
+    except _REFUSALS as error:
         return _failed("convert", error)
     return 0
 

@@ -5,10 +5,14 @@ A reader has ``entries`` (what is there), ``metadata`` (text), and ``read`` (one
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import os
 import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +23,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.serialization import load
 from jaxnn.utils.torch_file.dtypes import NUMPY_TYPES, dtype_name
+from jaxnn.utils.unpacking import check_unpacked
 
 __all__ = ["SAFETENSORS_TYPES", "Entry", "NpzReader", "Reader", "SafetensorsReader", "TorchReader", "safetensors"]
 
@@ -31,7 +36,16 @@ SAFETENSORS_TYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+#: Bytes of a safetensors header; the format allows 100 MB, which take more than ten times as much memory.
+_LARGEST_HEADER = 1 << 24
+#: Of a file of PyTorch's, what a tensor's path may be long, and how many paths there may be: containers may share others.
+_LONGEST_PATH, _MOST_PATHS, _DEEPEST_PATH = 10_000, 200_000, 300
+#: Bytes of a member of an archive in which its array is described.
+_DESCRIPTION = 1 << 16
+_MOST_DIMENSIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A tensor in a file: its name, shape, type by PyTorch's name, and where it is."""
 
@@ -88,14 +102,17 @@ class SafetensorsReader(Reader):
         self._mmap = mmap
         with open(path, "rb") as stream:
             head = stream.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+        if _LARGEST_HEADER < length <= os.path.getsize(path):
+            raise ValueError(f"{path}: its header has {length} bytes, more than the {_LARGEST_HEADER} that are read")
         try:
             with safetensors().safe_open(path, framework="np") as file:
                 self.metadata = dict(file.metadata() or {})
-                described = [(n, file.get_slice(n)) for n in file.offset_keys()]
-                described = [(n, s.get_dtype(), tuple(s.get_shape())) for n, s in described]
+                slices = ((n, file.get_slice(n)) for n in file.offset_keys())
+                described = [(n, s.get_dtype(), tuple(s.get_shape())) for n, s in slices]
         except safetensors().SafetensorError as error:
             raise ValueError(f"{path} is no complete safetensors file: {error}") from error
-        offset = 8 + struct.unpack("<Q", head)[0]
+        offset = 8 + length
         self._offsets: dict[str, int] = {}
         for name, kind, shape in described:
             if kind not in SAFETENSORS_TYPES:
@@ -135,7 +152,7 @@ class TorchReader(Reader):
             if not isinstance(held, dict) or part not in held:
                 raise KeyError(f"{path} holds nothing called {key}; it holds {_keys(held)}")
             held = held[part]
-        self._tensors = dict(_flat(held))
+        self._tensors = _tensors(held, path)
         for name, t in self._tensors.items():
             self.entries[name] = Entry(name, tuple(t.shape), t.dtype.name, path)
 
@@ -148,15 +165,32 @@ def _keys(held: Any) -> str:
     return ", ".join(map(str, held)) if isinstance(held, dict) else f"a {type(held).__name__}"
 
 
-def _flat(held: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(held, TensorBase):
-        yield path or "tensor", held
-    elif isinstance(held, dict):
+def _tensors(held: Any, file: str) -> dict[str, Any]:
+    """The tensors in nested containers by their paths.
+
+    Raises:
+        ValueError: for containers that hold themselves, and others that have no end to speak of.
+    """
+    found: dict[str, Any] = {}
+    for seen, (path, value) in enumerate(_flat(held, "", 0)):
+        if seen == _MOST_PATHS or len(path) > _LONGEST_PATH or path.count(".") >= _DEEPEST_PATH:
+            raise ValueError(f"{file}: what it holds has too many or too long paths: {path[:100]}...")
+        if isinstance(value, TensorBase):
+            found[path or "tensor"] = value
+    return found
+
+
+def _flat(held: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """Everything in nested containers with its path; what is too deep or too long is given, and not gone into."""
+    yield path, held
+    if depth > _DEEPEST_PATH or len(path) > _LONGEST_PATH:
+        return
+    if isinstance(held, dict):
         for k, v in held.items():
-            yield from _flat(v, f"{path}.{k}" if path else str(k))
+            yield from _flat(v, f"{path}.{k}" if path else str(k), depth + 1)
     elif isinstance(held, (list, tuple)):
         for n, v in enumerate(held):
-            yield from _flat(v, f"{path}.{n}" if path else str(n))
+            yield from _flat(v, f"{path}.{n}" if path else str(n), depth + 1)
 
 
 class NpzReader(Reader):
@@ -164,26 +198,52 @@ class NpzReader(Reader):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                if not member.endswith(".npy"):
-                    raise ValueError(f"{path}: {member} is no array")
-                with archive.open(member) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, kind = read(stream)
-                name = member.removesuffix(".npy")
-                self.entries[name] = Entry(name, shape, dtype_name(kind), path)
+        size = os.path.getsize(path)
+        with _damage_told(path), zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(member.compress_size for member in members) > size:
+                raise ValueError(f"{path}: its members are larger than the file")
+            for member in members:
+                entry = _described(archive, member, path)
+                if entry.name in self.entries:
+                    raise ValueError(f"{path}: there are two arrays {entry.name!r}")
+                self.entries[entry.name] = entry
 
     def read(self, name: str) -> Any:
         """One tensor."""
-        with np.load(self.path, allow_pickle=False) as archive:
+        with _damage_told(self.path), np.load(self.path, allow_pickle=False) as archive:
             data = archive[name]
         return tensor_of(np.asarray(data, data.dtype.newbyteorder("="), order="C"))
+
+
+@contextlib.contextmanager
+def _damage_told(path: str) -> Iterator[None]:
+    """Raise ValueError for whatever the packages that read an archive say of a damaged one."""
+    damage = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, SyntaxError, OverflowError, MemoryError)
+    try:
+        yield
+    except (*damage, tokenize.TokenError, struct.error, KeyError) as error:
+        raise ValueError(f"{path} is no complete archive of arrays: {error or type(error).__name__}") from error
+
+
+def _described(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> Entry:
+    """What a member of an archive holds, from its first bytes."""
+    if not member.filename.endswith(".npy"):
+        raise ValueError(f"{path}: {member.filename[:200]!r} is no array")
+    with archive.open(member) as packed:
+        stream = io.BytesIO(packed.read(_DESCRIPTION))
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read(stream)
+    name = member.filename.removesuffix(".npy")
+    if len(shape) > _MOST_DIMENSIONS or any(isinstance(n, bool) or n < 0 for n in shape):
+        raise ValueError(f"{path}: {name[:200]!r} has the shape {str(shape)[:200]}, which no array has")
+    entry = Entry(name, shape, dtype_name(kind), path)
+    held = member.file_size - stream.tell()
+    if entry.nbytes != held:
+        raise ValueError(f"{path}: {name[:200]!r} holds {held} bytes, its shape and type ask for another number")
+    check_unpacked(member.compress_size, member.file_size, f"{path}: {name[:200]!r}")
+    return entry
 
 
 def reader_of(path: str | os.PathLike[str], key: str | None = None, mmap: bool = False) -> Reader:

@@ -18,6 +18,10 @@ _IN_FOLDERS = (
 )  # fmt: skip
 
 
+#: Of a file of JSON: bytes, and values in it. The index of a model of 90,000 tensors has 9 MB.
+_LARGEST_JSON, _MOST_PARTS = 1 << 25, 600_000
+
+
 class Weights(Mapping[str, Any]):
     """The tensors of a file, of its shards or of a folder, by name. One is read each time that it is asked for.
 
@@ -89,28 +93,49 @@ def open_weights(path: str | os.PathLike[str], *, key: str | None = None, mmap: 
             return Weights(_shards(path, mmap))
         return Weights([reader_of(path, key, mmap)])
     config = {}
-    if os.path.exists(os.path.join(path, "config.json")):
-        with open(os.path.join(path, "config.json"), encoding="utf-8") as stream:
-            config = json.load(stream)
+    if os.path.isfile(os.path.join(path, "config.json")):
+        config = _json(os.path.join(path, "config.json"))
     for name in _IN_FOLDERS:
         found = os.path.join(path, name)
-        if os.path.exists(found):
+        if os.path.isfile(found):
             return Weights(_shards(found, mmap) if name.endswith(".json") else [reader_of(found, key, mmap)], config)
     raise FileNotFoundError(f"the folder {path} holds none of {', '.join(_IN_FOLDERS)}")
 
 
 def _shards(index: str, mmap: bool) -> list[Reader]:
     """The readers of all files that an index names."""
-    with open(index, encoding="utf-8") as stream:
-        places = json.load(stream)["weight_map"]
+    places = _json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise ValueError(f"{index} is no index of shards: it has no weight_map from names to files")
     folder = os.path.dirname(index)
     readers = []
     for name in dict.fromkeys(places.values()):
-        if os.path.basename(name) != name:
-            raise ValueError(f"{index} names a file outside of its folder: {name}")
+        if os.path.basename(name) != name or name in ("", ".", "..") or "\0" in name:
+            raise ValueError(f"{index} names a file outside of its folder: {name[:200]!r}")
+        if not os.path.isfile(os.path.join(folder, name)):
+            raise FileNotFoundError(f"{index} names {name[:200]!r}, which is no file beside it")
         readers.append(reader_of(os.path.join(folder, name), None, mmap))
     held = {n for r in readers for n in r.entries}
     missing = sorted(set(places) - held)
     if missing:
         raise ValueError(f"{index} names tensors that its files lack: {', '.join(missing[:20])}")
     return readers
+
+
+def _json(path: str) -> dict[str, Any]:
+    """The object in a file of JSON.
+
+    Raises:
+        ValueError: for anything else, and where it would take far more memory than the file.
+    """
+    with open(path, "rb") as stream:
+        content = stream.read(_LARGEST_JSON + 1)
+    if len(content) > _LARGEST_JSON or sum(map(content.count, (b",", b":", b"[", b"{"))) > _MOST_PARTS:
+        raise ValueError(f"{path} is larger than a description of weights")
+    try:
+        found = json.loads(content)
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no object of JSON, but a {type(found).__name__}")
+    return found

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
 import errno
+import gzip
 import hashlib
 import http.client
 import lzma
@@ -14,9 +17,11 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from .unpacking import largest_unpacked
 
 try:
     from tqdm import tqdm
@@ -26,6 +31,10 @@ except ImportError:  # the bar is a courtesy
 __all__ = ["check_integrity", "digest_of", "download_url", "extract_tar", "fetch", "md5_of"]
 
 _CHUNK = 1 << 16
+_BLOCK = 512  # bytes of a tar archive that describe a member
+_LARGEST_HEADER = 1 << 18  # bytes for one member of a tar archive, names and notes included
+_MOST_MEMBERS, _MOST_NOTES = 20_000, 100  # of a tar archive
+_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _PARTIAL = 206
 _UNSATISFIABLE = 416
 
@@ -157,17 +166,18 @@ def extract_tar(archive: str | os.PathLike[str], folder: str | os.PathLike[str])
     """Unpack plain files and folders; all of them, or none.
 
     Raises:
-        tarfile.TarError: for a member that is neither (sparse files included), would lie outside the folder, or when the
-            archive is damaged.
+        tarfile.TarError: for a member that is neither (sparse files included), would lie outside the folder, when the
+            archive is damaged, or unpacks to far more than it holds.
         OSError: when the disk has no room for them.
     """
     root = os.path.realpath(folder)
     os.makedirs(root, exist_ok=True)
     aside = tempfile.mkdtemp(prefix=".unpacking-", dir=root)
     try:
-        with tarfile.open(archive) as opened:
-            members = _checked_members(opened, archive, root)
+        with _opened_tar(archive) as (opened, file):
+            members = _checked_members(opened, file, archive, root)
             for member in members:
+                file.left = member.size + _CHUNK
                 _unpack(opened, member, os.path.join(aside, member.name))
         for member in members:
             target = os.path.join(root, member.name)
@@ -176,26 +186,61 @@ def extract_tar(archive: str | os.PathLike[str], folder: str | os.PathLike[str])
             elif os.path.lexists(there := os.path.join(aside, member.name)):  # a name may stand twice
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.replace(there, target)
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError, OverflowError, RecursionError) as error:
         raise tarfile.ReadError(f"{archive}: damaged: {error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _checked_members(opened: tarfile.TarFile, archive: Any, root: str) -> list[tarfile.TarInfo]:
+class _Counted:
+    """An unpacked archive of which only so much may be read for one member's headers: notes of any size are read whole."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.left = _LARGEST_HEADER
+
+    def read(self, count: int) -> bytes:
+        self.left -= count
+        if self.left < 0:
+            raise tarfile.ExtractError(f"the headers of a member have more than {_LARGEST_HEADER} bytes")
+        return self._file.read(count)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@contextlib.contextmanager
+def _opened_tar(archive: str | os.PathLike[str]) -> Iterator[tuple[tarfile.TarFile, _Counted]]:
+    with open(archive, "rb") as plain:
+        head = plain.read(6)
+        plain.seek(0)
+        unpack: Any = next((unpack for magic, unpack in _PACKED.items() if head.startswith(magic)), None)
+        file = _Counted(unpack(plain) if unpack else plain)
+        with tarfile.open(fileobj=file, mode="r:") as opened:  # type: ignore[call-overload]
+            yield opened, file
+
+
+def _checked_members(opened: tarfile.TarFile, file: _Counted, archive: Any, root: str) -> list[tarfile.TarInfo]:
     # Checked here, not by `filter="data"`, which Python 3.11 has from its fourth release on.
     members: list[tarfile.TarInfo] = []
     needed = 0
     room = shutil.disk_usage(root).free
+    largest = largest_unpacked(os.path.getsize(archive))
+    file.left = _LARGEST_HEADER
     for member in opened:
         target = os.path.realpath(os.path.join(root, member.name))
         plain = member.isdir() or (member.isfile() and not member.issparse())
         if not plain or os.path.commonpath([root, target]) != root:
             raise tarfile.ExtractError(f"{archive}: {member.name!r} is no plain file or folder inside {root}")
-        needed += member.size if member.isfile() else 0
+        needed += _BLOCK + (member.size if member.isfile() else 0)
         if needed > room:  # before a small archive of a huge file is read to its end
             raise OSError(errno.ENOSPC, f"{archive}: its files take at least {needed} bytes, {room} are free", root)
+        if needed > largest or len(members) == _MOST_MEMBERS:
+            raise tarfile.ExtractError(f"{archive}: unpacks to far more than it holds ({member.name[:200]!r}, {needed} bytes so far)")
+        if len(opened.pax_headers) > _MOST_NOTES:  # of which every member gets a copy
+            raise tarfile.ExtractError(f"{archive}: has {len(opened.pax_headers)} notes on all members")
         members.append(member)
+        file.left = _LARGEST_HEADER
     return members
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import jaxnn
+from tests.compat import hostile_files
 from tests.compat.files import saved
 from tests.compat.test_file_refusals import BOMBS, DAMAGED, LEGACY, PICKLE, hostile, with_pickle
 
@@ -105,10 +106,47 @@ def test_no_file_costs_much(tmp_path):
     assert len(answers) == len(files)
     for name, (outcome, megabytes, seconds) in answers.items():
         assert megabytes < 200 and seconds < 10, (name, outcome, megabytes, seconds)
-        if name.startswith("hostile"):
-            assert outcome != "loaded", name
+        if name.startswith(("hostile", "bomb")):
+            assert outcome != "loaded" or name == "bomb memo index", name
     assert answers["shape empty, 2**31 long"][0] == "loaded"
     assert answers["shape conjugation of an expanded tensor"][0] == "RuntimeError"
+
+
+#: What each reader's refusals may be.
+REFUSALS = {
+    "npz": "ValueError TypeError", "safetensors": "ValueError TypeError", "weights": "ValueError UnpicklingError",
+    "folder": "ValueError FileNotFoundError UnpicklingError", "idx": "ValueError", "batch": "UnpicklingError",
+    "tar": "ExtractError ReadError OSError", "module": "UnpicklingError",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="memory is read from Linux's /proc")
+def test_no_weights_archive_or_dataset_costs_much(tmp_path):
+    mark = tmp_path / "ran"
+    files = hostile_files.made(str(mark), with_pickle)
+    assert len(files) >= 100
+    endings = {"npz": ".npz", "safetensors": ".safetensors", "weights": ".pt"}
+    for name, content in files.items():
+        place = tmp_path / "files" / name.replace("/", "_") / f"file{endings.get(name.partition(' ')[0], '')}"
+        place.parent.mkdir(parents=True)
+        if isinstance(content, dict):
+            place.mkdir()
+        for part, inside in content.items() if isinstance(content, dict) else [("", content)]:
+            (place / part if part else place).write_bytes(inside)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", hostile_files.__file__, str(tmp_path / "files")],
+        capture_output=True, text=True, timeout=300, env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not mark.exists() and not (tmp_path / "files" / "outside").exists()
+    assert "\x1b" not in done.stdout + done.stderr and "\u202e" not in done.stdout + done.stderr
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert len(answers) == len(files)
+    wrong = {
+        name: answer for name, answer in answers.items()
+        if answer[0].partition(":")[0] not in REFUSALS[name.partition(" ")[0]].split() or answer[1] >= 200 or answer[2] >= 10
+    }  # fmt: skip
+    assert not wrong, "\n".join(f"{name}: {answer}" for name, answer in wrong.items())
 
 
 def test_views_of_empty_tensors_take_no_memory():

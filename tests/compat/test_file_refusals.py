@@ -4,11 +4,8 @@ import io
 import os
 import pickle
 import pickletools
-import resource
 import struct
 import subprocess
-import sys
-import time
 import warnings
 import zipfile
 from collections import Counter, OrderedDict
@@ -275,30 +272,6 @@ BOMBS = {
     + b"h\x00h\x01\x85R" * 20000 + b"e.",
     "tuple in itself": b"\x80\x02]q\x00h\x00\x85q\x01a" + b"h\x01.",
 }  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", BOMBS)
-def test_bombs_are_refused_at_once(kind):
-    """In a process of its own with 3 GB of address space, so that a failure cannot take the tests along."""
-    program = (
-        "import io, sys, pickle\nfrom jaxnn.utils.torch_file import load_records\n"
-        "try: load_records(io.BytesIO(sys.stdin.buffer.read()))\n"
-        "except (pickle.UnpicklingError, EOFError) as error: print(type(error).__name__, str(error)[:200])\n"
-    )
-    begin = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=with_pickle(BOMBS[kind]),
-        capture_output=True,
-        timeout=60,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)),
-    )
-    assert done.returncode == 0, done.stderr.decode()[-500:]
-    if kind == "memo index":
-        assert done.stdout == b""  # an index is only a name: harmless here
-    else:
-        assert b"Error" in done.stdout
-    assert time.monotonic() - begin < 30
 
 
 def test_the_hostile_pickles_are_well_formed():

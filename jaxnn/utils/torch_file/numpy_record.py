@@ -30,6 +30,7 @@ class NumpyRecord:
         if len(state) != 5:
             raise UnpicklingError("the state of a numpy array has five parts")
         _, shape, kind, column_major, content = state
+        content = content.encode("latin1") if type(content) is str else content  # as Python 2 wrote it
         if type(shape) is not tuple or any(type(n) is not int or n < 0 for n in shape) or type(content) is not bytes:
             raise UnpicklingError("damaged numpy array")
         dtype = type_of(kind)

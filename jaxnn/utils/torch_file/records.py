@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,18 @@ class ObjectRecord:
     state: Any = None
 
     def build(self) -> Any:
-        """The object."""
+        """The object.
+
+        Raises:
+            UnpicklingError: the class does not take what the file holds of its object.
+        """
+        try:
+            return self._built()
+        except Exception as error:
+            shown = getattr(self.target, "__qualname__", self.target)
+            raise UnpicklingError(f"{shown} takes no such contents: {type(error).__name__}: {error}") from error
+
+    def _built(self) -> Any:
         made = self.target.__new__(self.target, *self.arguments) if self.new else self.target(*self.arguments)
         if self.state is None:
             return made

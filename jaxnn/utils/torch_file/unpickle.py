@@ -47,16 +47,18 @@ class Unpickler:
         names: what the file may name, as 'module.name'. A Constructor may be called; any other value stands for itself.
         load_persistent: turns a persistent id (a tuple) into an object.
         size: bytes that the stream holds; bounds the work that repeated calls with shared arguments can cause.
+        old_text: how Python 2's strings are decoded; PyTorch takes them as UTF-8.
     """
 
     def __init__(
-        self, stream: BinaryIO, names: Mapping[str, Any], load_persistent: Callable[[tuple], Any], size: int
+        self, stream: BinaryIO, names: Mapping[str, Any], load_persistent: Callable[[tuple], Any], size: int, old_text: str = "utf-8"
     ) -> None:
         self._stream = stream
         self._names = names
         self._load_persistent = load_persistent
         self._size = size
         self._budget = size
+        self._old_text = old_text
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
@@ -253,7 +255,7 @@ def _text(layout: str) -> Callable[[Unpickler], None]:
 
 
 def _old_text(layout: str) -> Callable[[Unpickler], None]:
-    return lambda self: self._push(self._sized(layout).decode("utf-8"))  # Python 2's str; PyTorch reads it as UTF-8
+    return lambda self: self._push(self._sized(layout).decode(self._old_text))
 
 
 def _blob(layout: str, kind: type = bytes) -> Callable[[Unpickler], None]:

@@ -14,13 +14,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from jaxnn.utils.unpacking import largest_unpacked
+
 __all__ = ["read_idx"]
 
 #: The third byte of a file, as a numpy type.
 _KINDS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-_GZIP_RATIO = 1032  # no byte of a gzip file stands for more
 _CHUNK = 1 << 20
 
 
@@ -36,7 +37,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         plain.seek(0)
         file: Any = gzip.GzipFile(fileobj=plain) if packed else plain
         try:
-            return _read(file, path, packed_size * (_GZIP_RATIO if packed else 1))
+            return _read(file, path, largest_unpacked(packed_size) if packed else packed_size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path}: damaged: {error}") from error
 
@@ -52,7 +53,7 @@ def _read(file: BinaryIO, path: Any, limit: int) -> np.ndarray:
     start = len(head) + len(sizes)
     expected = math.prod(shape) * kind.itemsize
     if len(sizes) != 4 * rank or expected > limit:
-        raise ValueError(f"{path}: too short for an idx file of shape {list(shape)}, which has {start + expected} bytes")
+        raise ValueError(f"{path}: too short for an idx file of shape {list(shape)[:64]}, which has {start + expected} bytes")
     content = bytearray()
     while len(content) <= expected and (chunk := file.read(min(expected + 1 - len(content), _CHUNK))):
         content += chunk

@@ -1,7 +1,6 @@
 """Reading the pickles that CIFAR comes as, without running anything that a file names.
 
-A pickle may call what it names. Here every name leads to a stand-in of this file that can only hold bytes, and any other
-name is refused.
+A pickle may call what it names. This is read by the machine that reads tensor files, which builds data only.
 """
 
 from __future__ import annotations
@@ -12,69 +11,23 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.utils.torch_file.globals import allowed_names
+from jaxnn.utils.torch_file.numpy_record import NumpyRecord
+from jaxnn.utils.torch_file.unpickle import Unpickler
+
 __all__ = ["read_batch"]
 
 
-class _Bytes:
-    """Stands for ``numpy.dtype``: unsigned bytes and no other type."""
-
-    def __init__(self, name: Any, *flags: Any) -> None:
-        if name not in ("u1", "|u1", "uint8"):
-            raise pickle.UnpicklingError(f"an array of images must have unsigned bytes, not {name!r}")
-
-    def __setstate__(self, state: Any) -> None:
-        """Byte order and alignment: a byte has neither."""
+def _no_storage(key: Any) -> Any:
+    raise pickle.UnpicklingError("a batch of images must not refer to a storage")
 
 
-class _Array:
-    """Stands for an array until its bytes come."""
-
-    value: np.ndarray
-
-    def __setstate__(self, state: Any) -> None:
-        try:
-            _, shape, kind, column_major, data = state
-            data = data.encode("latin1") if isinstance(data, str) else data
-            if not isinstance(kind, _Bytes) or not isinstance(data, bytes):
-                raise TypeError(f"unexpected parts {type(kind).__name__}, {type(data).__name__}")
-            self.value = np.frombuffer(data, np.uint8).reshape(shape, order="F" if column_major else "C")
-        except (TypeError, ValueError, UnicodeError) as error:
-            raise pickle.UnpicklingError(f"malformed array: {error}") from None
-
-
-class _ArrayType:
-    """Stands for ``numpy.ndarray``, which a file only mentions."""
-
-
-def _new_array(*arguments: Any) -> _Array:
-    return _Array()
-
-
-def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
-    """Python 2's bytes as Python 3 pickles them."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError(f"unexpected encoding {encoding!r}")
-    return text.encode("latin1")
-
-
-_STAND_INS = {
-    "numpy.ndarray": _ArrayType,
-    "numpy.dtype": _Bytes,
-    "numpy.core.multiarray._reconstruct": _new_array,
-    "numpy._core.multiarray._reconstruct": _new_array,
-    "_codecs.encode": _encoded,
-}
-
-
-class _DataUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        found = _STAND_INS.get(f"{module}.{name}")
-        if found is None:
-            raise pickle.UnpicklingError(f"a batch of images must not refer to {module}.{name}")
-        return found
-
-
-def _text(value: Any) -> Any:
+def _data(value: Any) -> Any:
+    """An array of bytes as numpy's, text for bytes."""
+    if isinstance(value, NumpyRecord):
+        if not isinstance(value.value, np.ndarray) or value.value.dtype != np.uint8:
+            raise pickle.UnpicklingError("an array of images must have unsigned bytes")
+        return value.value
     return value.decode("latin1") if isinstance(value, bytes) else value
 
 
@@ -84,18 +37,14 @@ def read_batch(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         pickle.UnpicklingError: for a file that names anything but arrays of bytes, or is damaged.
     """
+    size = os.path.getsize(path)
     with open(path, "rb") as file:
         try:
-            content = _DataUnpickler(file, encoding="latin1").load()
+            content = Unpickler(file, allowed_names(size, with_numpy=True), _no_storage, size, old_text="latin1").load()
         except pickle.UnpicklingError:
             raise
-        except Exception as error:
-            raise pickle.UnpicklingError(f"{path}: {type(error).__name__}: {error}") from error
+        except (EOFError, RuntimeError, ValueError) as error:
+            raise pickle.UnpicklingError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise pickle.UnpicklingError(f"{path}: expected a dictionary, got {type(content).__name__}")
-    read: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, _Array):
-            value = getattr(value, "value", None)
-        read[_text(key)] = [_text(item) for item in value] if isinstance(value, list) else _text(value)
-    return read
+    return {_data(key): [_data(item) for item in value] if isinstance(value, list) else _data(value) for key, value in content.items()}
