@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from larger_networks import LARGER, Larger
+from larger_networks import build_flax as build_larger_flax
+from larger_networks import build_torch as build_larger_torch
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Network:
     layers: tuple[object, ...]
 
 
-NETWORKS = {
+NETWORKS: dict[str, Network | Larger] = {
     "tiny": Network(6, (2,), 3, (Linear(2, 5), ReLU(), Linear(5, 3))),
     "mlp": Network(64, (784,), 10, (Linear(784, 512), ReLU(), Linear(512, 512), ReLU(), Linear(512, 10))),
     "deep": Network(64, (64,), 64, (Linear(64, 64), ReLU()) * 40),
@@ -60,10 +63,11 @@ NETWORKS = {
             *(Flatten((64, 4, 4)), Linear(1024, 64), Linear(64, 10)),
         ),
     ),
+    **LARGER,
 }
 
 
-def batches(network: Network, size: int, count: int = 4, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+def batches(network: Network | Larger, size: int, count: int = 4, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(seed)
     return [
         (
@@ -88,8 +92,10 @@ def weights(network: Network, seed: int = 0) -> list[tuple[np.ndarray, np.ndarra
     return drawn
 
 
-def build_torch(torch, network: Network):
-    """The network as an nn.Sequential of `torch`, which is PyTorch or jaxnn."""
+def build_torch(torch, network: Network | Larger):
+    """The network as a module of `torch`, which is PyTorch or jaxnn."""
+    if isinstance(network, Larger):
+        return build_larger_torch(torch, network)
     nn = torch.nn
     make = {
         Linear: lambda layer: nn.Linear(layer.inputs, layer.outputs),
@@ -104,8 +110,10 @@ def build_torch(torch, network: Network):
     return model
 
 
-def build_flax(network: Network):
-    """The network as an nnx.Sequential on NHWC images."""
+def build_flax(network: Network | Larger):
+    """The network as a module of nnx, on NHWC images."""
+    if isinstance(network, Larger):
+        return build_larger_flax(network)
     import jax.numpy as jnp  # a torch process must not load jax: its memory is measured
     from flax import nnx
 

@@ -1,6 +1,6 @@
 """How long a training step takes: PyTorch, jaxnn, and the same step written by hand for Flax and JAX.
 
-    python benchmarks/train_step.py [--models tiny mlp deep cnn] [--optimizer sgd adam] [--rounds 15] [--json FILE]
+    python benchmarks/train_step.py [--models tiny mlp ...] [--optimizer sgd adam] [--rounds 15] [--json FILE]
 
 The rows are explained in benchmarks/README.md.
 """
@@ -16,7 +16,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 HERE = Path(__file__).parent
-MODELS = {"tiny": 6, "mlp": 64, "deep": 64, "cnn": 64}  # with their batch sizes; networks.py describes them
+#: With their batch sizes; networks.py describes the first, larger_networks.py the others.
+MODELS = {
+    "tiny": 6, "mlp": 64, "deep": 64, "cnn": 64, "resnet18": 16, "encoder": 16, "mobilenet": 16, "grouped": 16, "lstm": 32,
+}  # fmt: skip
 VARIANTS = ("torch", "jaxnn", "nnx.jit", "nnx.cached_partial", "jax.jit")
 MEMORY_BATCH = 512
 LOSS_TOLERANCE = 1e-3

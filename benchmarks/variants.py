@@ -6,17 +6,21 @@ A step returns its loss without waiting for it; `float(loss)` waits.
 import itertools
 from collections.abc import Callable
 
-from networks import Network, batches, build_flax, build_torch
+from networks import batches, build_flax, build_torch
 
 LEARNING_RATE = {"sgd": 0.01, "adam": 0.001}
 
 
-def imperative(torch, network: Network, batch: int, optimizer_name: str) -> Callable[[], object]:
+def _rate(network, optimizer_name: str) -> float:
+    return LEARNING_RATE[optimizer_name] * getattr(network, "rate", 1.0)
+
+
+def imperative(torch, network, batch: int, optimizer_name: str) -> Callable[[], object]:
     """The loop of PyTorch's users: the same source for PyTorch and for jaxnn."""
     model = build_torch(torch, network)
     criterion = torch.nn.CrossEntropyLoss()
     optimizer_class = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer_name]
-    optimizer = optimizer_class(model.parameters(), lr=LEARNING_RATE[optimizer_name])
+    optimizer = optimizer_class(model.parameters(), lr=_rate(network, optimizer_name))
     data = [(torch.from_numpy(x), torch.from_numpy(y)) for x, y in batches(network, batch)]
     following = itertools.cycle(data)
 
@@ -43,14 +47,14 @@ def jaxnn_loop(network, batch, optimizer_name):
     return imperative(jaxnn, network, batch, optimizer_name)
 
 
-def _flax(network: Network, batch: int, optimizer_name: str):
+def _flax(network, batch: int, optimizer_name: str):
     """Model, optimizer, endless batches and the step as one would write it by hand."""
     import jax.numpy as jnp
     import optax
     from flax import nnx
 
     model = build_flax(network)
-    transformation = {"sgd": optax.sgd, "adam": optax.adam}[optimizer_name](LEARNING_RATE[optimizer_name])
+    transformation = {"sgd": optax.sgd, "adam": optax.adam}[optimizer_name](_rate(network, optimizer_name))
     optimizer = nnx.Optimizer(model, transformation, wrt=nnx.Param)
 
     def loss_of(model, inputs, labels):
