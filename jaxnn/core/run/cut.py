@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -246,7 +247,8 @@ def _compiled(rec: Recording, layout: Layout, wanted: tuple[int, ...], taped: fr
     old = {id(buf) for _, buf, _ in rec.overwritten}
     donate = frozenset() if taped else frozenset(slot for slot, buf in enumerate(rec.leaves) if id(buf) in old)
     statistics.count_compile(user_line(), decision.cost, len(layout.path))
-    program = Program(layout, rec, _updates_first(rec, wanted), taped, donate, _pinned(rec))
+    with _no_collections():
+        program = Program(layout, rec, _updates_first(rec, wanted), taped, donate, _pinned(rec))
     policy.mark_compiled(layout)
     policy.bought(decision.guess)
     program.guess = decision.guess
@@ -254,6 +256,18 @@ def _compiled(rec: Recording, layout: Layout, wanted: tuple[int, ...], taped: fr
     node.programs[key] = program
     statistics.retain(node, key)
     return program
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Tracing and lowering make many objects that stay: looking through them for garbage took a tenth of a large program's time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _updates_first(rec: Recording, wanted: tuple[int, ...]) -> tuple[int, ...]:
