@@ -77,6 +77,8 @@ def integers(values: Sequence[Any], name: str, argument: str = "size") -> tuple[
     """
     if len(values) == 1 and isinstance(values[0], (tuple, list)):
         values = values[0]
+    if {*map(type, values)} == {int}:
+        return tuple(values)
     try:
         return tuple(index(v) for v in values)
     except TypeError:

@@ -195,7 +195,7 @@ def empty_permuted(
         if d in order[:k]:
             raise RuntimeError("Duplicate dim not allowed")
     strides = [0] * len(size)
-    inner = contiguous_strides([size[d] for d in physical_layout])
+    inner = contiguous_strides(tuple([size[d] for d in physical_layout]))
     for d, step in zip(physical_layout, inner, strict=True):
         strides[d] = step
     return empty_strided(

@@ -6,6 +6,7 @@ contiguous, and each view operator says here what it does to sizes, strides and 
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import weakref
@@ -93,7 +94,22 @@ def rule(name: str) -> Callable[[Callable[..., Layout]], Callable[..., Layout]]:
 rule("alias")(lambda before: before)
 
 
-def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+def _kept(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep results, since every step asks again; open sizes, which can't be compared across their scopes, are not looked up."""
+    known = functools.lru_cache(4096)(f)
+
+    @functools.wraps(f)
+    def ask(*sizes: tuple[int, ...]) -> Any:
+        return (known if all([{*map(type, s)} <= _INT for s in sizes]) else f)(*sizes)  # noqa: C419
+
+    return ask
+
+
+_INT = {int}
+
+
+@_kept
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of a row-major tensor."""
     strides = []
     step = 1
@@ -103,7 +119,8 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def view_strides(shape: Sequence[int], strides: Sequence[int], new: Sequence[int]) -> tuple[int, ...] | None:
+@_kept
+def view_strides(shape: tuple[int, ...], strides: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...] | None:
     """The strides of the same memory under another shape; None when that takes a copy."""
     if math.prod(shape) == 0:
         return contiguous_strides(new)
@@ -288,7 +305,7 @@ def in_format(t: Any, memory_format: Any, copy: bool = False, exact: bool = Fals
         return call(_copy, (t,)) if copy else t
     if not copy and is_contiguous(t, memory_format=memory_format):
         sizes = aval(t).shape
-        wanted = dict(zip(order, contiguous_strides([sizes[d] for d in order]), strict=True))
+        wanted = dict(zip(order, contiguous_strides(tuple([sizes[d] for d in order])), strict=True))
         if not exact or tuple(layout(t).strides) == tuple(wanted[d] for d in range(len(order))):
             return t
     back = tuple(sorted(range(len(order)), key=order.__getitem__))
