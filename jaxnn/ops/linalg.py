@@ -34,8 +34,12 @@ def _wide(x: Array) -> Any:
     return jnp.float32 if np.dtype(x.dtype).itemsize == 2 and jnp.issubdtype(x.dtype, jnp.floating) else None
 
 
+def _wide_product(x: Array, y: Array) -> Array:
+    return jnp.matmul(x, y, preferred_element_type=_wide(x))
+
+
 def _product(x: Array, y: Array) -> Array:
-    return jnp.matmul(x, y, preferred_element_type=_wide(x)).astype(x.dtype)
+    return _wide_product(x, y).astype(x.dtype)
 
 
 def _not_bool(x: Array, name: str = "addmm_impl_cpu_") -> None:
@@ -265,8 +269,12 @@ def inner(input: Any, other: Any) -> Any:
 # --- products added to something
 
 
-def _combined(input: Array, product: Array, beta: Any, alpha: Any) -> Array:
-    """``beta * input + alpha * product``; a beta of zero ignores the input, NaN too."""
+def _combined(input: Array, product: Array, beta: Any, alpha: Any, kind: Any = None) -> Array:
+    """``beta * input + alpha * product``; a beta of zero ignores the input, NaN too.
+
+    The product of half-precision matrices of type ``kind`` comes in float32: the sum is rounded once, as in PyTorch.
+    """
+    kind = product.dtype if kind is None else kind
     try:
         jnp.broadcast_shapes(input.shape, product.shape)
         fits = input.ndim <= product.ndim and all(
@@ -285,14 +293,16 @@ def _combined(input: Array, product: Array, beta: Any, alpha: Any) -> Array:
             f"non-singleton dimension {product.ndim - bad}.  Target sizes: {list(product.shape)}.  Tensor sizes: "
             f"{list(input.shape)}"
         )
-    if input.dtype != product.dtype:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {_scalar(input)} and {_scalar(product)}")
+    if input.dtype != kind:
+        theirs = dtypes.SCALAR_NAMES[dtypes.of(np.dtype(kind))]
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {_scalar(input)} and {theirs}")
     if not jnp.issubdtype(product.dtype, jnp.inexact):
         beta, alpha = int(beta), int(alpha)  # as PyTorch does without a word; `addr` alone refuses
     scaled = product if alpha == 1 else product * jnp.asarray(alpha, product.dtype)
     if beta == 0:
-        return scaled
-    return (input if beta == 1 else input * jnp.asarray(beta, product.dtype)) + scaled
+        return scaled.astype(kind)
+    input = input.astype(product.dtype)
+    return ((input if beta == 1 else input * jnp.asarray(beta, product.dtype)) + scaled).astype(kind)
 
 
 @op(inplace=True)
@@ -310,7 +320,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
             raise RuntimeError(f"{which} must be a matrix, got {a.ndim}-D tensor")
     _check_mm(mat1.shape[0], mat1.shape[1], mat2.shape)
     _same_c_type(mat1, mat2)
-    return _combined(input, _product(mat1, mat2), beta, alpha)
+    return _combined(input, _wide_product(mat1, mat2), beta, alpha, mat1.dtype)
 
 
 @op(inplace=True)
@@ -326,7 +336,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> A
         raise RuntimeError(
             f"size mismatch, got input ({size}), mat ({mat.shape[0]}x{mat.shape[1]}), vec ({vec.shape[0]})"
         )
-    return _combined(input, _product(mat, vec), beta, alpha)
+    return _combined(input, _wide_product(mat, vec), beta, alpha, mat.dtype)
 
 
 @op(inplace=True)
@@ -360,7 +370,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
     wrap_dim(1, batch1.ndim)
     wrap_dim(2, batch2.ndim)
     _check_bmm(batch1, batch2)
-    return _combined(input, _product(batch1, batch2), beta, alpha)
+    return _combined(input, _wide_product(batch1, batch2), beta, alpha, batch1.dtype)
 
 
 @op(inplace=True)

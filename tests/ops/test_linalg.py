@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+import jaxnn
 from tests.ops.agreement import agree
 
 rng = np.random.default_rng(0)
@@ -105,3 +107,16 @@ def test_parity(case):
     f, *inputs = CASES[case]
     rtol = 1e-3 if case == "half" else RTOL
     agree(f, *inputs, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_sums_of_products_are_rounded_once(kind):
+    def products(face):
+        x, y, z, v, w = (face.tensor(a.tolist(), dtype=getattr(face, kind)) for a in (X, Y, X @ Y[:, ::-1], V, X[:, 0]))
+        return (
+            face.addmm(z, x, y, beta=0.3, alpha=1.7), face.addmm(z[0], x, y), face.baddbmm(z[None], x[None], y[None], beta=2.5),
+            face.addmv(w, x, v),
+        )  # fmt: skip
+
+    for theirs, ours in zip(products(torch), products(jaxnn), strict=True):
+        assert ours.tolist() == theirs.tolist()
