@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = pytest.mark.packages
 HERE = Path(__file__).parent / "packages"
-TABLES = ("attention_rows", "vision_rows", "hugging_face_rows", "training_rows")
+TABLES = ("attention_rows", "vision_rows", "hugging_face_rows", "training_rows", "inference_rows", "tool_rows")
 
 
 def is_here(row):
