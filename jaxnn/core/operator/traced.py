@@ -157,7 +157,7 @@ def _size(shape: Sequence[Any]) -> int:
 
 
 #: Primitives that give elements another place or shape, as `stack` and `cat` of many tensors have one for each.
-_MOVES = frozenset({"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "concatenate"})
+MOVES = frozenset({"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "concatenate"})
 
 
 class _Measures(NamedTuple):
@@ -178,7 +178,7 @@ def _measured(jaxpr: Any) -> _Measures:
         name = equation.primitive.name
         inner = [p for p in equation.params.values() if hasattr(p, "eqns") or hasattr(p, "jaxpr")]
         rounds = equation.params["length"] if name == "scan" else 1
-        for m in [_measured(getattr(p, "jaxpr", p)) for p in inner] or [_Measures(1, int(name not in _MOVES), 1)]:
+        for m in [_measured(getattr(p, "jaxpr", p)) for p in inner] or [_Measures(1, int(name not in MOVES), 1)]:
             equations += m.equations
             computing += m.computing
             executed += rounds * m.executed

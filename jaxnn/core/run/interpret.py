@@ -66,6 +66,7 @@ def walk_back(
         way: how to run.
     """
     held: dict[int, Any] = {}
+    settled = getattr(way, "settled", None)
 
     def add(where: int, ct: Any) -> None:
         before = held.get(where)
@@ -80,7 +81,10 @@ def walk_back(
         linear, kept = residuals(node)
         present = tuple(ct is not None and carries_gradient(a) for ct, a in zip(cts, linear.avals, strict=True))
         given = [ct for ct, there in zip(cts, present, strict=True) if there]
-        pulled = way.call(linear.pull(present), [*kept, *given])
+        pull, operands = linear.pull(present), [*kept, *given]
+        pulled = way.call(pull, operands)
+        if settled is not None:
+            pulled = settled(pull, operands, pulled)
         for (target, _), ct in zip(node.targets(), pulled, strict=True):
             add(target, ct)
     return [conj(held[s]) if s in held else way.zeros(a) for s, a in zip(plan.slots, plan.avals, strict=True)]
@@ -95,7 +99,7 @@ def interpret(
     Args:
         leaves: the inputs, by slot.
         numbers: the Python numbers by type.
-        way: how operators run.
+        way: how operators run; its ``settled``, if it has one, sees and may replace the results of each.
         tolerant: go on behind an operator that fails; what depends on it is poisoned.
         wanted: results that are asked for; the others are dropped when they have been used. None: nothing is dropped.
 
@@ -106,7 +110,7 @@ def interpret(
     env: dict[int, Any] = {~slot: leaf for slot, leaf in enumerate(leaves)}
     kept: dict[int, list[Any]] = {}
     failed: list[tuple[Node, BaseException]] = []
-    call = way.call
+    call, settled = way.call, getattr(way, "settled", None)
 
     def read(ref: int) -> Any:
         value = env[ref]
@@ -134,10 +138,14 @@ def interpret(
                 if start in layout.linear:
                     linear = node.instance.linear(node.groups)
                     outs = call(linear.forward, operands)
+                    if settled is not None:
+                        outs = settled(linear.forward, operands, outs, linear.count)
                     kept[start] = outs[linear.count :]
                     del outs[linear.count :]
                 else:
                     outs = call(node.instance.forward, operands)
+                    if settled is not None:
+                        outs = settled(node.instance.forward, operands, outs)
             if tolerant:
                 way.wait_for(outs)
         except _Poisoned as poisoned:

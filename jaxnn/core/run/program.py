@@ -12,7 +12,8 @@ from jax import lax
 
 from ..kinds.device import put
 from ..process.config import x64
-from .interpret import interpret
+from .duplication import WORTH, Settling
+from .interpret import Tracing, interpret
 from .layout import Layout
 
 __all__ = ["Program", "device_context", "on_device"]
@@ -36,6 +37,7 @@ class Program:
         "guess",
         "kept",
         "numbers",
+        "one",
         "size",
         "sources",
         "spread",
@@ -76,7 +78,8 @@ class Program:
                 kind: _unpacked(next(given)) if held else []
                 for kind, held in zip((float, int, complex), self.numbers, strict=True)
             }
-            env, residuals, _ = interpret(layout, leaves, scalars)
+            way = Tracing if self.one is None else Settling(next(given))
+            env, residuals, _ = interpret(layout, leaves, scalars, way)
             extra = [residuals[start][k] for start, k in layout.extras]
             slots = {id(leaf): ("input", slot) for slot, leaf in enumerate(leaves)}
             outputs: list[Any] = []
@@ -92,6 +95,9 @@ class Program:
                     self.sources.append(source)
             return outputs, extra
 
+        #: The number that settles chains of operators, where the program may have any.
+        on_host = isinstance(rec.placement, jax.Device) and rec.placement.platform == "cpu"
+        self.one = np.ones((), np.float32) if on_host and len(layout.path) >= WORTH else None
         #: Which kinds of Python numbers the program takes.
         self.numbers = (bool(rec.floats), bool(rec.ints), bool(rec.complexes))
         #: Where inputs that nobody has placed belong, if JAX would put them elsewhere.
@@ -130,6 +136,8 @@ class Program:
             return placed
         kinds = ((rec.floats, np.float64), (rec.ints, np.int64), (rec.complexes, np.complex128))
         made: list[Any] = [np.array(v, kind) for (v, kind), takes in zip(kinds, self.numbers, strict=True) if takes]
+        if self.one is not None:
+            made.append(self.one)
         if last != content or not isinstance(rec.placement, jax.Device):
             self._last = content, None
             return made
