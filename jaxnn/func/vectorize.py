@@ -83,7 +83,7 @@ class _Mapping:
             inputs = [t if d is None else next(given) for t, d in zip(tensors, self.dims, strict=True)]
             with traced_keys(self.keys.provider(number)):
                 made = self.f(*inputs)
-            self.outside = captured(made)
+            self.outside, _ = captured(made)
             return [escaped_value(t) for t in made]
 
         axes = [d for d in self.dims if d is not None]

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from jaxnn.core.gradient import backward
@@ -30,13 +31,14 @@ from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.random import generator as random
 from jaxnn.nn.containers import Sequential
 
+from .compared_runs import Run, differing_counts, differing_tensors, observed, of_both
 from .gates import captured, closed, gated
 from .trees import flatten, unflatten
 
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext", "checkpoint",
-    "checkpoint_sequential", "create_selective_checkpoint_contexts", "get_device_states", "noop_context_fn",
-    "set_checkpoint_early_stop", "set_device_states",
+    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext", "check_backward_validity",
+    "checkpoint", "checkpoint_sequential", "create_selective_checkpoint_contexts", "detach_variable", "get_device_states",
+    "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states",
 ]  # fmt: skip
 
 
@@ -51,11 +53,50 @@ def noop_context_fn() -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
-    """A hint that changes nothing here: what a recomputation does not need is not computed anyway.
+    """A hint that changes nothing here: a function that is computed again runs to its end.
 
     Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.set_checkpoint_early_stop
     """
     yield
+
+
+@contextlib.contextmanager
+def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
+    """Whether checkpoints in the block are made with ``debug``, whatever they are told; None: as they are told.
+
+    Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.set_checkpoint_debug_enabled
+    """
+    before, _debugging.forced = _debugging.forced, enabled
+    try:
+        yield
+    finally:
+        _debugging.forced = before
+
+
+class _Debugging(threading.local):
+    forced: bool | None = None
+
+
+_debugging = _Debugging()
+
+
+def check_backward_validity(inputs: Iterable[Any]) -> None:
+    """Warn if none of several values is a tensor that requires gradients."""
+    if not any(isinstance(a, TensorBase) and a.requires_grad for a in inputs):
+        warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=3)
+
+
+def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Several values, their tensors as new leaves that require gradients where they did.
+
+    Raises:
+        RuntimeError: ``inputs`` is no tuple.
+    """
+    if not isinstance(inputs, tuple):
+        raise RuntimeError(f"Only tuple of tensors is supported. Got Unsupported input type: {type(inputs).__name__}")
+    return tuple(
+        a.detach().requires_grad_(a.requires_grad) if isinstance(a, TensorBase) else a for a in inputs
+    )
 
 
 class CheckpointPolicy(enum.Enum):
@@ -110,13 +151,15 @@ def set_device_states(devices: list[int], states: list[Any], *, device_type: str
 class _Segment:
     """A function that runs twice, and what it has to find again."""
 
-    def __init__(self, function: Callable[..., Any], given: Any, preserve: bool, check: bool, contexts: Any) -> None:
+    def __init__(self, function: Callable[..., Any], given: Any, preserve: bool, check: str, contexts: Any, debug: bool) -> None:
         self.function = function
         self.contexts = contexts  # around the first run, and around the others
         self.autocast = state.autocast, state.autocast_types and dict(state.autocast_types)
         self.given = given  # (args, kwargs)
-        self.check = check
+        self.check = check  # "reentrant", or what `checkpoint` calls ``determinism_check``
         self.random = random.get_rng_state_bytes() if preserve else None
+        self.first = Run(debug)
+        self.graph: Any = None  # of the first run, if it keeps nothing: what it was given, and its outputs
         self.described: list[Any] = []
         self.passed: frozenset[int] = frozenset()  # the outputs that are inputs
 
@@ -124,37 +167,55 @@ class _Segment:
         """The outputs but those that are inputs."""
         return [o for k, o in enumerate(outputs) if k not in self.passed]
 
-    def run(self, tensors: list[Any], places: list[int]) -> tuple[list[Any], Any]:
+    def run(self, noted: Run, tensors: list[Any], places: list[int]) -> tuple[list[Any], Any]:
         """The outputs with gradients, flat, and their form. ``tensors`` stand at ``places`` of the flat arguments."""
         leaves = flatten(self.given)
         for k, t in zip(places, tensors, strict=True):
             leaves[k] = t
         args, kwargs = unflatten(self.given, leaves)
-        with enable_grad():
-            result = self.function(*args, **kwargs)
+        saving = state.saving
+        if noted is self.first or self.check != "reentrant":
+            state.saving = None  # hooks from outside see what the node of the whole keeps
+        try:
+            with enable_grad(), observed(noted):
+                result = self.function(*args, **kwargs)
+        finally:
+            state.saving = saving
         return flatten(result), result
 
     def again(self, tensors: list[Any], places: list[int]) -> list[Any]:
-        """Run with the random numbers of the first time, and compare what comes out with what came."""
+        """Run with the random numbers of the first time, and compare with that."""
         now = random.get_rng_state_bytes()
         if self.random is not None:
             random.set_rng_state_bytes(self.random)
         mixed = state.autocast, state.autocast_types
         state.autocast, state.autocast_types = self.autocast
+        noted = Run(self.first.lines is not None)
         try:
             with self.contexts[1]:
-                outputs, _ = self.run(tensors, places)
+                outputs, _ = self.run(noted, tensors, places)
         finally:
             state.autocast, state.autocast_types = mixed
             if self.random is not None:
                 random.set_rng_state_bytes(now)
         outputs = self.computed(outputs)
-        if self.check and [_described(o) for o in outputs] != self.described:
-            raise CheckpointError(
-                "torch.utils.checkpoint: Recomputed values have different metadata than during the forward pass: "
-                f"{[_described(o) for o in outputs]}, not {self.described}"
-            )
+        if self.check != "reentrant":
+            self.compare(noted, outputs)
         return outputs
+
+    def compare(self, noted: Run, outputs: list[Any]) -> None:
+        """Refuse a run that differs from the first one."""
+        problem = differing_counts(self.first, noted)
+        if not problem and self.check == "default":
+            problem = differing_tensors(self.first, noted)
+            described = [_described(o) for o in outputs]
+            if not problem and described != self.described:
+                problem = (
+                    f"Recomputed values have different metadata than during the forward pass: {described}, not {self.described}"
+                )
+        if problem:
+            more = "" if self.first.lines is None else "\n\n" + of_both(self.first, noted)
+            raise CheckpointError(f"torch.utils.checkpoint: {problem}{more}")
 
 
 def _described(value: Any) -> Any:
@@ -167,35 +228,43 @@ class CheckpointFunction(Function):
     _transparent = True
 
     @staticmethod
-    def forward(ctx: Any, segment: _Segment, places: list[int], outputs: list[Any], *tensors: Any) -> Any:
-        """Take the outputs that are computed already; the tensors are the inputs, then leaves used from outside."""
+    def forward(ctx: Any, segment: _Segment, places: list[int], outputs: list[Any], outside: int, *tensors: Any) -> Any:
+        """Take the outputs that are computed already; the tensors are the inputs, then ``outside`` leaves used from outside."""
         ctx.segment = segment
         ctx.places = places
-        ctx.save_for_backward(*tensors)
-        return tuple(outputs)
+        count = len(tensors) - outside
+        ctx.outside = tensors[count:]
+        ctx.save_for_backward(*tensors[:count])
+        results = tuple(o.detach() for o in outputs)
+        if segment.check != "reentrant":
+            ctx.set_materialize_grads(False)
+            ctx.mark_non_differentiable(*(r for r, o in zip(results, outputs, strict=True) if not o.requires_grad))
+        return results
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
         """The gradients of all tensors."""
         segment, places = ctx.segment, ctx.places
-        tensors = list(ctx.saved_tensors)
-        inputs, outside = tensors[: len(places)], tensors[len(places) :]
+        inputs, outside = list(ctx.saved_tensors), list(ctx.outside)
         create = state.grad_enabled
-        ends = [(gated(t) if create else t.detach().requires_grad_()) if t.requires_grad else t for t in inputs]
-        outputs = [o for o in segment.again(ends, places) if isinstance(o, TensorBase)]
-        pairs = [(o, ct) for o, ct in zip(outputs, cotangents, strict=True) if o.requires_grad]
+        if segment.graph is None:
+            ends = [(gated(t) if create else t.detach().requires_grad_()) if t.requires_grad else t for t in inputs]
+            outputs = segment.again(ends, places)
+        else:
+            ends, outputs = segment.graph
+        found = [o for o in outputs if isinstance(o, TensorBase)]
+        pairs = [(o, ct) for o, ct in zip(found, cotangents, strict=True) if o.requires_grad and ct is not None]
+        if not pairs and segment.check == "reentrant":
+            raise RuntimeError("none of output has requires_grad=True, this checkpoint() is not necessary")
         moving = [k for k, t in enumerate(ends) if t.requires_grad]
-        wanted = [ends[k] for k in moving] + outside
-        grads: list[Any] = [None] * len(tensors)
+        wanted = [ends[k] for k in moving]
+        grads: list[Any] = [None] * (len(inputs) + len(outside))
         if pairs:
-            with closed(wanted):
-                found = backward.grad(
-                    [o for o, _ in pairs], wanted, [ct for _, ct in pairs], retain_graph=True, create_graph=create,
-                    allow_unused=True,
-                )  # fmt: skip
-            for k, g in zip([*moving, *range(len(places), len(tensors))], found, strict=True):
+            with closed([*wanted, *outside]):
+                made = backward.grad_within([o for o, _ in pairs], wanted, outside, [ct for _, ct in pairs], create)
+            for k, g in zip([*moving, *range(len(inputs), len(grads))], made, strict=True):
                 grads[k] = g
-        return (None, None, None, *grads)
+        return (None, None, None, None, *grads)
 
 
 def checkpoint(
@@ -207,17 +276,18 @@ def checkpoint(
     Inside a JAX transformation the function is just called: `flax.nnx.remat` and `jax.checkpoint` are for there.
 
     Args:
-        use_reentrant: True: nothing requires gradients unless one of ``args`` does. Both ways give the same numbers, and
-            `autograd.grad` works through both.
+        use_reentrant: True: nothing requires gradients unless one of ``args`` does, and what the function returns does then. Both
+            ways give the same numbers, and `autograd.grad` works through both.
         context_fn: gives two context managers, one for the first run of the function, one for the others.
-        determinism_check: "default" compares shapes and types of the outputs, "none" does not.
-        early_stop: a hint that changes nothing here: what a recomputation does not need is not computed anyway.
+        determinism_check: "default" compares shapes and types of what the operators of both runs keep for their backward, "none"
+            only how many they keep.
+        debug: errors name the operators of both runs and the lines that called them.
+        early_stop: a hint that changes nothing here: the function runs to its end.
         preserve_rng_state: draw the same random numbers again (the default).
 
     Raises:
-        NotImplementedError: for ``debug``.
         ValueError: for keyword arguments with ``use_reentrant=True``.
-        CheckpointError: in the backward, when the function gives something else.
+        CheckpointError: in the backward, when the function computes something else.
 
     Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.checkpoint
     """
@@ -237,44 +307,54 @@ def checkpoint(
         raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")
-    if debug:
-        raise NotImplementedError("checkpoint: debug=True")
-    if use_reentrant and state.grad_enabled and not any(isinstance(a, TensorBase) and a.requires_grad for a in args):
-        warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2)
-        with no_grad():
-            return function(*args, **kwargs)
+    if use_reentrant:
+        check_backward_validity(args)
+        if state.grad_enabled and not any(isinstance(a, TensorBase) and a.requires_grad for a in args):
+            with no_grad():
+                return function(*args, **kwargs)
+    first, others = context_fn()
     if not state.grad_enabled or in_transformation():
         return function(*args, **kwargs)
-    segment = _Segment(function, (args, kwargs), preserve, determinism_check == "default", context_fn())
-    return _kept_small(segment, not use_reentrant)
+    if state.saving_refused is not None and not use_reentrant:
+        raise RuntimeError(state.saving_refused)
+    check = "reentrant" if use_reentrant else determinism_check
+    forced = _debugging.forced
+    segment = _Segment(function, (args, kwargs), preserve, check, (first, others), debug if forced is None else forced)
+    return _kept_small(segment)
 
 
-def _kept_small(segment: _Segment, passes: bool) -> Any:
-    """Run a segment for the first time; its outputs know how to run it again. ``passes``: what it returns of its inputs is they
-    themselves.
-    """
+def _kept_small(segment: _Segment) -> Any:
+    """Run a segment for the first time; its outputs know how to run it again."""
     leaves = flatten(segment.given)
     places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, TensorBase)]
     inputs = [leaves[k] for k in places]
+    reentrant = segment.check == "reentrant"
+    if isinstance(state.observer, Run):  # a checkpoint around this one: it sees what this one keeps
+        for t in inputs:
+            state.observer.keep(t)
     ends = [t.detach().requires_grad_() if t.requires_grad else t for t in inputs]
     own = {id(source) for source, _ in map(source_of, ends) if type(source) is Leaf}
     own -= {id(source) for source, _ in map(source_of, inputs)}
     with segment.contexts[0]:
-        outputs, form = segment.run(ends, places)
-    passed = {k: t for k, o in enumerate(outputs) for e, t in zip(ends, inputs, strict=True) if o is e} if passes else {}
+        outputs, form = segment.run(segment.first, ends, places)
+    passed: dict[int, Any] = {}
+    if not reentrant:  # which returns copies of what it is given
+        passed = {k: t for k, o in enumerate(outputs) for e, t in zip(ends, inputs, strict=True) if o is e}
     if passed:
         form = unflatten(form, [passed.get(k, o) for k, o in enumerate(outputs)])
         segment.passed = frozenset(passed)
         outputs = segment.computed(outputs)
     segment.described = [_described(o) for o in outputs]
     found = [o for o in outputs if isinstance(o, TensorBase)]
-    outside = captured(found, own)
-    if not outside and not any(o.requires_grad for o in found):
+    outside, of_operators = captured(found, own)
+    if not outside and not any(o.requires_grad for o in found) and not (reentrant and any(t.requires_grad for t in ends)):
         return form
+    if of_operators and not segment.first.kept:
+        segment.graph = ends, outputs
     with no_grad():  # copies without the graph behind them, so that nothing of it is kept
-        plain = [o.clone() for o in found]
+        plain = [o.clone().requires_grad_(o.requires_grad) for o in found]
     del found, outputs
-    made = iter(CheckpointFunction.apply(segment, places, plain, *inputs, *outside))
+    made = iter(CheckpointFunction.apply(segment, places, plain, len(outside), *inputs, *outside))
     leaves = enumerate(flatten(form))
     return unflatten(form, [next(made) if isinstance(o, TensorBase) and k not in passed else o for k, o in leaves])
 

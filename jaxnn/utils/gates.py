@@ -15,6 +15,7 @@ from jaxnn.core.gradient.function import Function, FunctionNode
 from jaxnn.core.gradient.modes import enable_grad
 from jaxnn.core.memory.cell import Leaf
 from jaxnn.core.memory.tensor_base import source_of
+from jaxnn.core.path.recording import Recording
 
 from .gradient_leaves import reached
 
@@ -69,14 +70,25 @@ def _end_of(source: Any) -> Any:
     return None if gate is None else gate.near()
 
 
-def captured(tensors: Iterable[Any], own: frozenset[int] | set[int] = frozenset()) -> list[Any]:
-    """Tensors that gradients of ``tensors`` end at: leaves, but for those in ``own`` (by identity), and copies behind gates."""
+def captured(tensors: Iterable[Any], own: frozenset[int] | set[int] = frozenset()) -> tuple[list[Any], bool]:
+    """What gradients of ``tensors`` end at, and whether they pass nothing but recorded operators on their way.
+
+    That are leaves, but for those in ``own`` (by identity), and copies behind gates.
+    """
     found = []
-    for end in reached(tensors, _end_of):
+    other_nodes = False
+
+    def end_of(source: Any) -> Any:
+        nonlocal other_nodes
+        end = _end_of(source)
+        other_nodes = other_nodes or (end is None and type(source) is not Recording)
+        return end
+
+    for end in reached(tensors, end_of):
         t = end.tensor() if type(end) is Leaf else end
         if t is not None and not (type(end) is Leaf and id(end) in own):
             found.append(t)
-    return found
+    return found, not other_nodes
 
 
 @contextlib.contextmanager

@@ -443,3 +443,39 @@ def test_another_name_and_keywords():
         return x.grad
 
     same(program)
+
+
+def _between_operators(torch, x):
+    f = function(torch, lambda ctx, x: (ctx.save_for_backward(x), x.cos())[1], lambda ctx, g: -g * ctx.saved_tensors[0].sin())
+    return f.apply(f.apply(x.sin()).exp() * x).exp()
+
+
+def _read_in_the_middle(torch, x):
+    f = function(torch, lambda ctx, x: (ctx.save_for_backward(x), x.cos())[1], lambda ctx, g: -g * ctx.saved_tensors[0].sin())
+    h = x.sin()
+    h.retain_grad()
+    h = f.apply(h).exp()
+    h.sum().item()
+    return h.sin()
+
+
+def _checkpoints(torch, x):
+    def once(f):
+        return lambda x: torch.utils.checkpoint.checkpoint(f, x, use_reentrant=False)
+
+    inner = once(lambda x: x.cos().exp())
+    return once(lambda x: once(lambda x: inner(x.sin()))(x.sin()).exp())(x)
+
+
+@pytest.mark.parametrize("f", [_between_operators, _read_in_the_middle, _checkpoints])
+def test_a_derivative_that_meets_a_part_of_the_graph_twice(f):
+    """What was recorded again for a second derivative lies behind the nodes that lead to it, and before what follows these."""
+
+    def program(torch):
+        x = torch.tensor([0.5, 0.7], requires_grad=True)
+        found = [f(torch, x)]
+        for k in range(3):
+            found += torch.autograd.grad((found[-1] * found[-1]).sum(), x, create_graph=k < 2)
+        return [g.detach() for g in found]
+
+    same(program)

@@ -146,23 +146,140 @@ def test_sequential(segments, reentrant):
     (lambda c, x: c.checkpoint(lambda x: x, x, use_reentrant=True, debug=True), "Passing `context_fn` or `debug` is only supported"),
     (lambda c, x: c.checkpoint(lambda x: x, x, use_reentrant=False, determinism_check="a"), "determinism_check should be one of"),
     (lambda c, x: c.checkpoint_sequential([lambda x: x], 1, x, use_reentrant=True, foo=1), "Unexpected keyword arguments: foo"),
+    (lambda c, x: c.detach_variable([x]), "Only tuple of tensors is supported"),
 ])  # fmt: skip
 def test_refusals(program, message):
     same(lambda t, x: program(t.utils.checkpoint, x), array(3), message=message)
 
 
-def test_what_is_missing():
-    x = jaxnn.ones(2, requires_grad=True)
-    with pytest.raises(NotImplementedError, match="debug"):
-        jaxnn.utils.checkpoint.checkpoint(lambda a: a, x, use_reentrant=False, debug=True)
+def _runs(first, again, **options):
+    """A checkpointed function that computes something else the second time: how often it ran and the gradient, or the error."""
+
+    def program(lib):
+        functions = iter((first, again))
+        x = lib.tensor([0.3, 0.7, 1.1], requires_grad=True)
+        with lib.utils.checkpoint.set_checkpoint_early_stop(False):
+            y = lib.utils.checkpoint.checkpoint(lambda x: next(functions)(lib, x), x, use_reentrant=False, **options)
+            y.sum().backward()
+        return x.grad.tolist()
+
+    return program
 
 
-def test_something_else_the_second_time():
-    sizes = iter((2, 3))
-    x = jaxnn.ones(4, requires_grad=True)
-    y = jaxnn.utils.checkpoint.checkpoint(lambda a: a[: next(sizes)] * 2, x, use_reentrant=False)
-    with pytest.raises(jaxnn.utils.checkpoint.CheckpointError, match="different metadata"):
-        y.sum().backward()
+def _fails(program, lib):
+    with pytest.raises(lib.utils.checkpoint.CheckpointError) as caught:
+        program(lib)
+    return str(caught.value).split("\n\nTip")[0].rstrip("\n.")
+
+
+three, two = lambda t, x: x.sin().exp().sin(), lambda t, x: x.sin().exp()
+wider, double = lambda t, x: x.sin() * t.ones(2, 3), lambda t, x: x.double().sin().exp()
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "options"),
+    [(three, two, {}), (three, two, {"determinism_check": "none"}), (two, three, {}), (two, wider, {}), (two, double, {}),
+     (lambda t, x: x @ x, lambda t, x: x.relu(), {}), (lambda t, x: (x * 2 - 1) * x, lambda t, x: x.cos(), {})],
+)  # fmt: skip
+def test_something_else_the_second_time(first, again, options):
+    program = _runs(first, again, **options)
+    assert _fails(program, jaxnn) == _fails(program, torch)
+
+
+def test_debugging_names_the_operators():
+    text = "You are seeing this error because you passed `debug=True` to checkpoint"
+    for lib in (torch, jaxnn):
+        debugging = lib.utils.checkpoint.set_checkpoint_debug_enabled
+        with pytest.raises(lib.utils.checkpoint.CheckpointError, match=text):
+            _runs(two, wider, debug=True)(lib)
+        with debugging(True), pytest.raises(lib.utils.checkpoint.CheckpointError, match=text) as caught:
+            _runs(two, three)(lib)
+        assert "sin" in str(caught.value) and "test_checkpoint.py" in str(caught.value)
+        with debugging(False):
+            assert text not in _fails(_runs(two, wider, debug=True), lib)
+    assert _runs(three, three, debug=True)(jaxnn) == pytest.approx(_runs(three, three)(torch), rel=1e-5)
+
+
+def _counted(f):
+    """What a program logs, and gradients."""
+
+    def program(lib, x):
+        log = []
+        return *f(lib, lib.utils.checkpoint.checkpoint, x, log), "".join(log)
+
+    return program
+
+
+def _nested(t, checkpoint, x, log):
+    def inner(x):
+        log.append("i")
+        return x.cos().exp()
+
+    def outer(x):
+        log.append("o")
+        return checkpoint(inner, x.sin(), use_reentrant=False) * checkpoint(inner, x, use_reentrant=False)
+
+    y = checkpoint(outer, x, use_reentrant=False).sum()
+    y.backward(retain_graph=True)
+    log.append(" ")
+    y.backward()
+    return (x.grad,)
+
+
+def _keeps_nothing(t, checkpoint, x, log):
+    y = checkpoint(lambda x: (log.append("r"), x.clone() * 2 + 1)[1], x, use_reentrant=False)
+    (g,) = t.autograd.grad(y.sum(), x, retain_graph=True)
+    (y * y).sum().backward()
+    return g, x.grad
+
+
+def _hooks_of_a_parameter(t, checkpoint, x, log):
+    w = t.full((3,), 2.0, requires_grad=True)
+    w.register_hook(lambda g: (log.append("w"), g * 2)[1])
+    w.register_post_accumulate_grad_hook(lambda p: log.append("p"))
+    (checkpoint(lambda x: x.sin() * w, x, use_reentrant=False) * w).sum().backward()
+    return x.grad, w.grad
+
+
+def _an_output_without_a_gradient(t, checkpoint, x, log):
+    w = t.ones(3, requires_grad=True)
+    a, b, c = checkpoint(lambda x: (x.sin(), x.detach() * 2, w * 2), x, use_reentrant=False)
+    log.append(str((a.requires_grad, b.requires_grad, c.requires_grad)))
+    (a * b).sum().backward()
+    log.append(str(w.grad))
+    return (x.grad,)
+
+
+def _hooks_on_what_is_kept(t, checkpoint, x, log):
+    w = t.ones(3, requires_grad=True)
+    with t.autograd.graph.saved_tensors_hooks(lambda v: (log.append("p"), v)[1], lambda v: (log.append("u"), v)[1]):
+        y = checkpoint(lambda x: (x.sin() * w).exp(), x, use_reentrant=False)
+    y.sum().backward()
+    return x.grad, w.grad
+
+
+@pytest.mark.parametrize("f", [_nested, _keeps_nothing, _hooks_of_a_parameter, _an_output_without_a_gradient, _hooks_on_what_is_kept])
+def test_what_is_called_how_often(f):
+    same(lambda t, x: _counted(f)(t, x.requires_grad_()), array(3), grad=False)
+
+
+@pytest.mark.parametrize("program", [
+    lambda t, x: t.utils.checkpoint.checkpoint(lambda x: x.detach() * 2, x, use_reentrant=True).sum().backward(),
+    lambda t, x: _under(t.autograd.graph.disable_saved_tensors_hooks("none here"), t, x),
+    lambda t, x: t.utils.checkpoint.checkpoint(t.sin, x, use_reentrant=False, context_fn=lambda: None),
+])  # fmt: skip
+def test_errors(program):
+    for lib in (torch, jaxnn):
+        with pytest.raises((RuntimeError, TypeError)) as caught:
+            program(lib, lib.ones(3, requires_grad=True))
+        if lib is torch:
+            theirs = type(caught.value), str(caught.value)
+    assert (type(caught.value), str(caught.value)) == theirs
+
+
+def _under(context, t, x):
+    with context:
+        return t.utils.checkpoint.checkpoint(t.sin, x, use_reentrant=False)
 
 
 def test_warnings():
@@ -171,6 +288,8 @@ def test_warnings():
             warnings.simplefilter("always")
             t.utils.checkpoint.checkpoint(t.sin, t.ones(2), use_reentrant=True)
             t.utils.checkpoint.checkpoint(t.sin, t.ones(2, requires_grad=True))
+            with t.no_grad():
+                t.utils.checkpoint.checkpoint(t.sin, t.ones(2), use_reentrant=True)
         return [str(w.message) for w in caught]
 
     assert messages(jaxnn) == messages(torch)

@@ -195,13 +195,17 @@ class FunctionNode:
             found = self.kind._pulled(self.ctx, *grads)
         found = _checked(found, self.is_tensor, self.name)
         if not retain:
-            self.ctx._saved = None if self.ctx._saved else ()
+            self.release()
         with GradMode(create):
             return [
                 (c, self._fitted(g, k))
                 for k, (c, g) in enumerate(zip(self.cells, found, strict=False))
                 if c is not None and g is not None
             ]
+
+    def release(self) -> None:
+        """Forget what was saved."""
+        self.ctx._saved = None if self.ctx._saved else ()
 
     def _materializes(self, k: int) -> bool:
         """Whether a gradient that is missing counts as zeros."""

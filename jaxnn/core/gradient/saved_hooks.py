@@ -25,7 +25,7 @@ from .operators import COPY, TWICE, plain, zeros
 from .operators import call as run_operator
 from .pull import pull_eager
 
-__all__ = ["Packed", "operand_names", "run_packed", "saving"]
+__all__ = ["Packed", "kept_operands", "operand_names", "run_packed", "saving"]
 
 _NOTHING = {"add", "sub", "rsub", "neg", "sum", "mean", "cat", "stack", "to", "clone", "where", "contiguous"}
 #: An operand is kept if another one requires a gradient.
@@ -96,7 +96,7 @@ def _without_hooks() -> Iterator[None]:
         state.saving = before
 
 
-def _kept(op: Any, tensors: list[Any]) -> list[int]:
+def kept_operands(op: Any, tensors: list[Any]) -> list[int]:
     """Which tensor operands an operator keeps."""
     if op.name in _NOTHING or op.name in BY_RESULT or op.view is not None:
         return []
@@ -126,7 +126,7 @@ class PackedNode:
         statics = [a for a in args if not isinstance(a, (TensorBase, Number)) and not (op.lists and isinstance(a, tuple))]
         self.name = operator_name(op, self.described, statics)
         self.hooks: dict[Any, Any] = {}
-        kept = _kept(op, tensors)
+        kept = kept_operands(op, tensors)
         self.packed: dict[int, Packed] | None = {k: Packed(tensors[k]) for k in kept}
         self.result = Packed(made, made) if op.name in BY_RESULT else None
         self.args = changed(args, lambda a: _Operand if isinstance(a, TensorBase) else a, op.lists)
@@ -169,9 +169,12 @@ class PackedNode:
             node = EagerNode(self.op, args, self.outputs, self.container)
             found = pull_eager(node, cts)
         if not retain:
-            self.packed = None
-            self.result = None
+            self.release()
         return found
+
+    def release(self) -> None:
+        """Forget what was packed."""
+        self.packed = self.result = None
 
 
 class _Operand:

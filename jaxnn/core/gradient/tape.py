@@ -26,7 +26,7 @@ from .reach import Reach
 from .recorded import refuse_released
 
 __all__ = [
-    "earlier_places", "free_tape", "move_holders", "plan_of_tape", "replay", "tape_makers", "tensor_over",
+    "cells_were_moved", "earlier_places", "free_tape", "move_holders", "plan_of_tape", "replay", "tape_makers", "tensor_over",
     "walk_tape",
 ]  # fmt: skip
 
@@ -179,6 +179,11 @@ def move_holders(rec: Recording, made: dict[int, Any]) -> None:
             cell.source, cell.source_idx = now.source, now.source_idx
             if type(now.source) is Recording:
                 now.source.cells.append(reference)
+
+
+def cells_were_moved() -> bool:
+    """Whether a backward with create_graph has moved a cell that lives."""
+    return bool(_earlier)
 
 
 def earlier_places(cell: Any) -> list[Any]:
