@@ -25,7 +25,7 @@ from .kinds.device import META, device_of
 from .kinds.size import strided
 from .memory.aval import aval_of
 from .memory.buffer import Buffer
-from .memory.cell import NOWHERE, Cell, Later, Leaf, Pin
+from .memory.cell import NOWHERE, Cell, Later, Leaf, Moved, Pin
 from .memory.inference import is_inference
 from .memory.storage import Storage
 from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, has_own_source, unguarded, wrap
@@ -308,8 +308,9 @@ class _Methods:
         cell = self._cell
         if self._view is not None and cell.source is not NOWHERE and cell.source is not None and not has_own_source(self):
             cell = materialised(self)._cell  # the graph goes on from what this view was
-        if cell is not self._cell or isinstance(cell, Storage | Pin):
-            self._cell = Cell(cell.source, cell.source_idx)
+        own = value._view is not None and cell.source is not None and type(cell.source) is not Leaf
+        if cell is not self._cell or isinstance(cell, Storage | Pin) or own != cell.own_source:
+            self._cell = (Moved if own else Cell)(cell.source, cell.source_idx, own_source=own)
             hold(self._cell)
         self._storage = value._storage
         self._view = value._view

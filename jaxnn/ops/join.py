@@ -385,6 +385,17 @@ _TAKE_ROWS = operator_of(
 )
 
 
+def _counts_of(repeats: TensorBase) -> np.ndarray:
+    """How often each element comes: a vector of integers."""
+    kind = aval(repeats).dtype
+    if kind not in (dtypes.int32, dtypes.int64):
+        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
+    counts = np.asarray(value_of(repeats, "repeat_interleave"))
+    if (counts < 0).any():
+        raise RuntimeError("repeats can not be negative")
+    return counts
+
+
 @function
 def repeat_interleave(
     input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
@@ -401,7 +412,7 @@ def repeat_interleave(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.repeat_interleave.html
     """
     if repeats is None:
-        counts = np.asarray(value_of(input))
+        counts = _counts_of(input)
         return _like_host(np.repeat(np.arange(counts.size), counts), input)
     if dim is None:
         input, dim = reshape(input, (numel(shape(input)),)), 0
@@ -409,15 +420,18 @@ def repeat_interleave(
         raise IndexError(f"Dimension out of range (expected to be in range of [-1, 0], but got {dim})")
     dim = wrap_dim(dim, len(shape(input)))
     n = shape(input)[dim]
+    if isinstance(repeats, TensorBase) and len(shape(repeats)) > 1:
+        raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
     if isinstance(repeats, TensorBase) and numel(shape(repeats)) == 1:
-        repeats = int(repeats.item())
+        repeats = int(_counts_of(repeats).item())
     if isinstance(repeats, TensorBase):
-        counts = np.asarray(value_of(repeats, "repeat_interleave"))
-        if counts.size != n:
+        size = numel(shape(repeats))
+        if size != n:
             raise RuntimeError(
-                f"repeats must have the same size as input along dim, but got repeats.size(0) = {counts.size} and "
+                f"repeats must have the same size as input along dim, but got repeats.size(0) = {size} and "
                 f"input.size({dim}) = {n}"
             )
+        counts = _counts_of(repeats)
         rows = np.repeat(np.arange(n), counts)
         if output_size is not None and output_size != rows.size:
             raise RuntimeError("allocated size does not match required size")

@@ -318,7 +318,7 @@ def _check_rows(name: str) -> Any:
         message = f"index {{}} is out of bounds for dimension {dim} with size {{}}"
         if name == "index_copy":
             kind, message = IndexError, f"index_copy_(): {message}"
-        elif len(sizes) == 1 or (name == "index_select" and dim == 0):
+        elif len(sizes) == 1 or (name == "index_select" and dim == 0 and math.prod(sizes)):
             kind, message = IndexError, "index out of range in self"
         elif name == "index_select":
             message = "INDICES element is out of DATA bounds, id={} axis_dim={}"
@@ -329,6 +329,8 @@ def _check_rows(name: str) -> Any:
 
 def _rows(name: str, input: Array, dim: int, index: Array) -> tuple[Array, int, Array]:
     dim = wrap_dim(dim, input.ndim)
+    if name == "index_fill" and index.dtype != jnp.int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
     if index.ndim > 1:
         text = f"{name}(): Index is supposed to be a vector"
         raise RuntimeError("Index has to be a vector/scalar") if name == "index_fill" else IndexError(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -58,39 +59,50 @@ def test_convert(tmp_path, capsys):
 
 
 KILLED = """
-import os, random, signal, sys, time
+import hashlib, os, random, signal, sys, time
+from pathlib import Path
 from jaxnn.__main__ import main
 
 source, target, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 draw = random.Random(0)
-sizes = set()
+seen = []
+began = time.monotonic()
+earlier = Path(target).read_bytes()
+assert os.waitpid(os.fork() or os._exit(main(["convert", source, target, "-q"])), 0)[1] == 0  # JAX is not used before
+longest = 1.3 * (time.monotonic() - began)
 for n in range(count):
+    Path(target).write_bytes(earlier)
     pid = os.fork()
-    if pid == 0:  # JAX is not used before
+    if pid == 0:
         os._exit(main(["convert", source, target, "-q"]))
-    time.sleep(draw.random() * 0.5)
+    time.sleep(draw.random() * longest)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    sizes.add(os.path.getsize(target) if os.path.exists(target) else -1)
-print(sorted(sizes))
+    seen.append(hashlib.sha256(Path(target).read_bytes()).hexdigest())
+print(seen)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes to kill are forked")
-def test_an_interrupted_conversion_leaves_nothing_half_written(tmp_path):
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_an_interrupted_conversion_leaves_nothing_half_written(tmp_path, count):
     source, target = tmp_path / "w.pt", tmp_path / "out" / "w.safetensors"
     target.parent.mkdir()
     state = {f"w{k}": torch.full((500_000,), float(k)) for k in range(16)}
+    torch.save({"earlier": torch.ones(2)}, source)
+    assert main(["convert", str(source), str(target), "-q"]) == 0
+    earlier = hashlib.sha256(target.read_bytes()).hexdigest()
     torch.save(state, source)
     before = source.read_bytes()
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLED, str(source), str(target), "20"], capture_output=True, text=True, timeout=300
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(source), str(target), str(count)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert source.read_bytes() == before
     seen = eval(done.stdout.splitlines()[-1])
     assert main(["convert", str(source), str(target), "-q"]) == 0
-    assert set(seen) <= {-1, target.stat().st_size}, "whole or not there"
+    assert len(seen) == count and set(seen) <= {earlier, hashlib.sha256(target.read_bytes()).hexdigest()}, "the earlier file or the new one"
+    print("\n", seen.count(earlier), "of", count, "left the earlier file")
     assert all(torch.equal(t, state[n]) for n, t in safetensors.torch.load_file(target).items())
     leftovers = [n for n in os.listdir(target.parent) if n != target.name]
     assert all(n.startswith((".w.safetensors.", ".tmp")) for n in leftovers), leftovers

@@ -22,7 +22,7 @@ class Case(NamedTuple):
     statements: list[str]
     difference: Difference
     earlier: list[str]
-    refused: bool = False  # whether a backward raised on both sides before
+    refused: tuple[str, ...] = ()  # the statements before it that ran a backward and raised on both sides
     shapes: tuple[int, ...] = ()  # the shape of what differs
 
     @property
@@ -35,6 +35,11 @@ class Case(NamedTuple):
         """The statement after which the runs differ; empty where only the end tells."""
         return "" if self.difference.step is None else self.statements[self.difference.step]
 
+    @property
+    def end(self) -> int:
+        """How many statements had run."""
+        return len(self.statements) if self.difference.step is None else self.difference.step + 1
+
     def differing(self) -> set[str]:
         """The variables that differ: those of the statement, where that alone raised."""
         if self.difference.where == "the statement":
@@ -43,8 +48,7 @@ class Case(NamedTuple):
 
     def after(self, pattern: str) -> bool:
         """Whether what differs was named, until then, by such a statement, or together with something that was."""
-        end = len(self.statements) if self.difference.step is None else self.difference.step + 1
-        return bool(self.differing() & reached(self.statements[:end], pattern))
+        return bool(self.differing() & reached(self.statements[: self.end], pattern))
 
     def around(self, pattern: str) -> bool:
         """Whether a value or a gradient could flow between such a statement and what differs."""
@@ -135,7 +139,7 @@ def _first_unknown(statements: list[str], found: Iterable[Difference], theirs: S
         looked = theirs.values if difference.step is None else theirs.steps[difference.step][1]
         flags = looked.get(difference.where)
         shape = dict(flags).get("shape", ()) if isinstance(flags, tuple) and not isinstance(flags, Raised) else ()
-        case = Case(statements, difference, names, any(k <= end for k in refused), shape)
+        case = Case(statements, difference, names, tuple(statements[k] for k in refused if k <= end), shape)
         name = next((name for name, known in RULES.items() if known(case)), None)
         if name is None:
             return None, difference
@@ -207,7 +211,7 @@ def _names_of_numbers(case: Case) -> bool:
 
 @rule("listed: the nodes of a gradient's graph")
 def _names_of_gradients(case: Case) -> bool:
-    return case.differs_in_name() and case.around("create_graph|penalty")
+    return case.differs_in_name() and "create_graph" in case.text and case.after(r"create_graph|\.grad\b")
 
 
 @rule("listed: a second backward is judged by what JAX's derivative needs")
@@ -220,7 +224,8 @@ def _errors(case: Case) -> bool:
     """Both refuse an index that is out of range, or a key that is no index."""
     ours, theirs = case.difference.ours, case.difference.theirs
     both = isinstance(ours, Raised) and isinstance(theirs, Raised) and ours.type == "IndexError"
-    words = r"new\(\): invalid data type|index_select\(\): self indexing axis dim|are out of bounds for storage"
+    words = r"new\(\): invalid data type|index_select\(\): self indexing axis dim|are out of bounds for storage|"
+    words += r"Index put requires the source and destination dtypes match|shape mismatch: value tensor"  # wrong in two ways
     return both and re.search(words, theirs.text) is not None
 
 
@@ -270,12 +275,14 @@ def _overlapping(case: Case) -> bool:
 
 @rule("listed: a backward that raises leaves no gradients behind")
 def _raising_backward(case: Case) -> bool:
-    """Both raised; PyTorch had called hooks and added gradients up to there."""
-    if case.refused and (case.raised("NoneType", ours=True) or case.raised("list index out of range", ours=True)):
-        return case.around(_BACKWARD.pattern)  # what a gradient, or the list of a hook, that is not there is asked for
+    """Both raised; PyTorch had called hooks and added gradients up to there, to what that backward's roots were made of."""
+    if not case.refused or not case.around("|".join(map(re.escape, case.refused))):
+        return False
     kinds = (*VALUES, "has grad", "gradient's dtype", "gradient's requires_grad")
     logged = re.match(r"log|g\d|o\d+\.state_dict", case.difference.where) is not None  # what a step then makes of them, too
-    return case.refused and (logged or case.difference.kind in kinds) and case.around(_BACKWARD.pattern)
+    # What a gradient, or the list of a hook, that is not there is asked for.
+    asked = case.raised("NoneType", ours=True) or case.raised("list index out of range", ours=True)
+    return asked or logged or case.difference.kind in kinds
 
 
 @rule("listed: which of several equal elements is named")
@@ -311,7 +318,11 @@ def _set_data(case: Case) -> bool:
     """It loses its guards, and what was refused or asked of the tensor that had its memory."""
     flags = ("requires_grad", "is_leaf", "exception at a look", "_version", "grad_fn")
     seen = case.difference.kind in flags or case.differs_in_flags() or case.raised("is a view|leaf|detach views|view of")
-    return seen and case.around(r"\.data = ")
+    if not seen:
+        return False
+    changed = {name for s in case.statements[: case.end] for name in re.findall(r"\b([a-z]\d+)\.data = ", s)}
+    # From where it was made on: what it was a view of, and what is made of it.
+    return any(case.after(rf"\b{name}\b[^=\n]* = ") for name in changed)
 
 
 @rule("listed: a function in a checkpoint that writes to what it is given")
@@ -380,7 +391,17 @@ def _written_while_read(case: Case) -> bool:
 
 @rule("listed: copies of a module have tables of their own")
 def _copied_module(case: Case) -> bool:
-    return case.around(r"copy\.copy\(m") and re.search(r"m\d+\.register|m\d+\.\w+ = ", case.text) is not None
+    """What is registered, removed or replaced on one of two is not on the other, and what comes out of a call differs then."""
+    for k, statement in enumerate(case.statements[: case.end]):
+        copied = re.search(r"(m\d+) = copy\.copy\((m\d+)\)", statement)
+        if copied is None:
+            continue
+        either = rf"\b({copied[1]}|{copied[2]})\b"
+        hooks = re.findall(rf"(h\d+) = {either}\.register", "\n".join(case.statements))
+        changes = "|".join([rf"{either}(\[\d\])?\.(register\w*\(|\w+ = )", *(rf"\b{h[0]}\.remove\(" for h in hooks)])
+        if any(re.search(changes, s) for s in case.statements[k + 1 : case.end]) and case.around(either):
+            return True
+    return False
 
 
 @rule("listed: a leaf whose shape was changed in place")

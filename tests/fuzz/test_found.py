@@ -66,6 +66,20 @@ PROGRAMS = {
     "notes on a released node": (
         V + "t1 = t0.prod()\nt1.backward()\nt2 = t1.item()\nt1.grad_fn.metadata['k'] = 1\nlog.append(len(t1.grad_fn.metadata))"
     ),
+    "the gradient of a read tensor that was written to": (
+        V + "t1 = t0.flip(0)\nlog.append(t1.tolist())\nt2 = t1.sin()\ntorch.autograd.grad(t2.sum(), t0, create_graph=True)\n"
+        "t1.neg_()\nc1 = torch.autograd.grad(t2.sum(), t1, allow_unused=True)"
+    ),
+    **{
+        f"data that is a part of something else, {what}": V + "t1 = t0.sin()\nt2 = torch.arange(6.).double()\n" + program
+        for what, program in {
+            "read": "t1.data = t2[::2]\nt1.sum().backward()",
+            "hooked": "h0 = t1.register_hook(doubled)\nt1.data = t2.view(2, 3)[1]\n(t1 * t1).sum().backward()",
+            "seen through a view": "t1.data = t2[::2]\nt3 = t1.view(-1)[1:]\nt3.sum().backward()",
+            "and back": "t1.data = t2[:3]\nt1.data = torch.ones(3).double()\n(t1 * t1).sum().backward()",
+        }.items()
+    },
+    "a row that is not there, of no elements": "t0 = torch.zeros(2, 0)\nt1 = t0.index_select(0, torch.tensor([9]))",
     "elements of itself, by indices": "t0 = torch.arange(6).view(2, 3)\nt0[[0, 1]] = t0",
     "itself added by indices": "t0 = torch.arange(6).view(2, 3)\nt0.index_add_(0, torch.tensor([0, 1]), t0)",
     "itself scattered": "t0 = torch.arange(6).view(2, 3)\nt0.scatter_(0, torch.zeros(2, 3, dtype=torch.int64), t0)",

@@ -267,6 +267,13 @@ t.tensor_split(A, t.tensor([[1]]))
 t.tensor_split(A, t.tensor([1]))
 t.zeros(2, dtype=t.int64, requires_grad=True)
 t.arange(3, requires_grad=True)
+A.repeat_interleave(t.ones(2), 0)
+A.repeat_interleave(t.tensor([1, -1]), 0)
+A.repeat_interleave(t.ones(2, 2, dtype=t.int64))
+A.repeat_interleave(t.tensor(2.5))
+A.index_fill(1, t.zeros(2, dtype=t.int32), 2)
+A.index_fill(0, t.zeros(0), 2)
+t.zeros(2, 0).index_select(0, t.tensor([9]))
 """.strip().splitlines()
 
 

@@ -165,7 +165,8 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
     return made
 
 
-#: Where gradients of a cell may arrive besides: earlier places, which a backward with create_graph has moved it from.
+#: Where gradients of a cell may arrive besides: earlier places, which a backward with create_graph has moved it from, each with
+#: the place that it was moved to then.
 _earlier: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
 
 
@@ -175,7 +176,8 @@ def move_holders(rec: Recording, made: dict[int, Any]) -> None:
         cell = reference()
         if cell is not None and cell.source is rec and cell.source_idx in made:
             now = made[cell.source_idx]._cell
-            _earlier.setdefault(cell, []).append((weakref.ref(rec), cell.source_idx))
+            moved_to = weakref.ref(now.source) if type(now.source) is Recording else lambda source=now.source: source
+            _earlier.setdefault(cell, []).append((weakref.ref(rec), cell.source_idx, moved_to, now.source_idx))
             cell.source, cell.source_idx = now.source, now.source_idx
             if type(now.source) is Recording:
                 now.source.cells.append(reference)
@@ -187,5 +189,12 @@ def cells_were_moved() -> bool:
 
 
 def earlier_places(cell: Any) -> list[Any]:
-    """The places that a cell was moved from."""
-    return [(rec(), place) for rec, place in _earlier.get(cell, ()) if rec() is not None]
+    """The places that a cell was moved from, as far as it stands where they led: a write has given it another since."""
+    found = []
+    source, place = cell.source, cell.source_idx
+    for rec, idx, moved_to, moved_idx in reversed(_earlier.get(cell, ())):
+        if moved_to() is not source or moved_idx != place or rec() is None:
+            break
+        source, place = rec(), idx
+        found.append((source, place))
+    return found

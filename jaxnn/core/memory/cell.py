@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["Cell", "Freed", "Later", "Leaf", "NOWHERE", "Pin", "Unwalkable", "led_to"]
+__all__ = ["Cell", "Freed", "Later", "Leaf", "Moved", "NOWHERE", "Pin", "Unwalkable", "led_to"]
 
 
 class Cell:
@@ -43,6 +43,12 @@ class Pin(Cell):
         super().__init__(source, source_idx, own_source=True)
         self.base = base
         self.version = version
+
+
+class Moved(Cell):
+    """The cell of a tensor whose ``data`` was set to a view, and of views of it: the graph behind it has nothing to do with that memory."""
+
+    __slots__ = ()
 
 
 class Later:

@@ -13,7 +13,7 @@ from ..kinds.device import META, area_of, device_of, put
 from ..kinds.size import Size
 from ..memory.aval import Aval, aval_of
 from ..memory.buffer import Buffer, Failure, SharedBuffer
-from ..memory.cell import NOWHERE, Cell, Pin
+from ..memory.cell import NOWHERE, Cell, Moved, Pin
 from ..memory.storage import INFERENCE, Storage
 from ..memory.tensor_base import (
     Tensor,
@@ -395,20 +395,19 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
     view = View((*steps, (op, args[1:])), described, base._storage.known_version)
     view.rec, view.idx, view.version, view.tracked = rec, place, base._storage.version, tracked
     if base._view is not None:
-        view.guard, view.own = inherited(base._view.guard), base._view.own
+        view.guard, view.own, view.parent = inherited(base._view.guard), base._view.own, weakref.ref(base)
     if not state.grad_enabled:
         view.bare = len(view.steps)
         if view.guard is None:
             view.guard = unrecorded()
     view.base = base_reference(base)
-    if base._view is not None:
-        view.parent = weakref.ref(base)
     cell = base._cell
     if view.tracked and (has_own_source(base) or cell.source is NOWHERE):
         if type(cell) is Pin:
             cell = Pin(rec, place, cell.base, cell.version)
         else:
-            cell = Cell(rec, place, own_source=True, leaf=0 if cell.source is NOWHERE else leaf_under(base))
+            kind = Moved if type(cell) is Moved else Cell
+            cell = kind(rec, place, True, 0 if cell.source is NOWHERE else leaf_under(base))
         rec.cells.append(weakref.ref(cell))
     elif cell.source is not None and not view.tracked:
         # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ..kinds import dtypes
 from ..kinds.conversion import converted
 from ..memory.buffer import Buffer, SharedBuffer
-from ..memory.cell import Cell, Pin, Unwalkable
+from ..memory.cell import Cell, Moved, Pin, Unwalkable
 from ..memory.inference import check_change
 from ..memory.storage import INFERENCE
 from ..memory.tensor_base import TensorBase, alias, aval, base_reference, has_own_source, wrap
@@ -158,6 +158,8 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
             target._cell = target._cell.base
         s, cell = target._storage, target._cell
         s.check_writable_here()
+        if type(cell) is Moved and state.grad_enabled and target._view is not None and target._view.own < len(target._view.steps):
+            raise NotImplementedError("a write through a view of a tensor whose .data was set to a view")
         if type(s.buf) is SharedBuffer and cell.source is result._cell.source is None and can_write(target):
             if not uniform:
                 _refuse_repeated(target)
