@@ -11,11 +11,13 @@ IMPORTED = {
         "PyTorchFileWriter Size Stream StringType TensorType device dtype finfo iinfo layout memory_format"
     ),
     "torch._C torch.jit": "CompilationUnit",
+    "torch._functorch.vmap torch.utils._pytree": "TreeSpec tree_map_",
     "torch._tensor torch.overrides": "handle_torch_function",
     "torch.autograd torch.overrides": "handle_torch_function is_tensor_like",
     "torch.autograd.forward_ad torch.utils._contextlib": "_DecoratorContextManager",
     "torch.autograd.grad_mode torch.utils._contextlib": "_DecoratorContextManager",
     "torch.autograd.grad_mode torch.autograd": "set_multithreading_enabled",
+    "torch.autograd.gradcheck torch.overrides": "is_tensor_like",
     "torch.autograd.graph torch.utils._python_dispatch": "TorchDispatchMode",
     "torch.autograd.graph torch.autograd.variable": "Variable",
     "torch.cuda.memory torch.cuda": (
@@ -30,11 +32,12 @@ IMPORTED = {
     "torch.distributed.checkpoint torch.distributed.checkpoint.hf_storage": "HuggingFaceStorageReader HuggingFaceStorageWriter",
     "torch.distributed.checkpoint torch.distributed.checkpoint.optimizer": "load_sharded_optimizer_state_dict",
     "torch.distributed.checkpoint.filesystem torch": "Tensor",
+    "torch.distributed.checkpoint.filesystem torch._utils": "_get_available_device_type",
     "torch.distributed.checkpoint.state_dict torch.distributed.tensor": "DTensor",
     "torch.distributed.checkpoint.state_dict torch.distributed.fsdp.api": (
-        "FullOptimStateDictConfig ShardedOptimStateDictConfig ShardedStateDictConfig StateDictType"
+        "FullOptimStateDictConfig FullStateDictConfig OptimStateDictConfig ShardedOptimStateDictConfig ShardedStateDictConfig "
+        "StateDictConfig StateDictType"
     ),
-    "torch.distributed.checkpoint.state_dict torch.distributed.fsdp": "FullStateDictConfig",
     "torch.distributed.checkpoint.state_dict torch.nn.modules.module": "_IncompatibleKeys",
     "torch.distributed.checkpoint.state_dict torch.utils._pytree": "tree_map_only",
     "torch.distributed.checkpoint.state_dict_loader torch.distributed.checkpoint.default_planner": "DefaultLoadPlanner",
@@ -50,16 +53,19 @@ IMPORTED = {
     ),
     "torch.distributed.device_mesh torch.distributed": "is_available",
     "torch.distributed.distributed_c10d torch.distributed": (
-        "DebugLevel P2POp Store _rank_not_in_group all_gather_coalesced all_gather_into_tensor all_gather_single "
-        "all_reduce_coalesced all_to_all all_to_all_single batch_isend_irecv broadcast_object_list gather gather_object "
-        "get_backend_config get_group_rank group irecv is_backend_available is_torchelastic_launched isend monitored_barrier "
-        "new_subgroups new_subgroups_by_enumeration recv recv_object_list reduce reduce_scatter reduce_scatter_single "
-        "reduce_scatter_tensor scatter scatter_object_list send send_object_list"
+        "DebugLevel DistStoreError P2POp PrefixStore Store _rank_not_in_group all_gather_coalesced all_gather_into_tensor "
+        "all_gather_single all_reduce_coalesced all_to_all all_to_all_single batch_isend_irecv broadcast_object_list gather "
+        "gather_object get_backend_config get_group_rank group irecv is_backend_available is_torchelastic_launched isend "
+        "monitored_barrier new_subgroups new_subgroups_by_enumeration recv recv_object_list reduce reduce_scatter "
+        "reduce_scatter_single reduce_scatter_tensor scatter scatter_object_list send send_object_list"
     ),
     "torch.distributed.distributed_c10d torch.overrides": "handle_torch_function",
-    "torch.distributed.fsdp torch.distributed.fsdp.api": (
-        "FullOptimStateDictConfig ShardedOptimStateDictConfig ShardedStateDictConfig"
-    ),
+    "torch.distributed.fsdp.api torch.nn.modules.batchnorm": "_BatchNorm",
+    "torch.distributed.fsdp.fully_sharded_data_parallel torch.distributed.fsdp.wrap": "CustomPolicy ModuleWrapPolicy",
+    "torch.distributed.fsdp.fully_sharded_data_parallel torch.distributed.device_mesh": "DeviceMesh",
+    "torch.distributed.fsdp.fully_sharded_data_parallel torch.distributed.fsdp.api": "OptimStateDictConfig",
+    "torch.distributed.fsdp.sharded_grad_scaler torch.amp.grad_scaler": "GradScaler",
+    "torch.distributed.fsdp.sharded_grad_scaler torch.distributed.distributed_c10d": "ProcessGroup",
     "torch.distributed.nn torch.autograd.function": "Function",
     "torch.distributed.nn torch.distributed.distributed_c10d": "ReduceOp",
     "torch.distributed.nn torch.distributed": "group",
@@ -317,7 +323,7 @@ IMPORTED = {
     "torch.nn.modules.transformer torch": "Tensor",
     "torch.nn.modules.transformer torch.nn.init": "xavier_uniform_",
     "torch.nn.modules.upsampling torch": "Tensor",
-    "torch.nn.parallel.data_parallel torch._utils": "_get_device_index",
+    "torch.nn.parallel.data_parallel torch._utils": "_get_available_device_type _get_device_index",
     "torch.nn.parallel.data_parallel torch.nn.parallel.scatter_gather": "gather scatter_kwargs",
     "torch.nn.parallel.data_parallel torch.nn.parallel.parallel_apply": "parallel_apply",
     "torch.nn.parallel.data_parallel torch.nn.parallel.replicate": "replicate",
@@ -387,6 +393,9 @@ IMPORTED = {
     "torch.utils.data.dataloader torch.utils.data._utils.worker": "get_worker_info",
     "torch.utils.data.dataset torch": "Tensor",
     "torch.utils.data.distributed torch.utils.data.dataset": "Dataset",
+    "torch.utils.flop_counter torch.utils.module_tracker": "ModuleTracker",
+    "torch.utils.flop_counter torch.utils._python_dispatch": "TorchDispatchMode",
+    "torch.utils.flop_counter torch.utils._pytree": "tree_flatten tree_map tree_unflatten",
     "torch.utils.tensorboard torch.utils.tensorboard.writer": "FileWriter",
     "torch.utils.tensorboard.writer torch.utils.tensorboard.summary": "hparams",
     "torch.utils.weak torch": "Tensor",

@@ -30,6 +30,7 @@ _TREES = {
     "distributed": "algorithms algorithms.ddp_comm_hooks algorithms.join checkpoint device_mesh fsdp nn nn.functional tensor",
     "distributed.algorithms.ddp_comm_hooks": "debugging_hooks default_hooks",
     "distributed.checkpoint": "state_dict stateful",
+    "distributed.fsdp": "api fully_sharded_data_parallel sharded_grad_scaler wrap",
     "distributed.tensor": "parallel placement_types",
     "distributions": (
         "bernoulli beta binomial categorical cauchy chi2 constraint_registry constraints continuous_bernoulli dirichlet "
@@ -105,6 +106,7 @@ PRIVATE = {
     "torch.amp.autocast_mode": "_cast",
     "torch.autograd.forward_ad": "_current_level _set_fwd_grad_enabled _is_fwd_grad_enabled",
     "torch.autograd.graph": "_MultiHandle RemovableHandle",
+    "torch.distributed.fsdp.wrap": "_module_wrap_policy _or_policy",
     "torch.distributions.utils": "_standard_normal _sum_rightmost",
     "torch.hub": "_get_torch_home",
     "torch.nn.attention.flex_attention": "_DEFAULT_SPARSE_BLOCK_SIZE",

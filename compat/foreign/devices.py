@@ -9,13 +9,12 @@ from .members import members
 
 __all__ = ["CONSTANTS", "TABLE"]
 
-_DEVICES = "jaxnn.distributed has groups, collectives, messages, DistributedDataParallel, meshes, DTensor and FSDP2, and no more"
+_DEVICES = "jaxnn.distributed has groups, collectives, messages, DistributedDataParallel, meshes, DTensor and FSDP, and no more"
 
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed": (
         _DEVICES,
         {
-            "class": "FileStore HashStore Store TCPStore",
             "refusing": "_rank_not_in_group",
         },
     ),
@@ -124,46 +123,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         {
             "class": "ChildFailedError",
             "decorator": "record",
-        },
-    ),
-    "torch.distributed.fsdp": (
-        _DEVICES,
-        {
-            "class": "CPUOffload FullStateDictConfig FullyShardedDataParallel MixedPrecision",
-            "constant": "BackwardPrefetch OptimStateKeyType ShardingStrategy StateDictType",
-        },
-    ),
-    "torch.distributed.fsdp.api": (
-        _DEVICES,
-        {
-            "class": "FullOptimStateDictConfig ShardedOptimStateDictConfig ShardedStateDictConfig",
-            "constant": "ShardingStrategy StateDictType",
-        },
-    ),
-    "torch.distributed.fsdp.fully_sharded_data_parallel": (
-        _DEVICES,
-        {
-            "class": (
-                "CPUOffload FullOptimStateDictConfig FullStateDictConfig FullyShardedDataParallel "
-                "MixedPrecision ShardedOptimStateDictConfig ShardedStateDictConfig"
-            ),
-            "constant": "ShardingStrategy StateDictType",
-        },
-    ),
-    "torch.distributed.fsdp.sharded_grad_scaler": (
-        _DEVICES,
-        {
-            "class": "ShardedGradScaler",
-        },
-    ),
-    "torch.distributed.fsdp.wrap": (
-        _DEVICES,
-        {
-            "class": "ModuleWrapPolicy",
-            "refusing": (
-                "_or_policy always_wrap_policy enable_wrap lambda_auto_wrap_policy "
-                "size_based_auto_wrap_policy transformer_auto_wrap_policy wrap"
-            ),
         },
     ),
     "torch.distributed.launcher.api": (

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from ..nn.parallel.grad_bucket import GradBucket as GradBucket
 from ..ops.processes import DistBackendError as DistBackendError
-from . import collectives, debug_level, messages, objects, process_group, reduction, work
+from ..ops.processes import DistError as DistError
+from . import collectives, debug_level, messages, objects, process_group, reduction, stores, work
 from .collectives import *  # noqa: F403
 from .debug_level import *  # noqa: F403
 from .device_mesh import DeviceMesh as DeviceMesh
@@ -19,11 +20,14 @@ from .messages import *  # noqa: F403
 from .objects import *  # noqa: F403
 from .process_group import *  # noqa: F403
 from .reduction import *  # noqa: F403
+from .shared_stores import FileStore as FileStore
+from .shared_stores import TCPStore as TCPStore
+from .stores import *  # noqa: F403
 from .work import *  # noqa: F403
 
 from . import algorithms as algorithms  # isort: skip
 from . import nn as nn  # isort: skip
 
-__all__ = ["DeviceMesh", "DistBackendError", "GradBucket", "init_device_mesh"]
+__all__ = ["DeviceMesh", "DistBackendError", "DistError", "FileStore", "GradBucket", "TCPStore", "init_device_mesh"]
 __all__ += collectives.__all__ + debug_level.__all__
-__all__ += messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + work.__all__
+__all__ += messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + stores.__all__ + work.__all__

@@ -18,6 +18,7 @@ Source: https://docs.pytorch.org/docs/stable/distributed.html#collective-functio
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,7 @@ from ..core.process.config import x64
 from ..core.run.cut import cut_all
 from ..ops import collective as bodies
 from ..ops.processes import ProcessGroup, arrays_of, assign, exchange
+from .connection import NO_TIMEOUT, client
 from .process_group import GroupMember, default_group, member, place_in
 from .reduction import ReduceOp, reduction_for
 from .work import Work
@@ -107,8 +109,59 @@ def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
-    """`barrier`; a process that has died is named by JAX's coordination service, after its timeout."""
-    barrier(group)
+    """`barrier`, in which process 0 of the group notices who does not come.
+
+    Args:
+        group: the processes.
+        timeout: how long process 0 waits for another one, a timedelta; 30 minutes by default.
+        wait_all_ranks: whether it names all that have not come, not the first.
+
+    Raises:
+        RuntimeError: some have not come in time; in process 0 with their ranks.
+    """
+    if _outside(group):
+        return
+    cut_all()
+    where = member(group)
+    if where.size() == 1:
+        return
+    seconds = NO_TIMEOUT if timeout is None else timeout.total_seconds()
+    key = f"jaxnn/monitored/{where.group_name}/{_monitored[where.group_name]}"
+    _monitored[where.group_name] += 1
+    milliseconds = int(1000 * seconds)
+    if where.rank():
+        client().key_value_set(f"{key}/{where.rank()}", "here")
+        # Process 0 may wait as long for each of the others before it says anything.
+        if not _came(f"{key}/done", seconds * where.size() + 5) == "all":
+            raise RuntimeError(
+                f"Rank {where.ranks[where.rank()]} successfully reached monitoredBarrier, but received errors while waiting for "
+                f"send/recv from rank {where.ranks[0]}. Please check rank {where.ranks[0]} logs for faulty rank."
+            )
+        return
+    missing: list[int] = []
+    for place in range(1, where.size()):
+        if _came(f"{key}/{place}", seconds) is None:
+            missing.append(where.ranks[place])
+            if not wait_all_ranks:
+                break
+    client().key_value_set(f"{key}/done", "some" if missing else "all")
+    if missing:
+        who = f"Ranks {', '.join(map(str, missing))}" if wait_all_ranks else f"Rank {missing[0]}"
+        raise RuntimeError(f"[Rank {where.ranks[0]}]: {who} failed to pass monitoredBarrier in {milliseconds} ms")
+
+
+#: How many monitored barriers each group has had.
+_monitored: collections.Counter[str] = collections.Counter()
+
+
+def _came(key: str, seconds: float) -> str | None:
+    """What is written under a key; None if nothing is in time."""
+    try:
+        return client().blocking_key_value_get(key, max(1, int(1000 * seconds)))
+    except jax.errors.JaxRuntimeError as error:
+        if "DEADLINE_EXCEEDED" in str(error):
+            return None
+        raise
 
 
 def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:

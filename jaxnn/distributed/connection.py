@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import socket
 import sys
@@ -14,7 +15,7 @@ import jax
 
 from ..core.process.internals import backends_are_initialized, distributed_client
 
-__all__ = ["NO_TIMEOUT", "Address", "client", "connect", "connected", "leave_with", "rendezvous"]
+__all__ = ["NO_TIMEOUT", "Address", "client", "connect", "connected", "forget", "free_port", "from_store", "leave_with", "rendezvous"]
 
 #: PyTorch's default, in seconds.
 NO_TIMEOUT = 30 * 60.0
@@ -31,8 +32,8 @@ class Address(NamedTuple):
     port: int
 
 
-def rendezvous(init_method: str | None, rank: int, world_size: int) -> tuple[Address | None, int, int]:
-    """The address, rank and world size that an ``init_method`` tells; the address may be None for one process.
+def rendezvous(init_method: str | None, rank: int, world_size: int, meet: bool = True) -> tuple[Address | None, int, int]:
+    """The address, rank and world size that an ``init_method`` tells; the address may be None for one process, or without ``meet``.
 
     Raises:
         ValueError: something is not told.
@@ -54,7 +55,7 @@ def rendezvous(init_method: str | None, rank: int, world_size: int) -> tuple[Add
             raise ValueError("Error initializing torch.distributed using tcp:// rendezvous: port number missing")
         return Address(url.hostname or "", url.port), rank, world_size
     if url.scheme == "file":
-        return (_from_file(url.netloc + url.path, rank) if world_size > 1 else None), rank, world_size
+        return (_from_file(url.netloc + url.path, rank) if meet and world_size > 1 else None), rank, world_size
     raise RuntimeError(f"No rendezvous handler for {url.scheme}://")
 
 
@@ -93,6 +94,25 @@ def _from_file(path: str, rank: int, patience: float = 300.0) -> Address:
             pass
         time.sleep(0.05)
     raise ValueError(f"init_method file://{path}: rank 0 has written no address in {patience:.0f} s")
+
+
+def from_store(store: Any, rank: int) -> Address:
+    """The address that the process of rank 0 has written to a store."""
+    if rank == 0:
+        host = store.host if getattr(store, "_server", None) is not None else socket.gethostname()
+        address = Address(host, free_port())
+        store.set("jaxnn/address", f"{address.host}:{address.port}")
+        return address
+    host, _, port = store.get("jaxnn/address").decode().rpartition(":")
+    return Address(host, int(port))
+
+
+def forget(init_method: str | None) -> None:
+    """Take away the file at which processes have met, so that it means nothing to the next ones."""
+    url = urlparse(init_method or "")
+    if url.scheme == "file":
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(url.netloc + url.path)
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ _PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "xla": "tpu"}
 _made: dict[Mesh, DeviceMesh] = {}
 
 
-def _devices(device_type: str) -> list[Any]:
+def devices_of_type(device_type: str) -> list[Any]:
     """The devices of a type, of all processes, in JAX's order: a mesh names them by their place here."""
     try:
         return list(jax.devices(_PLATFORMS.get(device_type, device_type)))
@@ -79,7 +79,7 @@ class DeviceMesh:
                 "mesh_shape and mesh_dim_names should have same length! Found len(mesh_dim_names): "
                 f"{len(self.mesh_dim_names)} and len(mesh_shape):{self._numbers.ndim}."
             )
-        devices = _devices(device_type)
+        devices = devices_of_type(device_type)
         if self._numbers.size > len(devices):
             raise RuntimeError(
                 f"Mesh should not be bigger than default world size {len(devices)}, but found {self._numbers.size} ranks!"
@@ -190,7 +190,7 @@ class DeviceMesh:
 
     def get_coordinate(self) -> tuple[int, ...] | None:
         """Where this process's first device stands; None where it has none."""
-        devices = _devices(self.device_type)
+        devices = devices_of_type(self.device_type)
         for place in np.ndindex(*self._numbers.shape):
             if devices[self._numbers[place]].process_index == jax.process_index():
                 return place
@@ -236,7 +236,7 @@ class DeviceMesh:
         if not is_initialized():
             raise RuntimeError("DeviceMesh process groups not initialized! Call init_process_group first.")
         here = list(self.get_coordinate() or (0,) * self.ndim)
-        devices = _devices(self.device_type)
+        devices = devices_of_type(self.device_type)
         found = set()
         for k in range(self.shape[dim]):
             here[dim] = k

@@ -18,7 +18,7 @@ from typing import Any
 from ..core.kinds.device import jax_devices
 from ..core.process.internals import backends_are_initialized
 from ..ops.processes import WORLD, ProcessGroup, default_group
-from .connection import NO_TIMEOUT, Address, connect, connected, rendezvous
+from .connection import NO_TIMEOUT, Address, connect, connected, forget, from_store, rendezvous
 
 __all__ = [
     "Backend", "GroupMember", "ProcessGroup", "destroy_process_group", "get_backend", "get_backend_config", "get_global_rank",
@@ -109,11 +109,11 @@ def init_process_group(
             sets them; ``"tcp://host:port"``; ``"file:///path"``, a file that all processes see.
         timeout: how long to wait for the others here, and after which a process that has died is missed at the latest.
         world_size, rank: the number of processes, and of this one.
+        store: a `Store` at which they meet, instead of ``init_method``.
         group_name, pg_options, device_id: hints.
 
     Raises:
         ValueError: there is a group already, or the rank and the world size are not known.
-        NotImplementedError: for a ``store`` and several processes.
         RuntimeError: JAX has started its devices, or the processes were connected with another rank or world size.
     """
     if WORLD["group"] is not None:
@@ -125,13 +125,11 @@ def init_process_group(
     if store is not None:
         if not (world_size > 0 and rank >= 0):
             raise ValueError("world_size must be positive if using store")
-        if world_size != 1 and known is None:
-            raise NotImplementedError("init_process_group(store=...): give init_method, JAX's processes meet at an address")
-        where = None
+        where = from_store(store, rank) if world_size != 1 and known is None else None
     elif known is not None and init_method is None and world_size < 0 and rank < 0 and "RANK" not in os.environ:
         (rank, world_size), where = known, None
     else:
-        where, rank, world_size = rendezvous(init_method, rank, world_size)
+        where, rank, world_size = rendezvous(init_method, rank, world_size, known is None)
     if not 0 <= rank < world_size:
         raise ValueError(f"rank must be in [0, {world_size}), the world size, but got {rank}")
     if known is not None:
@@ -143,6 +141,8 @@ def init_process_group(
     elif world_size > 1:
         assert where is not None
         connect(where, rank, world_size, NO_TIMEOUT if timeout is None else timeout.total_seconds())
+        if rank == 0:
+            forget(init_method)
     WORLD["group"] = ProcessGroup(range(world_size), str(backend or "gloo").lower(), rank)
     WORLD["groups"] = 0
 

@@ -23,7 +23,7 @@ from jaxnn.core.registry import Operand, op
 from .placement import made
 from .strides import memory_order
 
-__all__ = ["HOST_LIMIT", "bernoulli_mask", "slopes_where", "traced_key_provider", "traced_keys"]
+__all__ = ["HOST_LIMIT", "bernoulli_mask", "hashed_words", "seeds", "slopes_where", "traced_key_provider", "traced_keys"]
 
 #: Masks with more elements are drawn on the device (8M elements: 570 ms on the host, 8 ms by a hash).
 HOST_LIMIT = 1 << 20
@@ -49,12 +49,23 @@ def _mixed(x: Array) -> Array:
     return x ^ (x >> 16)
 
 
+def hashed_words(shape: tuple[int, ...], first: Operand, second: Operand) -> Array:
+    """32 random bits for each element, from its place and two 32-bit seeds alone, so that any sharding computes the same."""
+    count = lax.iota(np.uint32, math.prod(shape)).reshape(shape)
+    a, b = (jnp.asarray(s).astype(np.uint32) for s in (first, second))
+    return _mixed(_mixed(_mixed(count ^ a) + b) ^ (count * np.uint32(0x9E3779B1)))
+
+
+def seeds() -> tuple[int, int]:
+    """Two 32-bit numbers from PyTorch's stream."""
+    first, second = (int(s) for s in streams.default_generator.randint(0, 2**32, (2,), np.int64))
+    return first, second
+
+
 @op(name="bernoulli", method=False, differentiable=False)
 def _hashed_mask(input: Array, first: Operand, second: Operand, keep: Operand) -> Array:
-    """Each element from its place and two 32-bit seeds alone, so that any sharding computes the same mask."""
-    count = lax.iota(np.uint32, math.prod(input.shape)).reshape(input.shape)
-    a, b = (jnp.asarray(s).astype(np.uint32) for s in (first, second))
-    words = _mixed(_mixed(_mixed(count ^ a) + b) ^ (count * np.uint32(0x9E3779B1)))
+    """A mask of `hashed_words`."""
+    words = hashed_words(input.shape, first, second)
     return words < jnp.asarray(keep * 2.0**32).astype(np.uint32)
 
 
@@ -78,8 +89,7 @@ def bernoulli_mask(tensor: Any, keep_probability: float) -> Any:
         order = memory_order(tensor)
         drawn = g.bernoulli(float(keep_probability), tuple(described.shape[d] for d in order), np.bool_)
         return made(drawn.transpose(np.argsort(order)) if order else drawn, where)
-    first, second = (int(s) for s in g.randint(0, 2**32, (2,), np.int64))
-    return _hashed_mask(tensor, first, second, float(keep_probability))
+    return _hashed_mask(tensor, *seeds(), float(keep_probability))
 
 
 def slopes_where(mask: Any, lower: float, upper: float) -> Any:

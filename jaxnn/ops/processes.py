@@ -30,7 +30,8 @@ from jaxnn.core.record.write import put_through
 from jaxnn.core.run.cut import LOCK
 
 __all__ = [
-    "AXIS", "WORLD", "DistBackendError", "ProcessGroup", "arrays_of", "assign", "default_group", "exchange", "on_exchange", "tensor_over",
+    "AXIS", "WORLD", "DistBackendError", "DistError", "ProcessGroup", "arrays_of", "assign", "default_group", "exchange",
+    "on_exchange", "tensor_over",
 ]  # fmt: skip
 
 #: The name of a group's axis in its mesh, for collectives in the functions that `exchange` runs.
@@ -78,7 +79,11 @@ class ProcessGroup:
         return self
 
 
-class DistBackendError(RuntimeError):
+class DistError(RuntimeError):
+    """What goes wrong between processes."""
+
+
+class DistBackendError(DistError):
     """A collective has failed: a process has died, or is somewhere else."""
 
 

@@ -1,6 +1,7 @@
 """Random tensors from PyTorch's own stream: the same seed gives the same numbers.
 
-Drawn on the host by numpy (`core.generator`), then placed on the device.
+Drawn on the host by numpy (`core.generator`), then placed on the device; `rand`, `randn` and `multinomial` of accelerators are drawn
+there, see `device_draws`.
 
 Args:
     p: the probability of a one, instead of those in the input.
@@ -35,6 +36,7 @@ from jaxnn.core.record.write import check_writable, put_through
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, call, check_out, function, op, resize_out
 
 from .creation import described_as, made_like
+from .device_draws import drawn_there, multinomial_there, on_accelerator
 from .given_keys import generator_here, given
 from .masks import bernoulli_mask, traced_key_provider, traced_keys
 from .placement import check_layout, dtype_of, like_device, made
@@ -84,7 +86,8 @@ def _drawn(
         if placement_of(device) is META:
             found = without_values(shape, wanted.np)
             return found.requires_grad_() if requires_grad else found  # type: ignore[attr-defined]
-        return made(draw(g, Place(shape, wanted.np, True)), device, requires_grad)
+        there = drawn_there(name, shape, wanted, device, requires_grad) if generator is None and given() is None else None
+        return made(draw(g, Place(shape, wanted.np, True)), device, requires_grad) if there is None else there
     have = described_as(out, name, "out").dtype
     if dtype is not None and dtype_of(dtype) is not have:
         names = dtypes.SCALAR_NAMES
@@ -124,6 +127,11 @@ def _drawn_like(
     if placement_of(like_device(input, device, alike=True)) is META:
         found: Any = without_values(aval(input).shape, wanted.np)
         return found.requires_grad_() if requires_grad else found
+    if generator is None and given() is None:
+        where = like_device(input, device, alike=True)
+        there = drawn_there(name.removesuffix("_like"), tuple(aval(input).shape), wanted, where, requires_grad)
+        if there is not None:
+            return there
     if str(memory_format) == "torch.contiguous_format":
         return made(draw(g, Place(tuple(aval(input).shape), wanted.np, True)), like_device(input, device, alike=True), requires_grad)
     order = memory_order(input)
@@ -356,6 +364,9 @@ def multinomial(
     Shape: (m) or (n, m) -> (num_samples) or (n, num_samples).
     """
     g, by_columns = stream(generator, "multinomial"), memory_order(input) == (1, 0)
+    if generator is None and given() is None and on_accelerator(aval(input).placement):
+        there = multinomial_there(input, num_samples, replacement)
+        return there if out is None else _into(out, there, name="multinomial")
     found = made(g.multinomial(_array(input), num_samples, replacement, by_columns), like_device(input, None))
     return found if out is None else _into(out, found, name="multinomial")
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 
 import jax
 import pytest
 from jax._src.cudnn import fused_attention_stablehlo
+from scipy import stats
 
 import jaxnn as torch
 import jaxnn.nn.functional as F
 from jaxnn import nn
 from jaxnn.core.run import cut
 from jaxnn.nn.functional import attention, flash_attention
+from jaxnn.ops import device_draws, masks, random
 from jaxnn.vision.models import resnet18
 
 PLATFORMS = ["cuda", "tpu"]
@@ -102,6 +105,12 @@ def products(text):
     return Counter(re.findall(r"stablehlo\.(dot_general|convolution)\b.*?: \((\w+), \w+\) ->", plain))
 
 
+def kinds_of_integers(text):
+    """The operations that take or give 64-bit integers."""
+    plain = re.sub(r"\w+ = (array|dense)<[^>]*>[^,}]*", "", text)  # attributes
+    return {m[1] for line in plain.splitlines() if re.search(r"tensor<(\d+x)*i64>", line) and (m := re.search(r"stablehlo\.(\w+)", line))}
+
+
 @pytest.fixture
 def as_on(monkeypatch):
     """The choices that the kernels make on a GPU with cuDNN, or on a TPU."""
@@ -127,6 +136,8 @@ def test_steps_under_autocast(make, platform, as_on, monkeypatch):
     # The one packed input of hyperparameters, taken apart, and what follows from them once.
     wide = [line for line in text.splitlines() if re.search(r"stablehlo\.(?!constant|convert|slice|reshape)\w+.*tensor<(\d+x)*f64>", line)]
     assert len(wide) <= HANDFUL and not any(re.search(r"tensor<(\d+x)+f64>", line) for line in wide), wide
+    # 64-bit integers are what the user's indices are checked and counters kept in: whatever indexes takes 32 bits.
+    assert kinds_of_integers(text) <= {"add", "broadcast_in_dim", "compare", "constant", "convert", "reshape", "select", "slice"}
     assert max((len(m) for m in re.findall(r'dense<"0x([0-9A-F]+)"', text)), default=0) < 2048
     if make is gpt and platform == "cuda":
         calls = Counter(re.findall(r"custom_call @(\S+?)\(", text))
@@ -153,3 +164,63 @@ def test_switches_of_precision(platform, as_on, monkeypatch):
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
     assert switched == {("dot_general", "HIGH"), ("convolution", "HIGHEST")}
+
+
+@pytest.fixture
+def drawn_there(monkeypatch):
+    """What is drawn on accelerators is drawn so here."""
+    monkeypatch.setattr(device_draws, "on_accelerator", lambda placement: True)
+    monkeypatch.setattr(random, "on_accelerator", lambda placement: True)
+    monkeypatch.setattr(masks, "HOST_LIMIT", -1)
+
+
+class Draws(nn.Module):
+    """Noise, a mask, and choices, in one step."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = F.dropout(x + 0.1 * torch.randn_like(x) + torch.rand(4, 16), 0.5)
+        scores = self.fc(x)
+        chosen = torch.multinomial(scores.detach().softmax(-1), 2)
+        again = torch.multinomial(scores.detach().softmax(-1), 3, replacement=True)
+        return scores + scores.gather(1, chosen).sum() + scores.gather(1, again).sum()
+
+
+def draws():
+    model = Draws()
+    return model, torch.optim.SGD(model.parameters(), 0.1), torch.randn(4, 16), torch.randint(0, 10, (4,))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_what_is_drawn_on_accelerators_is_part_of_the_program(platform, drawn_there, monkeypatch):
+    """Nothing comes from the host but two seeds for each draw, among the step's inputs."""
+    text = lowered(draws, False, platform, monkeypatch)
+    assert "callback" not in text and "infeed" not in text
+    given = re.search(r"func.func public @main\((.*?)\) ->", text, re.DOTALL)[1]
+    sizes = [math.prod(map(int, s.split("x")[:-1])) for s in re.findall(r"tensor<((?:\d+x)*\w+)>", given)]
+    # Weights, inputs and targets, and packed numbers: no array of noise or of a mask (4 x 16), but the input itself.
+    assert sorted(n for n in sizes if n > 16) == [64, 160]
+
+
+def test_numbers_drawn_on_accelerators(drawn_there):
+    torch.manual_seed(0)
+    u, z = torch.rand(20000), torch.randn(20000)
+    assert 0 <= u.min().item() and u.max().item() < 1
+    assert stats.kstest(u.numpy(), "uniform").pvalue > 1e-3 and stats.kstest(z.numpy(), "norm").pvalue > 1e-3
+    assert torch.rand(3, dtype=torch.bfloat16).dtype is torch.bfloat16
+    p = torch.tensor([0.1, 0.0, 0.4, 0.5])
+    for replacement, rows, count in ((True, p, 8000), (False, p.expand(8000, 4), 1)):
+        found = torch.multinomial(rows, count, replacement).flatten()
+        seen = torch.bincount(found, minlength=4).numpy()
+        assert found.dtype is torch.int64 and seen[1] == 0
+        assert stats.chisquare(seen[[0, 2, 3]], [800, 3200, 4000]).pvalue > 1e-3
+    both = torch.multinomial(p.expand(500, 4), 2)
+    assert both.shape == (500, 2) and (both[:, 0] != both[:, 1]).all() and not (both == 1).any()
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(20000), u)
+    for bad in (lambda: torch.multinomial(p, 5), lambda: torch.multinomial(p, 0), lambda: torch.multinomial(p.view(1, 2, 2), 1)):
+        with pytest.raises(RuntimeError):
+            bad()

@@ -1,6 +1,7 @@
 """Every collective, between the two processes of `ddp_script`: what each gives, as lists of numbers and texts."""
 
 import warnings
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -148,4 +149,8 @@ def collectives():
         y = F.reduce_scatter(torch.zeros(2), xs)
         (y * (r + 2)).sum().backward()
         show("gradient of reduce_scatter", y, *[t.grad for t in xs])
+    dist.monitored_barrier()
+    dist.monitored_barrier(timeout=timedelta(seconds=60), wait_all_ranks=True)
+    if r == 0:  # the other one does not come
+        error("monitored_barrier", lambda: dist.monitored_barrier(timeout=timedelta(seconds=1)))
     return found

@@ -96,6 +96,73 @@ def train(name, make, optimizer, *shape, micro=1, clip=None, watch=False, hook=N
     note(name, losses, model)
 
 
+class Reads(nn.Module):
+    """Rank 0 reads inside of its forward and at every hook there is."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.second = nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Linear(16, 4)
+
+    def forward(self, x):
+        h = self.first(x)
+        look("forward", h)
+        h = self.norm(h).relu()
+        if h.requires_grad:
+            h.register_hook(lambda g: look("tensor hook", g))
+        return self.second(h)
+
+
+places = []
+
+
+def look(place, *tensors):
+    """Rank 0 alone reads, prints and saves."""
+    if dist.get_rank() == 0:
+        places.append(place)
+        print(place, *(t.detach().sum().item() for t in tensors if t is not None), *tensors, flush=True)
+        torch.save([t.detach() if t is not None else None for t in tensors], os.path.join(FOLDER, "looked.pt"))
+
+
+def everywhere():
+    """One process looks at each place of the loop where a program may."""
+    torch.manual_seed(4)
+    model = DDP(Reads())
+    inner = model.module
+    inner.first.register_forward_pre_hook(lambda m, args: look("forward pre-hook", *args))
+    inner.first.register_forward_hook(lambda m, args, out: look("forward hook", out))
+    inner.second.register_full_backward_pre_hook(lambda m, grads: look("backward pre-hook", *grads))
+    inner.second.register_full_backward_hook(lambda m, given, grads: look("backward hook", *given, *grads))
+    inner.first.bias.register_hook(lambda g: look("parameter's hook", g))
+    inner.first.weight.register_post_accumulate_grad_hook(lambda p: look("accumulated", p.grad))
+    opt = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    opt.register_step_pre_hook(lambda o, args, kwargs: look("step pre-hook", inner.second.weight.grad))
+    opt.register_step_post_hook(lambda o, args, kwargs: look("step post-hook", inner.second.weight))
+    schedule = torch.optim.lr_scheduler.StepLR(opt, 2)
+    data, losses = batches(80, 8, 8), []
+    for _ in range(4):
+        x, y = next(data)
+        opt.zero_grad()
+        look("after zero_grad", inner.first.weight.grad, inner.first.weight)
+        loss = nn.functional.cross_entropy(model(x), y)
+        look("loss", loss)
+        loss.backward()
+        look("after backward", loss, *[p.grad for p in model.parameters()])
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        look("clipped", *[p.grad for p in model.parameters()])
+        opt.step()
+        look("after step", *model.state_dict().values())
+        schedule.step()
+        losses.append(loss.item())
+        model.eval()
+        with torch.no_grad():
+            out = model(x)
+            look("eval", out)
+            losses.append(out.sum().item())
+        model.train()
+    note("everywhere", losses, model)
+    seen["places"] = places
+
+
 def parts():
     torch.manual_seed(0)
     model = DDP(Parts(), find_unused_parameters=True)
@@ -255,6 +322,7 @@ def main():
     train("accumulation", mlp, sgd, 8, 8, micro=3)
     train("clipping", mlp, lambda p: torch.optim.AdamW(p, 0.01), 8, 8, clip=0.5, static_graph=True)
     hooks()
+    everywhere()
     parts()
     uneven()
     seen["collectives"] = collectives()

@@ -1,41 +1,41 @@
 """Two processes of PyTorch's on gloo, and two of jaxnn's by its launcher, run one program: what each of them saw is equal."""
 
 import json
-import os
-import subprocess
-import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
 from jaxnn.distributed.connection import free_port
+from tests.distributed.launching import once, run_together
 
-HERE = Path(__file__).parent
-SCRIPT = HERE / "ddp_script.py"
-ROOT = HERE.parents[1]
-RUNS = ["restarted", "sgd", "watched", "adam", "batch norm", "accumulation", "clipping", "parts", "uneven True", "uneven False"]
+SCRIPT = Path(__file__).parent / "ddp_script.py"
+RUNS = ["restarted", "sgd", "watched", "adam", "batch norm", "accumulation", "clipping", "everywhere", "parts"]
+RUNS += ["uneven True", "uneven False"]
 HOOKS = ["hook allreduce", "hook fp16", "hook fp16 of halves", "hook halves", "hook noop"]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    theirs, ours = tmp_path_factory.mktemp("torch"), tmp_path_factory.mktemp("jaxnn")
-    port = free_port()
-    started = []
-    for rank in range(2):
-        told = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
-        environment = os.environ | {k: str(v) for k, v in told.items()}
-        started.append(subprocess.Popen([sys.executable, SCRIPT, theirs], env=environment, cwd=ROOT, stdout=subprocess.DEVNULL))
-    assert [p.wait(600) for p in started] == [0, 0]
-    command = [sys.executable, "-m", "jaxnn.run", "--nproc-per-node", "2", "--max-restarts", "1", "--door", SCRIPT, ours]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert ran.returncode == 0, ran.stderr[-4000:]
+    def make(folder):
+        theirs, ours = folder / "torch", folder / "jaxnn"
+        theirs.mkdir()
+        ours.mkdir()
+        told = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": 1}
+        ended = run_together([[SCRIPT, theirs]] * 2, [{"RANK": rank, **told} for rank in range(2)])
+        assert [e.status for e in ended] == [0, 0], [e.said[-2000:] for e in ended]
+        command = ["-m", "jaxnn.run", "--nproc-per-node", 2, "--max-restarts", 1, "--door", SCRIPT, ours]
+        (ran,) = run_together([command], [{}], 900)
+        assert ran.status == 0, ran.said[-4000:]
+        (folder / "said").write_text(ran.said)
 
-    def read(folder):
-        return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    folder = once(tmp_path_factory, "ddp", make)
 
-    return read(theirs), read(ours), ran.stderr
+    def read(name):
+        return [json.loads((folder / name / f"{rank}.json").read_text()) for rank in range(2)]
+
+    return read("torch"), read("jaxnn"), (folder / "said").read_text()
 
 
 @pytest.mark.parametrize("name", [*RUNS, *HOOKS])
@@ -46,6 +46,12 @@ def test_losses_and_weights(results, name):
                                    torch.tensor(theirs[name]).double() if name != "parts" else theirs[name], **close)  # fmt: skip
         torch.testing.assert_close(ours[name + " state"], theirs[name + " state"], **close)
     assert results[1][0][name + " state"].keys() == results[0][0][name + " state"].keys()
+
+
+def test_one_process_may_look_at_every_place_of_the_loop(results):
+    """Inside forward, at each hook, before and after each part of a step."""
+    (theirs, _), (ours, other) = results[:2]
+    assert Counter(ours["places"]) == Counter(theirs["places"]) and len(set(ours["places"])) == 16 and not other["places"]
 
 
 def test_all_ranks_end_with_the_same_parameters(results):

@@ -189,7 +189,7 @@ def test_once_differentiable():
             program(lib, True)
 
 
-@pytest.mark.parametrize("path", ["jit.trace", "distributed.Store", "fx.Tracer", "compiler.reset"])
+@pytest.mark.parametrize("path", ["jit.trace", "distributed.ProcessGroupGloo", "fx.Tracer", "compiler.reset"])
 def test_what_is_missing_is_named(path):
     namespace, _, name = path.partition(".")
     assert hasattr(importlib.import_module(f"torch.{namespace}"), name)

@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/distributed.checkpoint.html#torch.d
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,15 @@ def _left_out(options: StateDictOptions) -> bool:
     return options.full_state_dict and options.cpu_offload and jax.process_index() != 0
 
 
+def _spread_state(model: Any) -> Any:
+    """A model's state_dict of tensors as they lie, where `FullyShardedDataParallel` would gather them."""
+    with contextlib.ExitStack() as blocks:
+        for m in model.modules():
+            if hasattr(type(m), "spread_states"):
+                blocks.enter_context(m.spread_states())
+        return model.state_dict()
+
+
 def get_model_state_dict(model: Any, *, submodules: Any = None, options: StateDictOptions | None = None) -> dict[str, Any]:
     """A model's state_dict, its keys without what wrappers add; a call for all processes.
 
@@ -104,11 +114,12 @@ def get_model_state_dict(model: Any, *, submodules: Any = None, options: StateDi
     """
     chosen = _options(options, submodules)
     frozen = {_plain(n, model) for n, p in model.named_parameters() if not p.requires_grad} if chosen.ignore_frozen_params else ()
-    found = {_plain(k, model): _shown(v, chosen) for k, v in model.state_dict().items()}
+    found = {_plain(k, model): _shown(v, chosen) for k, v in _spread_state(model).items()}
     return {} if _left_out(chosen) else {k: v for k, v in found.items() if k not in frozen}
 
 
-def _names(model: Any) -> dict[int, str]:
+def named_parameters_of(model: Any) -> dict[int, str]:
+    """The names of a model's parameters without what wrappers add, by identity."""
     return {id(p): _plain(n, model) for n, p in model.named_parameters()}
 
 
@@ -145,7 +156,7 @@ def get_optimizer_state_dict(
         ``{"state": {name: {...}}, "param_groups": [{"params": [name, ...], ...}]}``, or one flat dictionary.
     """
     chosen = _options(options, submodules)
-    names = _names(model)
+    names = named_parameters_of(model)
     state: dict[str, Any] = {}
     groups: list[Any] = []
     for optimizer in _several(optimizers):
@@ -194,7 +205,7 @@ def set_model_state_dict(model: Any, model_state_dict: dict[str, Any], *, option
     """
     chosen = _options(options)
     given = dict(model_state_dict)
-    own = {_plain(k, model): (k, t) for k, t in model.state_dict().items()}
+    own = {_plain(k, model): (k, t) for k, t in _spread_state(model).items()}
     if chosen.broadcast_from_rank0 and jax.process_count() > 1:
         given = {k: _from_first(given.get(k), t) for k, (_, t) in own.items()}
     frozen = {_plain(n, model) for n, p in model.named_parameters() if not p.requires_grad} if chosen.ignore_frozen_params else ()
@@ -222,13 +233,13 @@ def set_optimizer_state_dict(
     chosen = _options(options)
     if chosen.broadcast_from_rank0 and jax.process_count() > 1:
         raise NotImplementedError("set_optimizer_state_dict: StateDictOptions(broadcast_from_rank0=True) with several processes")
-    names = _names(model)
+    names = named_parameters_of(model)
     with no_grad():
         for optimizer in _several(optimizers):
-            optimizer.load_state_dict(_numbered(optimizer, names, optim_state_dict))
+            optimizer.load_state_dict(numbered(optimizer, names, optim_state_dict))
 
 
-def _numbered(optimizer: Any, names: dict[int, str], given: dict[str, Any]) -> dict[str, Any]:
+def numbered(optimizer: Any, names: dict[int, str], given: dict[str, Any]) -> dict[str, Any]:
     """The part of a state that one optimizer has, with numbers of parameters."""
     flat = "param_groups" not in given
     state: dict[int, Any] = {}

@@ -30,10 +30,10 @@ from ..tensor.local_parts import to_local
 from ..tensor.placement_types import Placement, Replicate, Shard
 from .policies import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy
 
-__all__ = ["FSDPModule", "UnshardHandle", "fully_shard", "register_fsdp_forward_method"]
+__all__ = ["FSDPModule", "ShardedState", "UnshardHandle", "called", "divide", "fully_shard", "register_fsdp_forward_method"]
 
 
-class _State(NamedTuple):
+class ShardedState(NamedTuple):
     """What a module was told."""
 
     mesh: DeviceMesh
@@ -74,7 +74,7 @@ class FSDPModule:
     """What `fully_shard` makes of a module's class: ``FSDPLinear`` of ``Linear``."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return _called(self, super().__call__, args, kwargs)  # type: ignore[misc]
+        return called(self, self._fsdp, super().__call__, args, kwargs)  # type: ignore[misc, attr-defined]
 
     def unshard(self, async_op: bool = False) -> UnshardHandle | None:
         """A hint: XLA gathers parameters where a program uses them."""
@@ -135,12 +135,11 @@ def _sharded_class(cls: type) -> type:
     return type(cls)(f"FSDP{cls.__name__}", (FSDPModule, cls), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
-def _called(module: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def called(module: Any, state: ShardedState, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A module's call: its inputs on the mesh, its parameters and inputs in the policy's type.
 
     Inputs of this process alone give outputs of this process, as in PyTorch; a loss of them is this process's, too.
     """
-    state: _State = module._fsdp
     policy = state.policy
     wanted = policy.param_dtype if policy.cast_forward_inputs else None
     rows: list[tuple[int, int]] = []  # of this process, of all
@@ -219,7 +218,7 @@ def _own(module: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
     for name, p in module.named_parameters(recurse=False):
         yield path, name, p
     for name, child in module.named_children():
-        if not isinstance(child, FSDPModule):
+        if "_fsdp" not in child.__dict__:
             yield from _own(child, f"{path}.{name}" if path else name)
 
 
@@ -247,7 +246,7 @@ def fully_shard(
     Raises:
         ValueError: for a container without a forward, a mesh of more dimensions, other values of ``reshard_after_forward``.
         AssertionError: for a module that has been sharded already.
-        NotImplementedError: for ``CPUOffloadPolicy`` and ``dp_mesh_dims``.
+        NotImplementedError: for ``CPUOffloadPolicy`` on accelerators, and ``dp_mesh_dims``.
 
     Source: https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
     """
@@ -265,28 +264,46 @@ def fully_shard(
             "Each distinct composable distributed API can only be applied to a module once. fully_shard has already been applied "
             f"to the following module:\n{module}"
         )
-    if isinstance(offload_policy, CPUOffloadPolicy):
-        raise NotImplementedError("fully_shard(offload_policy=CPUOffloadPolicy()) is not supported")
     if dp_mesh_dims is not None:
         raise NotImplementedError("fully_shard(dp_mesh_dims=...) is not supported, pass a slice of the mesh")
     mesh = mesh or current_mesh() or world_mesh()
+    if isinstance(offload_policy, CPUOffloadPolicy) and mesh.device_type != "cpu":
+        raise NotImplementedError("fully_shard(offload_policy=CPUOffloadPolicy()) is not supported on accelerators")
     if mesh.ndim not in (1, 2):
         raise ValueError(f"fully_shard expects a 1D or 2D DeviceMesh but got {mesh}")
-    parts = mesh.size(mesh.ndim - 1)
-    _check_reshard(reshard_after_forward, parts)
+    _check_reshard(reshard_after_forward, mesh.size(mesh.ndim - 1))
     ignored = {id(p) for p in ignored_params or ()}
+    state = divide(module, mesh, mp_policy, ignored, shard_placement_fn)
+    module.__class__ = _sharded_class(type(module))  # type: ignore[arg-type]
+    module.__dict__["_fsdp"] = state
+    return module
+
+
+def divide(
+    module: Any, mesh: DeviceMesh, policy: MixedPrecisionPolicy, ignored: set[int] = frozenset(), choose: Any = None,  # type: ignore[assignment]
+    whole: bool = False,
+) -> ShardedState:  # fmt: skip
+    """Put the parameters of a module that no wrapper below it has on a mesh, divided, and its buffers, replicated.
+
+    Args:
+        module: the module.
+        mesh: of one dimension; of two, the first replicates and the second divides.
+        policy: the types in which it computes.
+        ignored: the ids of parameters that are replicated and keep their type.
+        choose: called with a parameter, gives the `Shard` by which it is divided, or None.
+        whole: whether all parameters are replicated.
+    """
+    parts = mesh.size(mesh.ndim - 1)
     managed = list(_own(module))
     for _, _, p in managed:
-        chosen = shard_placement_fn(p) if shard_placement_fn is not None else None
-        divided = Replicate() if id(p) in ignored else _placement(p, _parts_left(p, mesh, parts), chosen)
+        chosen = choose(p) if choose is not None else None
+        kept = whole or id(p) in ignored
+        divided = Replicate() if kept else _placement(p, _parts_left(p, mesh, parts), chosen)
         distribute_parameter(p, mesh, (*(Replicate(),) * (mesh.ndim - 1), divided))
     for b in module.buffers():
         if layout_of(b) is None:
             distribute_parameter(b, mesh, (Replicate(),) * mesh.ndim)
-    cast = tuple((path, name) for path, name, p in managed if id(p) not in ignored)
-    module.__class__ = _sharded_class(type(module))  # type: ignore[arg-type]
-    module.__dict__["_fsdp"] = _State(mesh, mp_policy, cast)
-    return module
+    return ShardedState(mesh, policy, tuple((path, name) for path, name, p in managed if id(p) not in ignored))
 
 
 def _parts_left(p: Any, mesh: DeviceMesh, parts: int) -> int:
@@ -322,7 +339,7 @@ def register_fsdp_forward_method(module: Any, method_name: str) -> None:
     method = getattr(module, method_name)
 
     @functools.wraps(method)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        return _called(module, method, args, kwargs)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return called(module, module._fsdp, method, args, kwargs)  # type: ignore[attr-defined]
 
-    module.__dict__[method_name] = called
+    module.__dict__[method_name] = run

@@ -36,7 +36,7 @@ class OffloadPolicy:
 
 @dataclass
 class CPUOffloadPolicy(OffloadPolicy):
-    """Parameters on the host between their uses: `fully_shard` refuses it.
+    """Parameters on the host between their uses: on CPUs they are; elsewhere `fully_shard` refuses it.
 
     Attributes:
         pin_memory: whether PyTorch pins them.

@@ -46,7 +46,9 @@ class _ToLocal(Function):
     def forward(ctx: Any, t: Any, share: float) -> Any:
         value = value_of(t)
         ctx.sharding, ctx.shape, ctx.share = value.sharding, value.shape, share
-        return tensor_of(part(value))
+        device = value.addressable_shards[0].device
+        with x64(True):
+            return tensor_of(part(value) if device.platform == "cpu" else jax.device_put(part(value), device))
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:

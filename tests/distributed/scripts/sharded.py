@@ -11,6 +11,7 @@ import sys
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from gpt import GPT
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -22,38 +23,9 @@ from torch.distributed.tensor.parallel import (
     SequenceParallel,
     parallelize_module,
 )
+from wrapped import wrapped
 
 VOCABULARY, WIDTH, LENGTH, STEPS = 32, 16, 8, 20
-
-
-class Block(nn.Module):
-    def __init__(self, heads=4):
-        super().__init__()
-        self.heads = heads
-        self.ln1, self.ln2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
-
-    def forward(self, x):
-        b, t, c = x.shape
-        q, k, v = (y.view(b, t, self.heads, -1).transpose(1, 2) for y in self.qkv(self.ln1(x)).split(c, dim=2))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, c)
-        x = x + self.proj(y)
-        return x + self.fc2(F.gelu(self.fc1(self.ln2(x))))
-
-
-class GPT(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.tok, self.pos = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
-        self.blocks = nn.ModuleList([Block()])
-        self.ln, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY, bias=False)
-
-    def forward(self, idx):
-        x = self.tok(idx) + self.pos(torch.arange(idx.shape[1], device=idx.device))
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.ln(x))
 
 
 class MLP(nn.Module):
@@ -81,7 +53,7 @@ def mean_over_ranks(value):
 
 def fsdp(make_optimizer, clip, steps=STEPS):
     torch.manual_seed(0)
-    model = GPT()
+    model = GPT(VOCABULARY, WIDTH, LENGTH)
     for block in model.blocks:
         fully_shard(block)
     fully_shard(model, mp_policy=MixedPrecisionPolicy(), reshard_after_forward=True)
@@ -194,6 +166,7 @@ results = {
     "sequence parallel": tensor_parallel(True),
     "DTensors": dtensors(),
     "partial": partial_tensors(),
+    "wrapped": wrapped(sys.argv[-1]),
 }
 if dist.get_rank() == 0:
     with open(sys.argv[-1], "w") as file:

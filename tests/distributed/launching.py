@@ -1,0 +1,93 @@
+"""Processes of tests: each in a session of its own; when the time is up, or a test fails, all are killed with what they started."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["ROOT", "Ended", "once", "run_together"]
+
+ROOT = Path(__file__).parents[2]
+
+
+class Ended(NamedTuple):
+    """How a process ended, and what it printed on both streams."""
+
+    status: int
+    said: str
+
+
+def run_together(commands: Sequence[Sequence[Any]], environments: Sequence[Mapping[str, Any]], timeout: float = 600) -> list[Ended]:
+    """Run Python with each list of arguments, all at once, and wait for all.
+
+    Args:
+        commands: what follows ``python``.
+        environments: for each, what is added to this process's environment; None takes a variable away.
+        timeout: seconds for all of them together.
+
+    Raises:
+        TimeoutError: with what they had printed.
+    """
+    running: list[tuple[subprocess.Popen[bytes], Any]] = []
+    end = time.monotonic() + timeout
+    try:
+        for command, added in zip(commands, environments, strict=True):
+            told = {k: str(v) for k, v in {**os.environ, **added}.items() if v is not None}
+            file = tempfile.TemporaryFile()
+            running.append((
+                subprocess.Popen([sys.executable, *map(str, command)], env=told, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
+                                 stderr=subprocess.STDOUT, start_new_session=True), file,
+            ))  # fmt: skip
+        for process, _ in running:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                said = "\n".join(_text(file)[-3000:] for _, file in running)
+                raise TimeoutError(f"{process.args} has not ended in {timeout} s:\n{said}") from None
+        return [Ended(process.returncode, _text(file)) for process, file in running]
+    finally:
+        for process, file in running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            file.close()
+
+
+def once(factory: Any, name: str, make: Callable[[Path], Any]) -> Path:
+    """The folder that ``make`` has filled, in whichever worker of this run of the tests came first; the others wait for it.
+
+    Args:
+        factory: the fixture ``tmp_path_factory``.
+        name: of the folder.
+        make: takes it, and raises what is raised in all workers.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, failure = base / f"once-{name}", base / f"once-{name}.failed"
+    with open(base / f"once-{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if failure.exists():
+            raise RuntimeError(failure.read_text())
+        if not folder.exists():
+            folder.mkdir()
+            try:
+                make(folder)
+            except BaseException as error:
+                failure.write_text(f"{type(error).__name__}: {error}")
+                raise
+    return folder
+
+
+def _text(file: Any) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
