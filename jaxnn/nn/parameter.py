@@ -132,14 +132,6 @@ class _TensorVariable(FlaxAccess, _Kind, nnx.Variable, metaclass=_VariableMeta):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is left to do, as in PyTorch."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Flax's variables can be called; a tensor gives itself, so that ``x() if callable(x) else x`` is the tensor."""
-        if self._other is not _NOTHING:
-            return super().__call__(*args, **kwargs)
-        if args or kwargs:
-            raise TypeError(f"'{type(self).__name__}' object is not callable")
-        return self
-
     def _take_metadata(self, kind: Any, metadata: dict[str, Any]) -> None:
         """Keep what Flax keeps of a variable's keywords (``out_sharding=``), and place the value where they say."""
         value, self._var_metadata = metadata_of(escaped_value(self), kind, metadata)
