@@ -13,6 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from jaxnn.utils.packages import needed
 from jaxnn.utils.torch_file.dtypes import NUMPY_TYPES, dtype_name
 
 #: Types that numpy holds through ml_dtypes; torch and numpy exchange them as integers of the same width.
@@ -57,12 +58,12 @@ def numpy_to_torch(a: Any) -> Any:
 
     Raises:
         TypeError: torch has no such type.
+        ModuleNotFoundError: without PyTorch.
     """
+    torch = needed("torch", "compat.arrays.numpy_to_torch", "torch")
     array = np.asarray(a)
     name = dtype_name(array.dtype)
     native = np.array(array, dtype=NUMPY_TYPES[name], order="C", copy=True)
-    import torch
-
     if name in _THROUGH_INTEGERS:
         return torch.from_numpy(native.view(_THROUGH_INTEGERS[name])).view(getattr(torch, name))
     return torch.from_numpy(native)

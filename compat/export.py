@@ -17,6 +17,7 @@ from jax import export as jax_export
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
+from jaxnn.utils.packages import needed
 from jaxnn.utils.torch_file import replacing
 
 from .arrays import is_torch_tensor, torch_to_numpy
@@ -64,11 +65,16 @@ class ExportedModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file that `load_exported` reads, and `jax.export.deserialize` without jaxnn. An old file stays until it is complete."""
+        _need_flatbuffers()
         with replacing(path) as stream:
             stream.write(bytes(self.exported.serialize()))
 
     def __repr__(self) -> str:
         return f"ExportedModel({', '.join(self.inputs)}; {', '.join(self.platforms)})"
+
+
+def _need_flatbuffers() -> None:
+    needed("flatbuffers", "a file of an exported model", "jaxnn-torch[export]")
 
 
 def _narrowed(array: Any, wanted: Any) -> Any:
@@ -103,7 +109,7 @@ def export(
 
     Raises:
         ValueError: for a model in training mode, or shapes that are not one for each array.
-        ModuleNotFoundError: without the package flatbuffers, when it is saved or loaded: ``pip install 'jaxnn-torch[export]'``.
+        ModuleNotFoundError: when the model is saved, without the package flatbuffers: ``pip install 'jaxnn-torch[export]'``.
 
     Example:
         >>> model = compat.export(jaxnn.nn.Linear(3, 2).eval(), jaxnn.ones(1, 3))
@@ -177,6 +183,8 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedModel:
 
     Raises:
         FileNotFoundError: when there is no such file.
+        ModuleNotFoundError: without the package flatbuffers: ``pip install 'jaxnn-torch[export]'``.
     """
+    _need_flatbuffers()
     with open(path, "rb") as stream:
         return ExportedModel(jax_export.deserialize(bytearray(stream.read())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -18,6 +19,8 @@ def lacking(module: ModuleType) -> Callable[[str], Any]:
     theirs = "torch" + ours.removeprefix("jaxnn")
 
     def __getattr__(name: str) -> Any:
+        if "__path__" in vars(module) and not name.startswith("_") and find_spec(f"{ours}.{name}") is not None:
+            raise AttributeError(f"module '{ours}' has no attribute '{name}': import {ours}.{name} first")
         raise AttributeError(f"module '{ours}' has no attribute '{name}': jaxnn lacks {theirs}.{name}")
 
     return __getattr__

@@ -15,7 +15,7 @@ from .opening import install
 
 __all__ = ["USAGE", "open_here", "run"]
 
-USAGE = "usage: python -m jaxnn [-q] (script.py | -m module | -c code) [arguments]"
+USAGE = "usage: python -m jaxnn [-q] (script.py | -m module | -c code) [arguments]; python -m jaxnn --help lists the tools"
 
 
 def run(arguments: list[str]) -> int:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import Any
 
 from jaxnn.core.kinds import dtypes
+from jaxnn.utils.packages import needed
 
 from .readers import Entry
 from .weights import Weights, open_weights
@@ -24,15 +25,9 @@ def rich() -> Any:
     Raises:
         ModuleNotFoundError: says how to get it.
     """
-    try:
-        import rich.box
-        import rich.console
-        import rich.progress
-        import rich.table
-        import rich.text
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("this needs rich: pip install 'jaxnn-torch[files]'") from error
-    return rich
+    for part in ("box", "console", "progress", "table", "text"):
+        needed(f"rich.{part}", "this", "jaxnn-torch[files]")
+    return needed("rich", "this", "jaxnn-torch[files]")
 
 
 def readable(nbytes: float) -> str:

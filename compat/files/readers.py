@@ -22,6 +22,7 @@ import numpy as np
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.serialization import load
+from jaxnn.utils.packages import needed
 from jaxnn.utils.torch_file.dtypes import NUMPY_TYPES, dtype_name
 from jaxnn.utils.unpacking import check_unpacked
 
@@ -71,11 +72,7 @@ def safetensors() -> Any:
     Raises:
         ModuleNotFoundError: says how to get it.
     """
-    try:
-        import safetensors as package
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("this needs safetensors: pip install 'jaxnn-torch[files]'") from error
-    return package
+    return needed("safetensors", "this", "jaxnn-torch[files]")
 
 
 class Reader:

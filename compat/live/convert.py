@@ -20,6 +20,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.nn import lazy
 from jaxnn.nn.hooks import HookTables
 from jaxnn.nn.utils.spectral_norm_hook import SpectralNorm, SpectralNormVersion
+from jaxnn.utils.packages import needed
 
 from ..arrays import is_torch_tensor
 from ..tensors import TensorsFromTorch, TensorsToTorch
@@ -83,7 +84,9 @@ def to_torch(obj: Any) -> Any:
 
     Raises:
         ConversionError: lists every part that has no counterpart in PyTorch.
+        ModuleNotFoundError: without PyTorch.
     """
+    needed("torch", "compat.to_torch", "torch")
     return _Conversion("jaxnn")(obj)
 
 

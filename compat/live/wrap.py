@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxnn import nn
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.process.config import x64
+from jaxnn.utils.packages import needed
 
 from ..arrays import is_torch_tensor
 from ..tensors import TensorsFromTorch, TensorsToTorch
@@ -111,7 +112,7 @@ def _to_torch(a: Any) -> Any:
 @functools.cache
 def _wrapper_class() -> Any:
     """The class; made when PyTorch is there."""
-    import torch
+    torch = needed("torch", "compat.as_torch_module", "torch")
 
     class Call(torch.autograd.Function):
         """A call of the compiled program, with its backward."""

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from jaxnn.utils.packages import needed
+
 from ..files.commands import rich
 
 __all__ = ["ParityError", "ParityReport", "Row"]
@@ -162,9 +164,8 @@ class ParityReport:
 
         Needs matplotlib. Returns the figure; with ``path`` it is also written there.
         """
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 4.5), layout="constrained")
+        drawing = needed("matplotlib.figure", "a picture of the parity report", "jaxnn-torch[examples]")
+        figure = drawing.Figure(figsize=(9, 4.5), layout="constrained")
         axes = figure.subplots()
         places: dict[str, int] = {}
         for r in self.rows:

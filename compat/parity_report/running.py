@@ -15,6 +15,7 @@ import numpy as np
 
 import jaxnn
 from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.utils.packages import needed
 
 from ..arrays import is_torch_tensor, numpy_to_torch, torch_to_numpy
 from ..live import from_torch
@@ -61,8 +62,7 @@ def parity(
         >>> compat.parity(torch.nn.Linear(3, 2), None, torch.ones(4, 3)).check()  # doctest: +ELLIPSIS
         ParityReport(13 comparisons agree; ...)
     """
-    import torch
-
+    torch = needed("torch", "compat.parity", "torch")
     for module, kind in ((torch_module, torch.nn.Module), (jaxnn_module, jaxnn.nn.Module)):
         if not isinstance(module, kind) and (module is not None or kind is torch.nn.Module):
             raise TypeError(f"parity compares a torch.nn.Module with a jaxnn.nn.Module, got {type(module).__name__}")

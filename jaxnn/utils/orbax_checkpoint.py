@@ -14,7 +14,6 @@ Source: https://orbax.readthedocs.io/en/latest/guides/checkpoint/orbax_checkpoin
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import shutil
 from collections.abc import Callable
@@ -29,13 +28,10 @@ from jaxnn.core.process.config import x64
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
 
-if importlib.util.find_spec("orbax") is None:
-    raise ModuleNotFoundError(
-        "jaxnn.utils.orbax_checkpoint needs the package orbax-checkpoint: pip install orbax-checkpoint", name="orbax"
-    )
+from .packages import needed
 
 _handlers = list(logging.root.handlers)
-import orbax.checkpoint as ocp  # noqa: E402
+ocp = needed("orbax.checkpoint", "jaxnn.utils.orbax_checkpoint", "orbax-checkpoint")
 
 for _added in set(logging.root.handlers).difference(_handlers):  # absl's logs set up the root logger, which is the program's
     logging.root.removeHandler(_added)

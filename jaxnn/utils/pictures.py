@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+
+from .packages import needed
+
+needed("matplotlib", "jaxnn.utils.pictures", "jaxnn-torch[examples]")
+from matplotlib.figure import Figure  # noqa: E402
 
 __all__ = ["confusion_matrix_figure", "loss_curve_figure"]
 

@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tqdm import tqdm
+from .packages import needed
+
+needed("tqdm", "jaxnn.utils.progress", "jaxnn-torch[examples]")
+from tqdm import tqdm  # noqa: E402
 
 __all__ = ["Progress"]
 

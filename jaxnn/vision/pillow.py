@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.utils.packages import needed
+
 Image: Any
 ImageDraw: Any
 ImageEnhance: Any
@@ -20,9 +22,8 @@ __all__ = ["Image", "ImageDraw", "ImageEnhance", "ImageFont", "ImageOps", "image
 
 
 def need_pillow() -> None:
-    """Raises ImportError, with the remedy, where Pillow is missing."""
-    if Image is None:
-        raise ImportError("jaxnn.vision: images need the package Pillow, pip install 'jaxnn-torch[vision]'")
+    """Raises ModuleNotFoundError, with the remedy, where Pillow is missing."""
+    needed("PIL", "jaxnn.vision", "jaxnn-torch[vision]")
 
 
 def is_image(value: Any) -> bool:

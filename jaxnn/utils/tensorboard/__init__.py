@@ -3,13 +3,11 @@
 Source: https://docs.pytorch.org/docs/stable/tensorboard.html
 """
 
-import importlib.util
+from ..packages import needed
 
-if importlib.util.find_spec("tensorboardX") is None:
-    raise ModuleNotFoundError(
-        "jaxnn.utils.tensorboard needs the package tensorboardX: pip install tensorboardX", name="tensorboardX"
-    )
+for _package in ("tensorboardX", "PIL"):
+    needed(_package, "jaxnn.utils.tensorboard", "jaxnn-torch[tensorboard]")
 
-from .writer import SummaryWriter
+from .writer import SummaryWriter  # noqa: E402
 
 __all__ = ["SummaryWriter"]
