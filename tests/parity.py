@@ -20,13 +20,11 @@ import torch
 
 import jaxnn
 from jaxnn.core.run.policy import set_execution_mode
+from tests.comparison import TOLERANCES, Tolerance, check, dtype_of, values
 
 #: Every how many comparisons a program is compiled as a whole, too. JAXNN_BOTH=1 compiles all.
 WHOLE_EVERY = 1 if os.environ.get("JAXNN_BOTH") else 3
 _compared = itertools.count()
-
-#: Relative tolerance by element size in bytes: a few units of the last place.
-RTOL = {1: 0.0, 2: 1e-2, 4: 2e-6, 8: 1e-13, 16: 1e-13}
 
 
 def tensors(module: Any, inputs: tuple[Any, ...], grad: bool) -> list[Any]:
@@ -89,27 +87,13 @@ def _run(
     return result, given, None
 
 
-def values(t: Any) -> np.ndarray:
-    """A tensor's elements, bfloat16 as float32."""
-    t = t.detach()
-    if str(t.dtype) == "torch.bfloat16":
-        t = t.float()
-    return np.asarray(t.resolve_conj().numpy(force=True))
-
-
 def close(ours: Any, theirs: Any, what: str, rtol: float | None = None, atol: float | None = None) -> None:
-    """Assert that two tensors agree in type, shape and values."""
-    assert str(ours.dtype) == str(theirs.dtype), f"{what}: {ours.dtype}, PyTorch has {theirs.dtype}"
-    assert tuple(ours.shape) == tuple(theirs.shape), f"{what}: {ours.shape}, PyTorch has {theirs.shape}"
-    a, b = values(ours), values(theirs)
-    size = theirs.element_size() // (2 if theirs.is_complex() else 1)
-    rtol = RTOL[size] if rtol is None else rtol
-    if a.dtype.kind not in "fc":
-        np.testing.assert_array_equal(a, b, err_msg=what)
-        return
-    finite = np.abs(b[np.isfinite(b)])
-    scale = float(finite.max()) if finite.size else 0.0
-    np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * min(scale, 1.0) if atol is None else atol, err_msg=what)
+    """Assert that two tensors agree in type, shape and values, by the table or by what is given."""
+    near = TOLERANCES["operator"].get(dtype_of(theirs))
+    if near is not None and (rtol is not None or atol is not None):
+        relative = near.relative if rtol is None else rtol
+        near = Tolerance(relative, relative, near.of) if atol is None else Tolerance(relative, atol)
+    check(ours, theirs, "operator", what, near)
 
 
 _ADDRESS = re.compile(r" object at 0x[0-9a-f]+")

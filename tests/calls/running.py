@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 import jaxnn
+from tests.comparison import TOLERANCES, close
 from tests.fuzz.running import TooLong, limited
 
 SECONDS = 8  # of the processor's time, for one call on one library
@@ -100,8 +101,7 @@ def _value(t: Any, library: Any) -> Any:
     return t.to(library.float32).numpy() if t.dtype in (library.bfloat16, library.float16) else t.numpy().copy()
 
 
-#: Tolerances by what a value was computed in; assert_close's for single precision and more, a few units for halves.
-_TOLERANCES = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 1e-5, "complex64": 1e-5, "float64": 1e-7, "complex128": 1e-7}
+_TOLERANCES = TOLERANCES["random call"]
 
 
 def difference(ours: Outcome, theirs: Outcome, values: bool = True, least: float = 0.0) -> str:
@@ -123,17 +123,16 @@ def difference(ours: Outcome, theirs: Outcome, values: bool = True, least: float
 def _close(p: Part, q: Part, least: float) -> bool:
     if p.value is None or q.value is None or isinstance(q.value, (str, bool)):
         return bool(p.value is q.value or p.value == q.value)
-    a, b = np.asarray(p.value), np.asarray(q.value)
     if q.dtype not in _TOLERANCES and q.kind not in ("float", "complex"):
-        return bool((a == b).all())
-    tolerance = max(_TOLERANCES.get(q.dtype, 1e-5), least)
-    size = float(np.abs(b, where=np.isfinite(b), out=np.zeros(b.shape)).max(initial=1.0))
-    return np.allclose(a, b, rtol=tolerance, atol=tolerance * size, equal_nan=True)
+        return close(p.value, q.value, None)
+    near = _TOLERANCES[q.dtype or "float32"]
+    wider = max(near.relative, least)
+    return close(p.value, q.value, near._replace(relative=wider, absolute=wider))
 
 
 def compare(call: str, values: bool = True) -> tuple[str, Outcome, Outcome]:
     """The kind of difference of a call, and both outcomes, ours first."""
     theirs = outcome(torch, call)
     ours = outcome(jaxnn, call)
-    least = max((tolerance for name, tolerance in _TOLERANCES.items() if f"'{name}'" in call), default=0.0)
+    least = max((near.relative for name, near in _TOLERANCES.items() if f"'{name}'" in call), default=0.0)
     return difference(ours, theirs, values, least), ours, theirs

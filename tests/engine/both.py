@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 import jaxnn
+from tests.comparison import TOLERANCES, Tolerance, check, close
 
 
 def plain(value: Any) -> Any:
@@ -41,12 +42,16 @@ def outcome(program: Callable[[Any], Any], library: Any) -> Any:
         return type(error).__name__
 
 
-def agree(ours: Any, theirs: Any, rtol: float = 1e-5) -> None:
+def _near(rtol: float | None) -> Tolerance:
+    own = TOLERANCES["program"]["float32"]
+    return own if rtol is None else own._replace(relative=rtol)
+
+
+def agree(ours: Any, theirs: Any, rtol: float | None = None) -> None:
     """Assert that two results are equal up to rounding, and of the same type and shape."""
     assert type(ours) is type(theirs), (ours, theirs)
     if isinstance(ours, np.ndarray):
-        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape, (ours, theirs)
-        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-6)
+        check(ours, theirs, "program", tolerance=_near(rtol))
     elif isinstance(ours, list):
         assert len(ours) == len(theirs), (ours, theirs)
         for a, b in zip(ours, theirs, strict=True):
@@ -56,7 +61,7 @@ def agree(ours: Any, theirs: Any, rtol: float = 1e-5) -> None:
         for k in ours:
             agree(ours[k], theirs[k], rtol)
     elif isinstance(ours, float):
-        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-6)
+        assert close(ours, theirs, _near(rtol)), (ours, theirs)
     else:
         assert ours == theirs
 

@@ -2,7 +2,7 @@
 
 `run` compares values, dtypes, shapes and gradients, `second_order` the gradient of a gradient, `transforms` checks
 that jvp and vmap agree with vjp and a loop, `raises` and `warns` compare exceptions and warnings. Tolerances are
-those of `torch.testing.assert_close` for the dtype. float16 and bfloat16 may also be nearer than torch to torch's own
+those of `torch.testing.assert_close` for the dtype (tests/comparison.py). float16 and bfloat16 may also be nearer than torch to torch's own
 float64 result: XLA rounds once where eager torch rounds after each operator.
 """
 
@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import torch
+
+from tests.comparison import Tolerance, check
 
 
 def array(*shape, dtype="float32", seed=0, low=None, high=None):
@@ -63,16 +65,9 @@ def _double(value):
     return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
-def _check(ours, theirs, what, exact=None, **tolerances):
+def _check(ours, theirs, what, exact=None, tolerance=None):
     assert ours is not None and theirs is not None, f"{what}: ours {type(ours)}, torch {type(theirs)}"
-    ours, theirs = to_torch(ours), theirs.detach()
-    try:
-        torch.testing.assert_close(ours, theirs, equal_nan=True, msg=lambda m: f"{what}: {m}", **tolerances)
-    except AssertionError:
-        if exact is None or ours.dtype != theirs.dtype or ours.shape != theirs.shape:
-            raise
-        if not (ours - exact).abs().max() <= (theirs - exact).abs().max():
-            raise
+    check(ours, theirs, "assert_close", what, tolerance, None if exact is None else lambda: exact)
 
 
 def _from_torch(theirs, tensors, where, cotangents, static, grad):
@@ -117,7 +112,7 @@ def _cotangents(results):
 def run(ours, theirs, *inputs, grad=True, rtol=None, atol=None, **static):
     """Same values, dtypes, shapes and gradients. Inputs are numpy arrays (differentiated where floating) or anything
     else, which both functions get as it is; `static` goes to both, arrays in it are not differentiated."""
-    tolerances = {} if rtol is None else {"rtol": rtol, "atol": atol}
+    tolerance = None if rtol is None else Tolerance(rtol, atol)
     with jax.enable_x64():
         function, values, where = _pure(ours, [to_jax(v) for v in inputs], static)
         cotangents = _cotangents(jax.eval_shape(function, *values))
@@ -140,15 +135,15 @@ def run(ours, theirs, *inputs, grad=True, rtol=None, atol=None, **static):
         exact, exact_gradients = _from_torch(theirs, [_double(t) for t in tensors], where, cotangents, doubled, grad)
     assert len(results) == len(expected)
     for i, (r, e, x) in enumerate(zip(results, expected, exact, strict=True)):
-        _check(r, e, f"result {i}", x, **tolerances)
+        _check(r, e, f"result {i}", x, tolerance=tolerance)
     if grad:
         for i, g, w, x in zip(where, gradients, wanted, exact_gradients, strict=True):
-            _check(g, w, f"gradient of input {i}", x, **tolerances)
+            _check(g, w, f"gradient of input {i}", x, tolerance=tolerance)
 
 
 def second_order(ours, theirs, *inputs, rtol=None, atol=None, **static):
     """Same gradient of the sum of the squared gradients, on float64 inputs."""
-    tolerances = {} if rtol is None else {"rtol": rtol, "atol": atol}
+    tolerance = None if rtol is None else Tolerance(rtol, atol)
     inputs = [v.astype("float64") if _is_inexact(v) and v.dtype.kind == "f" else v for v in inputs]
     with jax.enable_x64():
         function, values, where = _pure(ours, [to_jax(v) for v in inputs], static)
@@ -160,7 +155,7 @@ def second_order(ours, theirs, *inputs, rtol=None, atol=None, **static):
     first = [g for g in torch.autograd.grad(total, leaves, create_graph=True, allow_unused=True) if g is not None]
     wanted = torch.autograd.grad(sum((g**2).sum() for g in first), leaves, allow_unused=True)
     for i, g, w in zip(where, gradients, wanted, strict=True):
-        _check(g, torch.zeros_like(tensors[i]) if w is None else w, f"second gradient of {i}", **tolerances)
+        _check(g, torch.zeros_like(tensors[i]) if w is None else w, f"second gradient of {i}", tolerance=tolerance)
 
 
 def transforms(ours, *inputs, **static):

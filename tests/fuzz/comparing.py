@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from tests import comparison
+
 from .running import Printed, Raised, Seen
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)")
@@ -35,16 +37,11 @@ def close(ours: Any, theirs: Any) -> bool:
             return False
         if ours.dtype.kind in "biu":
             return bool((ours == theirs).all())
-        # A sum's rounding goes by its largest terms, which cancel in some elements.
-        size = float(np.abs(theirs, where=np.isfinite(theirs), out=np.zeros(theirs.shape)).max(initial=0))
-        rtol, atol = {2: (1e-3, 1e-5), 4: (1.3e-6, 1e-5), 8: (1e-7, 1e-7), 16: (1e-7, 1e-7)}[ours.dtype.itemsize]
-        if ours.dtype == np.complex64:
-            rtol, atol = 1.3e-6, 1e-5
-        return np.allclose(ours, theirs, rtol=rtol, atol=atol * max(1.0, size), equal_nan=True)
+        return comparison.close(ours, theirs, comparison.TOLERANCES["random program"][theirs.dtype.name])
     if isinstance(ours, Printed) and isinstance(theirs, Printed):
         return ours == theirs or _close_texts(ours, theirs)
     if isinstance(ours, float) and isinstance(theirs, float):
-        return bool(np.isclose(ours, theirs, rtol=1.3e-6, atol=1e-5, equal_nan=True))
+        return comparison.close(ours, theirs, comparison.TOLERANCES["assert_close"]["float32"])
     return type(ours) is type(theirs) and bool(ours == theirs)
 
 

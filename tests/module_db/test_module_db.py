@@ -5,18 +5,16 @@ import functools
 import re
 import warnings
 
-import numpy as np
 import pytest
 import torch
 from module_db.samples import ROWS, samples, to_ours
-from parity import values
 
 import jaxnn
 import jaxnn.compat
+from tests import comparison
 
 #: Of each row in the normal run; the mark `long` runs them all.
 FIRST = 12
-TOLERANCE = {torch.float32: (2e-5, 2e-6), torch.float64: (1e-10, 1e-12)}
 
 
 def tensors(x):
@@ -33,20 +31,12 @@ def tensors(x):
 def close(ours, theirs, dtype, what, exact=None):
     """Two lists of tensors agree in type, shape and value; or ours are as near to the exact values as PyTorch's are."""
     assert len(ours) == len(theirs), what
-    rtol, atol = TOLERANCE[dtype]
+    near = comparison.TOLERANCES["module"][str(dtype).removeprefix("torch.")]
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         assert (a is None) == (b is None), f"{what} {k}: {a}, PyTorch {b}"
         if b is None:
             continue
-        assert str(a.dtype) == str(b.dtype), f"{what} {k}: {a.dtype}, PyTorch {b.dtype}"
-        assert tuple(a.shape) == tuple(b.shape), f"{what} {k}: {a.shape}, PyTorch {b.shape}"
-        a, b = values(a), values(b)
-        atol_here = atol * np.abs(b[np.isfinite(b)]).max(initial=1.0)
-        if exact is not None and not np.allclose(a, b, rtol, atol_here, equal_nan=True):
-            right = values(exact()[k])
-            assert np.abs(a - right).max() <= np.abs(b - right).max(), f"{what} {k} is further from float64's"
-            continue
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol_here, err_msg=f"{what} {k}")
+        comparison.check(a, b, "module", f"{what} {k}", near, None if exact is None else lambda k=k: exact()[k])
 
 
 def build(face, info, constructor):

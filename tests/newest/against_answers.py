@@ -15,12 +15,13 @@ from both import agree
 from newest.questions import QUESTIONS
 
 import jaxnn
+from tests.comparison import TOLERANCES
 from tests.tutorials.test_tutorials import EXACT, same_line
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWERS = pickle.loads(Path(os.environ["JAXNN_ANSWERS"]).read_bytes())
 #: Layers are compared as their own tests do.
-RTOL = {"layer": 2e-5}
+RTOL = {"layer": TOLERANCES["layer"]["float32"].relative}
 
 
 def test_all_were_asked():
@@ -39,7 +40,7 @@ def test_same_answer(name):
             assert same_line(a, b, what in EXACT), (a, b)
     else:
         agree(list(ours) if isinstance(ours, tuple) else ours, list(theirs) if isinstance(theirs, tuple) else theirs,
-              RTOL.get(kind, 1e-5))  # fmt: skip
+              RTOL.get(kind))  # fmt: skip
 
 
 @pytest.mark.parametrize("loop", ["plain", "nnx"])

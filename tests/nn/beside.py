@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import jaxnn
-
-TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}
+from tests.comparison import check
 
 
 def built(face, source):
@@ -50,16 +49,15 @@ def check_layer(source, shapes):
         np.testing.assert_array_equal(b.numpy(), a.numpy(), err_msg=name)
     inputs = arrays(shapes)
     (out, grads, state), (our_out, our_grads, our_state) = ran(torch, theirs, inputs), ran(jaxnn, ours, inputs)
-    np.testing.assert_allclose(our_out.detach().numpy(), out.detach().numpy(), **TOLERANCE)
+    check(our_out, out, "layer", "result")
     # The digit counts overloads: PyTorch's in-place activations are some of their own.
     assert our_out.grad_fn.name().rstrip("01") == out.grad_fn.name().rstrip("01")
-    for a, b in zip(grads, our_grads, strict=True):
+    for k, (a, b) in enumerate(zip(grads, our_grads, strict=True)):
         assert (a is None) == (b is None)
         if a is not None:
-            np.testing.assert_allclose(b.numpy(), a.numpy(), **TOLERANCE)
+            check(b, a, "layer", f"gradient {k}")
     for name, a in state.items():
-        assert str(a.dtype) == str(our_state[name].dtype)
-        np.testing.assert_allclose(our_state[name].numpy(), a.numpy(), err_msg=name, **TOLERANCE)
+        check(our_state[name], a, "layer", name)
 
 
 def check_error(source):

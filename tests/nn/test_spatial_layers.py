@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import jaxnn
-from tests.nn.beside import TOLERANCE, check_error, check_layer
+from tests.comparison import check
+from tests.nn.beside import check_error, check_layer
 
 # (layer as source, shapes of the inputs; a pair (shape, n) is integers below n)
 ROWS = [
@@ -54,7 +55,7 @@ def test_unpooling_inverts_pooling(dims, shape):
         found.append((repr(unpool) + out.grad_fn.name(), out.detach().numpy(), t.grad.numpy()))
     assert found[0][0] == found[1][0]
     for a, b in zip(found[0][1:], found[1][1:], strict=True):
-        np.testing.assert_allclose(b, a, **TOLERANCE)
+        check(b, a, "layer")
 
 
 def test_fractional_pools_share_the_random_stream():
@@ -86,7 +87,7 @@ def test_bags_with_offsets(mode):
         found.append((repr(table), [out.detach().numpy(), layer.weight.grad.numpy()]))
     assert found[0][0] == found[1][0]
     for a, b in zip(found[0][1], found[1][1], strict=True):
-        np.testing.assert_allclose(b, a, **TOLERANCE)
+        check(b, a, "layer")
 
 
 ERRORS = [

@@ -10,6 +10,7 @@ from flax import nnx
 
 import jaxnn
 from jaxnn import nn
+from tests.comparison import Tolerance, check
 
 
 class Plain(nnx.Module):
@@ -71,12 +72,12 @@ def same(ours, theirs, **tolerance):
     ours, theirs = values(ours), values(theirs)
     assert sorted(ours) == sorted(theirs)
     for name in theirs:
-        np.testing.assert_allclose(ours[name], theirs[name], err_msg=name, **{"rtol": 1e-4, "atol": 1e-5, **tolerance})
+        check(ours[name], theirs[name], "flax", name, Tolerance(**tolerance) if tolerance else None)
 
 
 def close(a, b):
     """Assert that two arrays are close."""
-    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-5)
+    check(np.asarray(a), np.asarray(b), "flax")
 
 
 X = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)

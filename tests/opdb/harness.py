@@ -22,6 +22,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import DecorateInfo
 
 import jaxnn
+from tests.comparison import TOLERANCES
 
 ROWS: dict[str, Any] = {f"{op.name}-{op.variant_test_name}" if op.variant_test_name else op.name: op for op in op_db}
 
@@ -363,9 +364,9 @@ def close(
 
 #: `assert_close`'s own tolerances.
 DEFAULT = {
-    torch.float32: {"atol": 1e-5, "rtol": 1.3e-6},
-    torch.complex64: {"atol": 1e-5, "rtol": 1.3e-6},
-    torch.bfloat16: {"atol": 1e-5, "rtol": 1.6e-2},
+    dtype: {"atol": near.absolute, "rtol": near.relative}
+    for dtype in (torch.float32, torch.complex64, torch.bfloat16)
+    for near in (TOLERANCES["assert_close"][str(dtype).removeprefix("torch.")],)
 }
 
 

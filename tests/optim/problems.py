@@ -6,6 +6,7 @@ import torch
 import jaxnn
 from jaxnn import compat, nn, optim
 from jaxnn.optim import lr_scheduler
+from tests.comparison import TOLERANCES, Tolerance, check
 
 SHAPES = [(4, 3), (2, 4)]
 VECTORS = [(3,), ()]
@@ -92,13 +93,10 @@ def value(t):
     return t.detach().numpy()
 
 
-def close(found, expected, rtol=1e-5):
+def close(found, expected, rtol=None):
     """Tensors are equal within a relative tolerance, of their largest entry."""
-    for a, b in zip(found, expected, strict=True):
-        a, b = value(a), value(b)
-        assert a.dtype == b.dtype and a.shape == b.shape
-        scale = np.max(np.abs(b), initial=1e-30)
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale)
+    for k, (a, b) in enumerate(zip(found, expected, strict=True)):
+        check(a, b, "optimizer", f"tensor {k}", None if rtol is None else Tolerance(rtol, rtol, "largest"))
 
 
 def same(found, expected, where=""):
@@ -106,7 +104,7 @@ def same(found, expected, where=""):
     if isinstance(expected, torch.Tensor):
         assert isinstance(found, jaxnn.Tensor), (where, type(found))
         assert str(found.dtype).split(".")[1] == str(expected.dtype).split(".")[1], where
-        close([found], [expected], rtol=2e-5)
+        check(found, expected, "optimizer state", where)
     elif isinstance(expected, dict):
         assert list(found) == list(expected), where
         if "old_dirs" in expected:  # L-BFGS: scratch space
@@ -119,7 +117,8 @@ def same(found, expected, where=""):
             same(a, b, f"{where}/{k}")
     elif isinstance(expected, float):
         assert isinstance(found, float), where
-        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-12)
+        near = TOLERANCES["optimizer state"]["float64"].relative
+        np.testing.assert_allclose(found, expected, rtol=near, atol=1e-12, err_msg=where)
     else:
         assert type(found) is type(expected) and found == expected, (where, found, expected)
 
