@@ -32,36 +32,49 @@ def alone(network: str, variant: str, optimizer: str, batch: int, steps: int) ->
     return {"first_step_s": first, "peak_mb": peak_megabytes(), "peak_before_mb": before}
 
 
-def timed(step, steps: int) -> float:
-    start = time.perf_counter()
+def timed(step, steps: int) -> tuple[float, float]:
+    """Seconds a step by the clock, and of the processor."""
+    start, start_processor = time.perf_counter(), time.process_time()
     for _ in range(steps):
         loss = step()
     float(loss)
-    return (time.perf_counter() - start) / steps
+    return (time.perf_counter() - start) / steps, (time.process_time() - start_processor) / steps
+
+
+def curve(network: str, variants: list[str], optimizer: str, batch: int, steps: int) -> dict:
+    """The losses of the first steps."""
+    return {"losses": {name: [float(step()) for _ in range(steps)] for name, step in _built(network, variants, optimizer, batch)}}
+
+
+def _built(network, variants, optimizer, batch):
+    return [(name, VARIANTS[name](NETWORKS[network], batch, optimizer)) for name in variants]
 
 
 def together(network: str, variants: list[str], optimizer: str, batch: int, rounds: int, seconds: float) -> dict:
     """Seconds a step of every variant in every round; a round runs each variant once, starting with another each time.
 
-    All take the same number of steps, so many that the slowest takes `seconds`.
+    `processor` is what all threads of the process took. All take the same number of steps, so many that the slowest takes `seconds`.
     """
-    steps = {name: VARIANTS[name](NETWORKS[network], batch, optimizer) for name in variants}
+    steps = dict(_built(network, variants, optimizer, batch))
     losses = {name: [float(step()) for _ in range(LOSSES_COMPARED)] for name, step in steps.items()}
-    slowest = max(timed(step, 5) for step in steps.values())
+    slowest = max(timed(step, 5)[0] for step in steps.values())
     count = max(5, min(1000, round(seconds / slowest)))
     taken: dict[str, list[float]] = {name: [] for name in variants}
+    processor: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds):
         turn = number % len(variants)
         for name in variants[turn:] + variants[:turn]:
             time.sleep(0.02)  # the threads of the last one stop spinning
             timed(steps[name], 2)
-            taken[name].append(timed(steps[name], count))
-    return {"losses": losses, "steps_a_round": count, "seconds": taken}
+            clock, busy = timed(steps[name], count)
+            taken[name].append(clock)
+            processor[name].append(busy)
+    return {"losses": losses, "steps_a_round": count, "seconds": taken, "processor": processor}
 
 
 def main() -> None:
     request = json.loads(sys.argv[1])
-    measurement = {"alone": alone, "together": together}[request.pop("measurement")]
+    measurement = {"alone": alone, "together": together, "curve": curve}[request.pop("measurement")]
     print(json.dumps(measurement(**request)))
 
 

@@ -5,6 +5,7 @@ A docstring says what is its own. The rest comes from, in this order:
 - a class's bases: ``Conv2d`` has the arguments that ``_ConvNd`` explains;
 - the function that it names under ``Computes:``: ``nn.Hardtanh`` has the arguments of ``nn.functional.hardtanh``;
 - its file's docstring, which explains what a family has in common: ``ops.fourier`` has ``norm`` for all transforms;
+- its namespace's docstring: ``device`` means the same for all layers of ``nn``;
 - `jaxnn.glossary`: words that mean the same everywhere, such as ``dim``, ``dtype`` and ``out``.
 
 Arguments are taken one by one where their explanation is missing, other sections as a whole. The source is PyTorch's page of the
@@ -86,6 +87,8 @@ _OWN = frozenset({
     "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook", "reset_engine_statistics", "set_anomaly_enabled",
     "set_execution_mode", "special_expit",
 })  # fmt: skip
+#: The namespaces whose docstring explains arguments.
+_EXPLAIN = frozenset({"nn", "vision.models"})
 _ORDER = ("", "Args", "Shape", "Attributes", "Returns", "Yields", "Raises", "Example", "Computes", "Source")
 _HEADER = re.compile(r"(Args|Shape|Attributes|Returns|Yields|Raises|Example|Computes|Source)s?:(?: +(.*))?|(Raises) (.*)")
 _INLINE = re.compile(r"(?<=[.`)]) (?=(?:Shapes?|Source): |Raises )")  # in a docstring of one line
@@ -126,7 +129,7 @@ def parameters(value: Any) -> list[str]:
     """The names that a function, or a class's constructor, takes."""
     if isclass(value) and issubclass(value, Enum):
         return []
-    f = value.__init__ if isclass(value) else value
+    f = _constructor(value) if isclass(value) else value
     declared = getattr(f, "__signature__", None)
     names: list[str] = [] if declared is None else list(declared.parameters)
     while f is not None:  # what stands around the author's function takes all it does, and perhaps ``out``
@@ -140,6 +143,15 @@ def parameters(value: Any) -> list[str]:
         f = getattr(f, "__wrapped__", None)
     unlike = ("self", "cls", "out") if getattr(value, "__name__", "").endswith("_") else ("self", "cls")
     return [n for n in dict.fromkeys(names) if n not in unlike]
+
+
+def _constructor(value: type) -> Any:
+    """``__init__`` or ``__new__``, whichever is nearer; a named tuple's are written by Python."""
+    for base in value.__mro__ if not issubclass(value, tuple) else ():
+        for name in ("__init__", "__new__"):
+            if name in vars(base):
+                return getattr(base, name)
+    return value.__init__  # type: ignore[misc]
 
 
 def _home(value: Any) -> str:
@@ -175,11 +187,12 @@ def _others(value: Any) -> Iterator[dict[str, str]]:
         yield {k: v for k, v in sections(f.__doc__).items() if k in ("Args", "Shape", "Raises")}
         chain.append(f)
     for home in dict.fromkeys(_home(c) for c in chain):
-        if home.startswith("jaxnn."):
-            yield {k: v for k, v in sections(sys.modules[home].__doc__).items() if k in ("Args", "Shape")}
+        if home.startswith("jaxnn."):  # a class that takes whatever its base takes has none of the file's arguments
+            wanted = ("Shape",) if isclass(value) and parameters(value) == ["args", "kwargs"] else ("Args", "Shape")
+            yield {k: v for k, v in sections(sys.modules[home].__doc__).items() if k in wanted}
 
 
-def _completed(value: Any, page: str) -> str:
+def _completed(value: Any, page: str, namespace: str | None) -> str:
     text = dict(sections(value.__doc__))
     known = dict(entries(text.get("Args", "")))
     taken = parameters(value)
@@ -192,10 +205,14 @@ def _completed(value: Any, page: str) -> str:
             known.update({n: theirs[n] for n in missing if n in theirs})
             missing = [n for n in missing if n not in theirs]
             text = {**other, **text}
-        known.update({n: _GLOSSARY[n] for n in missing if n in _GLOSSARY})
+        if known and taken == ["args", "kwargs"]:
+            missing = []  # these are what is known already
+        common = _GLOSSARY | entries(sections(namespace).get("Args", ""))
+        known.update({n: common[n] for n in missing if n in common})
         text["Args"] = _listed(known, taken)
-    if page and _ROOT not in text.get("Source", ""):
-        text["Source"] = f"{text['Source']}; {page}" if text.get("Source") else page
+    source = text.get("Source", "").removesuffix(".")
+    if page and _ROOT not in source and page not in source:
+        text["Source"] = f"{source}; {page}" if source else page
     return "\n\n".join(_printed(name, text[name]) for name in _ORDER if text.get(name))
 
 
@@ -232,7 +249,7 @@ def complete(*namespaces: str) -> None:
             if id(value) not in _DONE and (value.__module__ or "").startswith(("jaxnn", "torch")):
                 _DONE.add(id(value))
                 found = page if name not in _OWN else PAGES["Tensor"] if name.endswith("_") else ""  # a method alone
-                value.__doc__ = _completed(value, found.format(name))
+                value.__doc__ = _completed(value, found.format(name), inside.__doc__ if namespace in _EXPLAIN else None)
 
 
 def complete_imported() -> None:

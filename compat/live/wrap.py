@@ -112,7 +112,8 @@ def _to_torch(a: Any) -> Any:
 @functools.cache
 def _wrapper_class() -> Any:
     """The class; made when PyTorch is there."""
-    torch = needed("torch", "compat.as_torch_module", "torch")
+    needed("torch", "compat.as_torch_module", "torch")
+    import torch
 
     class Call(torch.autograd.Function):
         """A call of the compiled program, with its backward."""

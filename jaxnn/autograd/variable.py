@@ -36,6 +36,11 @@ class _VariableMeta(type):
 class Variable(metaclass=_VariableMeta):
     """``Variable(tensor)`` is a tensor that shares the memory of ``tensor``; every tensor is a Variable.
 
+    Args:
+        data: the tensor.
+        requires_grad: whether autograd records operations on the result.
+        volatile: gone from PyTorch, too: True raises NotImplementedError.
+
     Source: https://docs.pytorch.org/docs/stable/autograd.html#variable-deprecated
     """
 

@@ -1,5 +1,10 @@
 """`torch.nn` on JAX: modules that are `flax.nnx` modules.
 
+Args:
+    device: where the parameters live; None: the default device.
+    dtype: the type of the parameters; None: the default type.
+    args, kwargs: nothing, but for a class that sets ``call_super_init``.
+
 Source: https://docs.pytorch.org/docs/stable/nn.html
 """
 

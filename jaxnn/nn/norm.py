@@ -31,7 +31,11 @@ __all__ = [
 
 
 class _Affine(Module):
-    """What all have in common: a weight of ones and a bias of zeros, or neither."""
+    """What all have in common: a weight of ones and a bias of zeros, or neither.
+
+    Args:
+        bias: whether what is learned has a bias.
+    """
 
     def _affine(self, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any) -> None:
         self.register_parameter("weight", Parameter(empty(shape, device, dtype)) if weight else None)

@@ -355,7 +355,12 @@ class Parameter(_TensorVariable, nnx.Param):  # type: ignore[misc, override]
 class Buffer(_TensorVariable):  # type: ignore[misc, override]
     """A tensor of a module's state that is not trained.
 
-    Shape: that of ``data``, whose memory it shares. ``persistent=False`` keeps it out of ``state_dict``.
+    Args:
+        data: a tensor; Flax's code gives arrays.
+        persistent: whether ``state_dict`` has it.
+        metadata: what an `nnx.Variable` takes and `nnx.Variable.get_metadata` gives back.
+
+    Shape: that of ``data``, whose memory it shares.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.Buffer.html
     """

@@ -302,7 +302,18 @@ def arange(
     pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Any:
-    """Numbers from ``start`` (0) to before ``end``. Raises RuntimeError for a step of 0 or of the wrong sign."""
+    """Numbers from ``start`` (0) to before ``end``.
+
+    Args:
+        start: the first; where one number is given, that is ``end``.
+        end: no number reaches it.
+        dtype: the type of the result's elements; None: int64 for integers, else the default type.
+
+    Shape: -> (ceil((end - start) / step)).
+
+    Raises:
+        RuntimeError: for a step of 0 or of the wrong sign.
+    """
     check_layout("arange", layout, pin_memory)
     if end is None:
         start, end = 0, start

@@ -270,7 +270,14 @@ def randperm(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Any:
-    """A permutation of 0 to n - 1."""
+    """A permutation of 0 to n - 1.
+
+    Args:
+        n: how many numbers.
+        dtype: the type of the result's elements; None: int64.
+
+    Shape: -> (n).
+    """
     check_layout("randperm", layout, pin_memory)
     return _drawn(
         "randperm", lambda g, place: g.randperm(n, place.np), (n,), generator, dtype, device, requires_grad, out,

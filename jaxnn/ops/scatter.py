@@ -408,6 +408,12 @@ def _check_fill(input: Any, dim: int, index: Any, value: Any) -> None:
 def index_fill(input: Any, dim: int, index: Any, value: Operand) -> Any:
     """A copy with a number at the places that ``index`` gives.
 
+    Args:
+        index: positions along ``dim``, of one dimension, as int64.
+        value: what is written there: a number, or a tensor of no dimension.
+
+    Shape: (*), index (n) -> (*), the same.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_fill_.html
     """
     if jnp.ndim(value):

@@ -6,6 +6,11 @@
 Each name takes ``weights=``, one of the checkpoints that torchvision publishes, and ``progress=``. The files of
 torchvision's own models load with ``load_state_dict(jaxnn.load(file))``.
 
+Args:
+    weights: a checkpoint, or its name, such as "DEFAULT"; None: random weights.
+    progress: whether downloading shows a bar.
+    kwargs: arguments of the class that is returned, such as ``num_classes``.
+
 Source: https://docs.pytorch.org/vision/stable/models.html
 """
 
