@@ -22,3 +22,26 @@ def test_programs_of_page(page, tmp_path, monkeypatch):
         warnings.simplefilter("ignore")
         for k, program in enumerate(PAGES[page]):
             exec(compile(program, f"docs/{page}.md, program {k + 1}", "exec"), names)
+
+
+ROOT = DOCS.parent
+TEXTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("jaxnn/**/*.md")])
+
+
+def anchors(page):
+    """What a heading is called in a link to it."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        made = target.with_suffix("").relative_to(DOCS).parts[0] == "api" if target.is_relative_to(DOCS) else False
+        assert made or target.exists(), f"{link}: there is no such file"
+        assert not anchor or anchor in anchors(target), f"{link}: there is no such heading"
