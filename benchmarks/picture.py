@@ -22,14 +22,14 @@ NETWORKS = {"tiny": "2 linear layers\nof 5", "deep": "40 linear layers\nof 64", 
 CURVE = {"network": "mlp", "optimizer": "adam", "steps": 60}
 
 
-def measured(rounds: int, seconds: float) -> dict:
-    """Losses of `CURVE`, and milliseconds of processor time a step by network and variant."""
+def measured(networks: list[str], rounds: int, seconds: float) -> dict:
+    """Losses of `CURVE`, and milliseconds of processor time a step by network and variant; of other networks as they were."""
+    times = json.loads(FIGURES.read_text())["processor_ms"] if FIGURES.exists() else {}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     losses = measure(measurement="curve", variants=["torch", "jaxnn"], batch=MODELS[CURVE["network"]], **CURVE)["losses"]
-    times = {}
-    for network in NETWORKS:
+    for network in networks:
         found = measure(
             measurement="together", network=network, variants=list(VARIANTS), optimizer="adam", batch=MODELS[network],
             rounds=rounds, seconds=seconds,
@@ -71,11 +71,12 @@ def draw(figures: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draw", action="store_true", help=f"do not measure: draw {FIGURES.name}")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="measure these anew")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.2, help="that the slowest variant runs in a round")
     arguments = parser.parse_args()
     if not arguments.draw:
-        FIGURES.write_text(json.dumps(measured(arguments.rounds, arguments.seconds), indent=1) + "\n")
+        FIGURES.write_text(json.dumps(measured(arguments.networks, arguments.rounds, arguments.seconds), indent=1) + "\n")
     draw(json.loads(FIGURES.read_text()))
 
 

@@ -15,6 +15,7 @@ from flax import nnx
 from nnx.twins import X, Y, close, pair, same, values
 
 from jaxnn import nn
+from tests.comparison import Tolerance
 
 
 def loss(model, x=X, y=Y):
@@ -159,7 +160,7 @@ COOKBOOK = {
 def test_optimizers(name):
     plain, twin = pair()
     plain.eval(), twin.eval()
-    same(COOKBOOK[name](twin), COOKBOOK[name](plain), rtol=1e-3, atol=1e-4)
+    same(COOKBOOK[name](twin), COOKBOOK[name](plain), Tolerance(1e-3, 1e-4))
 
 
 def test_lora_by_recursive_map():

@@ -10,7 +10,7 @@ from flax import nnx
 
 import jaxnn
 from jaxnn import nn
-from tests.comparison import Tolerance, check
+from tests.comparison import check
 
 
 class Plain(nnx.Module):
@@ -67,12 +67,12 @@ def values(state):
     return found
 
 
-def same(ours, theirs, **tolerance):
+def same(ours, theirs, tolerance=None):
     """Assert that two models, states or trees hold the same values under the same (translated) names."""
     ours, theirs = values(ours), values(theirs)
     assert sorted(ours) == sorted(theirs)
     for name in theirs:
-        check(ours[name], theirs[name], "flax", name, Tolerance(**tolerance) if tolerance else None)
+        check(ours[name], theirs[name], "flax", name, tolerance)
 
 
 def close(a, b):
