@@ -225,22 +225,6 @@ def test_refused(program, tmp_path):
     assert kinds[0] is kinds[1]
 
 
-def test_without_tensorboardX():
-    script = """
-import importlib.util, sys
-found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "tensorboardX" else found(name, *rest)
-import jaxnn
-try:
-    import jaxnn.utils.tensorboard
-except ModuleNotFoundError as error:
-    assert "pip install tensorboardX" in str(error)
-else:
-    raise AssertionError
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
-
-
 FULL = """
 import resource, signal, sys
 from jaxnn.utils.tensorboard import SummaryWriter
