@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import importlib
 from typing import Any
 
 __all__ = ["needed"]
@@ -20,7 +20,7 @@ def needed(module: str, part: str, remedy: str) -> Any:
         ModuleNotFoundError: says what is missing and how to get it. A package that is there but lacks another one says so itself.
     """
     try:
-        return import_module(module)
+        return importlib.import_module(module)  # asked for by name: a door for foreign source may stand in front of it
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
         if (error.name or "").partition(".")[0] != package:
