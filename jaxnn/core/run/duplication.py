@@ -15,19 +15,33 @@ import jax.numpy as jnp
 
 from ..operator.traced import MOVES, Traced
 from .interpret import Tracing
+from .layout import Layout
 
-__all__ = ["WORTH", "Settling"]
+__all__ = ["Settling", "worth"]
 
-#: Operators of a path from which on chains are looked for.
-WORTH = 24
+#: Operators that compute, in a path, from which on chains are looked for. (Those that copy do not count: a step that also loads a
+#: checkpoint goes the way of the others.)
+_WORTH = 12
 #: Links of a chain that XLA may compute again; of large values, whose writing costs, and their elements.
 LINKS, LINKS_OF_LARGE, LARGE = 5, 20, 1 << 14
+#: Primitives that compute nothing.
+_COPIES = MOVES | {"copy", "copy_p", "convert_element_type", "stop_gradient"}
 #: Primitives whose results are written to memory anyway.
 _WRITTEN = frozenset({
     "dot_general", "conv_general_dilated", "reduce_window", "reduce_window_max", "reduce_window_sum", "select_and_scatter_add",
     "select_and_gather_add", "scatter", "scatter-add", "sort", "while", "scan", "cumsum", "cumprod", "fft",
     "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin",
 })  # fmt: skip
+
+
+def worth(layout: Layout) -> bool:
+    """Whether a path may have long chains."""
+    computing = 0
+    for node in layout.path:
+        if node.instance is not None:
+            jaxpr = node.instance.forward.closed.jaxpr
+            computing += any(_links(jaxpr, [0] * len(jaxpr.invars)))
+    return computing >= _WORTH
 
 
 class Settling(Tracing):
@@ -83,6 +97,6 @@ def _links(jaxpr: Any, given: Sequence[int]) -> list[int]:
         if inner is not None and len(inner.invars) == len(known):
             found = _links(inner, known)
         else:
-            found = [max(known, default=0) + (name not in MOVES)] * len(equation.outvars)
+            found = [max(known, default=0) + (name not in _COPIES)] * len(equation.outvars)
         behind.update((id(v), n) for v, n in zip(equation.outvars, found, strict=True))
     return [behind.get(id(v), 0) for v in jaxpr.outvars]

@@ -12,7 +12,7 @@ from jax import lax
 
 from ..kinds.device import put
 from ..process.config import x64
-from .duplication import WORTH, Settling
+from .duplication import Settling, worth
 from .interpret import Tracing, interpret
 from .layout import Layout
 
@@ -97,7 +97,7 @@ class Program:
 
         #: The number that settles chains of operators, where the program may have any.
         on_host = isinstance(rec.placement, jax.Device) and rec.placement.platform == "cpu"
-        self.one = np.ones((), np.float32) if on_host and len(layout.path) >= WORTH else None
+        self.one = np.ones((), np.float32) if on_host and worth(layout) else None
         #: Which kinds of Python numbers the program takes.
         self.numbers = (bool(rec.floats), bool(rec.ints), bool(rec.complexes))
         #: Where inputs that nobody has placed belong, if JAX would put them elsewhere.
