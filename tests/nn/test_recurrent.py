@@ -444,3 +444,18 @@ def test_flax_dropout():
     layer.eval()
     np.testing.assert_allclose(run(layer, x), layer(jaxnn.tensor(x.tolist()))[0].detach().numpy(), **FLOAT)
     assert not nnx.state(built(jaxnn, "LSTM(4, 6, 2)"), nnx.RngState)
+
+
+def test_a_long_row_of_cells(whole):
+    def run(m):
+        m.manual_seed(0)
+        cell = m.nn.LSTMCell(3, 4)
+        x = m.linspace(-1, 1, 6, dtype=m.float32).reshape(2, 3)
+        state = None
+        for _ in range(40):
+            state = cell(x, state)
+        (state[0] * state[1]).sum().backward()
+        return [state[1].detach().numpy(), *[p.grad.numpy() for p in cell.parameters()]]
+
+    for ours, theirs in zip(run(jaxnn), run(torch), strict=True):
+        np.testing.assert_allclose(ours, theirs, **FLOAT)
