@@ -302,6 +302,7 @@ def test_float64_and_bfloat16_keep_their_type():
 
 def test_calls_without_gradients_cut(net):
     """An evaluation loop is one program a batch; a teacher inside a step with gradients cuts nothing."""
+    jaxnn.finish()  # nothing of other tests is pending, which might require gradients
     x = jaxnn.tensor(X.tolist())
     net.eval()
     with jaxnn.no_grad():
