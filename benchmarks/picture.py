@@ -58,11 +58,12 @@ def draw(figures: dict) -> None:
         times = [figures["processor_ms"][n] for n in NETWORKS]
         places = [x + (k - (len(VARIANTS) - 1) / 2) * width for x in range(len(NETWORKS))]
         bars = right.bar(places, [t[variant] / t["torch"] for t in times], width, label=label)
-        right.bar_label(bars, [f"{t[variant]:.2g}" for t in times], fontsize=6, padding=1)
-    right.set(ylabel="processor time, PyTorch = 1", title="a training step, in milliseconds", yscale="log")
+        right.bar_label(bars, [f"{t[variant]:.0f}" if t[variant] >= 10 else f"{t[variant]:.2g}" for t in times], fontsize=6, padding=1)
+    right.set(ylabel="processor time, PyTorch = 1", title="a training step; above the bars milliseconds")
     right.set_xticks(range(len(NETWORKS)), NETWORKS.values(), fontsize=8)
-    right.legend(fontsize=7, ncols=2)
-    right.margins(y=0.25)
+    right.axhline(1, color="grey", linewidth=0.6)
+    right.legend(fontsize=7, ncols=4, loc="upper center")
+    right.margins(y=0.2)
     figure.tight_layout()
     figure.savefig(PICTURE, dpi=120)
     print(f"picture: {PICTURE}")
