@@ -157,7 +157,7 @@ def _size(shape: Sequence[Any]) -> int:
 
 
 #: Primitives that give elements another place or shape, as `stack` and `cat` of many tensors have one for each.
-MOVES = frozenset({"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "concatenate"})
+MOVES: frozenset[str] = frozenset({"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "concatenate"})
 
 
 class _Measures(NamedTuple):
