@@ -95,8 +95,7 @@ class Files:
         from safetensors.torch import load, load_file, load_model, save, save_file, save_model
 
         torch.manual_seed(0)
-        model = torch.nn.Sequential(torch.nn.Embedding(7, 4), torch.nn.Linear(4, 7, bias=False))
-        model[1].weight = model[0].weight
+        model = self._tied()
         half = {"half": torch.randn(3).half(), "brain": torch.randn(3).bfloat16(), "whole": torch.arange(5), "one": torch.tensor(1.5)}
         if OURS:
             load_model(model, folder / "first_model.safetensors")
@@ -108,10 +107,16 @@ class Files:
         return found
 
     def back(self, folder):
-        from safetensors.torch import load_file
+        from safetensors.torch import load, load_file, load_model, save
 
-        found = load_file(folder / "second.safetensors") | load_file(folder / "second_model.safetensors")
-        return dict(found)
+        model = self._tied()
+        load_model(model, folder / "second_model.safetensors")
+        return load(save({"a": torch.ones(2, 3)})) | load_file(folder / "second.safetensors") | model.state_dict()
+
+    def _tied(self):
+        model = torch.nn.Sequential(torch.nn.Embedding(7, 4), torch.nn.Linear(4, 7, bias=False))
+        model[1].weight = model[0].weight
+        return model
 
 
 def picture():
