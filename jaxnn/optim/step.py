@@ -16,7 +16,7 @@ from jaxnn.core.operator.op import Op
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.registry import replace
 from jaxnn.core.run.cut import cut, open_recording
-from jaxnn.core.run.policy import PART_OF_STEP
+from jaxnn.core.run.policy import PART_OF_STEP, UPDATE
 
 __all__ = ["Bucket", "Rule", "as_real", "of_type", "update"]
 
@@ -111,7 +111,7 @@ def _kernel(params: Any, grads: Any, states: Any, numbers: Any, layout: _Layout)
     return tuple(jnp.asarray(x) for x in new_params + new_states)
 
 
-_UPDATE = Op("optimizer_step", _kernel, lists=True)
+_UPDATE = Op(UPDATE, _kernel, lists=True)
 
 #: A step of more parameters than this is no part of the program that computed their gradients.
 MANY = 256

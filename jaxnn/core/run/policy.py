@@ -33,7 +33,7 @@ from .one_by_one import runs_on_host
 __all__ = [
     "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "GRADIENTS", "GROWING_ROW", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT",
     "PART_OF_STEP",
-    "STEP", "bought", "came_back", "decide", "mark_compiled", "set_execution_mode",
+    "STEP", "UPDATE", "bought", "came_back", "decide", "mark_compiled", "set_execution_mode",
 ]  # fmt: skip
 
 # --- causes of a cut, as `engine_statistics()` names them
@@ -46,16 +46,20 @@ IMMEDIATE = "immediate mode"
 #: Ends a row of operators that grows from visit to visit: no two are alike, and each operator is worth a call.
 GROWING_ROW = "a row that grows"
 
+#: The operator of an optimizer's step.
+UPDATE = "optimizer_step"
+
 #: Operators recorded without a cut before one is made: what is pending holds memory, and programs beyond this are never compiled.
 OPERATOR_LIMIT = 2_000
 LIMIT_REACHED = f"{OPERATOR_LIMIT} operators without a cut"
 
 # --- prices, in microseconds: `benchmarks/policy_prices.py` measures them
-#: Compiling a path: once; for each equation of an operator that stands in it for the first time, and of the others, which XLA is
-#: given as calls of one function; and the length from which its passes are superlinear.
+#: Compiling a path: once; for each equation of an operator that stands in it for the first time, of the others, which XLA is given
+#: as calls of one function, and of an optimizer's, which it fuses; and the length from which its passes are superlinear.
 PROGRAM = 100_000
 COMPILED_EQUATION = 2_000
 REPEATED_EQUATION = 300
+UPDATE_EQUATION = 300
 SUPERLINEAR = 2_000
 #: Preparing an operator to run by itself: its executable, its form in numpy; and for each of its equations.
 EXECUTABLE = 40_000
@@ -108,7 +112,8 @@ def price(layout: Layout) -> float:
     for _, traced, pulled in _functions(layout):
         operators += 1
         key = (traced.serial, pulled)
-        cost += traced.equations * (REPEATED_EQUATION if key in met else COMPILED_EQUATION)
+        once = UPDATE_EQUATION if traced.name == UPDATE else COMPILED_EQUATION
+        cost += traced.equations * (REPEATED_EQUATION if key in met else once)
         met.add(key)
     return PROGRAM + cost * (1 + operators / SUPERLINEAR)
 
@@ -132,7 +137,7 @@ def rent(layout: Layout, placement: Any) -> Rent:
         calls += HOST_CALL + HOST_CALL_EQUATION * traced.executed if host else EXECUTABLE_CALL
         key = (traced.serial, pulled)
         distinct[key] += 1
-        updated = updated or (traced.seen and traced.name == "optimizer_step")
+        updated = updated or (traced.seen and traced.name == UPDATE)
         if distinct[key] > 1:
             continue
         known = made.pulls() if pulled else (traced,)
@@ -183,7 +188,7 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     if taped or ends_step:
         state.steps += 1
         apart = None if visits.last is None else state.steps - visits.last
-        guess = _guess(cost, ends_step, apart is not None, cause == LIMIT_REACHED)
+        guess = _guess(cost, ends_step, apart, cause == LIMIT_REACHED)
         expected = HORIZON / (apart or 1) ** 2 * cost.calls if guess is not None else 0.0
         visits.last = state.steps
     if visits.paid + cost.missing + cost.calls + expected > node.price:
@@ -192,15 +197,16 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     return Decision("operators", cost.missing + cost.calls)
 
 
-def _guess(cost: Rent, whole_step: bool, returns: bool, long: bool) -> Any:
+def _guess(cost: Rent, whole_step: bool, apart: int | None, long: bool) -> Any:
     """Why the path of a training step may be expected to come back, if it may: ("loop" or "first" or "settling", its cause).
 
-    Of one that was cut for its length, which is dear to compile and is followed by its like, that is not guessed.
+    Of one that was cut for its length, which is dear to compile and is followed by its like, that is not guessed but where others
+    lay between its visits.
     """
     before, state.last_step = state.last_step, cost.operators
-    if long:
+    if long and apart in (None, 1):
         return None
-    if returns:
+    if apart is not None:
         return ("loop", whole_step)
     if cost.fresh:
         return ("first", whole_step) if _may_guess("first", whole_step) else None
