@@ -11,6 +11,7 @@ import pytest
 import jaxnn as torch
 from jaxnn import nn, optim
 from jaxnn.core.operator.traced import Traced
+from jaxnn.core.record import recorder
 from jaxnn.core.run import statistics
 from jaxnn.core.run.duplication import Settling
 
@@ -338,3 +339,17 @@ def test_a_chain_whose_links_are_used_twice_grows_no_code():
         return len(jax.jit(run).lower(x, np.float32(1)).compile().as_text())
 
     assert length(48) < 2.5 * length(24)
+
+
+def test_a_path_cut_for_its_length_is_a_loop_s_where_parameters_are_updated(monkeypatch):
+    monkeypatch.setattr(recorder, "OPERATOR_LIMIT", 30)
+    params = [torch.ones(11).mul_(k).requires_grad_() for k in range(20)]
+    optimizer = optim.SGD(params, lr=0.1)
+    found = []
+    for _ in range(3):
+        torch.reset_engine_statistics()
+        optimizer.zero_grad()
+        torch.stack([(p * p).sum() for p in params]).sum().backward()
+        optimizer.step()
+        found.append(torch.engine_statistics()["operator_by_operator"])
+    assert found == [1, 0, 0]

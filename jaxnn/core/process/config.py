@@ -75,6 +75,7 @@ class ThreadState(threading.local):
     plain_operators: bool = False  # subclasses of Tensor are not asked
     cuts: int = 0  # of paths that had no program; see `policy`
     steps: int = 0  # those of training steps among them
+    updates: int = 0  # those that an optimizer's step ended
     last_step: Any = None  # the operators of the last one
     execution_mode: Any = None  # how this thread runs programs, if it says so
     autocast: Any = None  # the kinds of devices for which it is on, if any

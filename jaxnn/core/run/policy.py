@@ -83,11 +83,12 @@ FORGOTTEN = 100
 class Visits:
     """What was paid at one path, and when it was visited."""
 
-    __slots__ = ("last", "paid")
+    __slots__ = ("last", "paid", "updates")
 
     def __init__(self) -> None:
         self.paid = 0.0
         self.last: int | None = None  # as a training step, in these
+        self.updates = 0  # of parameters, before the last visit
 
 
 def _functions(layout: Layout) -> Iterator[tuple[Any, Traced, bool]]:
@@ -187,26 +188,28 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     ends_step = cause in (STEP, PART_OF_STEP, GRADIENTS)
     if taped or ends_step:
         state.steps += 1
+        state.updates += ends_step
         apart = None if visits.last is None else state.steps - visits.last
-        guess = _guess(cost, ends_step, apart, cause == LIMIT_REACHED)
+        trained = apart is not None and state.updates > visits.updates
+        guess = _guess(cost, ends_step, apart is not None, cause == LIMIT_REACHED and not trained)
         expected = HORIZON / (apart or 1) ** 2 * cost.calls if guess is not None else 0.0
-        visits.last = state.steps
+        visits.last, visits.updates = state.steps, state.updates
     if visits.paid + cost.missing + cost.calls + expected > node.price:
         return Decision("whole", node.price, guess)
     visits.paid += cost.missing + cost.calls
     return Decision("operators", cost.missing + cost.calls)
 
 
-def _guess(cost: Rent, whole_step: bool, apart: int | None, long: bool) -> Any:
+def _guess(cost: Rent, whole_step: bool, returns: bool, long: bool) -> Any:
     """Why the path of a training step may be expected to come back, if it may: ("loop" or "first" or "settling", its cause).
 
-    Of one that was cut for its length, which is dear to compile and is followed by its like, that is not guessed but where others
-    lay between its visits.
+    Of one that was cut for its length, which is dear to compile and is followed by its like, that is not guessed: but where
+    parameters were updated between its visits, it is a loop's.
     """
     before, state.last_step = state.last_step, cost.operators
-    if long and apart in (None, 1):
+    if long:
         return None
-    if apart is not None:
+    if returns:
         return ("loop", whole_step)
     if cost.fresh:
         return ("first", whole_step) if _may_guess("first", whole_step) else None
