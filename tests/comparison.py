@@ -64,6 +64,22 @@ TOLERANCES: dict[str, dict[str, Tolerance]] = {
     # Parameters after steps of an optimizer, each relative to its largest entry; what the optimizer keeps has one more rounding.
     "optimizer": _anywhere(1e-5, 1e-5, "largest"),
     "optimizer state": _anywhere(2e-5, 2e-5, "largest"),
+    # Ten steps with given gradients: half a unit in the last place of values around 1, a step.
+    "ten steps": {
+        **dict.fromkeys(_SINGLE, Tolerance(2e-6, 6e-7)), **dict.fromkeys(_DOUBLE, Tolerance(1e-12, 1.2e-15)),
+        "bfloat16": Tolerance(2e-6, 0.04), "float16": Tolerance(2e-6, 0.005),
+    },
+    "ten steps of optax": _anywhere(2e-5, 6e-7),
+    # A generative model's forward, and its parameters after three steps of two optimizers.
+    "generative": {"float32": Tolerance(1e-5, 1e-5), "float64": Tolerance(1e-10, 1e-10)},
+    "generative, trained": {"float32": Tolerance(1e-4, 1e-4), "float64": Tolerance(1e-10, 1e-10)},
+    # Primitives as numpy runs them beside XLA, which contracts products and sums.
+    "primitive": {
+        name: Tolerance(relative, relative / 4)
+        for name, relative in {
+            "float16": 1e-3, "bfloat16": 1e-2, "float32": 4e-6, "complex64": 4e-6, "float64": 1e-12, "complex128": 1e-12,
+        }.items()
+    },
     # Short programs, compiled as one or run by operator; where one must be nearer it says so.
     "program": _anywhere(1e-5, 1e-6),
     # Random programs: `assert_close`, but sums round by their largest terms, which cancel in some elements.

@@ -89,7 +89,8 @@ def inspect(arguments: list[str]) -> int:
         table.add_row(*(rich().text.Text(_printable(cell)) for cell in (*_row(name, entry, weights), *file)))
     show(table)
     count = sum(e.numel for n, e in weights.entries.items() if n not in weights.aliases)
-    print(f"{len(weights)} tensors, {count:,} numbers, {readable(weights.nbytes)}")
+    tensors = "1 tensor" if len(weights) == 1 else f"{len(weights)} tensors"
+    print(f"{tensors}, {count:,} numbers, {readable(weights.nbytes)}")
     for k, v in weights.metadata.items():
         if k not in weights.aliases:
             print(f"{_printable(k)}: {_printable(v)}")

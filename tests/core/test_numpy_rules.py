@@ -13,11 +13,11 @@ from jax import lax
 from jax._src.lax.lax import le_to_p, lt_to_p
 
 from jaxnn.core.host.function import host_function
+from tests.comparison import check
 
 INTEGERS = ["int8", "int32", "int64", "uint8", "uint64"]
 FLOATS = ["float32", "float64", "float16", "bfloat16"]
 COMPLEX = ["complex64", "complex128"]
-TOLERANCE = {"float16": 1e-3, "bfloat16": 1e-2, "float32": 4e-6, "complex64": 4e-6, "float64": 1e-12, "complex128": 1e-12}
 
 
 def draw(shape, dtype, seed=0, low=-4, high=5):
@@ -68,15 +68,8 @@ def by_xla(function, arrays):
 
 def same(ours, theirs, what, zeros=True):
     """Equal; floats within rounding, with the same NaNs and, if ``zeros``, the same signs of zeros."""
-    assert ours.dtype == theirs.dtype and ours.shape == theirs.shape, (what, ours.dtype, ours.shape, theirs.dtype, theirs.shape)
-    tolerance = TOLERANCE.get(str(ours.dtype), 0)
-    if not tolerance:
-        np.testing.assert_array_equal(ours, theirs, err_msg=what)
-        return
-    wide = np.complex128 if ours.dtype.kind == "c" else np.float64
-    ours, theirs = ours.astype(wide), theirs.astype(wide)
-    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance / 4, err_msg=what)
-    if zeros and wide is np.float64:
+    check(ours, theirs, "primitive", what)
+    if zeros and jnp.issubdtype(ours.dtype, jnp.floating):
         at = (ours == 0) & (theirs == 0)
         np.testing.assert_array_equal(np.signbit(ours[at]), np.signbit(theirs[at]), err_msg=f"{what}: sign of zero")
 

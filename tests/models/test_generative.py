@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import jaxnn
-
-TOLERANCE = {"float32": (1e-5, 1e-4), "float64": (1e-10, 1e-10)}  # of the forward and of parameters after 3 steps
+from tests.comparison import check
 
 
 def vae(torch):
@@ -152,15 +151,13 @@ def train_gan(torch, generator, discriminator, dtype):
     return found
 
 
-def compare(results, models, dtype):
-    forward, after = TOLERANCE[dtype]
+def compare(results, models):
     for a, b in zip(*results, strict=True):
-        assert str(a.dtype) == str(b.dtype)
-        np.testing.assert_allclose(b.detach().numpy(), a.detach().numpy(), rtol=forward, atol=forward)
+        check(b, a, "generative")
     for theirs, ours in zip(*models, strict=True):
         assert list(theirs.state_dict()) == list(ours.state_dict())
         for (name, a), b in zip(theirs.state_dict().items(), ours.state_dict().values(), strict=True):
-            np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=after, atol=after, err_msg=name)
+            check(b, a, "generative, trained", name)
 
 
 def same_weights(theirs, ours, dtype):
@@ -177,7 +174,7 @@ def test_vae(dtype):
         train_vae(torch, theirs, loss, getattr(torch, dtype)),
         train_vae(jaxnn, ours, our_loss, getattr(jaxnn, dtype)),
     )
-    compare(results, ([theirs], [ours]), dtype)
+    compare(results, ([theirs], [ours]))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -190,7 +187,7 @@ def test_gan(dtype):
         train_gan(torch, *pairs[0], getattr(torch, dtype)),
         train_gan(jaxnn, *pairs[1], getattr(jaxnn, dtype)),
     )
-    compare(results, pairs, dtype)
+    compare(results, pairs)
 
 
 def test_initial_weights():

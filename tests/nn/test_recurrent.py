@@ -16,10 +16,9 @@ from functional import raw_parity
 import jaxnn
 import jaxnn.nn
 from jaxnn.nn.functional.recurrent import run_layers
+from tests.comparison import check
 
 FACES = (torch, jaxnn)
-FLOAT = {"rtol": 2e-5, "atol": 2e-6}
-DOUBLE = {"rtol": 1e-10, "atol": 1e-12}
 rng = np.random.default_rng(0)
 X = rng.standard_normal((5, 3, 4))  # time, batch, features
 LENGTHS = [2, 5, 3]
@@ -101,15 +100,13 @@ def ran(face, source, call):
 @pytest.mark.parametrize("source", LAYERS)
 @pytest.mark.parametrize("call", CALLS)
 def test_layer(source, call):
-    tolerance = FLOAT if call == "plain" else DOUBLE
     theirs, their_grads, their_next = ran(torch, source, call)
     ours, our_grads, our_next = ran(jaxnn, source, call)
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs, strict=True):
-        assert str(a.dtype) == str(b.dtype)
-        np.testing.assert_allclose(a.numpy(), b.numpy(), **tolerance)
+        check(a, b, "layer")
     for a, b in zip(our_grads, their_grads, strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), **tolerance)
+        check(a, b, "layer")
     assert our_next.item() == their_next.item()
 
 
@@ -159,7 +156,7 @@ def test_cell(source, batched, with_states):
         grads = [p.grad for p in (x, *cell.parameters(), *(hx[: len(last)] if with_states else []))]
         found.append([*last, *grads])
     for a, b in zip(*found, strict=True):
-        np.testing.assert_allclose(b.detach().numpy(), a.detach().numpy(), **DOUBLE)
+        check(b, a, "layer")
 
 
 def test_half_precision():
@@ -183,7 +180,7 @@ def test_second_order():
         (first**2).sum().backward()
         found.append([x.grad, *(p.grad for p in layer.parameters())])
     for a, b in zip(*found, strict=True):
-        np.testing.assert_allclose(b.numpy(), a.numpy(), **DOUBLE)
+        check(b, a, "layer")
 
 
 # --- packing
@@ -352,7 +349,7 @@ def test_functions(kind, source):
         packed = call(rows.data, rows.batch_sizes, hx, weights, True, 2, 0.0, False, True)
         found.append([*padded, *packed])
     for a, b in zip(*found, strict=True):
-        np.testing.assert_allclose(b.detach().numpy(), a.detach().numpy(), **DOUBLE)
+        check(b, a, "layer")
 
 
 @pytest.mark.parametrize("kind, gates, count", [("lstm", 4, 2), ("rnn_relu", 1, 1)])
@@ -406,17 +403,17 @@ def test_flax(source):
     expected, last = layer(jaxnn.tensor(x.tolist()))
     out, _ = nnx.jit(lambda m, x: m(x))(layer, jnp.asarray(x))
     assert isinstance(out, jax.Array)
-    np.testing.assert_allclose(out, expected.detach().numpy(), **FLOAT)
+    check(out, expected, "layer")
     (expected**2).sum().backward()
     grads = nnx.jit(nnx.grad(lambda m, x: (m(x)[0] ** 2).sum()))(layer, jnp.asarray(x))
     for name, p in layer.named_parameters():
-        np.testing.assert_allclose(grads[name].detach().numpy(), p.grad.numpy(), err_msg=name, **FLOAT)
+        check(grads[name], p.grad, "layer", name)
     for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), nnx.clone(layer)):
         assert repr(copied) == repr(layer)
         for ours, theirs in zip(copied.parameters(), layer.parameters(), strict=True):
             np.testing.assert_array_equal(ours.detach().numpy(), theirs.detach().numpy())
         # Which way of running is taken depends on what ran before: the last bit may differ.
-        np.testing.assert_allclose(copied(jaxnn.tensor(x.tolist()))[0].detach().numpy(), expected.detach().numpy(), **FLOAT)
+        check(copied(jaxnn.tensor(x.tolist()))[0], expected, "layer")
 
 
 def test_flax_packed():
@@ -428,8 +425,8 @@ def test_flax_packed():
     expected, last = layer(packed)
     arrays = jax.tree.map(lambda t: jnp.asarray(t.numpy()), packed, is_leaf=lambda t: isinstance(t, jaxnn.Tensor))
     out, final = nnx.jit(lambda m, packed: m(packed))(layer, arrays)
-    np.testing.assert_allclose(out.data, expected.data.detach().numpy(), **FLOAT)
-    np.testing.assert_allclose(final, last.detach().numpy(), **FLOAT)
+    check(out.data, expected.data, "layer")
+    check(final, last, "layer")
     unsorted = arrays._replace(sorted_indices=None, unsorted_indices=None)
     with pytest.raises(RuntimeError, match="enforce_sorted=False"):
         nnx.jit(lambda m, packed: m(packed))(layer, unsorted)
@@ -442,7 +439,7 @@ def test_flax_dropout():
     first, second = run(layer, x), run(layer, x)
     assert not np.allclose(first, second)
     layer.eval()
-    np.testing.assert_allclose(run(layer, x), layer(jaxnn.tensor(x.tolist()))[0].detach().numpy(), **FLOAT)
+    check(run(layer, x), layer(jaxnn.tensor(x.tolist()))[0], "layer")
     assert not nnx.state(built(jaxnn, "LSTM(4, 6, 2)"), nnx.RngState)
 
 
@@ -458,4 +455,4 @@ def test_a_long_row_of_cells(whole):
         return [state[1].detach().numpy(), *[p.grad.numpy() for p in cell.parameters()]]
 
     for ours, theirs in zip(run(jaxnn), run(torch), strict=True):
-        np.testing.assert_allclose(ours, theirs, **FLOAT)
+        check(ours, theirs, "layer")
