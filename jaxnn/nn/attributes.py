@@ -88,7 +88,10 @@ class ModuleAttributes(LiveMapping):
 
 
 def _read(self: Any) -> Any:
-    asks = sys._getframe(1).f_globals.get("__name__") or ""
+    frame = sys._getframe(1)
+    while frame.f_code.co_name == "__getattribute__" and frame.f_back is not None:  # a class's own, and that of `HiddenChildren`
+        frame = frame.f_back
+    asks = frame.f_globals.get("__name__") or ""
     return own_dict(self) if asks.partition(".")[0] in _INSIDE else ModuleAttributes(self)
 
 

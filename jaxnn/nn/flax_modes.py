@@ -17,8 +17,11 @@ __all__ = ["FlaxModes", "asked_by_flax"]
 
 
 def asked_by_flax(depth: int) -> bool:
-    """Whether the function ``depth`` frames up is one of nnx's that set modes."""
-    return sys._getframe(depth + 1).f_globals.get("__name__") == FLAX_MODES
+    """Whether the function ``depth`` frames up is one of nnx's that set modes; a class's own ``__getattr__`` may stand between."""
+    frame = sys._getframe(depth + 1)
+    while frame.f_code.co_name == "__getattr__" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__") == FLAX_MODES
 
 
 class FlaxModes:

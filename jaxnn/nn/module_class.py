@@ -14,7 +14,10 @@ from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.process.internals import PytreeState
 from jaxnn.ops.given_keys import drawing_from, given
 
-__all__ = ["Call", "ModuleMeta", "signature_of"]
+from .class_signature import signature_of
+from .hidden_children import with_hidden_children
+
+__all__ = ["Call", "ModuleMeta"]
 
 if TYPE_CHECKING:
     from flax.nnx.module import ModuleMeta as _FLAX
@@ -48,24 +51,6 @@ class Call:
         return instance.forward  # type: ignore[return-value]
 
 
-def signature_of(cls: Any, call: Any) -> inspect.Signature:
-    """The signature of a class as Python finds it for one whose metaclass has no ``__call__``: that of ``__new__``, or else
-    of ``__init__``. ``call`` is the metaclass's own ``__call__``, which stands behind both.
-    """
-    places = ("_jaxnn_signature", "__signature__")  # assigned later, or in the class's body
-    declared = next((vars(c)[n] for c in cls.__mro__ for n in places if n in vars(c)), None)
-    if declared is not None:
-        return declared
-    if type(cls).__call__ is not call:
-        made_by: Any = type(cls).__call__
-    else:
-        made_by = next(
-            (getattr(cls, name) for name in ("__new__", "__init__") if inspect.isfunction(getattr(cls, name))), cls.__init__
-        )
-    found = inspect.signature(made_by)
-    return found.replace(parameters=list(found.parameters.values())[1:])
-
-
 class ModuleMeta(_FLAX, _PROTOCOL):  # type: ignore[misc]
     """Flax's metaclass with Python's usual rules: `inspect.signature` is ``__init__``'s, ``__new__`` may return what it likes,
     abstract methods bind only below `abc.ABC`, and a module may have a `typing.Protocol` among its bases.
@@ -92,6 +77,15 @@ class ModuleMeta(_FLAX, _PROTOCOL):  # type: ignore[misc]
             isinstance(c, ABCMeta) and not isinstance(c, _FLAX) and c not in nnx.Module.__mro__ for c in cls.__mro__
         ):
             cls.__abstractmethods__ = frozenset()
+
+    def mro(cls) -> list[type]:
+        """The order of bases; it tells classes with a ``__getattr__`` of their own from the others."""
+        return with_hidden_children(super().mro())
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in ("__getattr__", "__getattribute__"):
+            cls.__bases__ = cls.__bases__  # the order anew, here and below
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         rngs = next((a for a in (*args, *kwargs.values()) if type(a) in (nnx.Rngs, nnx.RngStream)), None)

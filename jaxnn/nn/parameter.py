@@ -30,10 +30,10 @@ from jaxnn.core.run.cut import LOCK
 from jaxnn.core.tensor import _copied, refuse_to_end_gradient
 from jaxnn.ops.placement import need_strided
 
+from .class_signature import signature_of
 from .factory import empty
 from .flax_access import FlaxAccess, metadata_of
 from .jax_devices import settle_alone
-from .module_class import signature_of
 from .plain_values import is_plain
 from .trainable import Trainable
 
@@ -131,6 +131,14 @@ class _TensorVariable(FlaxAccess, _Kind, nnx.Variable, metaclass=_VariableMeta):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is left to do, as in PyTorch."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Flax's variables can be called; a tensor gives itself, so that ``x() if callable(x) else x`` is the tensor."""
+        if self._other is not _NOTHING:
+            return super().__call__(*args, **kwargs)
+        if args or kwargs:
+            raise TypeError(f"'{type(self).__name__}' object is not callable")
+        return self
 
     def _take_metadata(self, kind: Any, metadata: dict[str, Any]) -> None:
         """Keep what Flax keeps of a variable's keywords (``out_sharding=``), and place the value where they say."""

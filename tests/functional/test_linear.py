@@ -1,9 +1,12 @@
 """linear and bilinear beside torch."""
 
+import numpy as np
 import pytest
+import torch
 import torch.nn.functional as F
 from raw_parity import array, raises, run, second_order, transforms
 
+import jaxnn
 from jaxnn.nn.functional.linear import bilinear, linear
 
 SHAPES = [
@@ -33,6 +36,31 @@ def test_linear(shapes):
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16", "int64", "complex64"])
 def test_linear_dtypes(dtype):
     run(linear, F.linear, *arrays(SHAPES[0], dtype))
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_half_precision_is_rounded_where_pytorch_rounds(kind):
+    """The sums of these operands are exact in float32, in any order."""
+    shapes = [*SHAPES[:4], *SHAPES[7:10], ((2, 3), (4, 3), ()), ((5, 2, 3), (4, 3), ()), ((2, 5, 2, 3), (4, 3), (4,))]
+    draws = np.random.default_rng(0)
+    drawn = [
+        [None if s is None else draws.integers(-99, 99, s) / (64 if i < 2 else 4096) for i, s in enumerate(given)] for given in shapes
+    ]
+    cells = [(draws.integers(-99, 99, s) / 64).tolist() for s in ((3, 4), (3, 5), (5, 4), (5, 5), (5,), (5,))]
+
+    def both(face):
+        found = []
+        for given in drawn:
+            tensors = [None if v is None else face.tensor(v.tolist()).reshape(v.shape).to(getattr(face, kind)) for v in given]
+            operands = [t if t is None else t.requires_grad_() for t in tensors]
+            result = face.nn.functional.linear(*operands)
+            (result * result.detach().sign()).sum().backward()
+            found += [result.float().tolist(), *(t.grad.float().tolist() for t in operands if t is not None)]
+        cell = [face.tensor(v).to(getattr(face, kind)) for v in cells]
+        return [*found, face.rnn_relu_cell(*cell).float().tolist()]
+
+    for theirs, ours in zip(both(torch), both(jaxnn), strict=True):
+        assert ours == theirs
 
 
 def test_linear_transforms():

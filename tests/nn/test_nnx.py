@@ -317,6 +317,15 @@ def test_calls_without_gradients_cut(net):
     assert student.weight.grad is not None
 
 
+@pytest.mark.parametrize("made", [nn.Parameter, nn.Buffer])
+def test_a_tensor_where_a_function_may_stand(made):
+    """Code of PyTorch's habit asks ``x() if callable(x) else x``; Flax's variables can be called."""
+    t = made(jaxnn.ones(2))
+    assert (t() if callable(t) else t) is t
+    with pytest.raises(TypeError, match=f"'{made.__name__}' object is not callable"):
+        t(1)
+
+
 def test_foreign_flax_parameter_filter():
     layer = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
     assert len(nnx.to_flat_state(nnx.state(layer, jaxnn.nn.Trainable))) == 2

@@ -12,7 +12,29 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.core.registry import op
-from jaxnn.nn.functional.common import c_name, normal_dim, require_broadcast, scalar_name, size_text
+from jaxnn.nn.functional.common import c_name, is_half, normal_dim, require_broadcast, scalar_name, size_text, value_of
+
+
+def _product(x: Array, weight: Array, kind: Any = None) -> Array:
+    # Both last dimensions contracted: the fastest form of a matrix product on CPU, and the weight is never transposed.
+    return lax.dot_general(x, weight, (((x.ndim - 1,), (weight.ndim - 1,)), ((), ())), preferred_element_type=kind)
+
+
+def _rounded_at_once(x: Array, weight: Array, bias: Array) -> Array:
+    return (_product(x, weight, jnp.float32) + bias.astype(jnp.float32)).astype(x.dtype)
+
+
+def affine(x: Array, weight: Array, bias: Array | None) -> Array:
+    """``x @ weight.T + bias``. In half precision PyTorch rounds once where it has one kernel for both: for a matrix `x`, and for a
+    bias that is a vector. XLA does so by itself on accelerators; gradients are those of halves everywhere.
+    """
+    if bias is None:
+        return _product(x, weight)
+    plain = _product(x, weight) + bias
+    if not is_half(x) or (x.ndim != 2 and bias.ndim != 1):
+        return plain
+    operands = map(lax.stop_gradient, (x, weight, bias))
+    return value_of(lax.platform_dependent(*operands, cpu=_rounded_at_once, default=lambda x, w, b: _product(x, w) + b), plain)
 
 
 def _linear_grad_name(static: list[Any], avals: list[Any]) -> str:
@@ -96,9 +118,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     _check_linear(input, weight, bias)
     if weight.dtype == jnp.bool_:
         raise NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Bool'")
-    # Both last dimensions contracted: the fastest form of a matrix product on CPU, and the weight is never transposed.
-    product = lax.dot_general(input, weight, (((input.ndim - 1,), (weight.ndim - 1,)), ((), ())))
-    return product if bias is None else product + bias
+    return affine(input, weight, bias)
 
 
 def _bilinear_grad_name(static: list[Any], avals: list[Any]) -> str:

@@ -28,6 +28,7 @@ from jax import Array, lax
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import Arrays, Operand, function, op
 from jaxnn.nn.functional.common import is_floating, scalar_name
+from jaxnn.nn.functional.linear import affine
 from jaxnn.ops.masks import bernoulli_mask
 
 __all__ = [
@@ -41,31 +42,26 @@ Step = Callable[[tuple[Array, ...], Array, Array, Array | None, Array | None], t
 # --- one step
 
 
-def _affine(x: Array, weight: Array, bias: Array | None) -> Array:
-    product = lax.dot_general(x, weight, (((x.ndim - 1,), (1,)), ((), ())))
-    return product if bias is None else product + bias
-
-
 def _tanh_step(
     state: tuple[Array, ...], gates: Array, w_hh: Array, b_hh: Array | None, w_hr: Array | None
 ) -> tuple[Array, ...]:
-    return (jnp.tanh(gates + _affine(state[0], w_hh, b_hh)),)
+    return (jnp.tanh(gates + affine(state[0], w_hh, b_hh)),)
 
 
 def _relu_step(
     state: tuple[Array, ...], gates: Array, w_hh: Array, b_hh: Array | None, w_hr: Array | None
 ) -> tuple[Array, ...]:
-    return (jax.nn.relu(gates + _affine(state[0], w_hh, b_hh)),)
+    return (jax.nn.relu(gates + affine(state[0], w_hh, b_hh)),)
 
 
 def _lstm_step(
     state: tuple[Array, ...], gates: Array, w_hh: Array, b_hh: Array | None, w_hr: Array | None
 ) -> tuple[Array, ...]:
     hidden, cell = state
-    enter, forget, new, leave = jnp.split(gates + _affine(hidden, w_hh, b_hh), 4, -1)
+    enter, forget, new, leave = jnp.split(gates + affine(hidden, w_hh, b_hh), 4, -1)
     cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(new)
     hidden = jax.nn.sigmoid(leave) * jnp.tanh(cell)
-    return (hidden if w_hr is None else _affine(hidden, w_hr, None), cell)
+    return (hidden if w_hr is None else affine(hidden, w_hr, None), cell)
 
 
 def _gru_step(
@@ -74,7 +70,7 @@ def _gru_step(
     (hidden,) = state
     reset, update, new = jnp.split(gates, 3, -1)
     # PyTorch's variant: the reset gate acts on the product with the weights, not on the state that enters it.
-    reset_h, update_h, new_h = jnp.split(_affine(hidden, w_hh, b_hh), 3, -1)
+    reset_h, update_h, new_h = jnp.split(affine(hidden, w_hh, b_hh), 3, -1)
     update = jax.nn.sigmoid(update + update_h)
     new = jnp.tanh(new + jax.nn.sigmoid(reset + reset_h) * new_h)
     return ((hidden - new) * update + new,)
@@ -94,7 +90,7 @@ def _scan(
     """
     w_ih, w_hh, b_ih, b_hh, w_hr = weights
     assert w_ih is not None and w_hh is not None
-    gates = _affine(x, w_ih, b_ih)
+    gates = affine(x, w_ih, b_ih)
 
     def advance(state: tuple[Array, ...], inputs: tuple[Array, Array | None]) -> Any:
         now, inside = inputs
@@ -335,7 +331,7 @@ def _cell(
     if not hx:
         zeros = jnp.zeros((*input.shape[:-1], w_hh.shape[1]), input.dtype)
         hx = (zeros, zeros) if step is _lstm_step else (zeros,)
-    return step(hx, _affine(input, w_ih, b_ih), w_hh, b_hh, None)
+    return step(hx, affine(input, w_ih, b_ih), w_hh, b_hh, None)
 
 
 def _cell_operator(name: str, step: Step, grad_name: str) -> Any:

@@ -143,6 +143,32 @@ def bayesian(folder):
     return found | {"mean": posterior.mean, "variance": posterior.variance}
 
 
+def pyro_svi(folder):
+    import pyro
+    import pyro.distributions as dist
+    from pyro.infer import SVI, Trace_ELBO
+    from pyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
+
+    found = {}
+    for guide_of in (AutoNormal, AutoMultivariateNormal):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        x = torch.randn(12, 2)
+        y = x @ torch.tensor([1.0, -2.0]) + 0.1 * torch.randn(12)
+
+        def model(x, y):
+            w = pyro.sample("w", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            s = pyro.sample("s", dist.HalfNormal(1.0))
+            with pyro.plate("data", len(x)):
+                pyro.sample("y", dist.Normal(x @ w, s), obs=y)
+
+        guide = guide_of(model)
+        svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), Trace_ELBO())
+        found |= {f"{guide_of.__name__} loss {i}": torch.tensor(svi.step(x, y)) for i in range(4)}
+        found |= {f"{guide_of.__name__} {k}": v.detach() for k, v in pyro.get_param_store().items()}
+    return found
+
+
 def pyro_mcmc(folder):
     import pyro
     import pyro.distributions as dist
@@ -162,5 +188,5 @@ def pyro_mcmc(folder):
 
 ROWS = {
     "torchdiffeq odeint": equations, "torchsde sdeint": stochastic, "gpytorch exact": processes, "gpytorch variational": variational,
-    "botorch acquisition": bayesian, "pyro mcmc": pyro_mcmc,
+    "botorch acquisition": bayesian, "pyro svi": pyro_svi, "pyro mcmc": pyro_mcmc,
 }  # fmt: skip
