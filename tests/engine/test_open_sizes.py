@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from jaxnn.core.operator import open_sizes
 from jaxnn.core.operator.op import Op
 from jaxnn.core.operator.open_jaxpr import same
 from jaxnn.core.operator.traced import Instance
+from jaxnn.core.process.internals import noted_differences
 from jaxnn.core.record.recorder import record
 
 #: Sizes on both sides of those at which kernels, or their parts in JAX, might take another way; not in order.
@@ -164,3 +166,11 @@ def test_attempts_are_few():
     for n in range(2, 12):
         assert record(op, (jaxnn.ones(n),)).tolist() == [2.0] * n
     assert len(tried) == open_sizes._ATTEMPTS
+
+
+def test_only_sizes_of_one_trace_are_noted():
+    """JAX's caches compare a trace's open sizes, and its numbers, with those of earlier traces, by chance of their hashes."""
+    (ours,), (others,) = (jax.export.symbolic_shape(name) for name in "ab")
+    with noted_differences(ours) as found:
+        assert not any([ours == 5, others == 5, 5 == others, ours == others])
+    assert [str(d) for d in found] == ["a - 5"]

@@ -130,7 +130,7 @@ class _Pattern:
         """Trace a form with open sizes, and keep it if it agrees with the traces that there are."""
         traces, form.traces = form.traces, None
         with contextlib.suppress(Exception):  # whatever a kernel asks of an open size that it cannot know
-            with noted_differences(type(self.symbols[0])) as found:
+            with noted_differences(self.symbols[0]) as found:
                 general = trace_open()
             opened = OpenJaxpr(general.closed, self.symbols)
             self._note(found)

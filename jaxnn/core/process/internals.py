@@ -128,18 +128,19 @@ def scan_counts(parameters: Any) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def noted_differences(kind: Any) -> Iterator[list[Any]]:
+def noted_differences(symbol: Any) -> Iterator[list[Any]]:
     """The differences of open sizes that JAX takes for not zero, without knowing: it answers that the two are not equal.
 
     Args:
-        kind: the type of open sizes.
+        symbol: an open size; those of its scope are noted. (JAX's caches compare with those of earlier traces, too.)
     """
     found: list[Any] = []
+    kind, scope = type(symbol), symbol.scope
     compare = kind.__eq__
 
     def noting(self: Any, other: Any) -> bool:
         equal = bool(compare(self, other))
-        if not equal and (hasattr(other, "__index__") or (type(other) is kind and self.scope is other.scope)):
+        if not equal and self.scope is scope and (hasattr(other, "__index__") or (type(other) is kind and other.scope is scope)):
             difference = self - other
             if type(difference) is kind:
                 found.append(difference)
