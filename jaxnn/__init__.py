@@ -10,47 +10,39 @@ from __future__ import annotations
 import math as _math
 import os as _os
 import sys as _sys
-from importlib import import_module as _import_module
+import typing as _typing
 from inspect import isfunction as _isfunction
 from typing import Any
 
-from . import (
-    __config__ as __config__,
-)
-from . import (
-    accelerator,
-    amp,
-    autograd,
-    backends,
-    cpu,
-    cuda,
-    distributed,
-    fft,
-    func,
-    futures,
-    hub,
-    layer_functions,
-    library,
-    linalg,
-    masked,
-    multiprocessing,
-    nn,
-    ops,
-    optim,
-    overrides,
-    profiler,
-    quasirandom,
-    random,
-    signal,
-    sparse,
-    special,
-    storage,
-    testing,
-    torch_version,
-    types,
-    utils,
-    version,
-)
+from .core.process.late import uncollected as _uncollected
+
+with _uncollected():
+    from . import __config__ as __config__
+    from . import (
+        accelerator,
+        amp,
+        autograd,
+        backends,
+        cpu,
+        cuda,
+        fft,
+        func,
+        futures,
+        layer_functions,
+        linalg,
+        nn,
+        ops,
+        optim,
+        overrides,
+        random,
+        sparse,
+        special,
+        storage,
+        torch_version,
+        types,
+        utils,
+        version,
+    )
 from .amp import GradScaler, autocast
 from .amp.switches import *  # noqa: F403
 from .autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
@@ -76,6 +68,8 @@ from .core.operator.keyword_names import with_other_names as _with_other_names
 from .core.operator.overrides import asking as _asking
 from .core.operator.overrides import disabled as DisableTorchFunctionSubclass
 from .core.operator.type_errors import with_type_errors as _with_type_errors
+from .core.process.late import at_first_use as _at_first_use
+from .core.process.late import finishers as _finishers
 from .core.random.generator import Generator
 from .core.registry import FUNCTIONS as _FUNCTIONS
 from .core.registry import function as _function
@@ -85,11 +79,13 @@ from .core.run.statistics import engine_statistics, reset_engine_statistics
 from .core.tensor import bind_methods as _bind_methods
 from .cuda import OutOfMemoryError
 from .docstrings import complete_imported as _complete_docstrings
+from .docstrings import complete_late as _complete_late
 from .foreach import *  # noqa: F403
 from .func import vmap
 from .futures import Future
 from .namespaces import name_for_pickle as _name_for_pickle
 from .namespaces import name_the_missing as _name_the_missing
+from .namespaces import name_the_missing_late as _name_the_missing_late
 from .nn import *  # noqa: F403  (jaxnn.Linear is jaxnn.nn.Linear)
 from .nn import Trainable
 from .nn.jax_devices import follow_jax_default_device
@@ -98,6 +94,9 @@ from .serialization import load, save
 from .settings import *  # noqa: F403  (threads, deterministic algorithms, compile)
 from .storage import TypedStorage, UntypedStorage
 from .version import __version__ as __version__
+
+if _typing.TYPE_CHECKING:  # at first use
+    from . import distributed, hub, library, masked, multiprocessing, profiler, quasirandom, signal, testing
 
 for _name in ("softmax", "log_softmax"):
     _function(getattr(special, _name), name=_name, out=True)
@@ -122,14 +121,10 @@ _name_the_missing(
         autograd,
         autograd.graph,
         cuda,
-        distributed,
         fft,
         func,
-        hub,
-        library,
         linalg,
         overrides,
-        signal,
         special,
         utils,
     ]
@@ -161,16 +156,13 @@ def _assert(condition: Any, message: str) -> None:
 
 
 #: Imported at first use: few programs need them. `_FOREIGN` are the namespaces for source written for PyTorch.
-_LATE = ("compat", "distributions", "vision")
+_LATE = (
+    "compat", "distributed", "distributions", "hub", "library", "masked", "multiprocessing", "profiler", "quasirandom", "signal",
+    "testing", "vision",
+)  # fmt: skip
 _FOREIGN = ("_C", "compiler", "fx", "jit")
 __path__ = [*globals()["__path__"], _os.path.join(_os.path.dirname(__file__), "compat", "foreign", "namespaces")]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LATE or name in _FOREIGN:
-        return _import_module(f"jaxnn.{name}")
-    raise AttributeError(f"module 'jaxnn' has no attribute '{name}': jaxnn lacks torch.{name}")
-
+__getattr__, __dir__ = _at_first_use(__name__, (*_LATE, *_FOREIGN))
 
 __all__ = [
     "DisableTorchFunctionSubclass", "Future", "Generator", "GradScaler", "OutOfMemoryError", "Size", "Tensor",
@@ -187,3 +179,4 @@ __all__ = [
 ]  # fmt: skip
 
 _complete_docstrings()
+_finishers += [_complete_late, _name_the_missing_late]

@@ -23,10 +23,10 @@ from inspect import cleandoc, isclass
 from types import FunctionType
 from typing import Any
 
-from . import glossary
+from . import glossary, kept_docstrings
 from .core.memory.tensor_base import TensorBase
 
-__all__ = ["PAGES", "complete", "complete_imported", "entries", "parameters", "sections"]
+__all__ = ["PAGES", "complete", "complete_imported", "complete_late", "entries", "parameters", "sections"]
 
 #: The namespaces that are completed, each with PyTorch's page of a name in it.
 PAGES = {
@@ -233,12 +233,8 @@ def _printed(name: str, part: str) -> str:
     return f"{name}:\n{part}" if part.startswith(" ") else f"{name}: {part}"
 
 
-def complete(*namespaces: str) -> None:
-    """Complete the docstrings of the public functions and classes of namespaces, or of the methods of ``Tensor``.
-
-    Args:
-        namespaces: keys of `PAGES`; what was completed under another name stays as it is.
-    """
+def _unfinished(*namespaces: str) -> Iterator[tuple[Any, tuple[str, str | None]]]:
+    """Public functions and classes of namespaces that are not completed, with what `_completed` takes; they now count as completed."""
     for namespace in namespaces:
         inside: Any = TensorBase if namespace == "Tensor" else sys.modules[f"jaxnn.{namespace}".rstrip(".")]
         page = PAGES[namespace]
@@ -249,12 +245,38 @@ def complete(*namespaces: str) -> None:
             if id(value) not in _DONE and (value.__module__ or "").startswith(("jaxnn", "torch")):
                 _DONE.add(id(value))
                 found = page if name not in _OWN else PAGES["Tensor"] if name.endswith("_") else ""  # a method alone
-                value.__doc__ = _completed(value, found.format(name), inside.__doc__ if namespace in _EXPLAIN else None)
+                yield value, (found.format(name), inside.__doc__ if namespace in _EXPLAIN else None)
+
+
+def complete(*namespaces: str) -> None:
+    """Complete the docstrings of the public functions and classes of namespaces, or of the methods of ``Tensor``.
+
+    Args:
+        namespaces: keys of `PAGES`; what was completed under another name stays as it is.
+    """
+    for value, how in _unfinished(*namespaces):
+        value.__doc__ = _completed(value, *how)
 
 
 def complete_imported() -> None:
-    """Complete the docstrings of all namespaces that are imported."""
-    complete(*(name for name in PAGES if name == "Tensor" or f"jaxnn.{name}".rstrip(".") in sys.modules))
+    """Complete the docstrings of all namespaces that are imported: with those that were kept, or else to keep."""
+    found = list(_unfinished(*(name for name in PAGES if name == "Tensor" or f"jaxnn.{name}".rstrip(".") in sys.modules)))
+    key = kept_docstrings.key_of_sources()
+    texts = kept_docstrings.read(key)
+    if texts is not None and len(texts) == len(found):
+        for (value, _), text in zip(found, texts, strict=True):
+            value.__doc__ = text
+    else:
+        for value, how in found:
+            value.__doc__ = _completed(value, *how)
+        kept_docstrings.write(key, [value.__doc__ for value, _ in found])
+
+
+def complete_late(module: str) -> None:
+    """Complete the docstrings of a namespace that is imported at first use."""
+    namespace = module.removeprefix("jaxnn.")
+    if namespace in PAGES:
+        complete(namespace)
 
 
 _GLOSSARY = entries(sections(glossary.__doc__)["Args"])

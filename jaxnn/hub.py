@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from .core.process.late import imported as _imported
 from .serialization import load as _read
 from .utils.download import digest_of, fetch
 
@@ -170,3 +171,5 @@ def help(
 ) -> str | None:  # fmt: skip
     """The docstring of a function in a folder's ``hubconf.py``; the arguments are those of `load`."""
     return _entry(_hubconf(github, source, "help"), model).__doc__
+
+_imported(__name__)

@@ -29,6 +29,7 @@ from typing import Any
 
 from .autograd import Function
 from .core.memory.tensor_base import TensorBase
+from .core.process.late import imported as _imported
 
 __all__ = [
     "CustomOpDef", "Library", "custom_op", "define", "impl", "register_autograd", "register_fake", "register_kernel", "registered",
@@ -244,3 +245,5 @@ class Library:
             made.register_kernel(kinds[key], fn)
         else:
             made._differentiable[kinds[device]] = fn
+
+_imported(__name__)

@@ -20,6 +20,7 @@ import numpy as np
 
 from .core.kinds import dtypes
 from .core.memory.tensor_base import TensorBase
+from .core.process.late import imported as _imported
 from .linalg import vector_norm
 
 __all__ = [
@@ -195,3 +196,5 @@ def normalize(input: Any, ord: float, dim: int, *, eps: float = 1e-12, dtype: An
 def median(input: Any, dim: int = -1, *, keepdim: bool = False, dtype: Any = None, mask: Any = None) -> Any:
     """The lower median along ``dim`` of what ``mask`` keeps; NaN where nothing is."""
     return _kept(input, mask, math.nan, dtype).nanmedian(dim, bool(keepdim)).values
+
+_imported(__name__)

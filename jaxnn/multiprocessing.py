@@ -15,6 +15,7 @@ from multiprocessing import *  # noqa: F403
 from multiprocessing import connection as connection
 from typing import Any
 
+from .core.process.late import imported as _imported
 from .distributed.connection import leave_with
 
 __all__ = [
@@ -172,3 +173,5 @@ def spawn(
     Source: https://docs.pytorch.org/docs/stable/multiprocessing.html#torch.multiprocessing.spawn.spawn
     """
     return start_processes(fn, args, nprocs, join, daemon, start_method)
+
+_imported(__name__)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from types import FunctionType, ModuleType
 from typing import Any
 
 from .core.memory.tensor_base import TensorBase
+from .core.process.late import lacking as missing
 
-__all__ = ["lacking", "name_for_pickle", "name_the_missing"]
+__all__ = ["lacking", "name_for_pickle", "name_the_missing", "name_the_missing_late"]
 
 
 def lacking(module: ModuleType) -> Callable[[str], Any]:
     """A module's ``__getattr__``: AttributeError with the name in PyTorch's namespace."""
-    ours = module.__name__
-    theirs = "torch" + ours.removeprefix("jaxnn")
 
     def __getattr__(name: str) -> Any:
-        if "__path__" in vars(module) and not name.startswith("_") and find_spec(f"{ours}.{name}") is not None:
-            raise AttributeError(f"module '{ours}' has no attribute '{name}': import {ours}.{name} first")
-        raise AttributeError(f"module '{ours}' has no attribute '{name}': jaxnn lacks {theirs}.{name}")
+        raise missing(module.__name__, name)
 
     return __getattr__
 
@@ -34,9 +30,18 @@ def _no_method(self: Any, name: str) -> Any:
 def name_the_missing(modules: Iterable[ModuleType]) -> None:
     """Make missing names of modules and of tensors say what is missing."""
     for module in modules:
-        if "__getattr__" not in vars(module):
-            setattr(module, "__getattr__", lacking(module))  # noqa: B010  (mypy takes it for a method)
+        _name_missing_of(module)
     setattr(TensorBase, "__getattr__", _no_method)  # noqa: B010
+
+
+def _name_missing_of(module: ModuleType) -> None:
+    if "__getattr__" not in vars(module):
+        setattr(module, "__getattr__", lacking(module))  # noqa: B010  (mypy takes it for a method)
+
+
+def name_the_missing_late(module: str) -> None:
+    """`name_the_missing` for a namespace that is imported at first use."""
+    _name_missing_of(sys.modules[module])
 
 
 def name_for_pickle(modules: Iterable[ModuleType]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .core.kinds.dtypes import get_default_dtype
+from .core.process.late import imported as _imported
 from .core.random.generator import Generator, default_generator
 from .ops.construct import tensor
 from .ops.random import randint
@@ -139,3 +140,5 @@ class SobolEngine:
         parts += ["scramble=True"] if self.scramble else []
         parts += [f"seed={self.seed}"] if self.seed is not None else []
         return f"{type(self).__name__}({', '.join(parts)})"
+
+_imported(__name__)

@@ -24,6 +24,8 @@ from jaxnn.ops.cast import finfo, iinfo
 from jaxnn.ops.construct import tensor
 from jaxnn.ops.placement import made
 
+from .core.process.late import imported as _imported
+
 __all__ = ["assert_allclose", "assert_close", "make_tensor"]
 
 #: (rtol, atol) that `assert_close` takes for each type; everything else is compared exactly.
@@ -314,3 +316,5 @@ def make_tensor(
     if memory_format is not None:
         result = result.clone(memory_format=memory_format)
     return result.requires_grad_() if requires_grad else result
+
+_imported(__name__)

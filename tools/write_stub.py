@@ -63,11 +63,9 @@ def return_types_stub() -> str:
 def _names(module: Any) -> list[str]:
     if module.__name__ != "jaxnn":
         return sorted({*module.__all__})
-    # Other modules are there or not, depending on what has been imported.
-    return sorted(
-        n for n, v in vars(module).items()
-        if not n.startswith("_") and (n in module.__all__ or not isinstance(v, ModuleType))
-    )  # fmt: skip
+    # Other modules are there or not, depending on what has been imported; some of its own are imported at first use.
+    plain = {n for n, v in vars(module).items() if not n.startswith("_") and not isinstance(v, ModuleType)}
+    return sorted(plain | set(module.__all__))
 
 
 def namespace_stub(name: str) -> str:

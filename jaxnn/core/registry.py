@@ -30,6 +30,7 @@ from .operator.arguments import Number, tensors_in
 from .operator.autocast import cast_arguments
 from .operator.op import OPERATORS, Op
 from .operator.overrides import CLASSES, SPACES, dispatch, handlers, note
+from .operator.signatures import Parameter, parameters_of, written
 from .process.config import in_transformation, state
 from .record import at_once
 from .record.host_values import computed_now
@@ -55,6 +56,8 @@ _OF_NUMBERS = frozenset({"add", "div", "floor_divide", "mul", "sub", "true_divid
 #: Annotations of parameters that take an int, or a tensor of one.
 _INTEGERS = (int, "int", int | None, "int | None")
 _NUMBERS = (float, "float")
+#: Operators that look at a tensor given for a number themselves.
+_OF_TENSORS = frozenset({"fill", "index_fill", "masked_fill"})
 
 #: ``jaxnn.NAME``.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -246,15 +249,14 @@ def op(
             check=check, function=function,
         )  # fmt: skip
     public = name or kernel.__name__.rstrip("_")
-    signature = inspect.signature(kernel, eval_str=False)
+    parameters = parameters_of(kernel)
     annotations = kernel.__annotations__
-    operands = [n for n in signature.parameters if annotations.get(n) in (Operand, "Operand")]
-    lists = [n for n in signature.parameters if annotations.get(n) in (Arrays, "Arrays")]
-    plain = _positional(kernel, signature)
+    lists = [p.name for p in parameters if annotations.get(p.name) in (Arrays, "Arrays")]
+    plain = _positional(kernel, parameters)
     made = Op(
         public, plain, view=view, grad_name=grad_name, lists=bool(lists), differentiable=differentiable, check=check
     )
-    wrapper = _wrapper(made, kernel, signature, operands, lists)
+    wrapper = _wrapper(made, kernel, parameters)
     wrapper.op = made
     OPERATORS[public] = made
     if method or inplace:
@@ -267,12 +269,12 @@ def op(
     return wrapper
 
 
-def _positional(kernel: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
+def _positional(kernel: Callable[..., Any], parameters: list[Parameter]) -> Callable[..., Any]:
     """The kernel with keyword-only parameters given by position, as recordings hold them."""
-    keywords = [n for n, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
+    keywords = [p.name for p in parameters if p.by_name]
     if not keywords:
         return kernel
-    count = len(signature.parameters) - len(keywords)
+    count = len(parameters) - len(keywords)
 
     @functools.wraps(kernel)
     def positional(*args: Any) -> Any:
@@ -281,61 +283,44 @@ def _positional(kernel: Callable[..., Any], signature: inspect.Signature) -> Cal
     return positional
 
 
-def _wrapper(
-    made: Op, kernel: Callable[..., Any], signature: inspect.Signature, operands: list[str], lists: list[str]
-) -> Any:
+def _wrapper(made: Op, kernel: Callable[..., Any], parameters: list[Parameter]) -> Any:
     """A function with the kernel's own signature (so Python checks the arguments) that calls the engine."""
-    parameters, names, keyword = [], list(signature.parameters), False
-    defaults: dict[str, Any] = {}
-    for n, p in signature.parameters.items():
-        if p.kind is p.KEYWORD_ONLY and not keyword:
-            parameters.append("*")
-            keyword = True
-        if p.default is p.empty:
-            parameters.append(n)
-        else:
-            defaults[f"_d_{n}"] = p.default
-            parameters.append(f"{n}=_d_{n}")
-    if made.name not in WITHOUT:
-        parameters += ["out=None"] if keyword else ["*", "out=None"]
-    annotations = kernel.__annotations__
-    lines = [f"def {made.name}({', '.join(parameters)}):"]
-    lines += [f"    if not isinstance({n}, _Tensor): {n} = _operand({n})" for n in operands]
-    lines += [
-        f"    if isinstance({n}, _Tensor): {n} = _scalar({n}, '{made.name}', '{n}', {k})"
-        for k, n in enumerate(names)
-        if k and n in type_errors.SCALARS and annotations.get(n) in (*_NUMBERS, Operand, "Operand")
-        and made.name not in ("fill", "index_fill", "masked_fill")
-    ]
-    lines += [
-        f"    if type({n}) is not tuple: {n} = _sequence({n}, '{made.name}', '{n}', {names.index(n) + 1})"
-        for n in lists
-    ]
-    if made.name in COMPUTED_IN:
-        lines.append("    if out is not None and dtype is None and isinstance(out, _Tensor): dtype = out.dtype")
-    for n in names:
-        if annotations.get(n) in _INTEGERS:
-            lines.append(f"    if isinstance({n}, _Tensor): {n} = _integer({n}, '{made.name}', '{n}', {names.index(n)})")
-        elif annotations.get(n) in type_errors.INTS:
-            lines.append(f"    if isinstance({n}, _Tensor): {n} = _integers({n}, '{made.name}', '{n}', {names.index(n)})")
-        elif n == "dtype" and "dtype" in str(annotations.get(n)):
-            lines.append(f"    if dtype is not None and type(dtype) is not _dtype: dtype = _type_of(dtype, '{made.name}')")
-    given = f"({', '.join(names)},)"
-    if made.name in WITHOUT:
-        lines.append(f"    return _call(_op, {given})")
+    name, kinds = made.name, [kernel.__annotations__.get(p.name) for p in parameters]
+    places = {p.name: f"_{k}" for k, p in enumerate(parameters)}
+    given = f"({', '.join(places.values())},)"
+    operands, numbers, lists, checks = [], [], [], []
+    for k, (p, kind) in enumerate(zip(parameters, kinds, strict=True)):
+        if kind in (Operand, "Operand"):
+            operands.append(f"if not isinstance(_{k}, _Tensor): _{k} = _operand(_{k})")
+        if kind in (*_NUMBERS, Operand, "Operand") and k and p.name in type_errors.SCALARS and name not in _OF_TENSORS:
+            numbers.append(f"if isinstance(_{k}, _Tensor): _{k} = _scalar(_{k}, '_', '_{k}', {k})")
+        if kind in (Arrays, "Arrays"):
+            lists.append(f"if type(_{k}) is not tuple: _{k} = _sequence(_{k}, '_', '_{k}', {k + 1})")
+        if kind in _INTEGERS:
+            checks.append(f"if isinstance(_{k}, _Tensor): _{k} = _integer(_{k}, '_', '_{k}', {k})")
+        elif kind in type_errors.INTS:
+            checks.append(f"if isinstance(_{k}, _Tensor): _{k} = _integers(_{k}, '_', '_{k}', {k})")
+        elif p.name == "dtype" and "dtype" in str(kind):
+            checks.append(f"if _{k} is not None and type(_{k}) is not _dtype: _{k} = _type_of(_{k}, '_')")
+    lines = [*operands, *numbers, *lists]
+    if name in WITHOUT:
+        lines += [*checks, f"return _call(_op, {given})"]
     else:
-        lines += [f"    made = _call(_op, {given})", f"    return made if out is None else _into(out, made, {given}, '{made.name}')"]
+        parameters = [*parameters, Parameter("out", True, None)]
+        out = f"_{len(places)}"
+        if name in COMPUTED_IN:
+            kind = places["dtype"]
+            lines.append(f"if {out} is not None and {kind} is None and isinstance({out}, _Tensor): {kind} = {out}.dtype")
+        lines += [*checks, f"made = _call(_op, {given})", f"return made if {out} is None else _into({out}, made, {given}, '_')"]
     scope = {
         "_Tensor": TensorBase, "_operand": _operand, "_call": call, "_op": made, "_into": _into, "_sequence": _sequence,
         "_integer": type_errors.integer_of, "_scalar": type_errors.scalar_of, "_integers": type_errors.integers_of, "_dtype": dtype,
-        "_type_of": type_of, **defaults,
+        "_type_of": type_of,
     }  # fmt: skip
-    exec(compile("\n".join(lines), f"<jaxnn {made.name}>", "exec"), scope)
-    wrapper = scope[made.name]
+    wrapper: Any = written(name, parameters, lines, scope)
     wrapper.__doc__ = kernel.__doc__
     wrapper.__module__ = kernel.__module__
     wrapper.__annotations__ = dict(kernel.__annotations__)
-    wrapper.__qualname__ = made.name
     wrapper.raw = kernel
     return wrapper
 

@@ -8,6 +8,7 @@ Source: https://docs.pytorch.org/docs/stable/distributed.html
 
 from __future__ import annotations
 
+from ..core.process.late import imported as _imported
 from ..nn.parallel.grad_bucket import GradBucket as GradBucket
 from ..ops.processes import DistBackendError as DistBackendError
 from ..ops.processes import DistError as DistError
@@ -31,3 +32,5 @@ from . import nn as nn  # isort: skip
 __all__ = ["DeviceMesh", "DistBackendError", "DistError", "FileStore", "GradBucket", "TCPStore", "init_device_mesh"]
 __all__ += collectives.__all__ + debug_level.__all__
 __all__ += messages.__all__ + objects.__all__ + process_group.__all__ + reduction.__all__ + stores.__all__ + work.__all__
+
+_imported(__name__)

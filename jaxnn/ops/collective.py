@@ -16,6 +16,7 @@ from jaxnn.core.gradient.function import Function
 from jaxnn.core.memory.tensor_base import aval
 from jaxnn.core.process.config import x64
 
+from .extreme_values import highest, lowest
 from .processes import AXIS, ProcessGroup, arrays_of, exchange, tensor_over
 
 __all__ = [
@@ -24,8 +25,8 @@ __all__ = [
 ]  # fmt: skip
 
 _FOLDS = {
-    "PRODUCT": lambda x: jnp.prod(x, axis=0, dtype=x.dtype), "MIN": lambda x: jnp.min(x, axis=0),
-    "MAX": lambda x: jnp.max(x, axis=0), "BAND": lambda x: jnp.bitwise_and.reduce(x, axis=0),
+    "PRODUCT": lambda x: jnp.prod(x, axis=0, dtype=x.dtype), "MIN": lambda x: lowest(x, 0),
+    "MAX": lambda x: highest(x, 0), "BAND": lambda x: jnp.bitwise_and.reduce(x, axis=0),
     "BOR": lambda x: jnp.bitwise_or.reduce(x, axis=0), "BXOR": lambda x: jnp.bitwise_xor.reduce(x, axis=0),
 }  # fmt: skip
 

@@ -20,6 +20,8 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 
 from .between import maximum, minimum
 from .dims import dims_of, one_dim, takes_lists
+from .extreme_values import highest, lowest
+from .primitives import make_primitive, on_a_mesh
 from .reduce import Dim, is_inexact, reduction
 from .return_types import return_type
 from .slopes import shared_extreme
@@ -38,15 +40,39 @@ def _need_size(name: str, input: Array, axis: int) -> None:
         raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
 
 
+#: On a CPU, rows of at least this length are searched in two passes, in arrays of at least this many elements.
+LONG, MANY = 64, 4096
+
+
+def _in_one_pass(input: Array, *, axis: int, largest: bool) -> Array:
+    return (lax.argmax if largest else lax.argmin)(input, axis, np.int32)
+
+
+def _in_two_passes(input: Array, *, axis: int, largest: bool) -> Array:
+    """The extreme, then the first that equals it: XLA's CPU compiler vectorises both, but not the search for a value and its place."""
+    best = (jnp.max if largest else jnp.min)(input, axis=axis, keepdims=True)
+    places, size = lax.broadcasted_iota(np.int32, input.shape, axis), input.shape[axis]
+    found = jnp.where(input == best, places, size)
+    if is_inexact(input):
+        found = jnp.where(input != input, places - size, found)
+    first = jnp.min(found, axis=axis)
+    return jnp.where(first < 0, first + size, first)
+
+
+_PLACE = make_primitive("place_of_extreme", _in_one_pass, _in_two_passes)
+
+
 def _place(input: Array, axis: int, f: Callable[..., Array]) -> Array:
     """The first index of an extreme, NaN being one."""
+    input, largest = lax.stop_gradient(input), f is lax.argmax
     if input.dtype == bool:
         input = input.astype(np.uint8)
-    elif np.dtype(input.dtype).itemsize == 8:
-        # Inside a 32-bit trace JAX lowers the index search only for narrow types: search for the equal ones instead.
-        best = (jnp.max if f is lax.argmax else jnp.min)(input, axis=axis, keepdims=True)
-        input, f = ((input == best) | (input != input)).astype(np.uint8), lax.argmax
-    return f(input, axis, np.int32).astype(np.int64)
+    search = _in_one_pass
+    if np.dtype(input.dtype).itemsize == 8:  # inside a 32-bit trace JAX lowers its search only for narrow types
+        search = _in_two_passes
+    elif axis == input.ndim - 1 and input.shape[axis] >= LONG and input.size >= MANY and not on_a_mesh(input):
+        search = _PLACE.bind
+    return search(input, axis=axis, largest=largest).astype(np.int64)
 
 
 def pick(input: Array, index: Array, axis: int, keepdim: bool) -> Array:
@@ -96,7 +122,7 @@ def _extreme(
 
 max = _extreme(
     "max",
-    jnp.max,
+    highest,
     lax.argmax,
     maximum,
     "Max",
@@ -104,7 +130,7 @@ max = _extreme(
 )
 min = _extreme(
     "min",
-    jnp.min,
+    lowest,
     lax.argmin,
     minimum,
     "Min",
@@ -126,7 +152,7 @@ def amax(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
     """The largest element over ``dim`` (all by default); elements that tie share the gradient."""
     axes = dims_of(dim, input.ndim)
     _check_axes("amax", input, axes, dim == ())
-    return _extreme_over(jnp.max, input, axes, keepdim)
+    return _extreme_over(highest, input, axes, keepdim)
 
 
 @reduction
@@ -134,7 +160,7 @@ def amin(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
     """The smallest element over ``dim`` (all by default); elements that tie share the gradient."""
     axes = dims_of(dim, input.ndim)
     _check_axes("amin", input, axes, dim == ())
-    return _extreme_over(jnp.min, input, axes, keepdim)
+    return _extreme_over(lowest, input, axes, keepdim)
 
 
 _AMINMAX = return_type("aminmax", "min", "max")
@@ -147,7 +173,7 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> A
     if dim is None:
         _need_elements("aminmax", input)
     _check_axes("aminmax", input, axes)
-    return _AMINMAX(_extreme_over(jnp.min, input, axes, keepdim), _extreme_over(jnp.max, input, axes, keepdim))
+    return _AMINMAX(_extreme_over(lowest, input, axes, keepdim), _extreme_over(highest, input, axes, keepdim))
 
 
 def _argument(name: str, place: Callable[..., Array], doc: str) -> Any:

@@ -16,6 +16,7 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, op
 from .arguments import wrap_dims
 from .decompositions import hermitian_eigen, singular
 from .dims import dims_of
+from .extreme_values import highest, lowest
 from .factor_checks import adjoint, need_floating, need_matrix, need_square, scalar_name
 from .promotion import cast
 from .slopes import shared_extreme
@@ -92,12 +93,12 @@ def _over_matrices(x: Array, order: Any, dims: tuple[int, int], keepdim: bool, n
     if order == "nuc" or abs(order) == 2:
         need_floating(x, name)
         values = singular(jnp.moveaxis(x, (first, second), (-2, -1)))[1]
-        f = jnp.sum if order == "nuc" else jnp.max if order > 0 else jnp.min
+        f = jnp.sum if order == "nuc" else highest if order > 0 else lowest
         found = f(values, axis=-1)
         return jnp.expand_dims(found, tuple(sorted((first, second)))) if keepdim else found
     inner, outer = (first, second) if abs(order) == 1 else (second, first)
     sums = _vector_norm(x, 1.0, (inner,), True)
-    found = shared_extreme(jnp.max if order > 0 else jnp.min, sums, (outer,), True)
+    found = shared_extreme(highest if order > 0 else lowest, sums, (outer,), True)
     return found if keepdim else jnp.squeeze(found, (first, second))
 
 

@@ -11,6 +11,7 @@ from jax import Array
 
 from jaxnn.core.kinds import dtypes
 
+from .extreme_values import highest, lowest
 from .promotion import widened
 from .unary import modulus, unit
 
@@ -34,7 +35,7 @@ def _norm(x: Array, p: float, axes: tuple[int, ...]) -> Array:
     if p == 0:
         return jnp.sum((size != 0).astype(size.dtype), axis=axes, keepdims=True)
     if math.isinf(p):
-        return (jnp.max if p > 0 else jnp.min)(size, axis=axes, keepdims=True)
+        return (highest if p > 0 else lowest)(size, axis=axes, keepdims=True)
     return jnp.power(jnp.sum(_power(size, p), axis=axes, keepdims=True), 1 / p)
 
 

@@ -17,6 +17,7 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import call, replace
 from jaxnn.core.run.cut import cut
 from jaxnn.core.run.policy import GROWING_ROW
+from jaxnn.ops.extreme_values import highest
 
 from .arguments import ParamsT, non_negative
 from .optimizer import Optimizer
@@ -62,8 +63,8 @@ _MOVED = Op("lbfgs_moved", _moved, lists=True)
 _PAIR = Op("lbfgs_pair", _pair)
 _BACK = Op("lbfgs_back", _back)
 _FORTH = Op("lbfgs_forth", _forth)
-_NORMS = Op("lbfgs_norms", lambda v: jnp.stack([jnp.max(jnp.abs(v)), jnp.sum(jnp.abs(v))]))
-_PRODUCTS = Op("lbfgs_products", lambda g, d: jnp.stack([jnp.dot(g, d), jnp.max(jnp.abs(d))]))
+_NORMS = Op("lbfgs_norms", lambda v: jnp.stack([highest(jnp.abs(v)), jnp.sum(jnp.abs(v))]))
+_PRODUCTS = Op("lbfgs_products", lambda g, d: jnp.stack([jnp.dot(g, d), highest(jnp.abs(d))]))
 
 
 def _number(t: Any) -> Any:

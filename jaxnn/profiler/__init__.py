@@ -28,6 +28,7 @@ import jax
 from jaxnn.core.kinds.device import jax_devices
 from jaxnn.core.run.cut import cut_all
 
+from ..core.process.late import imported as _imported
 from .events import EventList, read_events
 from .scopes import record_function
 
@@ -273,3 +274,5 @@ class profile:
             NotImplementedError: always.
         """
         raise NotImplementedError("profile.export_stacks: the trace has no stacks")
+
+_imported(__name__)

@@ -24,6 +24,7 @@ import numpy as np
 
 from ..core.kinds import dtypes
 from ..core.kinds.size import strided
+from ..core.process.late import imported as _imported
 from ..ops.placement import dtype_of, made
 
 __all__ = [
@@ -160,3 +161,5 @@ def kaiser(
         raise ValueError(f"beta must be non-negative, got: {beta} instead.")
     hill = lambda k, n: np.i0(beta * np.sqrt(np.maximum(1 - (2 * k / n - 1) ** 2, 0))) / np.i0(beta)
     return _window("kaiser", M, sym, hill, dtype, layout, device, requires_grad)
+
+_imported(__name__)

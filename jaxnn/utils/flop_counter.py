@@ -13,6 +13,7 @@ import jax
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.operator.arguments import Number, changed, tensors_in
 from jaxnn.core.process.config import state, x64
+from jaxnn.core.process.late import imported as _imported
 from jaxnn.nn.hooks import register_module_forward_hook, register_module_forward_pre_hook
 
 __all__ = ["FlopCounterMode", "register_flop_formula"]
@@ -385,3 +386,5 @@ _COUNTS: dict[str, Any] = {
     "scaled_dot_product_attention": _attention, "multi_head_attention_forward": _multi_head,
     **{f"conv{t}{n}d": _convolution for t in ("", "_transpose") for n in (1, 2, 3)},
 }  # fmt: skip
+
+_imported(__name__)

@@ -170,13 +170,14 @@ def test_half_precision():
         np.testing.assert_allclose(found[1], found[0], rtol=1.6e-2, atol=1e-2)
 
 
-def test_second_order():
+@pytest.mark.parametrize("source, packed", [("GRU(4, 3, bidirectional=True)", True), ("LSTM(4, 3, bidirectional=True)", False)])
+def test_second_order(source, packed):
     found = []
     for face in FACES:
-        layer = built(face, "GRU(4, 3, bidirectional=True)", "float64")
+        layer = built(face, source, "float64")
         x = face.tensor(X[:, :2].tolist(), dtype=face.float64).requires_grad_()
-        packed = face.nn.utils.rnn.pack_padded_sequence(x, [5, 2])
-        (first,) = face.autograd.grad((layer(packed)[0].data ** 2).sum(), x, create_graph=True)
+        out = layer(face.nn.utils.rnn.pack_padded_sequence(x, [5, 2]) if packed else x)[0]
+        (first,) = face.autograd.grad(((out.data if packed else out) ** 2).sum(), x, create_graph=True)
         (first**2).sum().backward()
         found.append([x.grad, *(p.grad for p in layer.parameters())])
     for a, b in zip(*found, strict=True):
@@ -352,15 +353,17 @@ def test_functions(kind, source):
         check(b, a, "layer")
 
 
-@pytest.mark.parametrize("kind, gates, count", [("lstm", 4, 2), ("rnn_relu", 1, 1)])
-def test_transforms(kind, gates, count):
-    """Packed rows under jvp and vmap of the gradient."""
+@pytest.mark.parametrize("kind, gates, count, packed", [("lstm", 4, 2, False), ("lstm", 4, 2, True), ("rnn_relu", 1, 1, True)])
+def test_transforms(kind, gates, count, packed):
+    """Rows under jvp and vmap of the gradient: packed ones, and both directions of those that are not."""
+    directions = 1 if packed else 2
 
     def run(x, *rest):
-        sizes = jnp.asarray([2, 2, 1])
-        return run_layers(kind, x, sizes, rest[:count], rest[count:], True, 1, 0.0, False, False)
+        sizes = jnp.asarray([2, 2, 1]) if packed else None
+        return run_layers(kind, x, sizes, rest[:count], rest[count:], True, 1, 0.0, False, not packed)
 
-    shapes = [(5, 4), *[(1, 2, 3)] * count, (gates * 3, 4), (gates * 3, 3), (gates * 3,), (gates * 3,)]
+    cell = [(gates * 3, 4), (gates * 3, 3), (gates * 3,), (gates * 3,)]
+    shapes = [(5, 4) if packed else (3, 2, 4), *[(directions, 2, 3)] * count, *cell * directions]
     raw_parity.transforms(run, *[raw_parity.array(*shape, seed=k) for k, shape in enumerate(shapes)])
 
 

@@ -18,6 +18,11 @@ Z = np.array([[0, 0, 0], [1, 0, 2], [3, 4, 5]], np.float32)
 C = (M + 1j * M[::-1]).astype(np.complex64)
 S = np.array(3.0, np.float32)
 
+#: Long rows, with ties, and with NaN among them: compiled, they are searched in other ways than short ones.
+LONG_ROWS = rng.integers(-30, 30, (64, 100)).astype(np.float32)
+LONG_NAN = rng.standard_normal((96, 128)).astype(np.float32)
+LONG_NAN[3, [50, 70]] = LONG_NAN[9, 0] = LONG_NAN[10, 127] = np.nan
+
 #: Rows and columns of an even number of different values, and the same with one NaN in some.
 R = np.array([[4.0, -1.0, 2.5, 7.0], [0.5, 3.0, -2.0, 1.5]], np.float32)
 R_NAN = np.array([[4.0, np.nan, 2.5, 7.0], [0.5, 3.0, -2.0, np.nan], [9.0, -4.0, 6.0, 1.0]], np.float32)
@@ -63,6 +68,16 @@ CASES = {
     "argmax": (lambda t, x: (x.argmax(), x.argmax(1), x.argmax(0, keepdim=True)), T),
     "argmin": (lambda t, x: (x.argmin(), t.argmin(x, dim=-1)), T),
     "argmax_keep": (lambda t, x: x.argmax(keepdim=True), I),
+    "long_rows": (lambda t, x: (*x.max(1), *x.min(-1), x.argmax(1), x.argmin(1, keepdim=True)), LONG_ROWS),
+    "long_rows_int": (lambda t, x: (*x.max(1), x.int().argmin(1), *(x > 20).max(1)), LONG_ROWS.astype(np.int64)),
+    "long_nan": (lambda t, x: (*x.max(1), *x.min(0), x.argmax(1), x.argmin(-1)), LONG_NAN),
+    "long_nan_values": (lambda t, x: (x.amax(1), x.amin(0), x.max(), x.min(), *t.aminmax(x), *t.aminmax(x, dim=1)), LONG_NAN),
+    "long_nan_norms": (
+        lambda t, x: (
+            x.norm(np.inf), t.linalg.vector_norm(x, -np.inf, 1), t.dist(x, 2 * x, np.inf), t.linalg.matrix_norm(x.detach(), np.inf)
+        ),
+        LONG_NAN,
+    ),
     "any": (lambda t, x: (x.any(), x.any(1), x.any((0, 1))), B),
     "all": (lambda t, x: (x.all(), x.all(0, keepdim=True)), B),
     "any_uint8": (lambda t, x: (x.any(), x.all(1)), U),

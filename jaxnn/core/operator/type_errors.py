@@ -269,11 +269,11 @@ class Checks:
         in_python: whether PyTorch's function reads attributes of its arguments before anything looks at their types.
     """
 
-    __slots__ = ("checked", "f", "first", "in_python", "name")
+    __slots__ = ("_checked", "f", "first", "in_python", "name")
 
     def __init__(self, name: str, f: Callable[..., Any], first: int = 0, in_python: bool = False) -> None:
         self.name, self.f, self.first, self.in_python = name, f, first, in_python
-        self.checked = _checked_parameters(f)
+        self._checked: list[tuple[int, str, Any, type]] | None = None  # read at the first call: there are hundreds at import
 
     def before(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The arguments, with integers for tensors of one.
@@ -281,7 +281,10 @@ class Checks:
         Raises:
             TypeError: as PyTorch.
         """
-        for k, parameter, kind, plain in self.checked:
+        checked = self._checked
+        if checked is None:
+            checked = self._checked = _checked_parameters(self.f)
+        for k, parameter, kind, plain in checked:
             value, place = (args[k] if k < len(args) else kwargs.get(parameter, FITS)), k - self.first
             if k >= len(args) and self.name in _PARSED:
                 place = _BY_NAME

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -30,6 +29,7 @@ from ..path.recording import FREED, Recording
 from ..path.released import intact
 from ..process.config import in_mesh, in_transformation, on_change, state, x64
 from ..process.forking import check_process, renewed_in_child
+from ..process.late import uncollected
 from ..process.user_line import user_line
 from . import policy, statistics
 from .interpret import Poison, interpret
@@ -247,7 +247,8 @@ def _compiled(rec: Recording, layout: Layout, wanted: tuple[int, ...], taped: fr
     old = {id(buf) for _, buf, _ in rec.overwritten}
     donate = frozenset() if taped else frozenset(slot for slot, buf in enumerate(rec.leaves) if id(buf) in old)
     statistics.count_compile(user_line(), decision.cost, len(layout.path))
-    with _no_collections():
+    # Tracing and lowering make many objects that stay: collections took a tenth of a large program's time.
+    with uncollected():
         program = Program(layout, rec, _updates_first(rec, wanted), taped, donate, _pinned(rec))
     policy.mark_compiled(layout)
     policy.bought(decision.guess)
@@ -256,18 +257,6 @@ def _compiled(rec: Recording, layout: Layout, wanted: tuple[int, ...], taped: fr
     node.programs[key] = program
     statistics.retain(node, key)
     return program
-
-
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Tracing and lowering make many objects that stay: looking through them for garbage took a tenth of a large program's time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _updates_first(rec: Recording, wanted: tuple[int, ...]) -> tuple[int, ...]:

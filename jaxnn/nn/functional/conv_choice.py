@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.nn.functional import conv_cpu as cpu
+from jaxnn.nn.functional import conv_depth as volumes
 from jaxnn.nn.functional.conv_plain import ConvConfig, plain_convolve, plain_input_gradient, plain_weight_gradient
 
 Array = jax.Array
@@ -71,6 +72,11 @@ def _usable(*arrays: Array, dims: int) -> bool:
     return dims == 2 and real and all(a.size for a in arrays)
 
 
+def _as_images(*arrays: Array, cfg: ConvConfig) -> bool:
+    """Whether a convolution of volumes is computed as one of images."""
+    return len(cfg.stride) == 3 and _usable(*arrays, dims=2)
+
+
 def _is_depthwise(shape: Sequence[int], cfg: ConvConfig) -> bool:
     return cfg.groups > 1 and shape[1] == 1 and shape[2] * shape[3] <= MAX_DEPTHWISE_TAPS
 
@@ -104,6 +110,9 @@ def convolve(x: Array, w: Array, *, cfg: ConvConfig) -> Array:
     """The forward convolution."""
     if len(cfg.stride) == 1:
         return convolve(_image(x), _image(w), cfg=_flat(cfg))[:, :, 0]
+    if _as_images(x, w, cfg=cfg):
+        images, weight = volumes.images_of(x, w.shape[2], cfg), volumes.image_weight(w)
+        return volumes.volume_of(convolve(images, weight, cfg=volumes.image_config(cfg)), len(x))
     if not _usable(x, w, dims=len(cfg.stride)):
         return plain_convolve(x, w, cfg=cfg)
     if _is_depthwise(w.shape, cfg):
@@ -129,6 +138,11 @@ def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: tuple[int, ...
     """The gradient of the input, which is a transposed convolution."""
     if len(cfg.stride) == 1:
         return input_gradient(_image(g), _image(w), cfg=_flat(cfg), shape=_image_shape(shape))[:, :, 0]
+    if _as_images(g, w, cfg=cfg):
+        images, weight = volumes.slices_of(g), volumes.image_weight(w)
+        seen = (len(images), shape[1] * w.shape[2], *shape[3:])
+        made = input_gradient(images, weight, cfg=volumes.image_config(cfg), shape=seen)
+        return volumes.images_gradient(made, w.shape[2], cfg, shape)
     if not _usable(g, w, dims=len(cfg.stride)):
         return plain_input_gradient(g, w, cfg=cfg, shape=shape)
     if _is_depthwise(w.shape, cfg):
@@ -151,6 +165,9 @@ def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: tuple[int, ..
     """The gradient of the weight."""
     if len(cfg.stride) == 1:
         return weight_gradient(_image(x), _image(g), cfg=_flat(cfg), shape=_image_shape(shape))[:, :, 0]
+    if _as_images(x, g, cfg=cfg):
+        images, seen = volumes.images_of(x, shape[2], cfg), (shape[0], shape[1] * shape[2], *shape[3:])
+        return weight_gradient(images, volumes.slices_of(g), cfg=volumes.image_config(cfg), shape=seen).reshape(shape)
     if not _usable(x, g, dims=len(cfg.stride)):
         return plain_weight_gradient(x, g, cfg=cfg, shape=shape)
     if _is_depthwise(shape, cfg):

@@ -27,8 +27,9 @@ from jax import Array, lax
 
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import Arrays, Operand, function, op
-from jaxnn.nn.functional.common import is_floating, scalar_name
+from jaxnn.nn.functional.common import is_floating, is_half, scalar_name
 from jaxnn.nn.functional.linear import affine
+from jaxnn.nn.functional.lstm_kernel import run_lstm
 from jaxnn.ops.masks import bernoulli_mask
 
 __all__ = [
@@ -91,6 +92,9 @@ def _scan(
     w_ih, w_hh, b_ih, b_hh, w_hr = weights
     assert w_ih is not None and w_hh is not None
     gates = affine(x, w_ih, b_ih)
+    if step is _lstm_step and valid is None and w_hr is None and not is_half(x):  # halves are rounded where PyTorch rounds them
+        states, *final = run_lstm(gates if b_hh is None else gates + b_hh, w_hh, *state, reverse)
+        return states, tuple(final)
 
     def advance(state: tuple[Array, ...], inputs: tuple[Array, Array | None]) -> Any:
         now, inside = inputs

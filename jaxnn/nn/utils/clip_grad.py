@@ -24,6 +24,7 @@ from jaxnn.core.process.config import in_transformation
 from jaxnn.core.registry import Arrays, Operand, op, replace
 from jaxnn.ops.between import clamp
 from jaxnn.ops.construct import tensor
+from jaxnn.ops.extreme_values import highest, lowest
 from jaxnn.ops.pointwise import mul
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -39,9 +40,9 @@ def _norm(x: Any, order: float, axis: int | None = None) -> Any:
     if narrow.itemsize < 4:
         size = size.astype(jnp.float32)
     if order == float("inf"):
-        found = jnp.max(size, axis)
+        found = highest(size, axis)
     elif order == -float("inf"):
-        found = jnp.min(size, axis)
+        found = lowest(size, axis)
     elif order == 0:
         found = jnp.sum(size != 0, axis).astype(size.dtype)
     elif order == 1:

@@ -3,6 +3,8 @@
 Source: https://docs.pytorch.org/docs/stable/data.html
 """
 
+from jaxnn.core.process.late import imported as _imported
+
 from .collate import default_collate, default_convert
 from .dataloader import DataLoader
 from .dataset import (
@@ -33,3 +35,5 @@ __all__ = [
     "WeightedRandomSampler", "WorkerInfo", "default_collate", "default_convert", "get_worker_info",
     "prefetch_to_device", "random_split",
 ]  # fmt: skip
+
+_imported(__name__)
