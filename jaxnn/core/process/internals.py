@@ -135,8 +135,8 @@ def noted_differences(symbol: Any) -> Iterator[list[Any]]:
         symbol: an open size; those of its scope are noted. (JAX's caches compare with those of earlier traces, too.)
     """
     found: list[Any] = []
-    kind, scope = type(symbol), symbol.scope
-    compare = kind.__eq__
+    kind: Any = type(symbol)
+    scope, compare = symbol.scope, kind.__eq__
 
     def noting(self: Any, other: Any) -> bool:
         equal = bool(compare(self, other))
