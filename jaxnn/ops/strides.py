@@ -150,22 +150,36 @@ def view_strides(shape: tuple[int, ...], strides: tuple[int, ...], new: tuple[in
 
 def layout(t: TensorBase) -> Layout:
     """Where a tensor's elements lie in its storage."""
-    base = stored(t).shape
-    found = Layout(tuple(base), contiguous_strides(base), 0)
-    width = stored(t).dtype.itemsize
-    for op, statics in steps_of(t):
+    whole = stored(t)
+    base, width, steps = tuple(whole.shape), whole.dtype.itemsize, steps_of(t)
+    if not steps:
+        return Layout(base, contiguous_strides(base), 0)
+    try:
+        found = _known_layout(base, width, steps)
+    except (TypeError, ValueError):  # statics without a hash; open sizes, which can't be compared across their scopes
+        found = _layout_behind(base, width, steps)
+    if found is None:
+        sizes = tuple(aval(t).shape)
+        return Layout(sizes, contiguous_strides(sizes), 0)
+    return found
+
+
+def _layout_behind(base: tuple[int, ...], width: int, steps: tuple[Any, ...]) -> Layout | None:
+    """The layout behind some steps from a storage's value; None where one of them has no rule."""
+    found = Layout(base, contiguous_strides(base), 0)
+    for op, statics in steps:
         if op.name == "view_dtype":
             found, width = _in_type(found, width, statics[0].itemsize), statics[0].itemsize
             continue
         step = _RULES.get(op.name)
         if step is None:
-            sizes = tuple(aval(t).shape)
-            return Layout(sizes, contiguous_strides(sizes), 0)
+            return None
         found = step(found, *(number(s) for s in statics))
         width = int(width * _WIDTHS.get(op.name, 1))
     return found
 
 
+_known_layout = functools.lru_cache(4096)(_layout_behind)  # every step of a loop asks again
 layout_of.append(layout)
 
 #: What view operators between complex and real numbers do to the width of an element.

@@ -83,10 +83,11 @@ FORGOTTEN = 100
 class Visits:
     """What was paid at one path, and when it was visited."""
 
-    __slots__ = ("last", "paid", "updates")
+    __slots__ = ("last", "paid", "rent", "updates")
 
     def __init__(self) -> None:
         self.paid = 0.0
+        self.rent: Rent | None = None  # where all operators are prepared, so that it stays
         self.last: int | None = None  # as a training step, in these
         self.updates = 0  # of parameters, before the last visit
 
@@ -179,7 +180,11 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     visits = node.visits.get(taped)
     if visits is None:
         visits = node.visits[taped] = Visits()
-    cost = rent(layout, rec.placement)
+    cost = visits.rent
+    if cost is None:
+        cost = rent(layout, rec.placement)
+        if not cost.missing:
+            visits.rent = cost
     if node.price is None:
         node.price = price(layout)
     state.cuts += 1
