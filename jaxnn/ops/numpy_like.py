@@ -83,7 +83,9 @@ def _distances(x1: Any, x2: Any, p: float) -> Any:
     if math.isinf(p):
         return chebyshev(apart)
     found = vector_norm(apart, p, (-1,))
-    return jnp.where(jnp.isnan(apart).any(-1), jnp.nan, found) if p == 0 else found
+    if p == 0:
+        return jnp.where(jnp.isnan(apart).any(-1), jnp.nan, found)
+    return jnp.where(found == 0, 0, found)  # where points meet, no gradient arrives
 
 
 _CDIST = operator_of("cdist", _distances)

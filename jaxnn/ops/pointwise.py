@@ -362,8 +362,8 @@ def _raised(a: Array, e: Array) -> Array:
     return jnp.where((a == 0) & (e.real > 0), 0, found)
 
 
-def _by_base(found: Array, a: Array, e: Array) -> Array:
-    return jnp.where(e == 0, 0, e * _float_power(a, e - 1))
+def _by_base(found: Array, a: Array, e: Array) -> tuple[Array, Array]:
+    return e != 0, jnp.where(e == 0, 0, e * _float_power(a, e - 1))
 
 
 def _by_exponent(found: Array, a: Array, e: Array) -> Array:
@@ -512,9 +512,9 @@ def _product_with_log(a: Array, b: Array) -> Array:
     return jnp.where(zero, 0, a * jnp.log(jnp.where(zero, 1, b)))
 
 
-def _log_or_zero(found: Array, a: Array, b: Array) -> Array:
+def _log_or_zero(found: Array, a: Array, b: Array) -> tuple[Array, Array]:
     guarded = (a == 0) & (b <= 0)
-    return jnp.where(guarded, 0, jnp.log(jnp.where(guarded, 1, b)))
+    return ~guarded, jnp.log(jnp.where(guarded, 1, b))
 
 
 _times_log = with_slopes(_product_with_log, _log_or_zero, lambda found, a, b: a / b)

@@ -54,6 +54,10 @@ def shared_extreme(f: Callable[..., Array], x: Array, axes: tuple[int, ...], kee
         value = found if keepdim else jnp.expand_dims(found, axes)
         ties = (x == value) | (jnp.isnan(x) & jnp.isnan(value) & nan)
         count = jnp.sum(ties, axis=axes, keepdims=True)
+        if nan:
+            return found, jnp.sum(jnp.where(ties, dx, 0), axis=axes, keepdims=keepdim) / jnp.sum(
+                ties, axis=axes, keepdims=keepdim
+            ).astype(x.dtype)
         # Nothing equals NaN: written out, since XLA takes a quotient of a bool for a choice.
         share = jnp.where(count == 0, jnp.nan, ties / count.astype(x.dtype)).astype(x.dtype)
         return found, jnp.sum(share * dx, axis=axes, keepdims=keepdim)

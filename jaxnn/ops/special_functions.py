@@ -152,9 +152,9 @@ def _product_with_log1p(a: Array, b: Array) -> Array:
     return jnp.where(zero, 0, a * jnp.log1p(jnp.where(zero, 1, b)))
 
 
-def _log1p_or_zero(found: Array, a: Array, b: Array) -> Array:
+def _log1p_or_zero(found: Array, a: Array, b: Array) -> tuple[Array, Array]:
     guarded = (a == 0) & (b <= -1)
-    return jnp.where(guarded, 0, jnp.log1p(jnp.where(guarded, 0, b)))
+    return ~guarded, jnp.log1p(jnp.where(guarded, 0, b))
 
 
 _times_log1p = with_slopes(_product_with_log1p, _log1p_or_zero, lambda found, a, b: a / (1 + b))

@@ -68,6 +68,8 @@ def _norm_jvp(p: float, axes: tuple[int, ...], primals: tuple[Array], tangents: 
     moved = jnp.real(slope) * jnp.real(dx)
     if jnp.iscomplexobj(x):
         moved = moved + jnp.imag(slope) * jnp.imag(dx)
+    if p not in (1, 2) and not math.isinf(p):
+        moved = jnp.where(zero, 0, moved)  # an infinite gradient does not arrive
     return norm, jnp.sum(moved, axis=axes, keepdims=True)
 
 

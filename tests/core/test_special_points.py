@@ -26,14 +26,16 @@ _COMPLEX: dict[str, Any] = {
 }
 
 
-def _run(lib: Any, cases: dict[str, Any], arrays: list[np.ndarray], dtype: str) -> dict[str, list[Any]]:
-    """The value and the gradients of every case."""
+def _run(
+    lib: Any, cases: dict[str, Any], arrays: list[np.ndarray], dtype: str, *, arriving: float = 1.0
+) -> dict[str, list[Any]]:
+    """The value and the gradients of every case, to whose results the same gradient arrives everywhere."""
     leaves = {
         name: [lib.tensor(a.tolist(), dtype=getattr(lib, dtype)).requires_grad_() for a in arrays] for name in cases
     }
     outs = {name: case(lib, *leaves[name]) for name, case in cases.items()}
     moving = [o for o in outs.values() if o.requires_grad]
-    lib.autograd.backward(moving, [lib.ones_like(o).detach() for o in moving])
+    lib.autograd.backward(moving, [lib.full_like(o, arriving).detach() for o in moving])
     return {
         name: [outs[name].detach().numpy(), *(None if t.grad is None else t.grad.resolve_conj().numpy() for t in leaves[name])]
         for name in cases
@@ -73,6 +75,32 @@ def test_points_in_float32(family: str) -> None:
     cases, arrays = _FAMILIES[family]
     cases = {name: case for name, case in cases.items() if name not in _OWN_WAY}
     assert not _differences(_run(jaxnn, cases, arrays, "float32"), _run(torch, cases, arrays, "float32"), "float32")
+
+
+#: Operators that choose which elements a gradient reaches, or whose derivative is one factor.
+_MEETING_INFINITY = {
+    "unary": [
+        "relu", "clamp", "tanh", "sigmoid", "xlogy 0", "where", "celu alpha", "elu alpha", "gelu tanh", "hardtanh 0 1", "threshold",
+        "leaky_relu -", "masked_fill", "pow 0", "pow 2", "sqrt", "abs", "logit eps", "softshrink 0", "hardshrink 0",
+        *(f"nn.functional.{n}" for n in "gelu hardswish logsigmoid mish silu elu selu celu hardsigmoid softplus".split()),
+    ],
+    "binary": [
+        "pow", "float_power", "maximum", "fmin", "xlogy", "special.xlog1py", "where", "bce logits", "cdist 0.5", "cdist 2.0",
+        "cdist 3.0", "smooth_l1", "huber", "clamp_min",
+    ],
+    "rows": ["pdist", "cdist 2.0", "cdist 3.0", "vector_norm 1.5", "vector_norm 2", "vector_norm 3", "amax", "max", "sort", "max_pool1d"],
+    "all of a row": ["max", "min", "median", "amax"],
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("family", _MEETING_INFINITY)
+def test_an_infinite_gradient_arrives(family: str) -> None:
+    """It ends where PyTorch chooses, and stays infinite where its formula is one product."""
+    cases, arrays = _FAMILIES[family]
+    cases = {name: cases[name] for name in _MEETING_INFINITY[family]}
+    ours, theirs = (_run(lib, cases, arrays, "float64", arriving=np.inf) for lib in (jaxnn, torch))
+    assert not _differences(ours, theirs, "float64")
 
 
 @pytest.mark.filterwarnings("ignore")

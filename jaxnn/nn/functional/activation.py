@@ -42,6 +42,7 @@ from jaxnn.nn.functional.common import (
 )
 from jaxnn.ops.arguments import need_tensor
 from jaxnn.ops.masks import slopes_where
+from jaxnn.ops.slopes import with_slopes
 from jaxnn.ops.unary import sigmoid as sigmoid
 from jaxnn.ops.unary import tanh as tanh
 
@@ -90,24 +91,47 @@ def _hardtanh(input: Array, min_val: float, max_val: float) -> Array:
 @float32_inside
 def _silu(input: Array) -> Array:
     require_float(input, "silu_cpu")
-    return input * lax.logistic(input)
+    return _times_logistic(input)
+
+
+def _by_logistic(found: Array, x: Array) -> Array:
+    s = lax.logistic(x)
+    return s * (1 + x * (1 - s))
+
+
+_times_logistic = with_slopes(lambda x: x * lax.logistic(x), _by_logistic)
 
 
 @op(method=False, name="mish")
 @float32_inside
 def _mish(input: Array) -> Array:
     require_real_float(input, "mish_cpu")
+    return _mish_of(input)
+
+
+def _tanh_softplus(x: Array) -> Array:
     # tanh(log(1 + e)) = e (e + 2) / (e (e + 2) + 2); from 20 on it is 1 in every floating type.
-    e = jnp.exp(jnp.minimum(input, 20))
+    e = jnp.exp(jnp.minimum(x, 20))
     n = e * (e + 2)
-    return input * (n / (n + 2))
+    return n / (n + 2)
+
+
+def _by_mish(found: Array, x: Array) -> Array:
+    t = _tanh_softplus(x)
+    return t + x * lax.logistic(x) * (1 - t * t)
+
+
+_mish_of = with_slopes(lambda x: x * _tanh_softplus(x), _by_mish)
 
 
 def _scaled_elu(input: Array, alpha: Any, scale: Any, slope: Any) -> Array:
-    positive = input > 0
-    # The other branch of `where` must stay finite, or its infinite derivative times zero is NaN.
-    below = jnp.where(positive, jnp.zeros((), input.dtype), input)
-    return jnp.where(positive, input * scale, jnp.expm1(below * slope) * (alpha * scale))
+    def value(x: Array) -> Array:
+        return jnp.where(x > 0, x * scale, jnp.expm1(jnp.minimum(x, 0) * slope) * (alpha * scale))
+
+    def derivative(found: Array, x: Array) -> Array:
+        return jnp.where(x > 0, scale, jnp.exp(jnp.minimum(x, 0) * slope) * (slope * alpha * scale)).astype(x.dtype)
+
+    return with_slopes(value, derivative)(input)
 
 
 @op(method=False, name="elu")
@@ -169,11 +193,21 @@ def _hardsigmoid(input: Array) -> Array:
 @float32_inside
 def _hardswish(input: Array) -> Array:
     require_real_float(input, "hardswish_cpu")
-    low, high = input <= -3, input >= 3
-    safe = jnp.where(low | high, 0.0, input)  # what is not taken stays finite, or its derivative times 0 is NaN
+    return _hardswish_of(input)
+
+
+def _times_clipped(x: Array) -> Array:
     # Minus infinity times 0 is NaN, and its derivative 0.
-    below = jnp.where(jnp.isneginf(input), jnp.nan, 0.0).astype(input.dtype)
-    return jnp.where(low, below, jnp.where(high, input, safe * ((safe + 3) / 6)))
+    below = jnp.where(jnp.isneginf(x), jnp.nan, 0.0).astype(x.dtype)
+    return jnp.where(x <= -3, below, jnp.where(x >= 3, x, x * ((x + 3) / 6)))
+
+
+def _by_clipped(found: Array, x: Array) -> tuple[Array, Array]:
+    low = x <= -3
+    return ~low, jnp.where(low | (x >= 3), 1, x / 3 + 0.5).astype(x.dtype)
+
+
+_hardswish_of = with_slopes(_times_clipped, _by_clipped)
 
 
 @op(method=False, name="threshold")
@@ -266,10 +300,29 @@ def gelu(input: Array, approximate: str = "none") -> Array:
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
     require_real_float(input, "GeluKernelImpl")
-    if approximate == "tanh":
-        inner = math.sqrt(2 / math.pi) * (input + 0.044715 * (input * input * input))
-        return 0.5 * input * (1 + jnp.tanh(inner))
-    return input * 0.5 * (1 + lax.erf(input * math.sqrt(0.5)))
+    return _gelu_by_tanh(input) if approximate == "tanh" else _gelu_by_erf(input)
+
+
+def _normal_cdf_by_tanh(x: Array) -> Array:
+    return 0.5 * (1 + jnp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+
+
+def _normal_cdf_by_erf(x: Array) -> Array:
+    return 0.5 * (1 + lax.erf(x * math.sqrt(0.5)))
+
+
+def _by_gelu_by_tanh(found: Array, x: Array) -> Array:
+    cdf = _normal_cdf_by_tanh(x)
+    density = 2 * cdf * (1 - cdf) * (math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * (x * x)))
+    return cdf + x * density
+
+
+def _by_gelu_by_erf(found: Array, x: Array) -> Array:
+    return _normal_cdf_by_erf(x) + x * (jnp.exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi))
+
+
+_gelu_by_tanh = with_slopes(lambda x: x * _normal_cdf_by_tanh(x), _by_gelu_by_tanh)
+_gelu_by_erf = with_slopes(lambda x: x * _normal_cdf_by_erf(x), _by_gelu_by_erf)
 
 
 @op(method=False)
@@ -334,8 +387,15 @@ def tanhshrink(input: Array) -> Array:
 def logsigmoid(input: Array) -> Array:
     """log(1 / (1 + exp(-x))), stable for large negative x."""
     require_real_float(input, "log_sigmoid_cpu")
-    negative = input < 0
-    return jnp.where(negative, input, 0.0) - jnp.log1p(jnp.exp(jnp.where(negative, input, -input)))
+    return _log_logistic(input)
+
+
+def _by_log_logistic(found: Array, x: Array) -> Array:
+    e = jnp.exp(-jnp.abs(x))
+    return jnp.where(x < 0, 1 - e / (1 + e), e / (1 + e))
+
+
+_log_logistic = with_slopes(lambda x: jnp.where(x < 0, x, 0.0) - jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x))), _by_log_logistic)
 
 
 @op(method=False)

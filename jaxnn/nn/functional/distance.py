@@ -92,4 +92,5 @@ def pdist(input: Array, p: float = 2) -> Array:
         result = chebyshev(difference)
     else:
         result = vector_norm(difference, p, (1,))
+        result = jnp.where(result == 0, 0, result)  # where points meet, no gradient arrives
     return result.astype(input.dtype)

@@ -36,6 +36,7 @@ from jaxnn.nn.functional.common import (
 )
 from jaxnn.nn.functional.constants import refuse_gradient
 from jaxnn.nn.functional.reduction import checked_reduction, reduced, warn_of_broadcast
+from jaxnn.ops.slopes import with_slopes
 
 # --- kernels -----------------------------------------------------------------------------------------------------
 
@@ -208,6 +209,21 @@ def _binary_cross_entropy(input: Array, target: Array, weight: Array | None, red
     return reduced(loss, reduction).astype(input.dtype)
 
 
+def _log_logistic(x: Array) -> Array:
+    return jnp.where(x < 0, x, 0) - jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x)))
+
+
+_loss_of_logits = with_slopes(
+    lambda x, y: (1 - y) * x - _log_logistic(x), lambda found, x, y: lax.logistic(x) - y, lambda found, x, y: -x
+)
+_scaled_loss_of_logits = with_slopes(
+    lambda x, y, scale: (1 - y) * x - ((scale - 1) * y + 1) * _log_logistic(x),
+    lambda found, x, y, scale: (scale * y + 1 - y) * lax.logistic(x) - scale * y,
+    lambda found, x, y, scale: _log_logistic(-x) - scale * _log_logistic(x),
+    None,
+)
+
+
 @op(method=False, name="binary_cross_entropy_with_logits")
 def _binary_cross_entropy_with_logits(
     input: Array, target: Array, weight: Array | None, reduction: str, pos_weight: Array | None
@@ -231,10 +247,10 @@ def _binary_cross_entropy_with_logits(
     x, y = promoted(input, target)
     dtype = target.dtype  # PyTorch computes in the memory of 1 - target
     x, y = widen(x), widen(y)
-    # log(sigmoid(x)) is x + this where x < 0, and this elsewhere.
-    log_sigmoid = jnp.where(x < 0, x, 0) - jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x)))
-    scale = 1 if pos_weight is None else (lax.stop_gradient(widen(pos_weight).astype(x.dtype)) - 1) * y + 1
-    loss = (1 - y) * x - scale * log_sigmoid
+    if pos_weight is None:
+        loss = _loss_of_logits(x, y)
+    else:
+        loss = _scaled_loss_of_logits(x, y, widen(pos_weight).astype(x.dtype))
     if weight is not None:
         loss = loss * lax.stop_gradient(widen(weight).astype(x.dtype))
     return reduced(loss, reduction).astype(dtype)
