@@ -271,8 +271,8 @@ from jaxnn.nn.upsampling import UpsamplingBilinear2d as UpsamplingBilinear2d
 from jaxnn.nn.upsampling import UpsamplingNearest2d as UpsamplingNearest2d
 from jaxnn.ops.cast import finfo as finfo
 from jaxnn.ops.cast import iinfo as iinfo
-from jaxnn.ops.strides import TypedStorage as TypedStorage
-from jaxnn.ops.strides import UntypedStorage as UntypedStorage
+from jaxnn.ops.storages import TypedStorage as TypedStorage
+from jaxnn.ops.storages import UntypedStorage as UntypedStorage
 from jaxnn.ops.strides import memory_format as memory_format
 from jaxnn.serialization import load as load
 from jaxnn.serialization import save as save

@@ -8,6 +8,7 @@ Source: https://docs.pytorch.org/docs/stable/notes/serialization.html
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 from typing import Any
@@ -27,7 +28,8 @@ from .nn.module import Module
 from .nn.parameter import Parameter
 from .ops.complex_views import is_conj, is_neg
 from .ops.memory_views import as_strided
-from .ops.strides import UntypedStorage, storage_offset, stride
+from .ops.storages import TypedStorage, UntypedStorage
+from .ops.strides import storage_offset, stride
 from .utils.torch_file import (
     ArrayRecord,
     DeviceRecord,
@@ -60,20 +62,14 @@ def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
     """The record of a tensor (or dtype, device, size); None for anything else. ``storages`` keeps shared memory shared."""
     if isinstance(value, TensorBase):
         described = aval(value)
-        s = value._storage
-        shared = storages.get(id(s))
-        if shared is None:
-            where = device_of(s.aval.placement)
-            array = np.ascontiguousarray(np.asarray(value_of(wrap(s), "save")))
-            location = where.type if where.type == "cpu" else f"{where.type}:{where.index or 0}"
-            shared = storages[id(s)] = StorageRecord(
-                array.reshape(-1).view(np.uint8), s.aval.dtype.name, location=location, key=s
-            )
         return ArrayRecord(
-            shared, storage_offset(value), tuple(described.shape), tuple(stride(value)), described.dtype.name,
+            _storage_record(value, storages), storage_offset(value), tuple(described.shape), tuple(stride(value)), described.dtype.name,
             requires_grad=value.requires_grad, is_parameter=isinstance(value, Parameter), attributes=dict(vars(value)),
             pending=tuple(name for name, asked in (("conj", is_conj), ("neg", is_neg)) if asked(value)),
         )  # fmt: skip
+    if isinstance(value, UntypedStorage):
+        shared = _storage_record(value._tensor, storages)
+        return shared if isinstance(value, TypedStorage) else dataclasses.replace(shared, dtype="uint8", untyped=True)
     if isinstance(value, dtypes.dtype):
         return DtypeRecord(value.name)
     if isinstance(value, device):
@@ -81,6 +77,17 @@ def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
     if isinstance(value, Size):
         return SizeRecord(value)
     return None
+
+
+def _storage_record(t: TensorBase, storages: dict[int, StorageRecord]) -> StorageRecord:
+    s = t._storage
+    shared = storages.get(id(s))
+    if shared is None:
+        where = device_of(s.aval.placement)
+        array = np.ascontiguousarray(np.asarray(value_of(wrap(s), "save")))
+        location = where.type if where.type == "cpu" else f"{where.type}:{where.index or 0}"
+        shared = storages[id(s)] = StorageRecord(array.reshape(-1).view(np.uint8), s.aval.dtype.name, location=location, key=s)
+    return shared
 
 
 class FromRecords:
@@ -107,7 +114,8 @@ class FromRecords:
         if isinstance(record, SizeRecord):
             return Size(record)
         if isinstance(record, StorageRecord):
-            raise NotImplementedError("load: a storage that stands by itself, outside a tensor")
+            whole = self._tensor(ArrayRecord(record, 0, (record.numel,), (1,), record.dtype))
+            return TypedStorage(whole)
         if isinstance(record, NumpyRecord):
             return record.value
         if isinstance(record, ObjectRecord):

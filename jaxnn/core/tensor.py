@@ -32,14 +32,13 @@ from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, ha
 from .memory.view import View
 from .operator.keyword_names import with_other_names
 from .operator.overrides import as_class
-from .operator.traced import carries_gradient
 from .operator.type_errors import with_type_errors
 from .path.hook_handle import RemovableHandle
 from .path.tensor_hooks import hooks_at, retain, retained
 from .process.config import in_transformation, state, x64
 from .record.at_once import tensor_of
 from .record.recorder import escaped_value, materialised, pin, value_of
-from .record.write_guards import check_reading
+from .record.write_guards import check_data, check_reading
 from .registry import METHODS
 from .run.cut import LOCK, hold
 
@@ -300,10 +299,7 @@ class _Methods:
         return _kept(self, alias(self, Cell(apart=True)))
 
     def _set_data(self, value: Any) -> None:
-        if not isinstance(value, TensorBase):
-            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        if self._cell.source is not None and not carries_gradient(aval(value)):
-            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+        check_data(self, value)
         self._storage.check_writable_here()
         cell = self._cell
         if self._view is not None and cell.source is not NOWHERE and cell.source is not None and not has_own_source(self):

@@ -8,7 +8,7 @@ from . import promotion, dims, return_types, placement, slopes
 from . import pointwise, between, unary, vector_norms, comparison, operators
 from . import reduce, extrema
 from . import creation, construct, cast, masks, random
-from . import arguments, strides, bitcasts, shape, slicing, split, memory_views
+from . import arguments, strides, storages, bitcasts, shape, slicing, split, memory_views
 from . import index, scatter, join, diagonals, linalg, sorting, numpy_like, reshape_for_jax
 from . import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
 from . import complex_views, numpy_memory, windows, fourier, spectrogram
@@ -24,6 +24,6 @@ __all__ = [
     "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "processes", "promotion", "random",
     "random_counts", "reduce", "reflectors", "reshape_for_jax", "resizing", "return_types", "scatter", "segments", "shape", "slicing",
     "slopes", "other_kinds",
-    "solvers", "sorting", "special_functions", "spectrogram", "split", "strides", "unary", "vector_norms",
+    "solvers", "sorting", "special_functions", "spectrogram", "split", "storages", "strides", "unary", "vector_norms",
     "windows",
 ]  # fmt: skip

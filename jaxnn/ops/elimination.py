@@ -168,17 +168,15 @@ def lu_linalg(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
 
 
 def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
-    """`linalg.lu_factor` under its older name; with ``get_infos`` also the error codes, and no error.
+    """`linalg.lu_factor` under its older name, without its error for a singular matrix.
 
     Args:
-        get_infos: also give error codes, and raise none.
+        get_infos: also give error codes.
 
     Shape: (*, n, m) -> the factors in one matrix (*, n, m), pivots (*, min(n, m)).
     """
-    made = (lu_factor_ex if get_infos else lu_factor)(A, pivot=pivot)
-    if out is None:
-        return tuple(made)
-    return _into(out, tuple(made), name="linalg_lu")
+    made = tuple(lu_factor_ex(A, pivot=pivot))[: 3 if get_infos else 2]
+    return made if out is None else _into(out, made, name="linalg_lu")
 
 
 FUNCTIONS["lu"] = METHODS["lu"] = lu

@@ -36,7 +36,7 @@ from .complex_views import is_conj, is_neg
 from .construct import tensor
 from .memory_views import as_strided
 from .placement import dtype_of, made
-from .strides import TypedStorage, UntypedStorage
+from .storages import TypedStorage, UntypedStorage
 
 
 def check_array(array: np.ndarray) -> dtypes.dtype:

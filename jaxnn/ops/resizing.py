@@ -28,7 +28,8 @@ from .arguments import integers, numel, shape
 from .construct import TYPED
 from .join import cat
 from .placement import fits, like_device, made
-from .strides import UntypedStorage, base_of, layout, row_of
+from .storages import UntypedStorage, row_of
+from .strides import base_of, layout
 
 __all__ = ["is_same_size"]
 

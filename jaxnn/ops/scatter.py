@@ -79,8 +79,6 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.gather.html
     """
-    if sparse_grad:
-        raise NotImplementedError("gather(sparse_grad=True) is not implemented")
     dim = wrap_dim(dim, input.ndim)
     _index_type(index, "gather(): Expected dtype int32/int64 for index")
     if index.size == 0:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,19 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.core.kinds.dtypes import dtype as Dtype
 from jaxnn.core.kinds.size import layout as layout_type
 from jaxnn.core.kinds.size import strided
 from jaxnn.core.memory.buffer import Buffer
-from jaxnn.core.memory.cell import Cell
 from jaxnn.core.memory.tensor_base import (
     TensorBase,
-    alias,
     aval,
     is_view,
     known_array,
-    memory_key,
-    same_memory,
     steps_of,
     stored,
     whole_of,
@@ -42,7 +36,7 @@ from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
 from .arguments import number, operator_of, wrap_dim
 
 __all__ = [
-    "Layout", "UntypedStorage", "contiguous_strides", "in_memory_order", "layout", "memory_format", "memory_order",
+    "Layout", "address_of", "base_of", "contiguous_strides", "in_memory_order", "layout", "memory_format", "memory_order",
     "refuse_repeated", "rule", "view_strides", "with_order_of",
 ]  # fmt: skip
 
@@ -342,7 +336,7 @@ def contiguous(self: TensorBase, memory_format: memory_format = FORMATS["contigu
     return call(_copy, (self,))
 
 
-def _address(t: TensorBase) -> int:
+def address_of(t: TensorBase) -> int:
     """Where a storage's first element lies in the memory of its device.
 
     Raises:
@@ -390,157 +384,7 @@ def data_ptr(self: TensorBase) -> int:
     """
     if aval(self).shape.numel() == 0:
         return 0
-    return _address(self) + layout(self).offset * aval(self).dtype.itemsize
-
-
-class UntypedStorage:
-    """The memory of a tensor, for comparing and measuring: what `Tensor.untyped_storage` returns.
-
-    Args:
-        tensor: the tensor; or a number of bytes, for memory of zeros; or a sequence of bytes as numbers.
-    """
-
-    def __init__(self, tensor: Any = 0, *, device: Any = None) -> None:
-        if not isinstance(tensor, TensorBase):
-            tensor = self._fresh(tensor, device)
-        self._tensor = alias(tensor, Cell())
-
-    @staticmethod
-    def _fresh(given: Any, device: Any) -> TensorBase:
-        values = np.zeros(given, np.uint8) if isinstance(given, int) else np.array(given, np.uint8)
-        return FUNCTIONS["tensor"](values, device=device)
-
-    @classmethod
-    def from_file(cls, filename: Any, shared: bool = False, nbytes: int = 0) -> Any:
-        """Memory that shows a file: with ``shared`` writing to it writes to the file, which then is made as large as needed.
-
-        Args:
-            filename: the file's name.
-            nbytes: how many bytes to show; 0: none.
-
-        Raises:
-            RuntimeError: the file is smaller, and is not shared.
-        """
-        path = os.fspath(filename)
-        if shared:
-            with open(path, "ab") as file:
-                file.truncate(max(nbytes, os.path.getsize(path)))
-        elif os.path.getsize(path) < nbytes:
-            raise RuntimeError(f"from_file: the file {path!r} has {os.path.getsize(path)} bytes, fewer than {nbytes}")
-        if nbytes == 0:
-            return cls(0)
-        return cls(FUNCTIONS["from_numpy"](np.memmap(path, np.uint8, "r+" if shared else "c", shape=(nbytes,))))
-
-    @property
-    def filename(self) -> None:
-        """None: the memory does not say which file it shows."""
-        return None
-
-    @property
-    def _described(self) -> Any:
-        return stored(self._tensor)
-
-    def data_ptr(self) -> int:
-        """The address of the first byte: see `Tensor.data_ptr`."""
-        return _address(self._tensor) if self.nbytes() else 0
-
-    def nbytes(self) -> int:
-        """Bytes of the storage."""
-        return self._described.shape.numel() * self._described.dtype.itemsize
-
-    size = __len__ = nbytes
-
-    def _numbers(self) -> Any:
-        return _whole(self._tensor)
-
-    def _memory(self) -> np.ndarray:
-        """The bytes as a numpy array over the same memory."""
-        return self._numbers().numpy().reshape(-1).view("uint8")
-
-    def tolist(self) -> list[int]:
-        """The bytes."""
-        return self._memory().tolist()
-
-    def untyped(self) -> UntypedStorage:
-        """The same memory as bytes."""
-        return self if type(self) is UntypedStorage else UntypedStorage(self._tensor)
-
-    def __getitem__(self, index: Any) -> Any:
-        found = self._memory()[index]
-        return UntypedStorage(FUNCTIONS["from_numpy"](found)) if isinstance(index, slice) else int(found)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, UntypedStorage) and same_memory(other._tensor, self._tensor)
-
-    def __hash__(self) -> int:
-        return hash(memory_key(self._tensor))
-
-    @property
-    def device(self) -> Any:
-        """Where the storage lies."""
-        return self._tensor.device
-
-    def _moved(self, numbers: Any) -> Any:
-        return self if numbers.device == self.device else type(self)(numbers)
-
-    def to(self, *, device: Any, non_blocking: bool = False) -> Any:
-        """The storage on another device; itself if it lies there. ``non_blocking`` is a hint."""
-        return self._moved(self._numbers().to(device))
-
-    def cpu(self) -> Any:
-        """The storage in the host's memory; itself if it lies there."""
-        return self._moved(self._numbers().cpu())
-
-    def cuda(self, device: Any = None, non_blocking: bool = False) -> Any:
-        """The storage on a GPU; itself if it lies there. ``non_blocking`` is a hint."""
-        return self._moved(self._numbers().cuda(device))
-
-
-class TypedStorage(UntypedStorage):
-    """The memory of a tensor as a sequence of its elements: what `Tensor.storage` returns."""
-
-    @property
-    def dtype(self) -> Dtype:
-        """The type of the elements."""
-        return self._described.dtype
-
-    def size(self) -> int:
-        """The number of elements."""
-        return self._described.shape.numel()
-
-    __len__ = size
-
-    def tolist(self) -> list[Any]:
-        """The elements."""
-        return self._numbers().numpy().reshape(-1).tolist()
-
-    def __getitem__(self, index: int) -> Any:
-        return self.tolist()[index]
-
-    def __iter__(self) -> Any:
-        return iter(self.tolist())
-
-
-def _whole(t: TensorBase) -> TensorBase:
-    """A detached plain tensor over the whole storage of a tensor."""
-    return whole_of(t, Cell())
-
-
-def row_of(storage: UntypedStorage) -> Any:
-    """The elements of a storage, of the type that they were stored in, as a tensor of one dimension that shares them."""
-    return storage._numbers().view(-1)
-
-
-@function(function=False)
-def untyped_storage(self: TensorBase) -> UntypedStorage:
-    """The memory that this tensor and its views share."""
-    return UntypedStorage(self)
-
-
-@function(function=False)
-def storage(self: TensorBase) -> TypedStorage:
-    """The memory that this tensor and its views share, as a sequence of elements."""
-    return TypedStorage(self)
+    return address_of(self) + layout(self).offset * aval(self).dtype.itemsize
 
 
 def base_of(t: TensorBase) -> TensorBase:

@@ -39,6 +39,16 @@ class Both(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g, _):
         return g
+def sparse():
+    return torch.sparse_coo_tensor(torch.tensor([[0, 3]]), torch.ones(2, 2), (4, 2))
+class Given(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a, g):
+        ctx.g = g
+        return a.clone()
+    @staticmethod
+    def backward(ctx, g):
+        return ctx.g, None
 class Old(torch.autograd.Function):
     def forward(self, a):
         return a
@@ -126,6 +136,12 @@ LINES = [
     "y.sum().backward(); log.append(x.grad)",
     "torch.rand(0, 3).kthvalue(1, 0)", "torch.rand(2, 0).unique(dim=0)", "torch.tensor(1.).unique(dim=0)",
     "log.append(torch.zeros(2, dtype=torch.complex128) ** torch.zeros(2, dtype=torch.complex128))",
+    "log.append([hasattr(Doubled, 'vmap'), Doubled.generate_vmap_rule]); Doubled.vmap(None, None, x)",
+    "torch.ones(1, 2).data = torch.sparse_coo_tensor(torch.zeros([1, 1]), torch.ones([1]))",
+    *(f"z = torch.zeros(4, 2, requires_grad=True); sum(Given.apply(z, g) for g in ({g})).sum().backward(); log.append(z.grad.to_dense())"
+      for g in ("sparse(),", "sparse(), sparse()", "sparse(), torch.ones(4, 2)", "torch.ones(4, 2), sparse()")),
+    "z = torch.zeros(4, 2, requires_grad=True); torch.gather(z, 0, torch.tensor([[0, 1], [3, 3]]), sparse_grad=True).sum().backward(); "
+    "log.append(z.grad.to_dense())",
     "a = torch.ones(1, 2); a[::2] *= a", "log.append(repr(torch.tensor(1., requires_grad=True).movedim(0, 0)))",
 ]  # fmt: skip
 

@@ -239,6 +239,9 @@ A.triu(t.tensor([1]))
 A.to(copy=1)
 t.nn.functional.hardshrink(A, float('nan'))
 t.range(3, -1)
+t.lu(t.zeros(3, 5))
+t.lu(t.ones(3, 3), get_infos=True)
+t.nn.functional.embedding_bag(t.ones(10, 3), t.tensor([1, 2]), t.tensor([0]))
 """.strip().splitlines()
 
 

@@ -214,6 +214,8 @@ class FunctionNode:
         return k not in self.fixed or self.ctx._materialize_non_diff_grads
 
     def _fitted(self, grad: Any, index: int) -> Any:
+        if grad.is_sparse and self.inputs[index].placement != aval(grad).placement:
+            grad = grad.to_dense()  # that of a dense tensor is dense
         return fitted(grad, self.inputs[index], index, self.name)
 
 
@@ -291,6 +293,13 @@ class Function:
         """Compute the tangents of the outputs, in forward mode."""
         raise NotImplementedError(
             "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """PyTorch's rule for its `vmap`. Here `vmap` goes through forward and backward and asks for none."""
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set generate_vmap_rule=True."
         )
 
     #: Whether a JAX transformation differentiates forward itself: for functions of the library's own that take results.

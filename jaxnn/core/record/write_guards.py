@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..memory.cell import Leaf, Pin
-from ..memory.tensor_base import TensorBase, has_own_source
+from ..memory.tensor_base import TensorBase, aval, has_own_source
 from ..operator.op import operator_name
+from ..operator.traced import carries_gradient
 from ..process.config import state
 
 __all__ = [
-    "FUNCTION", "Guard", "NO_GRAD", "SEVERAL", "check_inplace", "check_reading", "inherited", "outputs_of_one",
+    "FUNCTION", "Guard", "NO_GRAD", "SEVERAL", "check_data", "check_inplace", "check_reading", "inherited", "outputs_of_one",
     "unguarded_outputs", "unrecorded",
 ]  # fmt: skip
 
@@ -85,6 +86,23 @@ def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> 
         own = type(cell.source) is Leaf and cell.source.tensor() is t
         kind = "a leaf Variable" if own else "a view of a leaf Variable"
         raise RuntimeError(f"{kind} that requires grad {done} in an in-place operation.")
+
+
+def check_data(t: Any, value: Any) -> None:
+    """Refuse what can't be set as ``t.data``.
+
+    Raises:
+        TypeError: for what is no tensor.
+        RuntimeError: for a sparse tensor's data in a dense one, and for a type without gradients where they are asked for.
+    """
+    if not isinstance(value, TensorBase):
+        raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+    if value.layout is not t.layout:  # type: ignore[attr-defined]
+        raise RuntimeError(
+            "Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type."
+        )
+    if t._cell.source is not None and not carries_gradient(aval(value)):
+        raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
 
 
 def outputs_of_one(views: Iterable[Any]) -> tuple[Any, ...]:

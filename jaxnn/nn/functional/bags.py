@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import jax
@@ -192,12 +193,13 @@ def embedding_bag(
     Raises ValueError, RuntimeError and NotImplementedError for arguments that do not fit; an index out of range gives
     NaN where it is known too late. Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.EmbeddingBag.html
     """
-    if (
-        len(weight.shape) == 2
-        and dtypes.of(weight.dtype).name in ("int64", "int32")
-        and (dtypes.of(input.dtype).is_floating_point)
-    ):
-        input, weight = weight, input  # the order of arguments before PyTorch 0.4.1
+    if dtypes.of(weight.dtype) is dtypes.int64 and dtypes.of(input.dtype).is_floating_point:
+        warnings.warn(
+            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, "
+            "and should now be `embedding_bag(input, weight, ...)`.",
+            stacklevel=2,
+        )
+        input, weight = weight, input
     _check_arguments(input, weight, offsets, mode, per_sample_weights)
     rows = weight.shape[0]
     if mode == "max":
