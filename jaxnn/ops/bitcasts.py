@@ -23,7 +23,7 @@ def _bitcast(x: Any, dtype: dtypes.dtype) -> Any:
         return x
     if dtype.is_complex or jnp.iscomplexobj(x):
         as_bytes = _as_bytes(x)
-        return _of_bytes(as_bytes if have == want else as_bytes.reshape(*x.shape[:-1], -1, want), dtype)
+        return _of_bytes(as_bytes if have == want else as_bytes.reshape(*x.shape[:-1], x.shape[-1] * have // want, want), dtype)
     if x.dtype == jnp.bool_:
         x = x.astype(jnp.uint8)
     if dtype is dtypes.bool:
@@ -33,7 +33,7 @@ def _bitcast(x: Any, dtype: dtypes.dtype) -> Any:
     if have > want:
         parts = lax.bitcast_convert_type(x, dtype.np)
         return parts.reshape(*x.shape[:-1], x.shape[-1] * (have // want))
-    return lax.bitcast_convert_type(x.reshape(*x.shape[:-1], -1, want // have), dtype.np)
+    return lax.bitcast_convert_type(x.reshape(*x.shape[:-1], x.shape[-1] * have // want, want // have), dtype.np)
 
 
 def _as_bytes(x: Any) -> Any:
@@ -41,14 +41,14 @@ def _as_bytes(x: Any) -> Any:
     x = jnp.stack([x.real, x.imag], -1) if jnp.iscomplexobj(x) else x[..., None]
     if x.dtype == jnp.bool_:
         x = x.astype(jnp.uint8)
-    return lax.bitcast_convert_type(x, jnp.uint8).reshape(*x.shape[:-1], -1)
+    return lax.bitcast_convert_type(x, jnp.uint8).reshape(*x.shape[:-1], x.shape[-1] * x.dtype.itemsize)
 
 
 def _of_bytes(x: Any, dtype: dtypes.dtype) -> Any:
     if not dtype.is_complex:
         return _bitcast(x if dtype.itemsize > 1 else x[..., 0], dtype)[(..., 0) if dtype.itemsize > 1 else ...]
     part = jnp.dtype(f"float{dtype.itemsize * 4}")
-    parts = lax.bitcast_convert_type(x.reshape(*x.shape[:-1], 2, -1), part)
+    parts = lax.bitcast_convert_type(x.reshape(*x.shape[:-1], 2, x.shape[-1] // 2), part)
     return lax.complex(parts[..., 0], parts[..., 1])
 
 

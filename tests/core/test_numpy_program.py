@@ -117,6 +117,10 @@ def test_broadcast_operands_take_their_full_shape_where_they_must():
     compare(function, [X, np.asarray(3, "float32")])
 
 
+def test_what_is_known_may_be_too_large_to_keep():
+    compare(lambda x: (x + jnp.sum(jnp.ones((70, 70), "float32")), jnp.cumsum(jnp.ones(5000, "float32"))[:3]), [X])
+
+
 def test_results_are_fresh_where_they_are_known():
     run = host_function(jaxpr(lambda x: (jnp.zeros((2, 2)), x + 1), X))
     first, _ = run(X)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
+import torch
+
+import jaxnn
 
 from .both import attempt, same
 
@@ -163,6 +168,35 @@ def test_without_inputs_that_require_gradients():
     same(program)
     same(lambda torch: attempt(lambda: program(torch, (None,))))
     same(lambda torch: attempt(lambda: program(torch, (torch.ones(1, 2),))))
+
+
+def test_former_hooks_warn_of_gradients_that_they_miss():
+    def program(torch):
+        class Listed(torch.nn.Module):
+            def forward(self, values):
+                return values[0].clone(), values[1].clone()
+
+        class Listing(torch.nn.Module):
+            def forward(self, a, b):
+                return [a.clone(), b.clone()]
+
+        class Two(torch.nn.Module):
+            def forward(self, a, b):
+                return a.clone(), b.clone()
+
+        a, b = torch.rand(2, requires_grad=True), torch.rand(2, requires_grad=True)
+        found = []
+        for kind, args in ((Listed, ([a, b],)), (Listing, (a, b)), (Two, (a, b))):
+            module = kind()
+            module.register_backward_hook(lambda *_: None)
+            with warnings.catch_warnings(record=True) as seen:
+                warnings.simplefilter("always")
+                module(*args)
+            found += [(w.category.__name__, str(w.message)) for w in seen if "hook" in str(w.message)]
+        return found
+
+    ours, theirs = program(jaxnn), program(torch)
+    assert len(theirs) == 3 and ours == theirs
 
 
 def test_results_that_are_no_tuples_of_tensors():

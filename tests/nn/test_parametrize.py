@@ -269,6 +269,21 @@ def test_orthogonal_assigned():
     parity(program, rtol=1e-5, atol=1e-6, names=False)
 
 
+@pytest.mark.parametrize("orthogonal_map", ["matrix_exp", "cayley"])
+def test_orthogonal_without_an_inverse_is_not_assigned(orthogonal_map):
+    def program(torch):
+        torch.manual_seed(1)
+        net = torch.nn.utils.parametrizations.orthogonal(
+            torch.nn.Linear(3, 3, dtype=torch.float64), orthogonal_map=orthogonal_map, use_trivialization=False
+        )
+        found = [net.weight.detach()]
+        with pytest.raises(NotImplementedError, match="assign to the matrix exponential or the Cayley parametrization"):
+            net.weight = torch.eye(3, dtype=torch.float64)
+        return *found, net.weight.detach()
+
+    parity(program, rtol=1e-5, atol=1e-6, names=False)
+
+
 def test_weight_norm_takes_the_older_names():
     def program(torch):
         net = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 2))

@@ -260,7 +260,9 @@ class _Writer:
         else:
             names = [self._whole(v, a) for v, a in zip(inputs, operands)]
         small = all(math.prod(r.shape) <= _KNOWN_LIMIT for r in results)
-        if small and not jitted and not equation.effects and all(v.known is not None for v in inputs):
+        # what is known but too large to be kept with the function has no value in the scope
+        known = all(v.known is not None for v in inputs) and all(n in self.scope for n in names)
+        if small and known and not jitted and not equation.effects:
             found = function(*[self.scope[n] for n in names])
             return [self._constant(x) for x in (found if several else [found])]
         stem = name.replace("-", "_") if not jitted else f"jitted_{name.replace('-', '_')}"

@@ -80,12 +80,15 @@ class _Orthogonal(Module):
 
     @no_grad()
     def right_inverse(self, Q: Any) -> Any:
-        """The matrix to start from for ``Q`` (made orthogonal if it is not) to come out."""
+        """The matrix to start from for ``Q`` (made orthogonal if it is not) to come out.
+
+        Raises:
+            NotImplementedError: for the exponential and Cayley's transform, which have no inverse here, without a base.
+        """
         if Q.shape != self.shape:
             raise ValueError(
                 f"Expected a matrix or batch of matrices of shape {self.shape}. Got a tensor of shape {Q.shape}."
             )
-        start = Q
         rows, columns = Q.shape[-2:]
         wide = rows < columns
         if wide:
@@ -93,8 +96,10 @@ class _Orthogonal(Module):
             rows, columns = columns, rows
         if not hasattr(self, "base"):
             if self.orthogonal_map is not _OrthMaps.householder:
-                # The exponential and Cayley's transform have no inverse here: the matrix is taken for the start.
-                return start
+                raise NotImplementedError(
+                    "It is not possible to assign to the matrix exponential or the Cayley parametrizations when "
+                    "use_trivialization=False."
+                )
             made = factored(Q)
             return made.mT if wide else made
         if rows == columns:

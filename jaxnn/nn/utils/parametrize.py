@@ -107,11 +107,10 @@ class ParametrizationList(ModuleList):
 
     def _inverted(self, value: Any) -> Any:
         """What the parametrizations need to start from for a tensor to come out."""
-        with no_grad():
+        with no_grad(), contextlib.suppress(NotImplementedError):
             for module in reversed(self):
-                if not hasattr(module, "right_inverse"):
-                    continue  # the tensor itself is taken for the start
-                value = module.right_inverse(value)
+                if hasattr(module, "right_inverse"):  # else the tensor itself is taken for the start
+                    value = module.right_inverse(value)
         if isinstance(value, TensorBase):
             return value
         if not _is_sequence(value):
