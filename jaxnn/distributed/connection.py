@@ -15,7 +15,7 @@ import jax
 
 from ..core.process.internals import backends_are_initialized, distributed_client
 
-__all__ = ["NO_TIMEOUT", "Address", "client", "connect", "connected", "forget", "free_port", "from_store", "leave_with", "rendezvous"]
+__all__ = ["NO_TIMEOUT", "Address", "client", "connect", "connected", "forget", "from_store", "held_port", "leave_with", "rendezvous"]
 
 #: PyTorch's default, in seconds.
 NO_TIMEOUT = 30 * 60.0
@@ -78,7 +78,7 @@ def _from_environment(rank: int, world_size: int) -> tuple[Address | None, int, 
 def _from_file(path: str, rank: int, patience: float = 300.0) -> Address:
     """The address that the process of rank 0 has written to a file."""
     if rank == 0:
-        address = Address(socket.gethostname(), free_port())
+        address = Address(socket.gethostname(), _own_port())
         with open(path + ".new", "w") as f:
             f.write(f"{address.host}:{address.port}")
         os.replace(path + ".new", path)
@@ -100,7 +100,7 @@ def from_store(store: Any, rank: int) -> Address:
     """The address that the process of rank 0 has written to a store."""
     if rank == 0:
         host = store.host if getattr(store, "_server", None) is not None else socket.gethostname()
-        address = Address(host, free_port())
+        address = Address(host, _own_port())
         store.set("jaxnn/address", f"{address.host}:{address.port}")
         return address
     host, _, port = store.get("jaxnn/address").decode().rpartition(":")
@@ -115,11 +115,41 @@ def forget(init_method: str | None) -> None:
             os.remove(url.netloc + url.path)
 
 
-def free_port() -> int:
-    """A port that nobody listens to."""
-    with socket.socket() as s:
-        s.bind(("", 0))
-        return s.getsockname()[1]
+class held_port:
+    """A free port, as a context: nobody else is given it before the process that is told of it listens there.
+
+    A socket is bound to it and does not listen. A server that shares its address, as those of gRPC and of PyTorch's stores do, may.
+
+    Attributes:
+        number: the port.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        for name in ("SO_REUSEADDR", "SO_REUSEPORT"):
+            if hasattr(socket, name):
+                self._socket.setsockopt(socket.SOL_SOCKET, getattr(socket, name), 1)
+        self._socket.bind(("", 0))
+        self.number: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._socket.close()
+
+    def __enter__(self) -> int:
+        return self.number
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+#: Ports at which this process is going to listen.
+_own_ports: list[held_port] = []
+
+
+def _own_port() -> int:
+    _own_ports.append(held_port())
+    return _own_ports[-1].number
 
 
 def client() -> Any:
@@ -163,6 +193,8 @@ def connect(where: Address, rank: int, world_size: int, timeout: float) -> None:
         initialization_timeout=max(1, int(timeout)), heartbeat_timeout_seconds=max(2, min(_HEARTBEAT, int(timeout))),
         shutdown_timeout_seconds=_LONG, **options,
     )  # fmt: skip
+    while _own_ports:
+        _own_ports.pop().close()
     before = sys.excepthook
 
     def failed(*error: Any) -> None:

@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["ROOT", "Ended", "once", "run_together"]
+import pytest
+
+__all__ = ["ROOT", "Ended", "check", "once", "run_together"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,13 +37,13 @@ def run_together(commands: Sequence[Sequence[Any]], environments: Sequence[Mappi
         timeout: seconds for all of them together.
 
     Raises:
-        TimeoutError: with what they had printed.
+        TimeoutError: with what they had printed, and where each of them was.
     """
     running: list[tuple[subprocess.Popen[bytes], Any]] = []
     end = time.monotonic() + timeout
     try:
         for command, added in zip(commands, environments, strict=True):
-            told = {k: str(v) for k, v in {**os.environ, **added}.items() if v is not None}
+            told = {k: str(v) for k, v in {**os.environ, "PYTHONFAULTHANDLER": 1, **added}.items() if v is not None}
             file = tempfile.TemporaryFile()
             running.append((
                 subprocess.Popen([sys.executable, *map(str, command)], env=told, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
@@ -51,7 +53,8 @@ def run_together(commands: Sequence[Sequence[Any]], environments: Sequence[Mappi
             try:
                 process.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
-                said = "\n".join(_text(file)[-3000:] for _, file in running)
+                _say_where([p for p, _ in running])
+                said = "\n".join(_text(file)[-8000:] for _, file in running)
                 raise TimeoutError(f"{process.args} has not ended in {timeout} s:\n{said}") from None
         return [Ended(process.returncode, _text(file)) for process, file in running]
     finally:
@@ -60,6 +63,16 @@ def run_together(commands: Sequence[Sequence[Any]], environments: Sequence[Mappi
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             file.close()
+
+
+def check(ended: Sequence[Ended], statuses: Sequence[int], complete: bool = True) -> None:
+    """Fail, with all that the processes said, unless they ended with these statuses and left what was expected.
+
+    A plain text: pytest shortens what an assertion compares.
+    """
+    if [e.status for e in ended] != list(statuses) or not complete:
+        said = "\n".join(f"--- process {k}, status {e.status}:\n{e.said[-8000:]}" for k, e in enumerate(ended))
+        pytest.fail(f"expected statuses {list(statuses)} and {'' if complete else 'missing '}results:\n{said}", pytrace=False)
 
 
 def once(factory: Any, name: str, make: Callable[[Path], Any]) -> Path:
@@ -86,6 +99,20 @@ def once(factory: Any, name: str, make: Callable[[Path], Any]) -> Path:
                 failure.write_text(f"{type(error).__name__}: {error}")
                 raise
     return folder
+
+
+def _say_where(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Make processes that hang, and what they have started, print their threads' places, and end."""
+    sessions = {p.pid for p in processes}
+    for pid in map(int, filter(str.isdecimal, os.listdir("/proc") if sys.platform == "linux" else ())):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) in sessions and pid not in sessions:
+                os.kill(pid, signal.SIGABRT)
+                time.sleep(0.5)  # they may print to one file
+    for p in processes:
+        with contextlib.suppress(ProcessLookupError):
+            p.send_signal(signal.SIGABRT)
+    time.sleep(2)
 
 
 def _text(file: Any) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from jaxnn.distributed.connection import free_port
-from tests.distributed.launching import once, run_together
+from jaxnn.distributed.connection import held_port
+from tests.distributed.launching import check, once, run_together
 
 SCRIPT = Path(__file__).parent / "ddp_script.py"
 RUNS = ["restarted", "sgd", "watched", "adam", "batch norm", "accumulation", "clipping", "everywhere", "parts"]
@@ -22,12 +22,13 @@ def results(tmp_path_factory):
         theirs, ours = folder / "torch", folder / "jaxnn"
         theirs.mkdir()
         ours.mkdir()
-        told = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": 1}
-        ended = run_together([[SCRIPT, theirs]] * 2, [{"RANK": rank, **told} for rank in range(2)])
-        assert [e.status for e in ended] == [0, 0], [e.said[-2000:] for e in ended]
+        with held_port() as port:
+            told = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+            ended = run_together([[SCRIPT, theirs]] * 2, [{"RANK": rank, **told} for rank in range(2)])
+        check(ended, [0, 0])
         command = ["-m", "jaxnn.run", "--nproc-per-node", 2, "--max-restarts", 1, "--door", SCRIPT, ours]
         (ran,) = run_together([command], [{}], 900)
-        assert ran.status == 0, ran.said[-4000:]
+        check([ran], [0])
         (folder / "said").write_text(ran.said)
 
     folder = once(tmp_path_factory, "ddp", make)

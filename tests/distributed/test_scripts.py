@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from jaxnn.distributed.connection import free_port
-from tests.distributed.launching import once, run_together
+from jaxnn.distributed.connection import held_port
+from tests.distributed.launching import check, once, run_together
 
 SCRIPT = Path(__file__).parent / "scripts" / "sharded.py"
 
@@ -18,12 +18,15 @@ SCRIPT = Path(__file__).parent / "scripts" / "sharded.py"
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     def make(folder):
-        ports = [free_port() for _ in range(2)]
-        told = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "OMP_NUM_THREADS": 1, "JAX_PLATFORMS": "cpu"}
-        nodes = ["-m", "jaxnn.run", "--door", "--nnodes", 2, "--rdzv-endpoint", f"localhost:{ports[1]}", "--rdzv-id", "loses-one"]
+        ports = [held_port() for _ in range(2)]
+        told = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0].number, "OMP_NUM_THREADS": 1, "JAX_PLATFORMS": "cpu"}
+        nodes = ["-m", "jaxnn.run", "--door", "--nnodes", 2, "--rdzv-endpoint", f"localhost:{ports[1].number}", "--rdzv-id", "loses-one"]
         commands = [[SCRIPT, folder / "theirs"]] * 2 + [[*nodes, "--node-rank", k, SCRIPT, folder / "ours"] for k in range(2)]
         ended = run_together(commands, [{**told, "RANK": rank % 2, "LOCAL_RANK": 0} for rank in range(4)], 900)
-        assert [e.status for e in ended] == [0, 0, 1, 1], [e.said[-3000:] for e in ended]
+        for port in ports:
+            port.close()
+        written = [(folder / name).exists() for name in ("theirs", "ours")]
+        check(ended, [0, 0, 1, 1], written == [True, True])
         (folder / "said").write_text(json.dumps([e.said for e in ended[2:]]))
 
     folder = once(tmp_path_factory, "sharded", make)

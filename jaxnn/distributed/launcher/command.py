@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from ..connection import free_port
+from ..connection import held_port
 from .options import parsed
 
 __all__ = ["main"]
@@ -53,6 +53,7 @@ class _Job:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.readers: list[threading.Thread] = []
         self.files: list[IO[bytes]] = []
+        self.port: held_port | None = None  # where processes of this machine alone meet
         self.told: int | None = None  # the signal that told the launcher to end
         self.logs = self._log_folder()
 
@@ -68,7 +69,9 @@ class _Job:
         """Start all processes of this machine."""
         o = self.options
         address = o.master_addr or "127.0.0.1"
-        port = free_port() if o.standalone or (o.nnodes == 1 and o.master_port is None) else o.master_port or 29500
+        if o.standalone or (o.nnodes == 1 and o.master_port is None):
+            self.port = held_port()
+        port = self.port.number if self.port is not None else o.master_port or 29500
         for local in range(o.nproc_per_node):
             if self.told is None:
                 self.processes.append(self._started(local, address, port))
@@ -144,6 +147,8 @@ class _Job:
         if failed is not None and self.told is None:
             failed = self._first_cause(failed)
         self.end(signal.SIGTERM if self.told is None else self.told)
+        if self.port is not None:
+            self.port.close()
         for reader in self.readers:
             reader.join(5)
         for file in self.files:
