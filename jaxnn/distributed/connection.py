@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -195,6 +196,8 @@ def connect(where: Address, rank: int, world_size: int, timeout: float) -> None:
     )  # fmt: skip
     while _own_ports:
         _own_ports.pop().close()
+    # Programs of several processes need garbage collected at times (`core.run.cut`); what was imported has none.
+    gc.freeze()
     before = sys.excepthook
 
     def failed(*error: Any) -> None:

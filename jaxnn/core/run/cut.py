@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -147,10 +148,12 @@ def cut_recording(rec: Recording, cause: str) -> None:
             return
         check_process()
         statistics.count_cut(cause)
-        living, wanted, taped, sources = _needed(rec)
-        if on_shared_program and not isinstance(rec.placement, jax.Device) and not rec.placement.is_fully_addressable:
+        if policy.is_shared(rec.placement):
+            living, wanted, taped, sources = _needed_by_all(rec)
             for f in on_shared_program:
                 f(rec, wanted)
+        else:
+            living, wanted, taped, sources = _needed(rec)
         with in_mesh(rec.mesh) if not in_transformation() else jax.ensure_compile_time_eval():
             program = None if state.immediate else _known_program(rec, wanted, taped)
             if program is None:
@@ -214,6 +217,27 @@ def _needed(rec: Recording) -> tuple[dict[int, Any], tuple[int, ...], frozenset[
         )  # fmt: skip
         rec.node.layouts[key] = found
     return living, wanted, found, sources
+
+
+def _needed_by_all(rec: Recording) -> tuple[dict[int, Any], tuple[int, ...], frozenset[int], list[Any]]:
+    """What a cut has to give on devices of several processes: a program of theirs must be the same in each of them, or their
+    collectives do not meet.
+
+    Garbage that has not been collected yet would ask for more in one process than in the others. So what a path gives is all that
+    was ever asked of it, and only what is reachable may add to that.
+    """
+    key = ("shared", _spread(rec))
+    known = rec.node.layouts.get(key)
+    for generation in (None, 1, 2) if known is not None else (2,):
+        if generation is not None:
+            gc.collect(generation)
+        living, wanted, taped, sources = _needed(rec)
+        if known is not None and set(wanted).issubset(known[0]) and taped <= known[1]:
+            return living, known[0], known[1], sources
+    if known is not None:
+        wanted, taped = tuple(sorted({*wanted, *known[0]})), taped | known[1]
+    rec.node.layouts[key] = wanted, taped
+    return living, wanted, taped, sources
 
 
 def _known_program(rec: Recording, wanted: tuple[int, ...], taped: frozenset[int]) -> Program | None:

@@ -22,6 +22,8 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
+
 from ..operator.traced import Traced
 from ..path.recording import Recording
 from ..path.trie import Node
@@ -33,7 +35,7 @@ from .one_by_one import runs_on_host
 __all__ = [
     "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "GRADIENTS", "GROWING_ROW", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT",
     "PART_OF_STEP",
-    "STEP", "UPDATE", "bought", "came_back", "decide", "mark_compiled", "set_execution_mode",
+    "STEP", "UPDATE", "bought", "came_back", "decide", "is_shared", "mark_compiled", "set_execution_mode",
 ]  # fmt: skip
 
 # --- causes of a cut, as `engine_statistics()` names them
@@ -150,6 +152,11 @@ def rent(layout: Layout, placement: Any) -> Rent:
     return Rent(missing, calls, 2 * fresh >= len(distinct) and not updated, distinct)
 
 
+def is_shared(placement: Any) -> bool:
+    """Whether a placement is on devices of several processes."""
+    return not isinstance(placement, jax.Device) and getattr(placement, "is_fully_addressable", True) is False
+
+
 def mark_compiled(layout: Layout) -> None:
     """Note that the operators of a path are part of a compiled program."""
     for made, traced, pulled in _functions(layout):
@@ -174,8 +181,9 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     if mode != "auto":
         return Decision(mode, 0.0)
     node: Node = rec.node
-    if cause in (STEP, PART_OF_STEP) and distributed_client() is not None:
-        # Processes that have the same gradients end with the same bits, whatever else each of them has run.
+    if is_shared(rec.placement) or (cause in (STEP, PART_OF_STEP) and distributed_client() is not None):
+        # Whatever else each process has run: collectives meet only in the same program, and processes that have the same
+        # gradients end with the same bits.
         return Decision("whole", price(layout))
     visits = node.visits.get(taped)
     if visits is None:
