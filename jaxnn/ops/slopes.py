@@ -13,7 +13,7 @@ from jax.custom_derivatives import SymbolicZero
 __all__ = ["shared_extreme", "with_slopes"]
 
 
-def with_slopes(f: Callable[..., Array], *slopes: Callable[..., Array] | None) -> Callable[..., Array]:
+def with_slopes(f: Callable[..., Array], *slopes: Callable[..., Array | tuple[Array, Array]] | None) -> Callable[..., Array]:
     """``f`` of arrays of one shape (or that broadcast), with given derivatives.
 
     Args:
