@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import jaxnn
 from tests.ops.agreement import agree
@@ -69,3 +70,19 @@ def test_named_results():
     result = jaxnn.from_numpy(X).sort()
     assert result.values is result[0]
     assert repr(result).startswith("torch.return_types.sort(\nvalues=tensor(")
+
+
+@pytest.mark.parametrize("k, largest", [(1, True), (25, True), (25, False)])
+def test_topk_of_long_rows(k, largest, whole):
+    """Found without ordering the rest: equal elements keep their order, NaN is largest, zeros are equal."""
+    x = np.random.default_rng(1).standard_normal((64, 200)).astype(np.float32)
+    x[0, :5], x[1, 3], x[2], x[3], x[4, 10:12] = np.nan, -np.nan, np.nan, -np.inf, (np.inf, np.nan)
+    x[5, ::2], x[5, 1::2], x[6, :190], x[7, :5], x[7, 5:], x[8] = 0.0, -0.0, np.nan, np.inf, np.nan, np.arange(200) % 4
+    theirs, ours = torch.tensor(x, requires_grad=True), jaxnn.tensor(x).requires_grad_()
+    values, places = ours.topk(k, -1, largest)
+    np.testing.assert_array_equal(values.detach().numpy(), theirs.topk(k, -1, largest)[0].detach().numpy())
+    in_order = theirs.detach().sort(dim=-1, descending=largest, stable=True)[1]
+    np.testing.assert_array_equal(places.numpy(), in_order[:, :k].numpy())
+    values[9:].square().sum().backward()
+    theirs.topk(k, -1, largest)[0][9:].square().sum().backward()
+    np.testing.assert_array_equal(ours.grad.numpy(), theirs.grad.numpy())
