@@ -37,7 +37,7 @@ from .record.host_values import computed_now
 from .record.out_types import COMPUTED_IN, EXACT, WITHOUT, check_type
 from .record.overlap import BY_INDEX, UNSEEN, refuse_overlap, refuse_shape_of_operand
 from .record.recorder import record, record_into, value_of
-from .record.write import put_through, write_back, written_operand
+from .record.write import put_through, refuse_write, write_back, written_operand
 from .run.cut import LOCK, open_recording
 
 __all__ = [
@@ -413,7 +413,12 @@ def inplace_form(wrapper: Any, public: str) -> Callable[..., Any]:
         read = () if public in UNSEEN else (*args, *kwargs.values())
         if public in BY_INDEX:
             refuse_overlap(self, read, by_index=True)
-        return write_back(self, wrapper(written_operand(self), *args, **kwargs), read=read)
+        try:
+            made = wrapper(written_operand(self), *args, **kwargs)
+        except (RuntimeError, IndexError):
+            refuse_write(self, (*args, *kwargs.values()))
+            raise
+        return write_back(self, made, read=read)
 
     inplace.__name__ = inplace.__qualname__ = public + "_"
     inplace.__doc__ = f"In-place version of `{public}`."

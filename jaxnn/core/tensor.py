@@ -38,7 +38,7 @@ from .path.tensor_hooks import hooks_at, retain, retained
 from .process.config import in_transformation, state, x64
 from .record.at_once import tensor_of
 from .record.recorder import escaped_value, materialised, pin, value_of
-from .record.write_guards import check_data, check_reading
+from .record.write_guards import check_data, check_guarded
 from .registry import METHODS
 from .run.cut import LOCK, hold
 
@@ -232,8 +232,7 @@ class _Methods:
         source, view = self._cell.source, self._view
         if type(source) is Leaf and source.tensor() is self:
             return True
-        if view is not None and view.guard is not None and source is not None:
-            check_reading(self)
+        check_guarded(self)
         if source is NOWHERE:  # a view that was made without gradients, or a view of one
             return view is None or len(view.steps) == view.bare
         return source is None
@@ -282,8 +281,7 @@ class _Methods:
     def grad_fn(self) -> GradFn | None:
         """The operator that made this tensor, if gradients flow through it."""
         has_own_source(self)
-        if self._view is not None and self._view.guard is not None and self._cell.source is not None:
-            check_reading(self)
+        check_guarded(self)
         return grad_fn_of(self)
 
     def backward(
@@ -510,7 +508,9 @@ class _Methods:
     def _like(self, storage: Storage) -> Any:
         """A leaf like this one over another storage."""
         made = wrap(storage)
-        made._view = None if self._view is None else View(self._view.steps, self._view.aval)
+        if self._view is not None:
+            made._view = View(self._view.steps, self._view.aval)
+            made._view.own = len(self._view.steps)  # to the graph it is no view
         return _of_class(made, type(self), self._cell.source is not None)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -557,6 +557,7 @@ def from_parts(kind: type, storage: Storage, steps: Any, requires_grad: bool) ->
     made._cell = Cell()
     if steps is not None:
         made._view = View(steps[0], aval_of(tuple(steps[1]), steps[2].np, storage.aval.placement))
+        made._view.own = len(steps[0])  # to the graph it is no view
     return _of_class(made, kind, requires_grad)
 
 

@@ -38,7 +38,7 @@ from jaxnn.core.record.overlap import refuse_overlap
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.record.shared_memory import part as memory_part
 from jaxnn.core.record.shared_memory import shares
-from jaxnn.core.record.write import cast, check_writable, write_back, written_operand
+from jaxnn.core.record.write import cast, check_writable, refuse_write, write_back, written_operand
 from jaxnn.core.registry import METHODS, call, function
 
 from .arguments import index, operator_of
@@ -453,6 +453,15 @@ def setitem(self: TensorBase, key: Any, value: Any) -> None:
         IndexError: for a place out of range, or more indices than dimensions.
         RuntimeError: when the value's shape does not fit.
     """
+    try:
+        _set(self, key, value)
+    except (RuntimeError, IndexError):
+        if any(isinstance(k, (TensorBase, np.ndarray, list)) for k in (key if isinstance(key, tuple) else (key,))):
+            refuse_write(self, (value,))  # before the indices are looked at
+        raise
+
+
+def _set(self: TensorBase, key: Any, value: Any) -> None:
     kind = aval(self).dtype
     if type(value) in (int, float) and not (kind.is_floating_point and kind.itemsize < 4):
         check_fits(value, kind)

@@ -18,7 +18,7 @@ from jax import lax
 from jaxnn.core.memory.cell import NOWHERE, Cell
 from jaxnn.core.memory.tensor_base import alias, aval, has_own_source, leaf_under
 from jaxnn.core.process.config import state
-from jaxnn.core.registry import METHODS, call, function
+from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
 from jaxnn.core.run.cut import hold
 
 from .arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
@@ -149,6 +149,23 @@ def _shown(x: Any, base: Any, place: Layout, size: tuple[int, ...], stride: tupl
 _SHOWN = operator_of("as_strided_of_view", _shown, grad_name="AsStridedBackward0")
 
 
+def _under_type(base: Any, described: Any) -> Any:
+    """All of a storage as a row of elements of a view's type.
+
+    Raises:
+        NotImplementedError: when there is a gradient, which goes from complex to real numbers and back only.
+    """
+    row = METHODS["view"](base, -1)
+    if base._cell.source is not None:
+        before = aval(base).dtype
+        if before.is_complex and before.to_real() is described.dtype:
+            return METHODS["view"](FUNCTIONS["view_as_real"](row), -1)
+        if described.dtype.is_complex and described.dtype.to_real() is before:
+            return FUNCTIONS["view_as_complex"](METHODS["view"](row[: numel(shape(row)) // 2 * 2], -1, 2))
+        raise NotImplementedError("as_strided: the gradient of a view of memory of another type")
+    return METHODS["view"](row, described.dtype)
+
+
 @function
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """A view of the storage with the sizes, strides and offset given, in elements.
@@ -163,9 +180,7 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     offset = layout(input).offset if storage_offset is None else storage_offset
     base = base_of(input)
     if aval(base).dtype is not aval(input).dtype:  # a view under another type
-        if input._cell.source is not None:
-            raise NotImplementedError("as_strided: the gradient of a view of memory of another type")
-        base = METHODS["view"](METHODS["view"](alias(base, Cell()), -1), aval(input).dtype)
+        base = _under_type(base if input._cell.source is not None else alias(base, Cell()), aval(input))
     if has_own_source(input) and layout(input)[1:] == (contiguous_strides(shape(input)), 0) and numel(shape(input)) == numel(shape(base)):
         base = input  # whose gradient has its own shape, not its storage's
     if any(s < 0 for s in steps):

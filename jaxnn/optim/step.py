@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.memory.tensor_base import TensorBase, aval, memory_key
 from jaxnn.core.operator.arguments import Number
 from jaxnn.core.operator.op import Op
 from jaxnn.core.process.config import in_transformation
+from jaxnn.core.record.overlap import share_elements
 from jaxnn.core.registry import replace
 from jaxnn.core.run.cut import cut, open_recording
 from jaxnn.core.run.policy import PART_OF_STEP, UPDATE
@@ -126,6 +127,12 @@ def update(buckets: Sequence[Bucket]) -> None:
     for bucket in buckets:
         placements.setdefault(aval(bucket.params[0]).placement, []).append(bucket)
     for placement, group in placements.items():
+        params = [p for b in group for p in b.params]
+        if len({memory_key(p) for p in params}) < len(params) and share_elements(params):
+            for bucket in group:  # each sees what the one before it has written
+                for k, p in enumerate(bucket.params):
+                    _update([bucket._replace(params=[p], states=[[kind[k]] for kind in bucket.states])], placement)
+            continue
         if sum([len(b.params) for b in group]) <= MANY or in_transformation():
             _update(group, placement)
             continue

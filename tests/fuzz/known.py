@@ -184,7 +184,7 @@ def _checkpoint(case: Case) -> bool:
 
 @rule("listed: an internal assertion of PyTorch's")
 def _assertion(case: Case) -> bool:
-    return case.raised("Could this error message be improved|INTERNAL ASSERT")
+    return case.raised("Could this error message be improved|INTERNAL ASSERT|DispatchKey Conjugate doesn't correspond")
 
 
 @rule("listed: a type that PyTorch's kernels lack")
@@ -216,14 +216,21 @@ def _names_of_gradients(case: Case) -> bool:
 
 @rule("listed: a second backward is judged by what JAX's derivative needs")
 def _second(case: Case) -> bool:
-    return case.raised("backward through the graph a second time")
+    # Where both raise, ours came further.
+    theirs, ours = case.difference.theirs, case.difference.ours
+    later = isinstance(theirs, Raised) and isinstance(ours, Raised) and re.search(r"backward\(.*\n", case.statement)
+    text = "backward through the graph a second time"
+    return case.raised(text) or (bool(later) and text in theirs.text and text not in ours.text)
 
 
 @rule("listed: another error of the same refusal")
 def _errors(case: Case) -> bool:
     """Both refuse an index that is out of range, or a key that is no index."""
     ours, theirs = case.difference.ours, case.difference.theirs
-    both = isinstance(ours, Raised) and isinstance(theirs, Raised) and ours.type == "IndexError"
+    both = isinstance(ours, Raised) and isinstance(theirs, Raised)
+    if both and "is a view and its base or another view of its base has been modified" in theirs.text:  # wrong in two ways
+        return True
+    both = both and ours.type == "IndexError"
     words = r"new\(\): invalid data type|index_select\(\): self indexing axis dim|are out of bounds for storage|"
     words += r"Index put requires the source and destination dtypes match|shape mismatch: value tensor"  # wrong in two ways
     return both and re.search(words, theirs.text) is not None
@@ -231,7 +238,8 @@ def _errors(case: Case) -> bool:
 
 @rule("listed: what was computed from a released part of a graph")
 def _released(case: Case) -> bool:
-    return case.raised("backward through the graph a second time", ours=True)
+    before = any(_BACKWARD.search(s) for s in case.statements[: case.end - 1])
+    return (before or "\n" in case.statement) and case.raised("backward through the graph a second time", ours=True)
 
 
 @rule("listed: hooks on several tensors, of which backward starts from one")
@@ -281,6 +289,9 @@ def _raising_backward(case: Case) -> bool:
     kinds = (*VALUES, "has grad", "gradient's dtype", "gradient's requires_grad")
     logged = re.match(r"log|g\d|o\d+\.state_dict", case.difference.where) is not None  # what a step then makes of them, too
     # What a gradient, or the list of a hook, that is not there is asked for.
+    ended = any("\n" in s and names_of(s) & case.differing() for s in case.refused)
+    if case.difference.kind == "missing" and ended:  # a statement of several, which came to another end
+        return True
     asked = case.raised("NoneType", ours=True) or case.raised("list index out of range", ours=True)
     return asked or logged or case.difference.kind in kinds
 
@@ -290,7 +301,10 @@ def _ties(case: Case) -> bool:
     return case.difference.kind in VALUES and case.around("kthvalue|topk|median|mode|sort")
 
 
-@rule("listed: which gradients require gradients")
+FLAGS = "listed: which gradients require gradients"
+
+
+@rule(FLAGS)
 def _flag_of_gradients(case: Case) -> bool:
     flag = case.difference.ours is False and case.difference.theirs is True
     created = "create_graph|penalty"
@@ -301,6 +315,7 @@ def _flag_of_gradients(case: Case) -> bool:
         ((hooked or empty) and case.difference.kind in ("requires_grad", "gradient's requires_grad") and case.around(created))
         or (flag and case.difference.kind in ("requires_grad", "gradient's requires_grad") and case.around(created))
         or (case.difference.kind == "is_leaf" and (case.difference.ours is True or packs) and case.around(created))
+        or (case.difference.kind == "grad_fn" and case.difference.ours is None and FLAGS in case.earlier and case.around(created))
         or (packs and case.difference.kind == "grad_fn" and case.difference.theirs is None and case.around(created))
         or (re.search(created, case.text) is not None and case.raised("does not require grad", ours=True))
     )
@@ -323,6 +338,59 @@ def _set_data(case: Case) -> bool:
     changed = {name for s in case.statements[: case.end] for name in re.findall(r"\b([a-z]\d+)\.data = ", s)}
     # From where it was made on: what it was a view of, and what is made of it.
     return any(case.after(rf"\b{name}\b[^=\n]* = ") for name in changed)
+
+
+@rule("listed: writes through views of a tensor whose .data was set to a view")
+def _written_after_set_data(case: Case) -> bool:
+    return case.raised("a write through a view of a tensor whose .data was set to a view", ours=True)
+
+
+@rule("listed: a view of a tensor that stopped requiring gradients")
+def _stopped(case: Case) -> bool:
+    """PyTorch's requires some until it is looked at after a write."""
+    return case.difference.kind in ("requires_grad", "is_leaf", "grad_fn") and case.around(r"requires_grad_\(False\)")
+
+
+@rule("listed: views that one function returns have nodes of their own")
+def _nodes_of_several(case: Case) -> bool:
+    lists = case.difference.kind in ("missing", "number or text") and re.match(r"log|g\d", case.difference.where)
+    hooks = r"(chunk|split|unbind|split_with_sizes)\([\s\S]*(grad_fn\.register_(pre)?hook|register_multi_grad_hook)\("
+    return bool(lists) and re.search(hooks, case.text) is not None
+
+
+@rule("listed: a linear layer's result is no view")
+def _linear(case: Case) -> bool:
+    """Of one dimension: PyTorch's is a view of a matrix product, or the sum of a product and the bias where that is strided."""
+    of_one = case.around(r"\bm\d+\(|linear\(")
+    strided = case.differs_in_name() and {"ViewBackward0", "AddBackward0"} == {case.difference.ours, case.difference.theirs}
+    return of_one and (strided or case.raised("A view was created in no_grad mode and is being modified inplace"))
+
+
+@rule("listed: a guarded view is refused every time")
+def _refused_again(case: Case) -> bool:
+    mine = names_of(case.statement)
+    before = any(mine & names_of(s) for s in case.statements[: case.end - 1])
+    return before and case.raised("is a view and its base or another view of its base has been modified inplace", ours=True)
+
+
+@rule("listed: functional_call of a module that has two names")
+def _two_names(case: Case) -> bool:
+    """PyTorch leaves what was given in it."""
+    return re.search(r"Sequential\((m\d+), \1\)", case.text) is not None and case.around("functional_call")
+
+
+@rule("listed: a hook on a tensor whose shape was changed in place, and that is then written to")
+def _reshaped_hook(case: Case) -> bool:
+    reshaped = r"squeeze_\(|transpose_\(|\.t_\("
+    refused = case.raised("modified by an inplace operation")  # and with what was saved: another list
+    return (refused or case.difference.kind in (*VALUES, "missing")) and case.around(reshaped) and case.around(r"hook\(|retain_grad")
+
+
+@rule("listed: a view of a leaf that is a view keeps its node")
+def _kept_node(case: Case) -> bool:
+    leaf = r"(Parameter\(torch\.tensor\(\[.*\](, dtype=\S+)?\)(\.view|\[)|\)(\.view\(.*\)|\[.*\])\.requires_grad_\(\))"
+    asked = case.difference.kind == "type" and case.difference.theirs is None
+    return asked and case.around(r"autograd\.grad\(") and case.around(leaf)
 
 
 @rule("listed: a function in a checkpoint that writes to what it is given")
@@ -365,6 +433,7 @@ def _integers(case: Case) -> bool:
     kind, ours = case.difference.kind, case.difference.ours
     flag = kind in flags and ours is flags[kind]
     refused = case.raised("doesn't require gradient|has requires_grad=False|does not require grad", ours=True)
+    refused = refused or case.raised("Autograd not support dtype: (Int|Long|Short|Char|Byte|Bool)")
     return (flag or refused) and re.search("int|long", case.text) is not None and case.after(written)
 
 

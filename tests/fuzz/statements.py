@@ -377,7 +377,7 @@ def read(d: Draw) -> str | None:
 
 @rule("read", 1.5)
 def branch(d: Draw) -> str | None:
-    x = d.pick(lambda t: t.numel() > 0 and not t.is_complex())
+    x = d.pick(lambda t: t.numel() > 0 and not t.is_complex() and bool(t.sum().abs() > 1e-6 or not t.any()))  # not by rounding
     inner = d.draw(["write", "binary", "view", "backward"])
     if not x or not inner:
         return None

@@ -110,6 +110,99 @@ PROGRAMS = {
     ),
     "a number that does not fit, at a place that is not": "t0 = torch.zeros(2, 1, dtype=torch.uint8)\nt0[:, 1] = -0.75",
     **{
+        f"a view, {what}": X + program
+        for what, program in {
+            "read by numpy, then retaining": (
+                "t1 = t0 * t0\nt2 = t1[0]\nt3 = t2.sin()\nt4 = t2.detach().numpy()\nt2.retain_grad()\nt3.sum().backward()"
+            ),
+            "of what numpy shows, hooked": (
+                "t1 = t0 * t0\nt2 = t1[0]\nt4 = t1.detach().numpy()\nt3 = t2.sin()\nh0 = t2.register_hook(doubled)\nt3.sum().backward()"
+            ),
+            "of what numpy shows, differentiated towards": (
+                "t1 = t0 * t0\nt2 = t1[0]\nt3 = t2.sin()\nt4 = t1.detach().numpy()\n"
+                "log.append([g.tolist() for g in torch.autograd.grad((t3 + t2).sum(), [t2, t1])])"
+            ),
+            "read, after a backward with create_graph": (
+                "t2 = t0[None]\nt3 = t0 * t2\nlog.append(repr(t3))\nt3.sum().backward(create_graph=True)\n"
+                "log.append(torch.autograd.grad(t3.sum(), t2)[0].tolist())"
+            ),
+            "after .data was written to, retaining": (
+                "t1 = t0 * t0\nt2 = t1[0]\nt3 = t2.exp()\nt1.data.mul_(2)\nt2.retain_grad()\n(t3 + t2 * 3).sum().backward()"
+            ),
+            "hooked after a write": (
+                "t1 = t0.view(-1)\nwith torch.no_grad(): t0[0] = 2\nt1.retain_grad()\nlog.append(type(t1.grad_fn).__name__)"
+            ),
+            "between complex and real, after a write": (
+                "t1 = torch.view_as_complex(torch.stack([t0, t0], -1))\nt2, t3, t4 = torch.view_as_real(t1), t1.conj(), t1.real\n"
+                "t1.mul_(2)\nlog.append([type(t.grad_fn).__name__ for t in (t2, t3, t4)])"
+            ),
+            "guarded, under hooks on what is kept": (
+                "t1 = t0.chunk(2)[0]\nwith torch.no_grad(): t1.mul_(2)\nwith torch.autograd.graph.save_on_cpu(): t2 = t1.sin()"
+            ),
+            "guarded, as an edge": "t1 = t0.chunk(2)[1]\nt0.detach().mul_(2)\ntorch.autograd.graph.get_gradient_edge(t1)",
+            "one of several, as an edge": (
+                "t1 = t0.chunk(2)[1]\nc0 = torch.autograd.grad((t1 * t1).sum(), torch.autograd.graph.get_gradient_edge(t1))"
+            ),
+            "guarded, written by indices that are not there": "t1 = t0.split(1)[-1]\nt1[torch.tensor([7])] = 0",
+            "of .data, a part of which is written to": "t1 = t0.split(1)\nt0.data.view(-1)[::2] *= 2\nlog.append(t1[0].grad_fn is None)",
+        }.items()
+    },
+    **{
+        f"a view of a leaf that is a view, after a write, {what}": (
+            "t0 = torch.arange(6.).view(2, 3).requires_grad_()\nt1 = t0.view(-1)\nt0.detach().mul_(2)\n" + program
+        )
+        for what, program in {
+            "hooked": "h0 = t1.register_hook(noted)\nt1.sum().backward()",
+            "retaining": "t1.retain_grad()\nt1.sum().backward()",
+            "differentiated towards": "log.append(torch.autograd.grad((t1 * 2).sum(), t1)[0].tolist())",
+        }.items()
+    },
+    **{
+        f"a leaf that is a view, {what}": (
+            f"t0 = torch.arange(6.)[1:4].requires_grad_()\nt1 = {made}\nlog.append(t1._is_view())\nt3 = t1[1:]\n"
+            "t1.detach().mul_(2)\nt3.sum().backward()\nt1.detach_()"
+        )
+        for what, made in {"deep-copied": "copy.deepcopy(t0)", "pickled": "pickle.loads(pickle.dumps(t0))"}.items()
+    },
+    "a leaf that is a view, copied": (
+        "t0 = torch.arange(6.)[1:4].requires_grad_()\nt1 = copy.copy(t0)\nwith torch.no_grad(): t2 = t1[::2]"
+    ),
+    "hooks of the other results, where the walk ends": (
+        X + "t1, t2 = torch.aminmax(t0, dim=0)\ng0 = []\nh0 = torch.autograd.graph.register_multi_grad_hook([t0, t2], g0.append)\n"
+        "torch.autograd.grad(t1.sum(), t1)\nt3, t4 = SavesIntermediate.apply(t0)\ng1 = []\n"
+        "h1 = torch.autograd.graph.register_multi_grad_hook([t0, t4], g1.append)\ntorch.autograd.grad(t3.sum(), t3)"
+    ),
+    **{
+        f"a write that autograd and the kernel refuse: {write}": "t0 = torch.ones(2, 3, dtype=torch.complex64).requires_grad_()\n" + write
+        for write in (
+            "t0.clamp_(-1, 1)", "torch.nn.functional.relu(t0, inplace=True)", "t0.add_(torch.ones(7))",
+            "t0.index_fill_(0, torch.tensor([9]), 2)", "t0[7] = 2",
+        )
+    },
+    **{
+        f"gradients through as_strided of {what}": "t0 = torch.arange(6.).requires_grad_()\n" + program
+        for what, program in {
+            "imaginary parts": "t1 = (t0 + 1j * t0).imag\nt2 = t1.as_strided((2, 2), (4, 2))\nt2.mul_(3)\n(t2 * t2).sum().backward()",
+            "complex numbers": (
+                "t1 = torch.view_as_complex(t0.view(3, 2))\nt2 = t1.as_strided((2,), (1,))\n(t2 * t2).real.sum().backward()"
+            ),
+            "real parts with a hook": (
+                "t1 = (t0 + 1j * t0).real\nh0 = t1.register_hook(doubled)\nt1.as_strided((2,), (1,)).square().sum().backward()"
+            ),
+        }.items()
+    },
+    **{
+        f"two parameters over the same memory: {made}": (
+            V + f"t1 = torch.nn.Parameter(t0)\nt2 = torch.nn.Parameter(t0.detach()[1:])\no0 = torch.optim.{made}\n"
+            "for k in range(2):\n    o0.zero_grad()\n    ((t0 * t1).sum() + t2.sin().sum()).backward()\n    o0.step()"
+        )
+        for made in ("SGD([t0, t1, t2], lr=0.1)", "SGD([{'params': [t0]}, {'params': [t1, t2], 'weight_decay': 0.1}], lr=0.1)")
+    },
+    "the full name of a copy": V + "t1 = torch.zeros(3, dtype=torch.float64)\nt1.copy_(t0)\nlog.append(t1.grad_fn.name())",
+    "a refused write leaves the gradient": (
+        "t0 = torch.nn.Parameter(torch.arange(6.).view(2, 3)[1])\n(t0 * t0).sum().backward()\nt1 = InPlace.apply(t0)"
+    ),
+    **{
         f"a view under hooks on what is kept: {made}": (
             X + f"with torch.autograd.graph.save_on_cpu():\n    t1 = t0 * t0\n    {made}\nt2.sum().backward()"
         )

@@ -22,6 +22,7 @@ from ..path.node_hooks import hooked
 from ..process.config import in_transformation, state
 from ..record.readings import walkable_readings
 from ..record.write import put_through
+from ..record.write_guards import check_guarded
 from ..run.cut import LOCK
 from .edge import GradientEdge
 from .forward_mode import unlike
@@ -53,6 +54,7 @@ def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, reach
 
 def view_key(t: TensorBase) -> Any:
     """The gradient source of a view: the recorded reading of it, not its base."""
+    check_guarded(t)
     if has_own_source(t):
         if goes_nowhere(t):
             return NOWHERE
@@ -67,6 +69,7 @@ def _keys(t: TensorBase) -> list[Any]:
         cell = t.ownership_token
         moved = [] if cell is None else earlier_places(cell)
         return [place_of(cell), *moved] if t._key() in moved else [t._key()]  # a write moves the tensor, not the edge
+    check_guarded(t)
     if t._cell.source is NOWHERE:
         return []
     if t._view is None or has_own_source(t):

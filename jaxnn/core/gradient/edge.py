@@ -23,12 +23,19 @@ class GradientEdge(NamedTuple):
 
     def _key(self) -> Any:
         """Where gradients arrive."""
-        source, place = self.node._source, self.node._place
+        source = self.node._source
         if source is None:
             raise NotImplementedError(f"GradientEdge of {self.node.name()}, the node of a view: use get_gradient_edge(tensor)")
         if isinstance(source, Leaf):
             return source
-        return source, place + self.output_nr if type(source) is Recording or isinstance(source, Freed) else self.output_nr
+        return source, self._place() if type(source) is Recording or isinstance(source, Freed) else self.output_nr
+
+    def _place(self) -> int:
+        """The place in a recording: each of several views that PyTorch makes by one node has a node of its own."""
+        node, place = self.node._source.node, self.node._place
+        while node.start > place or not node.avals:
+            node = node.parent
+        return place + self.output_nr if node.stop - node.start > 1 else place  # type: ignore[no-any-return]
 
     def _described(self) -> Any:
         """The description of the tensor that belonged here."""
@@ -40,4 +47,4 @@ class GradientEdge(NamedTuple):
         node: Any = source.node
         while node.start > place or not node.avals:
             node = node.parent
-        return node.avals[place + self.output_nr - node.start]
+        return node.avals[self._place() - node.start]

@@ -26,7 +26,7 @@ from ..record import at_once
 from ..record.recorder import materialised, value_of
 from ..record.shared_memory import shows
 from ..record.write import put_through, whole_view
-from ..record.write_guards import FUNCTION, SEVERAL, Guard, check_inplace, check_reading
+from ..record.write_guards import FUNCTION, SEVERAL, Guard, check_guarded, check_inplace
 from ..run.cut import cut_graph, hold
 from . import backward
 from .function_forward import push, tangents_of, without_tangents
@@ -356,7 +356,7 @@ class Function:
                 )
             d._storage.version += 1
             if tracked:
-                if d._view is not None:
+                if d._view is not None and len(d._view.steps) > d._view.own:
                     d._grad = None
                 check_inplace(d, True, "has been used" if d._view is None else "is being used")
         if any(isinstance(v, jax.core.Tracer) for v in values.values()):
@@ -475,8 +475,7 @@ def _rebase(t: TensorBase, node: FunctionNode, place: int) -> None:
 
 def _target(t: TensorBase) -> Cell:
     if t._view is not None:
-        if t._view.guard is not None:
-            check_reading(t)
+        check_guarded(t)
         key = backward.view_key(t)
         cell = Cell(key) if not isinstance(key, tuple) else Cell(*key)
     else:

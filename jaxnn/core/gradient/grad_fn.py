@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..memory.cell import NOWHERE, Freed, Leaf
+from ..memory.cell import NOWHERE, Freed, Leaf, Pin
 from ..memory.tensor_base import aval, has_own_source
 from ..operator.arguments import Entry
 from ..operator.op import operator_name
@@ -19,7 +19,7 @@ from ..path.node_hooks import NodeHooks, hooks_of_leaf, hooks_of_source, repacke
 from ..path.recording import FREED, Recording
 from ..path.trie import Node, node_name
 from ..record.recorder import pin
-from ..record.write_guards import NO_GRAD
+from ..record.write_guards import NO_GRAD, check_guarded
 from .modes import enable_grad
 from .operators import TWICE, plain
 from .pull import tensor_at
@@ -54,7 +54,8 @@ class GradFn:
 
     def name(self) -> str:
         """PyTorch's name of the node, such as ``AddmmBackward0``."""
-        return self._name if "Backward" in self._name else f"torch::autograd::{self._name}"
+        written_by_hand = "Backward" not in self._name or self._name == "CopyBackwards"
+        return f"torch::autograd::{self._name}" if written_by_hand else self._name
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -285,20 +286,31 @@ def grad_fn_of(t: Any) -> GradFn | None:
     view = t._view
     if t._cell.source is None or t.is_leaf:
         return None
-    if view is None or (has_own_source(t) and not (t._cell.leaf and view.created != t._storage.known_version)):
-        return _of_cell(t._cell)
     cell = t._cell
-    if view.created != t._storage.known_version:
+    strided = view is not None and view.created != t._storage.known_version and _by_strides(view.steps)
+    if view is None or has_own_source(t):
+        node = _of_cell(cell)
+        if strided and type(cell) is Pin:
+            return _made("AsStridedBackward0", node._key, node._next, node._source, node._place)  # type: ignore[no-any-return]
+        if not (strided and cell.leaf):
+            return node  # type: ignore[no-any-return]
+    if strided:
         node = _made("AsStridedBackward0", (id(t._storage), view.created), lambda: [_of_cell(cell)])
         node._view = weakref.ref(t)
         return node  # type: ignore[no-any-return]
     return _of_view(view.steps, cell, id(t._storage), weakref.ref(t))
 
 
+def _by_strides(steps: tuple[Any, ...]) -> bool:
+    """Whether PyTorch takes a view anew by its strides once the memory was written to: not between complex and real numbers."""
+    return steps[-1][0].name not in ("conj", "view_as_complex", "view_as_real")
+
+
 def node_of_reading(t: Any) -> Any:
     """The node where a tensor's gradient arrives: of a view that of its reading, of a leaf the one that collects; None where it
     goes nowhere.
     """
+    check_guarded(t)
     if t._cell.source is NOWHERE:
         return None
     if t._view is None or has_own_source(t):

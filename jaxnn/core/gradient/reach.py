@@ -150,7 +150,8 @@ class Reach:
             else:
                 found.append(led if led is None else led() or NOWHERE)
         if None in found:
-            return [p for p in self.wanted if type(p) is Leaf or not isinstance(p[0], Freed)]
+            unknown = [p for p in self.wanted if type(p) is Leaf or not isinstance(p[0], Freed)]
+            return [*(p for p in found if p is not None), *unknown]
         return found
 
     def _makers_of(self, rec: Recording) -> dict[int, Any]:

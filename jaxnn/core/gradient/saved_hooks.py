@@ -18,6 +18,7 @@ from ..operator.op import operator_name
 from ..path.recording import Recording
 from ..process.config import state
 from ..record.at_once import EagerNode
+from ..record.write_guards import check_guarded
 from ..run.cut import cut_graph, hold
 from .by_result import BY_RESULT
 from .modes import enable_grad, no_grad
@@ -186,8 +187,11 @@ def run_packed(op: Any, args: tuple[Any, ...], call: Any) -> Any:
     tensors = list(tensors_in(args))
     if not state.grad_enabled or not op.differentiable or op.view is not None:
         return call(op, args)
-    if all(t._cell.source is None for t in tensors):
+    moving = [t for t in tensors if t._cell.source is not None]
+    if not moving:
         return call(op, args)
+    for t in moving:
+        check_guarded(t)
     with no_grad():
         made = call(op, args)
     node = PackedNode(op, args, made)

@@ -172,6 +172,9 @@ _earlier: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary(
 
 def move_holders(rec: Recording, made: dict[int, Any]) -> None:
     """Send the gradients of living tensors to where their values are recorded now, where those of this backward go."""
+    for place, t in made.items():
+        if type(t._cell.source) is Recording:
+            rec.tape.moved[place] = (weakref.ref(t._cell.source), t._cell.source_idx)
     for reference in rec.tape.holders:
         cell = reference()
         if cell is not None and cell.source is rec and cell.source_idx in made:

@@ -217,6 +217,7 @@ class Pass:
 
     def hooks(self, rec: Recording, node: Any, cts: dict[int, Any]) -> bool:
         """Call what stands at the results of an operator, then at the operator; whether the recording is still open."""
+        others = False
         for place in list(cts):
             if (rec, place) in self.called:
                 continue
@@ -226,10 +227,10 @@ class Pass:
             if redirect is not None:
                 self.add(place_of(redirect.cell), cts.pop(place))
                 continue
-            ct = self.arrived((rec, place), hooks, cts.pop(place))
+            ct, others = self.arrived((rec, place), hooks, cts.pop(place)), True
             if ct is not None:
                 cts[place] = ct
-        if cts:
+        if others or cts:
             for place, tracked in zip(range(node.start, node.stop), node.tracked, strict=True):
                 if tracked and place not in cts and place in rec.hooked and (rec, place) not in self.called:
                     self.called.add((rec, place))
@@ -274,15 +275,16 @@ class Pass:
     def eager(self, node: Any) -> None:
         """One operator that ran at once, or a user's `Function`."""
         cts = self.take(node)
-        for place in list(cts):
+        given = list(cts)
+        for place in given:
             ct = self.arrived((node, place), node.hooks.get(place, ()), cts.pop(place))
             if ct is not None:
                 cts[place] = ct
+        for place in range(len(node.outputs)):
+            if place not in given and place in node.hooks:
+                hooked_without(node.hooks[place])
         if not cts:
             return
-        for place in range(len(node.outputs)):
-            if place not in cts and place in node.hooks:
-                hooked_without(node.hooks[place])
         if (0,) in node.hooks:
             hooked_together(node.hooks[(0,)], cts, 0, node.outputs)
         hung = node.hooks.get(at_node(0))

@@ -136,7 +136,7 @@ def unguarded(t: Any) -> Any:
     if view is not None:
         made = t._view = View(view.steps, view.aval, view.created)
         made.rec, made.idx, made.version, made.tracked = view.rec, view.idx, view.version, view.tracked
-        made.own = len(view.steps)
+        made.known, made.own = view.known, len(view.steps)
     return t
 
 
@@ -246,6 +246,7 @@ def known_array(t: TensorBase) -> Any:
 def count_write(t: TensorBase) -> None:
     """Count a write to a tensor's memory."""
     t._storage.version += 1
+    t._storage.quiet += t._cell.apart
 
 
 def check_writable_here(t: TensorBase) -> None:

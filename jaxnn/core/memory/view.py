@@ -13,7 +13,8 @@ class View:
     """How a tensor looks at its storage: steps of (operator, static arguments), and where the last reading is recorded."""
 
     __slots__ = (
-        "aval", "bare", "base", "created", "earlier", "guard", "idx", "own", "parent", "rec", "shown", "steps", "tracked", "version",
+        "aval", "bare", "base", "created", "earlier", "guard", "idx", "known", "own", "parent", "rec", "shown", "steps", "tracked",
+        "version",
     )  # fmt: skip
 
     def __init__(self, steps: tuple[Any, ...], aval: Aval, created: int = 0, guard: Any = None) -> None:
@@ -26,7 +27,8 @@ class View:
         self.aval = aval
         self.rec: Any = None
         self.idx = 0
-        self.version = -1
+        self.version = -1  # the storage's version at that reading
+        self.known = created  # and as PyTorch counts
         self.tracked = False
         self.shown: Any = None  # what it shows of a small host value, as numpy's view of that array, and the array
         self.base: Any = None  # a weak reference to the tensor that this is a view of, where that is known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ from ..memory.tensor_base import TensorBase, aval
 from ..operator.arguments import tensors_in
 from .shared_memory import layout_of
 
-__all__ = ["BY_INDEX", "UNSEEN", "refuse_overlap", "refuse_shape_of_operand"]
+__all__ = ["BY_INDEX", "UNSEEN", "refuse_overlap", "refuse_shape_of_operand", "share_elements"]
 
 #: Operators whose kernels do not look: PyTorch computes with what is there in the meantime, here the values before count.
 UNSEEN = frozenset({"addbmm", "addmm", "addmv", "addr", "baddbmm", "index_fill", "masked_fill", "masked_scatter"})
@@ -55,6 +56,27 @@ def _is_dense(found: Any) -> bool:
             return False
         step *= size
     return True
+
+
+def share_elements(tensors: Iterable[TensorBase]) -> bool:
+    """Whether two of these tensors may show the same place of memory; a tensor that comes twice is one."""
+    alike: dict[int, dict[int, TensorBase]] = {}
+    for t in tensors:
+        alike.setdefault(id(t._storage), {})[id(t)] = t
+    for several in alike.values():
+        if len(several) > 1:
+            reached = sorted(_span(t) for t in several.values())
+            if any(first[1] > then[0] for first, then in itertools.pairwise(reached)):
+                return True
+    return False
+
+
+def _span(t: TensorBase) -> tuple[int, int]:
+    """The bytes from a tensor's first element to behind its last, in its storage."""
+    shape, strides, offset = layout_of[0](t)
+    width = aval(t).np.itemsize
+    length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    return offset * width, (offset + length) * width
 
 
 def refuse_shape_of_operand(target: Any, operands: tuple[Any, ...], shape: Any) -> None:

@@ -12,17 +12,25 @@ from ..memory.cell import Pin
 from ..memory.tensor_base import TensorBase
 from ..path.recording import Recording
 from ..path.tensor_hooks import Redirect
+from ..process.config import x64
+from ..process.forking import check_process
 
-__all__ = ["pin_reading", "walkable_readings"]
+__all__ = ["immediate_view", "pin_reading", "walkable_readings"]
 
 
 def walkable_readings(t: TensorBase) -> tuple[Any, ...]:
     """The readings (weak recording, place) of the value that a view shows now, by which a backward may pass."""
     view = t._view
-    if view.version not in (t._storage.version, -1):  # -1: of memory that numpy shares, read anew by every operator
+    if view.known != t._storage.known_version:
         return ()
     last = ((weakref.ref(view.rec), view.idx),) if view.rec is not None and view.tracked else ()
-    return tuple((r, place) for r, place in (*view.earlier, *last) if _is_walkable(r(), place))
+    found = [(r, place) for r, place in (*view.earlier, *last) if _is_walkable(r(), place)]
+    for r, place in found:  # which grows
+        tape = r().tape
+        moved = None if tape is None else tape.moved.get(place)
+        if moved is not None and moved not in found and _is_walkable(moved[0](), moved[1]):
+            found.append(moved)
+    return tuple(found)
 
 
 def _is_walkable(rec: Recording | None, place: int) -> bool:
@@ -40,3 +48,15 @@ def pin_reading(t: TensorBase) -> None:
         rec().hooked[place] = [Redirect(cell)]
     view.earlier = ()
     t._cell = cell
+
+
+def immediate_view(t: TensorBase) -> Any:
+    """The value of a view of a storage that has its value."""
+    check_process()
+    value = t._storage.buf.array
+    if t._view.shown is not None and t._view.shown[1] is value:
+        return t._view.shown[0].copy()
+    with x64(True):
+        for op, statics in t._view.steps:
+            value = op.kernel(value, *statics)
+    return value

@@ -36,16 +36,15 @@ from ..path.released import leads_on
 from ..path.tensor_hooks import retained
 from ..path.trie import Node, count_growth
 from ..process.config import in_transformation, state, x64
-from ..process.forking import check_process
 from ..process.user_line import user_line
 from ..run.cut import LOCK, cut, cut_graph, cut_recording, hold, open_recording
 from ..run.policy import BACKWARD_WITHOUT_STEP, IMMEDIATE, LIMIT_REACHED, OPERATOR_LIMIT
-from .readings import pin_reading, walkable_readings
+from .readings import immediate_view, pin_reading, walkable_readings
 from .shared_memory import Shares, present_value, record_shared, settle, shows, unsettled, without_shared
 from .write_guards import check_reading, inherited, unrecorded
 
 __all__ = [
-    "Transfer", "escaped_value", "immediate_view", "materialised", "overwrite", "pin", "record", "record_into",
+    "Transfer", "escaped_value", "materialised", "overwrite", "pin", "record", "record_into",
     "shape_of", "value_of", "viewed",
 ]  # fmt: skip
 
@@ -95,15 +94,17 @@ def _is_read(rec: Recording, t: TensorBase) -> bool:
     view = t._view
     if view.rec is not rec or view.version != t._storage.version:
         return False
-    return not state.grad_enabled or view.tracked is (t._cell.source is not None and not has_own_source(t))
+    tracked = t._cell.source is not None and not has_own_source(t)
+    return not state.grad_enabled or (view.tracked is tracked and not goes_nowhere(t))
 
 
 def _read_view(t: TensorBase) -> None:
     """Record a view's steps on what its storage holds now."""
     view, s = t._view, t._storage
     current: Any = wrap(s)
-    current._cell = Cell() if has_own_source(t) else t._cell
-    steps = view.steps
+    own, steps = has_own_source(t), view.steps
+    lost = state.grad_enabled and goes_nowhere(t)  # its gradient ends here, where hooks see it
+    current._cell = Cell(NOWHERE) if lost else Cell() if own else t._cell
     if view.parent is not None and state.grad_enabled and t._cell.source is not None and not has_own_source(t):
         parent = parent_of(t)
         if parent is not None:  # past which the gradient goes
@@ -115,6 +116,11 @@ def _read_view(t: TensorBase) -> None:
     if not has_own_source(t):
         view.earlier = walkable_readings(t)
     view.rec, view.idx, view.version, view.tracked = rec, child.start, s.version, child.tracked[0]
+    view.known = s.known_version
+    if lost:
+        t._cell = Pin(rec, view.idx, t._cell, view.known)
+        rec.cells.append(weakref.ref(t._cell))
+        view.tracked = False
     if retained(t) and view.tracked and not has_own_source(t):
         pin_reading(t)
         t._extra["retains"].stand(t._cell)
@@ -122,13 +128,14 @@ def _read_view(t: TensorBase) -> None:
 
 def pin(t: TensorBase) -> None:
     """Give a view a place in the graph of its own, so that hooks on it meet all of its gradient."""
-    if t._view is None or has_own_source(t) or in_transformation():
+    if t._view is None or has_own_source(t) and not goes_nowhere(t) or in_transformation():
         return
     before, state.grad_enabled = state.grad_enabled, True
     try:
         with LOCK:
             materialised(t)
-            pin_reading(t)
+            if not has_own_source(t):
+                pin_reading(t)
     finally:
         state.grad_enabled = before
 
@@ -494,18 +501,6 @@ def materialised(t: TensorBase) -> Tensor:
     _read_views((t,))
     rec = state.recording
     return result_at(rec, t._view.idx, t._view.aval, t._view.tracked and state.grad_enabled)
-
-
-def immediate_view(t: TensorBase) -> Any:
-    """The value of a view of a storage that has its value."""
-    check_process()
-    value = t._storage.buf.array
-    if t._view.shown is not None and t._view.shown[1] is value:
-        return t._view.shown[0].copy()
-    with x64(True):
-        for op, statics in t._view.steps:
-            value = op.kernel(value, *statics)
-    return value
 
 
 def shape_of(t: TensorBase) -> Size:

@@ -24,6 +24,7 @@ from ..memory.tensor_base import Tensor, TensorBase, aval, has_own_source, paren
 from ..operator.arguments import changed
 from ..process.config import state, x64
 from ..run.cut import cut_recording
+from .readings import walkable_readings
 
 __all__ = [
     "Shares", "can_write", "hold", "layout_of", "part", "present_value", "private", "record_shared", "settle",
@@ -161,8 +162,8 @@ def _without_shared(a: Any, record: Any) -> Any:
     for op, statics in a._view.steps[0 if parent is None else len(parent._view.steps) :]:
         made = record(op, (made, *statics))
     if made._view is not None and made._view.tracked:  # a place where a gradient of the view arrives
-        alive = [(rec, place) for rec, place in a._view.earlier if rec() is not None]
-        a._view.earlier = (*alive, (weakref.ref(made._view.rec), made._view.idx))
+        a._view.earlier = (*walkable_readings(a), (weakref.ref(made._view.rec), made._view.idx))
+        a._view.rec, a._view.known = None, a._storage.known_version
     return made
 
 

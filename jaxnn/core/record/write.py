@@ -16,6 +16,7 @@ from ..memory.inference import check_change
 from ..memory.storage import INFERENCE
 from ..memory.tensor_base import TensorBase, alias, aval, base_reference, has_own_source, wrap
 from ..memory.view import View
+from ..operator.arguments import tensors_in
 from ..operator.op import Op
 from ..path.tensor_hooks import follow
 from ..process.config import in_transformation, state
@@ -27,7 +28,7 @@ from .recorder import overwrite, record, value_of
 from .shared_memory import can_write, hold, settle, write
 from .write_guards import FUNCTION, Guard, check_inplace
 
-__all__ = ["ALIAS", "CAST", "cast", "check_writable", "put_through", "whole_view", "write_back", "written_operand"]
+__all__ = ["ALIAS", "CAST", "cast", "check_writable", "put_through", "refuse_write", "whole_view", "write_back", "written_operand"]
 
 CAST = Op(
     "copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else cast(x, dtype), grad_name="CopyBackwards"
@@ -86,6 +87,12 @@ def check_writable(target: TensorBase, written: Any = None) -> None:
     """Refuse to write (a tensor, or values without gradients) where PyTorch's autograd does: see `write_guards`."""
     tracked = target._cell.source is not None or (isinstance(written, TensorBase) and written._cell.source is not None)
     check_inplace(target, tracked)
+
+
+def refuse_write(target: Any, operands: tuple[Any, ...]) -> None:
+    """Raise what PyTorch's autograd raises for a write, if it does: also where what is written can't be computed."""
+    if isinstance(target, TensorBase):
+        check_inplace(target, any(t._cell.source is not None for t in tensors_in((target, operands))))
 
 
 def whole_view(t: TensorBase, cell: Cell, op: Any = ALIAS) -> Any:

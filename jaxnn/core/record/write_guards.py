@@ -19,8 +19,8 @@ from ..operator.traced import carries_gradient
 from ..process.config import state
 
 __all__ = [
-    "FUNCTION", "Guard", "NO_GRAD", "SEVERAL", "check_data", "check_inplace", "check_reading", "inherited", "outputs_of_one",
-    "unguarded_outputs", "unrecorded",
+    "FUNCTION", "Guard", "NO_GRAD", "SEVERAL", "check_data", "check_guarded", "check_inplace", "check_reading", "inherited",
+    "outputs_of_one", "unguarded_outputs", "unrecorded",
 ]  # fmt: skip
 
 SEVERAL, FUNCTION, NO_GRAD = "several", "function", "no_grad"
@@ -133,6 +133,12 @@ def check_reading(t: TensorBase) -> None:
         return
     if t._view.created != t._storage.known_version:  # type: ignore[union-attr]
         raise RuntimeError(_refusal(t, "its base or another view of its base has been modified inplace"))
+
+
+def check_guarded(t: TensorBase) -> None:
+    """`check_reading` of a tensor, if it is a guarded view whose gradient goes somewhere."""
+    if t._view is not None and t._view.guard is not None and t._cell.source is not None:
+        check_reading(t)
 
 
 def _refusal(t: Any, done: str) -> str:

@@ -442,7 +442,7 @@ def _bound_tape(rec: Recording, tape: Any, extra: list[Any]) -> Any:
 class BoundTape:
     """A program's tape with the arrays of one run."""
 
-    __slots__ = ("buffers", "freed", "grads", "holders", "leaves", "scalars", "tape")
+    __slots__ = ("buffers", "freed", "grads", "holders", "moved", "leaves", "scalars", "tape")
 
     def __init__(self, tape: Any, buffers: list[Any], leaves: list[Any], scalars: Any, grads: list[Any]) -> None:
         self.tape = tape
@@ -452,6 +452,7 @@ class BoundTape:
         self.grads = grads
         self.freed: frozenset[int] = frozenset()
         self.holders: list[Any] = []  # weak references to the cells whose gradients it can tell
+        self.moved: dict[int, Any] = {}  # place -> (weak recording, place) where a backward with create_graph recorded it again
 
     def makes(self, place: int) -> bool:
         """Whether the tape holds the operator that made a result."""

@@ -30,7 +30,7 @@ from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase
-from jaxnn.core.record.write import write_back, written_operand
+from jaxnn.core.record.write import check_writable, write_back, written_operand
 from jaxnn.core.registry import op, type_of
 from jaxnn.nn.functional.common import (
     absolute,
@@ -449,7 +449,10 @@ def prelu(input: Array, weight: Array) -> Array:
 
 def _read(input: Any, inplace: bool) -> Any:
     """The operand of a function that may write its result there."""
-    return written_operand(input) if inplace else input
+    if not inplace:
+        return input
+    check_writable(input)
+    return written_operand(input)
 
 
 def relu(input: Any, inplace: bool = False) -> Any:

@@ -13,7 +13,7 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval, is_view, known_array, stored, whole_of
 from jaxnn.core.operator.bounds import bounds_of
 from jaxnn.core.process.config import in_transformation
-from jaxnn.core.record.recorder import immediate_view
+from jaxnn.core.record.readings import immediate_view
 from jaxnn.ops.unary import modulus
 
 _C_NAMES = {
