@@ -1,4 +1,4 @@
-"""All benchmarks in a short form, in about ten minutes: `python benchmarks/all.py --into results`.
+"""All benchmarks of the CPU in a short form, in at most 23 minutes: `python benchmarks/all.py --into results`.
 
 Runs the scripts beside this one, one after the other, each in a process of its own, and writes into the folder:
 

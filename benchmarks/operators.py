@@ -1,8 +1,8 @@
-"""Operators beside PyTorch's: `python benchmarks/operators.py`, about five minutes.
+"""Operators beside PyTorch's: `python benchmarks/operators.py`, about ten minutes.
 
     python benchmarks/operators.py --only conv attention --rounds 9 --json operators.json
 
-Each of about 60 operators runs at two sizes, forward (under no_grad) and forward with backward (of the results' sum; where inputs
+Each operator runs at two sizes, forward (under no_grad) and forward with backward (of the results' sum; where inputs
 have gradients), on PyTorch eager and on jaxnn, in turns in one process: the same source on the same arrays. A round runs each
 library often enough to take `--seconds`; printed are the least processor time and the least wall time of a call over the rounds
 and jaxnn's ratio to PyTorch. The process keeps to one core (`--cores`), so that processor time is that of the work and not of threads
