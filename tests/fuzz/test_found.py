@@ -148,16 +148,6 @@ PROGRAMS = {
         }.items()
     },
     **{
-        f"a view of a leaf that is a view, after a write, {what}": (
-            "t0 = torch.arange(6.).view(2, 3).requires_grad_()\nt1 = t0.view(-1)\nt0.detach().mul_(2)\n" + program
-        )
-        for what, program in {
-            "hooked": "h0 = t1.register_hook(noted)\nt1.sum().backward()",
-            "retaining": "t1.retain_grad()\nt1.sum().backward()",
-            "differentiated towards": "log.append(torch.autograd.grad((t1 * 2).sum(), t1)[0].tolist())",
-        }.items()
-    },
-    **{
         f"a leaf that is a view, {what}": (
             f"t0 = torch.arange(6.)[1:4].requires_grad_()\nt1 = {made}\nlog.append(t1._is_view())\nt3 = t1[1:]\n"
             "t1.detach().mul_(2)\nt3.sum().backward()\nt1.detach_()"

@@ -95,16 +95,15 @@ def _is_read(rec: Recording, t: TensorBase) -> bool:
     if view.rec is not rec or view.version != t._storage.version:
         return False
     tracked = t._cell.source is not None and not has_own_source(t)
-    return not state.grad_enabled or (view.tracked is tracked and not goes_nowhere(t))
+    return not state.grad_enabled or view.tracked is tracked
 
 
 def _read_view(t: TensorBase) -> None:
     """Record a view's steps on what its storage holds now."""
     view, s = t._view, t._storage
     current: Any = wrap(s)
-    own, steps = has_own_source(t), view.steps
-    lost = state.grad_enabled and goes_nowhere(t)  # its gradient ends here, where hooks see it
-    current._cell = Cell(NOWHERE) if lost else Cell() if own else t._cell
+    current._cell = Cell() if has_own_source(t) else t._cell
+    steps = view.steps
     if view.parent is not None and state.grad_enabled and t._cell.source is not None and not has_own_source(t):
         parent = parent_of(t)
         if parent is not None:  # past which the gradient goes
@@ -117,10 +116,6 @@ def _read_view(t: TensorBase) -> None:
         view.earlier = walkable_readings(t)
     view.rec, view.idx, view.version, view.tracked = rec, child.start, s.version, child.tracked[0]
     view.known = s.known_version
-    if lost:
-        t._cell = Pin(rec, view.idx, t._cell, view.known)
-        rec.cells.append(weakref.ref(t._cell))
-        view.tracked = False
     if retained(t) and view.tracked and not has_own_source(t):
         pin_reading(t)
         t._extra["retains"].stand(t._cell)
@@ -128,14 +123,13 @@ def _read_view(t: TensorBase) -> None:
 
 def pin(t: TensorBase) -> None:
     """Give a view a place in the graph of its own, so that hooks on it meet all of its gradient."""
-    if t._view is None or has_own_source(t) and not goes_nowhere(t) or in_transformation():
+    if t._view is None or has_own_source(t) or in_transformation():
         return
     before, state.grad_enabled = state.grad_enabled, True
     try:
         with LOCK:
             materialised(t)
-            if not has_own_source(t):
-                pin_reading(t)
+            pin_reading(t)
     finally:
         state.grad_enabled = before
 
