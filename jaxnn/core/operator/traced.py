@@ -79,12 +79,12 @@ class Traced:
         computing: how many of them do more than move elements.
         executed: how many equations a call runs, every round of a scan counted.
         matrix: elements of the largest operand of a matrix product. loops: whether it has any; unending: or such whose rounds are
-            not known beforehand.
+            not known beforehand. calls_back: whether it calls Python, whose error may come when the program has returned.
         seen, seen_alone, seen_on_host: whether it ran in any way, as an executable of its own, in numpy.
     """
 
     __slots__ = (
-        "_jitted", "_plain", "closed", "computing", "elements", "equations", "executed", "host", "loops", "matrix",
+        "_jitted", "_plain", "calls_back", "closed", "computing", "elements", "equations", "executed", "host", "loops", "matrix",
         "name", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources", "unending",
     )  # fmt: skip
 
@@ -116,7 +116,7 @@ class Traced:
         self.serial = next(_serials)
         self.name = name
         self.elements = max((_size(v.aval.shape) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
-        self.equations, self.computing, self.executed, self.matrix, self.loops, self.unending = _measured(jaxpr)
+        self.equations, self.computing, self.executed, self.matrix, self.loops, self.unending, self.calls_back = _measured(jaxpr)
         self._jitted: Any = None
         self.host: Any = None  # its form in numpy, once made
         self.parts = 1  # operators that it is made of
@@ -169,11 +169,12 @@ class _Measures(NamedTuple):
     matrix: int = 0
     loops: bool = False
     unending: bool = False
+    calls_back: bool = False
 
 
 def _measured(jaxpr: Any) -> _Measures:
     """What a jaxpr is made of, inner jaxprs included."""
-    equations, computing, executed, matrix, loops, unending = _Measures()
+    equations, computing, executed, matrix, loops, unending, calls_back = _Measures()
     for equation in jaxpr.eqns:
         name = equation.primitive.name
         inner = [p for p in equation.params.values() if hasattr(p, "eqns") or hasattr(p, "jaxpr")]
@@ -183,12 +184,13 @@ def _measured(jaxpr: Any) -> _Measures:
             computing += m.computing
             executed += rounds * m.executed
             matrix = max(matrix, m.matrix)
-            loops, unending = loops or m.loops, unending or m.unending
+            loops, unending, calls_back = loops or m.loops, unending or m.unending, calls_back or m.calls_back
         loops = loops or name in ("while", "scan")
         unending = unending or name == "while"
+        calls_back = calls_back or "callback" in name
         if name == "dot_general":
             matrix = max(matrix, *(_size(v.aval.shape) for v in equation.invars))
-    return _Measures(equations, computing, executed, matrix, loops, unending)
+    return _Measures(equations, computing, executed, matrix, loops, unending, calls_back)
 
 
 def _dependent(jaxpr: Any, given: list[bool], by_choice: bool = False) -> list[bool]:

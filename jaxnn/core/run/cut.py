@@ -336,7 +336,8 @@ _LONE = _lone_count()
 
 
 #: A program that allocates more than this is checked against the memory there is. XLA runs behind our back, so that no memory
-#: is told only when the results are read, the inputs gone: a program that hardly fits runs without donating and is awaited.
+#: is told only when the results are read, the inputs gone: a program that hardly fits runs without donating and is awaited, and so
+#: is one that calls Python, whose error would be told as late.
 _LARGE = 256 << 20
 #: How much of the free memory a program may ask for and still be taken to fit.
 _FITS = 0.9
@@ -374,7 +375,7 @@ def _copied(array: Any) -> Any:
 
 def _run(rec: Recording, program: Program, taped: frozenset[int], living: dict[int, Any], sources: list[Any]) -> None:
     leaves = rec.leaves
-    careful = program.size > _LARGE and program.size > _FITS * available_memory(rec.placement)
+    careful = program.calls_back or (program.size > _LARGE and program.size > _FITS * available_memory(rec.placement))
     donated: list[Any] = []
     emptied: list[Buffer] = []  # whose arrays the program destroys: nobody will miss them
     # The program may have been compiled for an in-place operator and run for its twin that keeps the input.

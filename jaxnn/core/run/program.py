@@ -32,6 +32,7 @@ class Program:
     __slots__ = (
         "_last",
         "call",
+        "calls_back",
         "device",
         "donated",
         "guess",
@@ -95,6 +96,8 @@ class Program:
                     self.sources.append(source)
             return outputs, extra
 
+        #: Whether it calls Python, whose error may come when it has returned.
+        self.calls_back = any(node.instance is not None and node.instance.forward.calls_back for node in layout.path)
         #: The number that settles chains of operators, where the program may have any.
         on_host = isinstance(rec.placement, jax.Device) and rec.placement.platform == "cpu"
         self.one = np.ones((), np.float32) if on_host and worth(layout) else None
