@@ -13,8 +13,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from jaxnn.utils.packages import needed
-from jaxnn.utils.torch_file.dtypes import NUMPY_TYPES, dtype_name
+from jaxnn.support.packages import needed
+from jaxnn.torch_file.dtypes import NUMPY_TYPES, dtype_name
 
 #: Types that numpy holds through ml_dtypes; torch and numpy exchange them as integers of the same width.
 _THROUGH_INTEGERS: dict[str, type[np.integer]] = {

@@ -17,8 +17,8 @@ from jax import export as jax_export
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
-from jaxnn.utils.packages import needed
-from jaxnn.utils.torch_file import replacing
+from jaxnn.support.packages import needed
+from jaxnn.torch_file import replacing
 
 from .arrays import is_torch_tensor, torch_to_numpy
 from .live import as_jax

@@ -8,9 +8,9 @@ import numpy as np
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter, is_lazy
-from jaxnn.ops.creation import empty  # type: ignore[attr-defined]
+from jaxnn.ops.creation.factories import empty  # type: ignore[attr-defined]
 from jaxnn.serialization import FromRecords, to_record
-from jaxnn.utils.torch_file import ArrayRecord, StorageRecord
+from jaxnn.torch_file import ArrayRecord, StorageRecord
 
 __all__ = ["TensorsFromTorch", "TensorsToTorch"]
 

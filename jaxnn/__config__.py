@@ -9,7 +9,7 @@ import flax
 import jax
 import jaxlib
 
-from .settings import get_num_threads
+from .process_switches import get_num_threads
 from .torch_version import API_VERSION
 
 __all__ = ["parallel_info", "show"]

@@ -28,7 +28,6 @@ with _uncollected():
         fft,
         func,
         futures,
-        layer_functions,
         linalg,
         nn,
         ops,
@@ -38,6 +37,7 @@ with _uncollected():
         sparse,
         special,
         storage,
+        top_level_layers,
         torch_version,
         types,
         utils,
@@ -83,15 +83,15 @@ from .docstrings import complete_late as _complete_late
 from .foreach import *  # noqa: F403
 from .func import vmap
 from .futures import Future
-from .namespaces import name_for_pickle as _name_for_pickle
-from .namespaces import name_the_missing as _name_the_missing
-from .namespaces import name_the_missing_late as _name_the_missing_late
+from .missing_names import name_for_pickle as _name_for_pickle
+from .missing_names import name_the_missing as _name_the_missing
+from .missing_names import name_the_missing_late as _name_the_missing_late
 from .nn import *  # noqa: F403  (jaxnn.Linear is jaxnn.nn.Linear)
 from .nn import Trainable
 from .nn.jax_devices import follow_jax_default_device
 from .nn.jax_function import jax_function
+from .process_switches import *  # noqa: F403  (threads, deterministic algorithms, compile)
 from .serialization import load, save
-from .settings import *  # noqa: F403  (threads, deterministic algorithms, compile)
 from .storage import TypedStorage, UntypedStorage
 from .version import __version__ as __version__
 
@@ -170,7 +170,7 @@ __all__ = [
     "cpu", "cuda", "device", "distributed", "dtype", "enable_grad", "engine_statistics", "fft", "finish",
     "follow_jax_default_device", "func", "futures", "get_default_device", "get_default_dtype",
     "get_float32_matmul_precision", "hub", "inference_mode", "masked", "quasirandom", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
-    "is_grad_enabled", "is_inference_mode_enabled", "jax_function", "layer_functions", "layout", "library", "linalg",
+    "is_grad_enabled", "is_inference_mode_enabled", "jax_function", "top_level_layers", "layout", "library", "linalg",
     "load", "multiprocessing", "nn", "no_grad", "ops", "optim", "overrides", "profiler", "random", "reset_engine_statistics",
     "save", "set_anomaly_enabled", "set_default_device", "set_default_dtype", "set_execution_mode",
     "set_float32_matmul_precision", "set_grad_enabled", "set_printoptions", "signal", "sparse",

@@ -15,8 +15,8 @@ from jaxnn.core.memory.tensor_base import Tensor as Tensor
 from jaxnn.core.kinds.size import Size as _Size
 from jaxnn.core.kinds.size import layout as _layout
 from jaxnn.core.path.hook_handle import RemovableHandle as _RemovableHandle
-from jaxnn.ops import return_types as _return_types
-from jaxnn.ops.strides import memory_format as _memory_format
+from jaxnn.ops.common import return_types as _return_types
+from jaxnn.ops.memory.strides import memory_format as _memory_format
 
 from jaxnn import accelerator as accelerator
 from jaxnn import amp as amp
@@ -31,7 +31,6 @@ from jaxnn import fft as fft
 from jaxnn import func as func
 from jaxnn import futures as futures
 from jaxnn import hub as hub
-from jaxnn import layer_functions as layer_functions
 from jaxnn import library as library
 from jaxnn import linalg as linalg
 from jaxnn import masked as masked
@@ -48,6 +47,7 @@ from jaxnn import sparse as sparse
 from jaxnn import special as special
 from jaxnn import storage as storage
 from jaxnn import testing as testing
+from jaxnn import top_level_layers as top_level_layers
 from jaxnn import torch_version as torch_version
 from jaxnn import types as types
 from jaxnn import utils as utils
@@ -269,26 +269,26 @@ from jaxnn.nn.unpooling import MaxUnpool3d as MaxUnpool3d
 from jaxnn.nn.upsampling import Upsample as Upsample
 from jaxnn.nn.upsampling import UpsamplingBilinear2d as UpsamplingBilinear2d
 from jaxnn.nn.upsampling import UpsamplingNearest2d as UpsamplingNearest2d
-from jaxnn.ops.cast import finfo as finfo
-from jaxnn.ops.cast import iinfo as iinfo
-from jaxnn.ops.storages import TypedStorage as TypedStorage
-from jaxnn.ops.storages import UntypedStorage as UntypedStorage
-from jaxnn.ops.strides import memory_format as memory_format
+from jaxnn.ops.memory.cast import finfo as finfo
+from jaxnn.ops.memory.cast import iinfo as iinfo
+from jaxnn.ops.memory.storages import TypedStorage as TypedStorage
+from jaxnn.ops.memory.storages import UntypedStorage as UntypedStorage
+from jaxnn.ops.memory.strides import memory_format as memory_format
+from jaxnn.process_switches import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from jaxnn.process_switches import compile as compile
+from jaxnn.process_switches import get_deterministic_debug_mode as get_deterministic_debug_mode
+from jaxnn.process_switches import get_num_interop_threads as get_num_interop_threads
+from jaxnn.process_switches import get_num_threads as get_num_threads
+from jaxnn.process_switches import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
+from jaxnn.process_switches import is_storage as is_storage
+from jaxnn.process_switches import is_warn_always_enabled as is_warn_always_enabled
+from jaxnn.process_switches import set_default_tensor_type as set_default_tensor_type
+from jaxnn.process_switches import set_deterministic_debug_mode as set_deterministic_debug_mode
+from jaxnn.process_switches import set_flush_denormal as set_flush_denormal
+from jaxnn.process_switches import set_warn_always as set_warn_always
+from jaxnn.process_switches import use_deterministic_algorithms as use_deterministic_algorithms
 from jaxnn.serialization import load as load
 from jaxnn.serialization import save as save
-from jaxnn.settings import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
-from jaxnn.settings import compile as compile
-from jaxnn.settings import get_deterministic_debug_mode as get_deterministic_debug_mode
-from jaxnn.settings import get_num_interop_threads as get_num_interop_threads
-from jaxnn.settings import get_num_threads as get_num_threads
-from jaxnn.settings import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
-from jaxnn.settings import is_storage as is_storage
-from jaxnn.settings import is_warn_always_enabled as is_warn_always_enabled
-from jaxnn.settings import set_default_tensor_type as set_default_tensor_type
-from jaxnn.settings import set_deterministic_debug_mode as set_deterministic_debug_mode
-from jaxnn.settings import set_flush_denormal as set_flush_denormal
-from jaxnn.settings import set_warn_always as set_warn_always
-from jaxnn.settings import use_deterministic_algorithms as use_deterministic_algorithms
 from typing import Any as Any
 
 BFloat16Tensor: Any

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .ops.fourier import (
+from jaxnn.ops.signals.fourier import (
     fft,
     fft2,
     fftfreq,

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from .ops.decompositions import cholesky_ex, eig, eigh, eigvals, eigvalsh, svdvals
-from .ops.decompositions import cholesky_linalg as cholesky
-from .ops.decompositions import qr_linalg as qr
-from .ops.decompositions import svd_linalg as svd
-from .ops.elimination import lu_factor, lu_factor_ex
-from .ops.elimination import lu_linalg as lu
-from .ops.elimination import lu_solve_linalg as lu_solve
-from .ops.factor_checks import LinAlgError
-from .ops.linalg import matmul
-from .ops.matrix_functions import cross_linalg as cross
-from .ops.matrix_functions import det, matrix_exp, matrix_power, multi_dot, vecdot
-from .ops.matrix_functions import diagonal_linalg as diagonal
-from .ops.matrix_functions import slogdet_linalg as slogdet
-from .ops.matrix_functions import vander_linalg as vander
-from .ops.norms import cond, matrix_norm, matrix_rank, pinv, vector_norm
-from .ops.norms import norm_linalg as norm
-from .ops.reflectors import householder_product
-from .ops.solvers import inv, inv_ex, lstsq, solve, solve_ex, solve_triangular, tensorinv, tensorsolve
+from jaxnn.ops.linalg.decompositions import cholesky_ex, eig, eigh, eigvals, eigvalsh, svdvals
+from jaxnn.ops.linalg.decompositions import cholesky_linalg as cholesky
+from jaxnn.ops.linalg.decompositions import qr_linalg as qr
+from jaxnn.ops.linalg.decompositions import svd_linalg as svd
+from jaxnn.ops.linalg.elimination import lu_factor, lu_factor_ex
+from jaxnn.ops.linalg.elimination import lu_linalg as lu
+from jaxnn.ops.linalg.elimination import lu_solve_linalg as lu_solve
+from jaxnn.ops.linalg.factor_checks import LinAlgError
+from jaxnn.ops.linalg.matrix_functions import cross_linalg as cross
+from jaxnn.ops.linalg.matrix_functions import det, matrix_exp, matrix_power, multi_dot, vecdot
+from jaxnn.ops.linalg.matrix_functions import diagonal_linalg as diagonal
+from jaxnn.ops.linalg.matrix_functions import slogdet_linalg as slogdet
+from jaxnn.ops.linalg.matrix_functions import vander_linalg as vander
+from jaxnn.ops.linalg.norms import cond, matrix_norm, matrix_rank, pinv, vector_norm
+from jaxnn.ops.linalg.norms import norm_linalg as norm
+from jaxnn.ops.linalg.products import matmul
+from jaxnn.ops.linalg.reflectors import householder_product
+from jaxnn.ops.linalg.solvers import inv, inv_ex, lstsq, solve, solve_ex, solve_triangular, tensorinv, tensorsolve
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",

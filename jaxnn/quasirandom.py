@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.ops.creation.from_data import tensor
+from jaxnn.ops.random.draws import randint
+
 from .core.kinds.dtypes import get_default_dtype
 from .core.process.late import imported as _imported
 from .core.random.generator import Generator, default_generator
-from .ops.construct import tensor
-from .ops.random import randint
 
 __all__ = ["SobolEngine"]
 

@@ -3,7 +3,7 @@
 Source: https://docs.pytorch.org/docs/stable/random.html
 """
 
-from .ops.random import (
+from jaxnn.ops.random.draws import (
     default_generator,
     fork_rng,
     get_rng_state,

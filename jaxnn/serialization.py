@@ -16,6 +16,12 @@ from typing import Any
 import numpy as np
 from jax.sharding import Sharding
 
+from jaxnn.ops.memory.complex_views import is_conj, is_neg
+from jaxnn.ops.memory.memory_views import as_strided
+from jaxnn.ops.memory.storages import TypedStorage, UntypedStorage
+from jaxnn.ops.memory.strides import storage_offset, stride
+from jaxnn.torch_file.globals import allowed_names
+
 from .core.kinds import dtypes
 from .core.kinds.device import device, device_of, put
 from .core.kinds.size import Size
@@ -26,11 +32,7 @@ from .core.record.at_once import tensor_of
 from .core.record.recorder import value_of
 from .nn.module import Module
 from .nn.parameter import Parameter
-from .ops.complex_views import is_conj, is_neg
-from .ops.memory_views import as_strided
-from .ops.storages import TypedStorage, UntypedStorage
-from .ops.strides import storage_offset, stride
-from .utils.torch_file import (
+from .torch_file import (
     ArrayRecord,
     DeviceRecord,
     DtypeRecord,
@@ -46,7 +48,6 @@ from .utils.torch_file import (
     safe_globals,
     save_records,
 )  # fmt: skip
-from .utils.torch_file.globals import allowed_names
 
 __all__ = [
     "FromRecords", "add_safe_globals", "check_mmap", "check_pickle_module",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .nn import functional as F
-from .ops.bessel import (
+from jaxnn.ops.elementwise.arithmetic import xlogy
+from jaxnn.ops.elementwise.bessel import (
     airy_ai,
     bessel_j0,
     bessel_j1,
@@ -24,9 +24,8 @@ from .ops.bessel import (
     scaled_modified_bessel_k1,
     spherical_bessel_j0,
 )
-from .ops.gamma_functions import digamma, igamma, igammac, lgamma, multigammaln, polygamma, zeta
-from .ops.pointwise import xlogy
-from .ops.polynomials import (
+from jaxnn.ops.elementwise.gamma_functions import digamma, igamma, igammac, lgamma, multigammaln, polygamma, zeta
+from jaxnn.ops.elementwise.polynomials import (
     chebyshev_polynomial_t,
     chebyshev_polynomial_u,
     chebyshev_polynomial_v,
@@ -40,9 +39,23 @@ from .ops.polynomials import (
     shifted_chebyshev_polynomial_v,
     shifted_chebyshev_polynomial_w,
 )
-from .ops.reduce import logsumexp
-from .ops.special_functions import entr, erfcx, erfinv, i0, i0e, i1, i1e, log_ndtr, ndtr, ndtri, xlog1py
-from .ops.unary import erf, erfc, exp2, expm1, log1p, logit, round, sigmoid, sinc
+from jaxnn.ops.elementwise.special_functions import (
+    entr,
+    erfcx,
+    erfinv,
+    i0,
+    i0e,
+    i1,
+    i1e,
+    log_ndtr,
+    ndtr,
+    ndtri,
+    xlog1py,
+)
+from jaxnn.ops.elementwise.unary import erf, erfc, exp2, expm1, log1p, logit, round, sigmoid, sinc
+from jaxnn.ops.reductions.reduce import logsumexp
+
+from .nn import functional as F
 
 expit, gammainc, gammaincc, gammaln, psi = sigmoid, igamma, igammac, lgamma, digamma
 

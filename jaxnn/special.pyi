@@ -15,8 +15,8 @@ from jaxnn.core.memory.tensor_base import Tensor as Tensor
 from jaxnn.core.kinds.size import Size as _Size
 from jaxnn.core.kinds.size import layout as _layout
 from jaxnn.core.path.hook_handle import RemovableHandle as _RemovableHandle
-from jaxnn.ops import return_types as _return_types
-from jaxnn.ops.strides import memory_format as _memory_format
+from jaxnn.ops.common import return_types as _return_types
+from jaxnn.ops.memory.strides import memory_format as _memory_format
 
 
 def airy_ai(input: Tensor, *, out: Tensor | None = ...) -> Tensor: ...

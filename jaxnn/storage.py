@@ -3,6 +3,6 @@
 Source: https://docs.pytorch.org/docs/stable/storage.html
 """
 
-from .ops.storages import TypedStorage, UntypedStorage
+from jaxnn.ops.memory.storages import TypedStorage, UntypedStorage
 
 __all__ = ["TypedStorage", "UntypedStorage"]

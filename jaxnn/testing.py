@@ -20,9 +20,9 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.size import Size
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval
 from jaxnn.core.random import generator as random
-from jaxnn.ops.cast import finfo, iinfo
-from jaxnn.ops.construct import tensor
-from jaxnn.ops.placement import made
+from jaxnn.ops.common.placement import made
+from jaxnn.ops.creation.from_data import tensor
+from jaxnn.ops.memory.cast import finfo, iinfo
 
 from .core.process.late import imported as _imported
 

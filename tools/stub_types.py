@@ -17,7 +17,7 @@ HEADER = [
     "from jaxnn.core.random.generator import Generator as _Generator", "from jaxnn.core.gradient.grad_fn import GradFn as _GradFn",
     "from jaxnn.core.memory.tensor_base import Tensor as Tensor", "from jaxnn.core.kinds.size import Size as _Size",
     "from jaxnn.core.kinds.size import layout as _layout", "from jaxnn.core.path.hook_handle import RemovableHandle as _RemovableHandle",
-    "from jaxnn.ops import return_types as _return_types", "from jaxnn.ops.strides import memory_format as _memory_format",
+    "from jaxnn.ops.common import return_types as _return_types", "from jaxnn.ops.memory.strides import memory_format as _memory_format",
 ]  # fmt: skip
 #: Annotations of kernels -> what users give.
 _KERNELS = {
@@ -209,7 +209,7 @@ def result(name: str, f: Callable[..., Any] | None) -> str:
 
 
 def _result(name: str, f: Callable[..., Any] | None) -> str:
-    from jaxnn.ops import return_types
+    from jaxnn.ops.common import return_types
 
     if name in RESULTS:
         return RESULTS[name]

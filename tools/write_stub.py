@@ -50,7 +50,7 @@ def tensor_stub() -> str:
 
 def return_types_stub() -> str:
     """The named results."""
-    from jaxnn.ops import return_types
+    from jaxnn.ops.common import return_types
 
     lines = ['"""Written by tools/write_stub.py; do not edit."""', "", "from typing import Any, NamedTuple", "",
              "from jaxnn.core.memory.tensor_base import Tensor", "", "def return_type(name: str, *fields: str) -> Any: ..."]  # fmt: skip
@@ -121,7 +121,7 @@ def _constant(value: Any) -> str:
 #: File -> what stands in it.
 STUBS: dict[Path, Any] = {
     ROOT / "jaxnn" / "core" / "memory" / "tensor_methods.pyi": tensor_stub,
-    ROOT / "jaxnn" / "ops" / "return_types.pyi": return_types_stub,
+    ROOT / "jaxnn" / "ops" / "common" / "return_types.pyi": return_types_stub,
     ROOT / "jaxnn" / "__init__.pyi": lambda: namespace_stub("jaxnn"),
     ROOT / "jaxnn" / "nn" / "functional" / "__init__.pyi": lambda: namespace_stub("jaxnn.nn.functional"),
     ROOT / "jaxnn" / "linalg.pyi": lambda: namespace_stub("jaxnn.linalg"),

@@ -11,7 +11,7 @@ from abc import ABCMeta
 from types import ModuleType
 from typing import Any
 
-from jaxnn.ops import return_types
+from jaxnn.ops.common import return_types
 
 from .facade import Facade, Names
 from .paths import ELSEWHERE, OWN, PATHS, PRIVATE

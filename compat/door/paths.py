@@ -7,7 +7,7 @@ files that a namespace is written in) stay out of sight. Of a module's names tho
 from __future__ import annotations
 
 from jaxnn.foreach import __all__ as FOREACH
-from jaxnn.ops import return_types
+from jaxnn.ops.common import return_types
 
 RETURN_TYPES = " ".join(n for n, kind in vars(return_types).items() if isinstance(kind, type) and hasattr(kind, "_fields"))
 __all__ = ["ELSEWHERE", "OWN", "PATHS", "PRIVATE", "TOPS", "TORCHVISION"]
@@ -77,7 +77,7 @@ TORCHVISION = frozenset(
 #: Public names of jaxnn's that PyTorch's module of this path does not have.
 OWN = {
     "torch": (
-        "Trainable engine_statistics finish follow_jax_default_device jax_function layer_functions "
+        "Trainable engine_statistics finish follow_jax_default_device jax_function top_level_layers "
         "reset_engine_statistics set_execution_mode Any annotations absolute_ bitwise_not_ fork_rng special_expit"
     ),
     "torch.autograd": "FunctionCtx GradcheckError is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
@@ -165,7 +165,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         ),
     },
     "torch.profiler.profiler": {"jaxnn.profiler": "profile schedule tensorboard_trace_handler ProfilerAction ProfilerActivity"},
-    "torch.return_types": {"jaxnn.ops.return_types": RETURN_TYPES},
+    "torch.return_types": {"jaxnn.ops.common.return_types": RETURN_TYPES},
     "torch.optim.optimizer": {"jaxnn.optim.optimizer": "ParamsT _use_grad_for_differentiable _default_to_fused_or_foreach"},
     "torch.distributions.transforms": {"jaxnn.distributions.base_transforms": "_InverseTransform"},
     "torch._functorch.vmap": {"jaxnn": "Tensor", "jaxnn.utils._pytree": "tree_flatten tree_unflatten"},

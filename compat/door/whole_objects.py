@@ -22,10 +22,10 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.nn import Module, Parameter
 from jaxnn.nn.module_state import to_pytorch
-from jaxnn.utils.torch_file import DtypeRecord, StorageRecord, load_records, save_records
-from jaxnn.utils.torch_file.globals import allowed_names
-from jaxnn.utils.torch_file.pickling import Pickler
-from jaxnn.utils.torch_file.unpickle import Constructor, TypeName
+from jaxnn.torch_file import DtypeRecord, StorageRecord, load_records, save_records
+from jaxnn.torch_file.globals import allowed_names
+from jaxnn.torch_file.pickling import Pickler
+from jaxnn.torch_file.unpickle import Constructor, TypeName
 
 from .class_names import homes
 from .facade import Names, lacking

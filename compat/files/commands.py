@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import Any
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.utils.packages import needed
+from jaxnn.support.packages import needed
 
 from .readers import Entry
 from .weights import Weights, open_weights

@@ -22,9 +22,9 @@ import numpy as np
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.serialization import load
-from jaxnn.utils.packages import needed
-from jaxnn.utils.torch_file.dtypes import NUMPY_TYPES, dtype_name
-from jaxnn.utils.unpacking import check_unpacked
+from jaxnn.support.packages import needed
+from jaxnn.support.unpacking import check_unpacked
+from jaxnn.torch_file.dtypes import NUMPY_TYPES, dtype_name
 
 __all__ = ["SAFETENSORS_TYPES", "Entry", "NpzReader", "Reader", "SafetensorsReader", "TorchReader", "safetensors"]
 

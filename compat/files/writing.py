@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.serialization import save, to_record
-from jaxnn.utils.torch_file import StorageRecord, replacing, replacing_path
-from jaxnn.utils.torch_file.dtypes import NUMPY_TYPES, dtype_name
+from jaxnn.torch_file import StorageRecord, replacing, replacing_path
+from jaxnn.torch_file.dtypes import NUMPY_TYPES, dtype_name
 
 from .readers import SAFETENSORS_TYPES, safetensors
 

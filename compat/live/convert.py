@@ -20,7 +20,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.nn import lazy
 from jaxnn.nn.hooks import HookTables
 from jaxnn.nn.utils.spectral_norm_hook import SpectralNorm, SpectralNormVersion
-from jaxnn.utils.packages import needed
+from jaxnn.support.packages import needed
 
 from ..arrays import is_torch_tensor
 from ..tensors import TensorsFromTorch, TensorsToTorch

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxnn import nn
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.process.config import x64
-from jaxnn.utils.packages import needed
+from jaxnn.support.packages import needed
 
 from ..arrays import is_torch_tensor
 from ..tensors import TensorsFromTorch, TensorsToTorch

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from jaxnn.utils.packages import needed
+from jaxnn.support.packages import needed
 
 from ..files.commands import rich
 

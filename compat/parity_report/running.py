@@ -15,7 +15,7 @@ import numpy as np
 
 import jaxnn
 from jaxnn.core.memory.tensor_base import TensorBase
-from jaxnn.utils.packages import needed
+from jaxnn.support.packages import needed
 
 from ..arrays import is_torch_tensor, numpy_to_torch, torch_to_numpy
 from ..live import from_torch

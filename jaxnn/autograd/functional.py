@@ -22,7 +22,7 @@ from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.recorder import value_of
 from jaxnn.func.jacobians import jacfwd
 from jaxnn.func.vectorize import vmap
-from jaxnn.ops.join import stack
+from jaxnn.ops.shapes.join import stack
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 

@@ -8,10 +8,11 @@ Source: https://docs.pytorch.org/docs/stable/distributed.html
 
 from __future__ import annotations
 
+from jaxnn.ops.processes.groups import DistBackendError as DistBackendError
+from jaxnn.ops.processes.groups import DistError as DistError
+
 from ..core.process.late import imported as _imported
 from ..nn.parallel.grad_bucket import GradBucket as GradBucket
-from ..ops.processes import DistBackendError as DistBackendError
-from ..ops.processes import DistError as DistError
 from . import collectives, debug_level, messages, objects, process_group, reduction, stores, work
 from .collectives import *  # noqa: F403
 from .debug_level import *  # noqa: F403

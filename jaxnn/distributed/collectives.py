@@ -26,11 +26,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnn.ops.processes import collectives as bodies
+from jaxnn.ops.processes.groups import ProcessGroup, arrays_of, assign, exchange
+
 from ..core.memory.tensor_base import TensorBase, aval
 from ..core.process.config import x64
 from ..core.run.cut import cut_all
-from ..ops import collective as bodies
-from ..ops.processes import ProcessGroup, arrays_of, assign, exchange
 from .connection import NO_TIMEOUT, client
 from .process_group import GroupMember, default_group, member, place_in
 from .reduction import ReduceOp, reduction_for

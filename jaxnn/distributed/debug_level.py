@@ -17,9 +17,10 @@ import hashlib
 import os
 from typing import Any
 
+from jaxnn.ops.processes.groups import WORLD, ProcessGroup, on_exchange
+
 from ..core.process.user_line import user_line
 from ..core.run.cut import on_shared_program
-from ..ops.processes import WORLD, ProcessGroup, on_exchange
 from .connection import client
 
 __all__ = ["DebugLevel", "get_debug_level", "set_debug_level", "set_debug_level_from_env"]

@@ -16,8 +16,9 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxnn.ops.creation.from_data import tensor
+
 from ..core.kinds.device import META, device_of
-from ..ops.construct import tensor
 from .process_group import is_initialized, new_group
 
 __all__ = ["DeviceMesh", "init_device_mesh"]

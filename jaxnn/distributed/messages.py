@@ -23,9 +23,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.ops.processes.groups import ProcessGroup, arrays_of, assign
+
 from ..core.memory.tensor_base import aval
 from ..core.process.config import x64
-from ..ops.processes import ProcessGroup, arrays_of, assign
 from .collectives import _outside, _single
 from .connection import NO_TIMEOUT, client
 from .process_group import get_global_rank, member, place_in

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import collective as bodies
-from ..ops.processes import ProcessGroup, exchange
+from jaxnn.ops.processes import collectives as bodies
+from jaxnn.ops.processes.groups import ProcessGroup, exchange
+
 from .collectives import _outside
 from .process_group import member, place_in
 

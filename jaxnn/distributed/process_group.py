@@ -15,9 +15,10 @@ import os
 from datetime import timedelta
 from typing import Any
 
+from jaxnn.ops.processes.groups import WORLD, ProcessGroup, default_group
+
 from ..core.kinds.device import jax_devices
 from ..core.process.internals import backends_are_initialized
-from ..ops.processes import WORLD, ProcessGroup, default_group
 from .connection import NO_TIMEOUT, Address, connect, connected, forget, from_store, rendezvous
 
 __all__ = [

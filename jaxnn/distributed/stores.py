@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from ..ops.processes import DistError
+from jaxnn.ops.processes.groups import DistError
 
 __all__ = ["DistNetworkError", "DistStoreError", "HashStore", "PrefixStore", "QueueEmptyError", "Store"]
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import jax
 
+from jaxnn.ops.processes.groups import DistBackendError
+
 from ..futures import Future
-from ..ops.processes import DistBackendError
 
 __all__ = ["Work"]
 

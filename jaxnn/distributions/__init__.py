@@ -7,7 +7,7 @@ Source: https://docs.pytorch.org/docs/stable/distributions.html
 import sys as _sys
 
 from jaxnn.docstrings import complete as _complete
-from jaxnn.namespaces import lacking as _lacking
+from jaxnn.missing_names import lacking as _lacking
 
 from . import constraints, kl_between, kl_same, transforms  # noqa: F401
 from .bernoulli import Bernoulli

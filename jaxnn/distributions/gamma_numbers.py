@@ -20,9 +20,9 @@ from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.random.generator import Generator
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import op
-from jaxnn.ops.placement import like_device, made
-from jaxnn.ops.random import stream
-from jaxnn.ops.random_counts import Uniforms
+from jaxnn.ops.common.placement import like_device, made
+from jaxnn.ops.random.counts import Uniforms
+from jaxnn.ops.random.draws import stream
 
 __all__ = ["dirichlet_numbers", "standard_gamma"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.record.at_once import tensor_of
-from jaxnn.utils.trees import flatten, unflatten
+from jaxnn.support.trees import flatten, unflatten
 
 from .reverse import linearize, select, vjp
 from .vectorize import vmap

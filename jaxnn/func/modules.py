@@ -13,7 +13,7 @@ from typing import Any
 from jaxnn.nn.module import Module
 from jaxnn.nn.norm import _BatchNorm
 from jaxnn.nn.utils import stateless
-from jaxnn.ops.join import stack
+from jaxnn.ops.shapes.join import stack
 
 __all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
 

@@ -19,9 +19,9 @@ from jaxnn.core.memory.cell import Leaf
 from jaxnn.core.memory.tensor_base import TensorBase, is_view, source_of
 from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.record.recorder import value_of
-from jaxnn.utils.gates import closed, gated
-from jaxnn.utils.gradient_leaves import reached
-from jaxnn.utils.trees import flatten, form, unflatten
+from jaxnn.support.gates import closed, gated
+from jaxnn.support.gradient_leaves import reached
+from jaxnn.support.trees import flatten, form, unflatten
 
 __all__ = ["Inputs", "grad", "grad_and_value", "jvp", "linearize", "select", "vjp"]
 

@@ -22,10 +22,10 @@ from jaxnn.core.process.config import state, x64
 from jaxnn.core.random import generator as random
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
-from jaxnn.ops.join import cat
-from jaxnn.ops.masks import traced_keys
-from jaxnn.utils.gates import captured, closed, gated
-from jaxnn.utils.trees import broadcast_prefix, flatten, form, unflatten
+from jaxnn.ops.random.masks import traced_keys
+from jaxnn.ops.shapes.join import cat
+from jaxnn.support.gates import captured, closed, gated
+from jaxnn.support.trees import broadcast_prefix, flatten, form, unflatten
 
 from .reverse import Level, start_of_graph
 

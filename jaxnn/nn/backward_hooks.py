@@ -21,7 +21,7 @@ from jaxnn.core.record.write import whole_view
 from jaxnn.core.record.write_guards import FUNCTION, SEVERAL, Guard
 from jaxnn.core.registry import call
 from jaxnn.core.run.cut import hold
-from jaxnn.ops.strides import rule
+from jaxnn.ops.memory.strides import rule
 
 __all__ = ["BackwardHooks"]
 

@@ -13,7 +13,7 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.device import DeviceLike
 from jaxnn.core.kinds.device import device as device_type
 from jaxnn.core.memory.tensor_base import TensorBase
-from jaxnn.ops.creation import empty_like  # type: ignore[attr-defined]
+from jaxnn.ops.creation.factories import empty_like  # type: ignore[attr-defined]
 
 from .foreign import is_foreign_module, tensors_below
 from .parameter import as_buffer, is_lazy

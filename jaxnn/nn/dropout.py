@@ -16,7 +16,7 @@ from flax import nnx
 from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.random import generator as random
-from jaxnn.ops.masks import traced_keys
+from jaxnn.ops.random.masks import traced_keys
 
 from . import functional as F
 from .module import Module

@@ -38,9 +38,9 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.shared_memory import hold
 from jaxnn.core.record.write import put_through
 from jaxnn.core.run.cut import LOCK
-from jaxnn.ops.given_keys import KeyStream, generator_here
-from jaxnn.ops.placement import like_device
-from jaxnn.ops.strides import in_memory_order
+from jaxnn.ops.common.placement import like_device
+from jaxnn.ops.memory.strides import in_memory_order
+from jaxnn.ops.random.keys import KeyStream, generator_here
 
 __all__ = [
     "calculate_gain", "constant", "constant_", "dirac", "dirac_", "eye", "eye_", "kaiming_normal", "kaiming_normal_",

@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.process.internals import PytreeState
-from jaxnn.ops.given_keys import drawing_from, given
+from jaxnn.ops.random.keys import drawing_from, given
 
 from .class_signature import signature_of
 from .hidden_children import with_hidden_children

@@ -28,7 +28,7 @@ from jaxnn.core.record.shared_memory import hold
 from jaxnn.core.record.write import put_through
 from jaxnn.core.run.cut import LOCK
 from jaxnn.core.tensor import _copied, refuse_to_end_gradient
-from jaxnn.ops.placement import need_strided
+from jaxnn.ops.common.placement import need_strided
 
 from .class_signature import signature_of
 from .factory import empty

@@ -15,8 +15,8 @@ from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import Tensor
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.registry import Arrays, op
-from jaxnn.ops.collective import AllGather
-from jaxnn.ops.processes import WORLD, ProcessGroup
+from jaxnn.ops.processes.collectives import AllGather
+from jaxnn.ops.processes.groups import WORLD, ProcessGroup
 
 from .norm import _BatchNorm
 

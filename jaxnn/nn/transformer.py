@@ -26,7 +26,7 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.device import DeviceLike
 from jaxnn.core.kinds.dtypes import dtype
 from jaxnn.core.memory.tensor_base import Tensor
-from jaxnn.ops.placement import made
+from jaxnn.ops.common.placement import made
 
 from . import functional as F
 from . import init

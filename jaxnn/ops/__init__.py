@@ -1,29 +1,49 @@
-"""Operators on tensors, one family a file. Importing this package registers all of them.
+"""Operators on tensors, one family a file, in folders by what they do. Importing this package registers all of them.
 
 A new file is added here, after those it uses.
 """
 
 # ruff: noqa: I001
-from . import promotion, dims, return_types, placement, slopes
-from . import pointwise, between, unary, vector_norms, comparison, operators
-from . import reduce, extrema
-from . import creation, construct, cast, masks, random
-from . import arguments, strides, storages, bitcasts, shape, slicing, split, memory_views
-from . import index, scatter, join, diagonals, linalg, sorting, numpy_like, reshape_for_jax
-from . import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
-from . import complex_views, numpy_memory, windows, fourier, spectrogram
-from . import special_functions, gamma_functions, bessel, polynomials
-from . import copies, calculus, histograms, segments, number_parts, random_counts, resizing, limits, namesakes, old_orders, other_kinds
-from . import processes, collective
+from .common import promotion, dims, return_types, placement
+from .elementwise import derivatives, arithmetic, clamping, unary
+from .linalg import vector_norms
+from .elementwise import comparison
+from .spellings import python_operators
+from .reductions import extreme_values, reduce, extrema
+from .creation import factories, from_data
+from .memory import cast
+from .random import masks, draws
+from .common import arguments
+from .memory import storages, strides, bitcasts
+from .shapes import shape
+from .indexing import slicing
+from .shapes import split
+from .memory import memory_views
+from .indexing import index, scatter
+from .shapes import join, diagonals
+from .linalg import products
+from .reductions import sorting, numpy_like
+from .shapes import reshape_for_jax
+from .linalg import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
+from .memory import complex_views, numpy_memory
+from .creation import windows
+from .signals import fourier, spectrogram
+from .elementwise import special_functions, gamma_functions, bessel, polynomials
+from .shapes import copies
+from .reductions import calculus, histograms, segments
+from .elementwise import number_parts
+from .random import counts
+from .memory import resizing
+from .common import limits
+from .spellings import second_names, old_orders, other_kinds
+from .processes import groups, collectives
 
 __all__ = [
-    "arguments", "bessel", "between", "bitcasts", "calculus", "cast", "collective", "comparison", "complex_views", "construct",
-    "copies", "creation",
-    "decompositions", "diagonals", "dims", "elimination", "extrema", "factor_checks", "fourier", "gamma_functions", "histograms",
-    "index", "join", "limits", "linalg", "lowrank", "masks", "matrix_functions", "memory_views", "namesakes", "old_orders", "norms",
-    "number_parts", "numpy_like", "numpy_memory", "operators", "placement", "pointwise", "polynomials", "processes", "promotion", "random",
-    "random_counts", "reduce", "reflectors", "reshape_for_jax", "resizing", "return_types", "scatter", "segments", "shape", "slicing",
-    "slopes", "other_kinds",
-    "solvers", "sorting", "special_functions", "spectrogram", "split", "storages", "strides", "unary", "vector_norms",
-    "windows",
+    "arguments", "arithmetic", "bessel", "bitcasts", "calculus", "cast", "clamping", "collectives", "comparison", "complex_views",
+    "copies", "counts", "decompositions", "derivatives", "diagonals", "dims", "draws", "elimination", "extrema", "extreme_values",
+    "factor_checks", "factories", "fourier", "from_data", "gamma_functions", "groups", "histograms", "index", "join", "limits",
+    "lowrank", "masks", "matrix_functions", "memory_views", "norms", "number_parts", "numpy_like", "numpy_memory", "old_orders",
+    "other_kinds", "placement", "polynomials", "products", "promotion", "python_operators", "reduce", "reflectors", "reshape_for_jax",
+    "resizing", "return_types", "scatter", "second_names", "segments", "shape", "slicing", "solvers", "sorting", "special_functions",
+    "spectrogram", "split", "storages", "strides", "unary", "vector_norms", "windows",
 ]  # fmt: skip

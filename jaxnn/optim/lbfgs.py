@@ -17,7 +17,7 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import call, replace
 from jaxnn.core.run.cut import cut
 from jaxnn.core.run.policy import GROWING_ROW
-from jaxnn.ops.extreme_values import highest
+from jaxnn.ops.reductions.extreme_values import highest
 
 from .arguments import ParamsT, non_negative
 from .optimizer import Optimizer

@@ -25,7 +25,7 @@ from jaxnn.core.process.internals import TraceContextError, current_jax_trace
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.run.cut import cut, cut_without_gradients
 from jaxnn.core.run.policy import STEP
-from jaxnn.ops.placement import MOVES, made, sharding_of
+from jaxnn.ops.common.placement import MOVES, made, sharding_of
 
 from .arguments import ParamsT
 from .labels import Labels

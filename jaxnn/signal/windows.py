@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.ops.common.placement import dtype_of, made
+
 from ..core.kinds import dtypes
 from ..core.kinds.size import strided
 from ..core.process.late import imported as _imported
-from ..ops.placement import dtype_of, made
 
 __all__ = [
     "bartlett", "blackman", "cosine", "exponential", "gaussian", "general_cosine", "general_hamming", "hamming", "hann",

@@ -9,7 +9,7 @@ import sys as _sys
 from typing import Any
 
 from jaxnn.core.kinds import dtypes as _dtypes
-from jaxnn.namespaces import lacking as _lacking
+from jaxnn.missing_names import lacking as _lacking
 
 from . import creation
 from .functions import addmm, log_softmax, mm, softmax, sum

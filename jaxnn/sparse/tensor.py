@@ -20,7 +20,7 @@ from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, without_valu
 from jaxnn.core.operator.overrides import CLASSES, as_class, note
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import METHODS, op
-from jaxnn.ops.placement import like_device, made
+from jaxnn.ops.common.placement import like_device, made
 
 __all__ = ["SparseTensor", "make"]
 

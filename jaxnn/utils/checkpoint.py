@@ -30,10 +30,9 @@ from jaxnn.core.memory.tensor_base import TensorBase, aval, source_of
 from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.random import generator as random
 from jaxnn.nn.containers import Sequential
-
-from .compared_runs import Run, differing_counts, differing_tensors, observed, of_both
-from .gates import captured, closed, gated
-from .trees import flatten, unflatten
+from jaxnn.support.compared_runs import Run, differing_counts, differing_tensors, observed, of_both
+from jaxnn.support.gates import captured, closed, gated
+from jaxnn.support.trees import flatten, unflatten
 
 __all__ = [
     "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext", "check_backward_validity",

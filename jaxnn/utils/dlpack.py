@@ -6,7 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/dlpack.html
 from typing import Any
 
 from jaxnn.core.memory.tensor_base import TensorBase
-from jaxnn.ops.numpy_memory import from_dlpack
+from jaxnn.ops.memory.numpy_memory import from_dlpack
 
 __all__ = ["from_dlpack", "to_dlpack"]
 

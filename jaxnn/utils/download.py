@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .unpacking import largest_unpacked
+from jaxnn.support.unpacking import largest_unpacked
 
 try:
     from tqdm import tqdm

@@ -27,8 +27,7 @@ from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.process.config import x64
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
-
-from .packages import needed
+from jaxnn.support.packages import needed
 
 _handlers = list(logging.root.handlers)
 ocp = needed("orbax.checkpoint", "jaxnn.utils.orbax_checkpoint", "orbax-checkpoint")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .packages import needed
+from jaxnn.support.packages import needed
 
 needed("matplotlib", "jaxnn.utils.pictures", "jaxnn-torch[examples]")
 from matplotlib.figure import Figure  # noqa: E402

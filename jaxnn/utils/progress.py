@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .packages import needed
+from jaxnn.support.packages import needed
 
 needed("tqdm", "jaxnn.utils.progress", "jaxnn-torch[examples]")
 from tqdm import tqdm  # noqa: E402

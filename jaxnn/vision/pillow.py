@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.utils.packages import needed
+from jaxnn.support.packages import needed
 
 Image: Any
 ImageDraw: Any

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from jaxnn.ops.join import stack
+from jaxnn.ops.shapes.join import stack
 from jaxnn.vision.pillow import image_from_array
 from jaxnn.vision.transforms.images import array_module, is_tensor, run
 

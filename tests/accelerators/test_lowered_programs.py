@@ -16,7 +16,9 @@ import jaxnn.nn.functional as F
 from jaxnn import nn
 from jaxnn.core.run import cut
 from jaxnn.nn.functional import attention, flash_attention
-from jaxnn.ops import device_draws, masks, random
+from jaxnn.ops.random import draws as random
+from jaxnn.ops.random import masks
+from jaxnn.ops.random import on_device as device_draws
 from jaxnn.vision.models import resnet18
 
 PLATFORMS = ["cuda", "tpu"]

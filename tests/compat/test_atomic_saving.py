@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 import jaxnn
-from jaxnn.utils.torch_file import replacing
+from jaxnn.torch_file import replacing
 
 HEAD = """
 import os, random, resource, signal, sys, time

@@ -16,7 +16,7 @@ from torch import nn
 
 import jaxnn
 from jaxnn.compat.arrays import is_torch_tensor, numpy_to_torch, torch_to_numpy
-from jaxnn.utils.torch_file import (
+from jaxnn.torch_file import (
     ArrayRecord,
     DeviceRecord,
     DtypeRecord,
@@ -287,7 +287,7 @@ def test_no_torch_is_imported():
     program = """
 import io, sys
 import jaxnn.compat.arrays
-from jaxnn.utils.torch_file import ArrayRecord, load_records, save_records
+from jaxnn.torch_file import ArrayRecord, load_records, save_records
 import numpy as np
 b = io.BytesIO(); save_records({'a': ArrayRecord.from_array(np.eye(3))}, b); b.seek(0)
 assert load_records(b)['a'].array.sum() == 3

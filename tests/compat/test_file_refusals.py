@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 import pytest
 import torch
 
-from jaxnn.utils.torch_file import load_records
+from jaxnn.torch_file import load_records
 from tests.compat.files import rewritten, saved
 
 GOOD = saved({"a": torch.arange(6.0).view(2, 3), "b": [1, 2.5]}).getvalue()

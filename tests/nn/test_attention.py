@@ -528,7 +528,7 @@ def test_gumbel_softmax_errors_and_tracing():
     sample = jax.jit(lambda x: jaxnn.nn.functional.gumbel_softmax(x, hard=True))
     with pytest.raises(RuntimeError, match="needs a key"):
         sample(jnp.zeros((2, 3)))
-    with jaxnn.ops.masks.traced_keys(lambda: jax.random.key(0)):
+    with jaxnn.ops.random.masks.traced_keys(lambda: jax.random.key(0)):
         drawn = jax.jit(lambda x: jaxnn.nn.functional.gumbel_softmax(x, hard=True))(jnp.zeros((200, 4)))
     np.testing.assert_allclose(drawn.sum(1), 1.0)
     assert (drawn.sum(0) > 25).all()

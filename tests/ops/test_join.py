@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnn.ops.stacking import stack_many
+from jaxnn.ops.shapes.stacking import stack_many
 from tests.ops.agreement import agree
 from tests.parity import parity
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import jaxnn
-from jaxnn.ops import masks
+from jaxnn.ops.random import masks
 from tests.parity import parity
 
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Each may import those before it, and itself.
-LAYERS = ["core", "ops", "nn.functional", "nn", "optim", "utils", "face", "compat"]
+LAYERS = ["core", "ops", "nn.functional", "nn", "optim", "support", "torch_file", "utils", "face", "compat"]
 #: Files above 600 lines, each with its reason.
 LONG: dict[str, str] = {
     "jaxnn/core/memory/tensor_methods.pyi": "written by tools/write_stub.py",
@@ -37,7 +37,7 @@ def layer(name: str) -> int:
     inside = name.removeprefix("jaxnn").lstrip(".")
     if inside == "__main__":  # the command line
         return LAYERS.index("compat")
-    for key in ("core", "ops", "nn.functional", "nn", "optim", "utils", "compat"):
+    for key in ("core", "ops", "nn.functional", "nn", "optim", "support", "torch_file", "utils", "compat"):
         if inside == key or inside.startswith(key + "."):
             return LAYERS.index(key)
     return LAYERS.index("face")

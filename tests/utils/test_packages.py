@@ -17,7 +17,7 @@ from jaxnn import compat, nn
 from jaxnn.compat import arrays
 from jaxnn.compat.files.commands import rich
 from jaxnn.compat.parity_report.report import ParityReport
-from jaxnn.utils.packages import needed
+from jaxnn.support.packages import needed
 from jaxnn.vision.transforms import functional
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.memory.tensor_base import _disabled as _disabled_torch_function_impl
 from jaxnn.core.operator.overrides import disabled as DisableTorchFunction
 from jaxnn.core.operator.overrides import disabled as DisableTorchFunctionSubclass
-from jaxnn.namespaces import lacking
+from jaxnn.missing_names import lacking
 from jaxnn.nn.conversion import _parsed
 
 

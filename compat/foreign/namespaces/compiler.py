@@ -9,8 +9,8 @@ import sys
 from typing import Any, TypeVar
 
 from jaxnn.core.process.config import in_transformation
-from jaxnn.namespaces import lacking
-from jaxnn.settings import compile
+from jaxnn.missing_names import lacking
+from jaxnn.process_switches import compile
 
 __all__ = [
     "allow_in_graph", "assume_constant_result", "compile", "disable", "is_compiling", "is_dynamo_compiling",

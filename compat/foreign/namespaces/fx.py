@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from jaxnn.namespaces import lacking
+from jaxnn.missing_names import lacking
 
 __all__ = ["wrap"]
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from jaxnn.namespaces import lacking
+from jaxnn.missing_names import lacking
 
 __all__ = [
     "Final", "annotate", "export", "ignore", "interface", "is_scripting", "is_tracing", "script", "script_if_tracing",

@@ -22,7 +22,7 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import value_of
 from jaxnn.nn.containers import ModuleDict, ModuleList
 from jaxnn.nn.module import Module
-from jaxnn.utils.trees import map_leaves
+from jaxnn.support.trees import map_leaves
 
 from ..device_mesh import DeviceMesh, current_mesh, world_mesh
 from ..tensor.dtensor import distribute_parameter, is_on_mesh, layout_of

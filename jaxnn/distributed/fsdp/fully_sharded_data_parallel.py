@@ -27,7 +27,7 @@ from jaxnn.nn.containers import ModuleDict, ModuleList
 from jaxnn.nn.module import Module
 from jaxnn.nn.parameter import Parameter
 from jaxnn.nn.utils import clip_grad_norm_
-from jaxnn.utils.trees import map_leaves
+from jaxnn.support.trees import map_leaves
 
 from .api import (
     BackwardPrefetch,

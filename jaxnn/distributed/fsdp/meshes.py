@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnn.core.kinds.device import META, device, device_of
 from jaxnn.core.memory.tensor_base import aval
-from jaxnn.ops.processes import ProcessGroup
+from jaxnn.ops.processes.groups import ProcessGroup
 
 from ..device_mesh import DeviceMesh, devices_of_type, world_mesh
 from .api import ShardingStrategy

@@ -12,12 +12,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxnn.ops.processes import collectives as bodies
+from jaxnn.ops.processes.collectives import AllGather, AllReduce, ReduceScatter, stacked
+from jaxnn.ops.processes.groups import ProcessGroup, arrays_of, exchange, tensor_over
+
 from ...autograd import Function
 from ...core.memory.tensor_base import aval
 from ...core.process.config import x64
-from ...ops import collective as bodies
-from ...ops.collective import AllGather, AllReduce, ReduceScatter, stacked
-from ...ops.processes import ProcessGroup, arrays_of, exchange, tensor_over
 from .. import collectives
 from ..process_group import member, place_in
 from ..reduction import ReduceOp, reduction_for

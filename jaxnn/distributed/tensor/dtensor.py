@@ -26,8 +26,9 @@ from jaxnn.core.process.config import x64
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import value_of
 from jaxnn.nn.parameter import Parameter
-from jaxnn.ops import creation, random
-from jaxnn.ops.placement import sharding_of
+from jaxnn.ops.common.placement import sharding_of
+from jaxnn.ops.creation import factories as creation
+from jaxnn.ops.random import draws as random
 from jaxnn.utils.sharding import place
 
 from ..device_mesh import DeviceMesh, current_mesh, mesh_of, world_mesh

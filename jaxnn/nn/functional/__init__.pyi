@@ -15,8 +15,8 @@ from jaxnn.core.memory.tensor_base import Tensor as Tensor
 from jaxnn.core.kinds.size import Size as _Size
 from jaxnn.core.kinds.size import layout as _layout
 from jaxnn.core.path.hook_handle import RemovableHandle as _RemovableHandle
-from jaxnn.ops import return_types as _return_types
-from jaxnn.ops.strides import memory_format as _memory_format
+from jaxnn.ops.common import return_types as _return_types
+from jaxnn.ops.memory.strides import memory_format as _memory_format
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: builtins.int | Sequence[builtins.int]) -> Tensor: ...

@@ -40,11 +40,11 @@ from jaxnn.nn.functional.common import (
     require_real_float,
     scalar_name,
 )
-from jaxnn.ops.arguments import need_tensor
-from jaxnn.ops.masks import slopes_where
-from jaxnn.ops.slopes import with_slopes
-from jaxnn.ops.unary import sigmoid as sigmoid
-from jaxnn.ops.unary import tanh as tanh
+from jaxnn.ops.common.arguments import need_tensor
+from jaxnn.ops.elementwise.derivatives import with_slopes
+from jaxnn.ops.elementwise.unary import sigmoid as sigmoid
+from jaxnn.ops.elementwise.unary import tanh as tanh
+from jaxnn.ops.random.masks import slopes_where
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946

@@ -19,9 +19,9 @@ from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional import flash_attention as flash
 from jaxnn.nn.functional.common import c_name, is_floating, require_broadcast, scalar_name, size_text, widen
 from jaxnn.nn.functional.linear import linear
-from jaxnn.ops.arguments import need_tensor
-from jaxnn.ops.linalg import matmul
-from jaxnn.ops.masks import bernoulli_mask
+from jaxnn.ops.common.arguments import need_tensor
+from jaxnn.ops.linalg.products import matmul
+from jaxnn.ops.random.masks import bernoulli_mask
 
 # What happens to the weights: nothing, elements are dropped by a mask, all are dropped.
 _KEPT, _MASKED, _DROPPED = range(3)

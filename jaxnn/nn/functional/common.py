@@ -14,7 +14,7 @@ from jaxnn.core.memory.tensor_base import TensorBase, aval, is_view, known_array
 from jaxnn.core.operator.bounds import bounds_of
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.readings import immediate_view
-from jaxnn.ops.unary import modulus
+from jaxnn.ops.elementwise.unary import modulus
 
 _C_NAMES = {
     "float32": "float",

@@ -16,7 +16,7 @@ from jax.interpreters import ad, batching
 
 from jaxnn.nn.functional import conv_choice as on_cpu
 from jaxnn.nn.functional.conv_plain import ConvConfig, plain_convolve, plain_input_gradient, plain_weight_gradient
-from jaxnn.ops.primitives import leading, make_primitive, on_a_mesh
+from jaxnn.ops.common.primitives import leading, make_primitive, on_a_mesh
 
 Array = jax.Array
 

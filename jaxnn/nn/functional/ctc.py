@@ -15,7 +15,7 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import is_floating, known, scalar_name, value_of
 from jaxnn.nn.functional.reduction import reduced
-from jaxnn.ops.arguments import need_tensor
+from jaxnn.ops.common.arguments import need_tensor
 
 _CHECKING = "(while checking arguments for ctc_loss_allocate_outputs)"
 

@@ -17,7 +17,7 @@ from jaxnn.nn.functional.common import (
     value_of,
     widen,
 )
-from jaxnn.ops.vector_norms import chebyshev, vector_norm
+from jaxnn.ops.linalg.vector_norms import chebyshev, vector_norm
 
 
 @op(method=False, grad_name="SumBackward1")

@@ -20,8 +20,8 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.write import write_back
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import is_floating, scalar_name
-from jaxnn.ops.masks import bernoulli_mask
-from jaxnn.ops.shape import squeeze, unsqueeze
+from jaxnn.ops.random.masks import bernoulli_mask
+from jaxnn.ops.shapes.shape import squeeze, unsqueeze
 
 #: Minus the limit of selu at minus infinity, which alpha dropout puts in place of what it drops.
 _ALPHA = 1.7580993408473766

@@ -13,8 +13,8 @@ from jaxnn.core.random import generator as streams
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import normal_dim
-from jaxnn.ops.masks import _traced_key
-from jaxnn.ops.placement import made
+from jaxnn.ops.common.placement import made
+from jaxnn.ops.random.masks import _traced_key
 
 
 @op(method=False, name="softmax")

@@ -36,7 +36,7 @@ from jaxnn.nn.functional.common import (
 )
 from jaxnn.nn.functional.constants import refuse_gradient
 from jaxnn.nn.functional.reduction import checked_reduction, reduced, warn_of_broadcast
-from jaxnn.ops.slopes import with_slopes
+from jaxnn.ops.elementwise.derivatives import with_slopes
 
 # --- kernels -----------------------------------------------------------------------------------------------------
 

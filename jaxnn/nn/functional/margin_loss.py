@@ -37,7 +37,7 @@ from jaxnn.nn.functional.common import (
 from jaxnn.nn.functional.constants import constant, refuse_gradient
 from jaxnn.nn.functional.distance import pairwise_distance
 from jaxnn.nn.functional.reduction import checked_reduction, last_operator, reduced
-from jaxnn.ops.arguments import need_tensor
+from jaxnn.ops.common.arguments import need_tensor
 
 
 def _at_least_zero(x: Array) -> Array:

@@ -7,8 +7,8 @@ from jax import Array, lax
 
 from jaxnn.core.registry import Operand, op
 from jaxnn.nn.functional.common import scalar_name, size_text
-from jaxnn.ops.arguments import need_tensor
-from jaxnn.ops.limits import refuse_wide
+from jaxnn.ops.common.arguments import need_tensor
+from jaxnn.ops.common.limits import refuse_wide
 
 _COMBINATIONS = """Supported combinations for non-constant padding:
   - 2D or 3D input: padding size = 2 (pads last dimension)

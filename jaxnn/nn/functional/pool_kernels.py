@@ -22,7 +22,7 @@ from jax import lax
 from jax.interpreters import ad
 
 from jaxnn.core.operator.unfused import unfused
-from jaxnn.ops.primitives import make_primitive, on_a_mesh
+from jaxnn.ops.common.primitives import make_primitive, on_a_mesh
 
 Array = jax.Array
 

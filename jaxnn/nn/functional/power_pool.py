@@ -11,7 +11,7 @@ from jaxnn.core.registry import op
 from jaxnn.nn.functional.activation import relu
 from jaxnn.nn.functional.common import absolute
 from jaxnn.nn.functional.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
-from jaxnn.ops.pointwise import pow
+from jaxnn.ops.elementwise.arithmetic import pow
 
 
 def _grad_name(static: Any, avals: Any) -> str:

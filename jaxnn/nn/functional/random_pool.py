@@ -23,8 +23,8 @@ from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import require_real_float
-from jaxnn.ops.masks import traced_key_provider
-from jaxnn.ops.placement import made
+from jaxnn.ops.common.placement import made
+from jaxnn.ops.random.masks import traced_key_provider
 
 _AXES = {2: ("height", "width"), 3: ("time", "height", "width")}
 
@@ -127,7 +127,7 @@ def _samples(input: Any, dims: int) -> Any:
     if not traced_key_provider:
         raise RuntimeError(
             "fractional_max_pool inside a JAX transformation needs a key: pass _random_samples, or call it under "
-            "jaxnn.ops.masks.traced_keys(provider)"
+            "jaxnn.ops.random.masks.traced_keys(provider)"
         )
     key = traced_key_provider[-1]()
     with x64(False):  # jax.random lowers in a 32-bit trace only so

@@ -30,7 +30,7 @@ from jaxnn.core.registry import Arrays, Operand, function, op
 from jaxnn.nn.functional.common import is_floating, is_half, scalar_name
 from jaxnn.nn.functional.linear import affine
 from jaxnn.nn.functional.lstm_kernel import run_lstm
-from jaxnn.ops.masks import bernoulli_mask
+from jaxnn.ops.random.masks import bernoulli_mask
 
 __all__ = [
     "gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell", "run_layers",

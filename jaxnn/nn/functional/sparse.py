@@ -13,7 +13,7 @@ from jaxnn.core.record.write import write_back
 from jaxnn.core.registry import op
 from jaxnn.nn.functional.common import holds_jax_integers, is_floating, scalar_name, value_of, widen, within
 from jaxnn.nn.functional.distance import vector_norm
-from jaxnn.ops.arguments import need_tensor
+from jaxnn.ops.common.arguments import need_tensor
 
 
 def _check_table(indices: Array, weight: Array) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 from jax.interpreters import ad
 
-from jaxnn.ops.primitives import make_primitive, on_a_mesh
+from jaxnn.ops.common.primitives import make_primitive, on_a_mesh
 
 #: Maps that read more places than this for an element are products with a matrix.
 MAX_TAPS = 16

@@ -25,9 +25,9 @@ from jaxnn.core.kinds.device import device_of
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.process.config import in_transformation, state, x64
 from jaxnn.core.run.policy import GRADIENTS
-from jaxnn.ops import collective as bodies
-from jaxnn.ops.join import cat
-from jaxnn.ops.processes import ProcessGroup, arrays_of, assign, default_group, exchange, tensor_over
+from jaxnn.ops.processes import collectives as bodies
+from jaxnn.ops.processes.groups import ProcessGroup, arrays_of, assign, default_group, exchange, tensor_over
+from jaxnn.ops.shapes.join import cat
 
 from ..module import Module
 from .grad_bucket import GradBucket, bucketed, split

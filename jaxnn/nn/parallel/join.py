@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnn.ops import collective as bodies
-from jaxnn.ops.processes import ProcessGroup, exchange
+from jaxnn.ops.processes import collectives as bodies
+from jaxnn.ops.processes.groups import ProcessGroup, exchange
 
 __all__ = ["Join", "JoinHook", "Joinable"]
 

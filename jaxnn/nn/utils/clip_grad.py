@@ -22,10 +22,10 @@ from jaxnn.core.operator.arguments import Number
 from jaxnn.core.operator.op import Op
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.registry import Arrays, Operand, op, replace
-from jaxnn.ops.between import clamp
-from jaxnn.ops.construct import tensor
-from jaxnn.ops.extreme_values import highest, lowest
-from jaxnn.ops.pointwise import mul
+from jaxnn.ops.creation.from_data import tensor
+from jaxnn.ops.elementwise.arithmetic import mul
+from jaxnn.ops.elementwise.clamping import clamp
+from jaxnn.ops.reductions.extreme_values import highest, lowest
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 

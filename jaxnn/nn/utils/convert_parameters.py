@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.nn.module import typename
-from jaxnn.ops.join import cat
+from jaxnn.ops.shapes.join import cat
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.nn.parameter import Parameter
-from jaxnn.ops.unary import rsqrt
+from jaxnn.ops.elementwise.unary import rsqrt
 
 __all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights"]
 

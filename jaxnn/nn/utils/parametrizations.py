@@ -19,8 +19,8 @@ from jaxnn.nn import init
 from jaxnn.nn.factory import empty
 from jaxnn.nn.functional.norm import normalize
 from jaxnn.nn.module import Module
-from jaxnn.ops.join import cat
-from jaxnn.ops.linalg import mv
+from jaxnn.ops.linalg.products import mv
+from jaxnn.ops.shapes.join import cat
 
 from . import parametrize
 from .orthogonal_maps import completed, factored, from_cayley, from_exponential, from_householder

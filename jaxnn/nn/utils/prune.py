@@ -21,8 +21,8 @@ from typing import Any
 
 from jaxnn.core.memory.tensor_base import aval, host_array
 from jaxnn.core.random import generator as random
-from jaxnn.ops.join import cat
-from jaxnn.ops.sorting import kthvalue, topk
+from jaxnn.ops.reductions.sorting import kthvalue, topk
+from jaxnn.ops.shapes.join import cat
 
 __all__ = [
     "BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "PruningContainer",

@@ -33,7 +33,7 @@ from jaxnn.core.record.recorder import escaped_value
 from jaxnn.core.registry import Arrays, Operand, op
 from jaxnn.nn.functional.common import known
 from jaxnn.nn.functional.recurrent import packed_places
-from jaxnn.ops.placement import made
+from jaxnn.ops.common.placement import made
 
 __all__ = [
     "PackedSequence", "invert_permutation", "pack_padded_sequence", "pack_sequence", "pad_packed_sequence", "pad_sequence",

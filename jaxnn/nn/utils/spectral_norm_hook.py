@@ -15,7 +15,7 @@ from jaxnn.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from jaxnn.nn.factory import empty
 from jaxnn.nn.functional.norm import normalize
 from jaxnn.nn.parameter import Parameter, is_lazy
-from jaxnn.ops.linalg import mv
+from jaxnn.ops.linalg.products import mv
 
 __all__ = ["SpectralNorm", "as_matrix", "output_dim", "power_iteration", "random_direction", "remove_spectral_norm",
            "spectral_norm"]  # fmt: skip

@@ -18,8 +18,8 @@ import jax
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.run.cut import cut_all
+from jaxnn.support.trees import flatten
 
-from ..trees import flatten
 from .measurement import Measurement, TaskSpec
 
 __all__ = ["Timer", "timer"]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sized
 import jax
 
 from jaxnn.core.random.generator import Generator
-from jaxnn.ops.processes import WORLD
+from jaxnn.ops.processes.groups import WORLD
 
 from .sampler import Sampler
 

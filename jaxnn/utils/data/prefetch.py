@@ -14,8 +14,8 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.process.config import x64
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import value_of
-from jaxnn.ops.placement import moved
-from jaxnn.utils.trees import map_leaves
+from jaxnn.ops.common.placement import moved
+from jaxnn.support.trees import map_leaves
 
 __all__ = ["prefetch_to_device"]
 

@@ -3,7 +3,7 @@
 Source: https://docs.pytorch.org/docs/stable/tensorboard.html
 """
 
-from ..packages import needed
+from jaxnn.support.packages import needed
 
 for _package in ("tensorboardX", "PIL"):
     needed(_package, "jaxnn.utils.tensorboard", "jaxnn-torch[tensorboard]")

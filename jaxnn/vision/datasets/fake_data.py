@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxnn.core.random.generator import Generator
-from jaxnn.ops.numpy_memory import from_numpy
+from jaxnn.ops.memory.numpy_memory import from_numpy
 from jaxnn.vision.transforms.conversions import to_pil_image
 
 from .base import Transform, VisionDataset

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from jaxnn.utils.unpacking import largest_unpacked
+from jaxnn.support.unpacking import largest_unpacked
 
 __all__ = ["read_idx"]
 

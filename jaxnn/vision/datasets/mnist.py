@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.ops.numpy_memory import from_numpy
+from jaxnn.ops.memory.numpy_memory import from_numpy
 from jaxnn.utils.download import check_integrity, download_url
 from jaxnn.vision.pillow import image_from_array
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.utils.torch_file.globals import allowed_names
-from jaxnn.utils.torch_file.numpy_record import NumpyRecord
-from jaxnn.utils.torch_file.unpickle import Unpickler
+from jaxnn.torch_file.globals import allowed_names
+from jaxnn.torch_file.numpy_record import NumpyRecord
+from jaxnn.torch_file.unpickle import Unpickler
 
 __all__ = ["read_batch"]
 

@@ -1,0 +1,1 @@
+"""Operators on each element: arithmetic, comparisons, and functions of one number."""

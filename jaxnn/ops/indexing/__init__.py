@@ -1,0 +1,1 @@
+"""Reading and writing by brackets and by tensors of indices."""

@@ -1,0 +1,1 @@
+"""Random tensors and masks: PyTorch's stream, Flax's keys, and draws on accelerators."""

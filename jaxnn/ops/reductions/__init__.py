@@ -1,0 +1,1 @@
+"""Operators over dimensions: sums, extremes, sorting, histograms, integrals."""

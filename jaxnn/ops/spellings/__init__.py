@@ -1,0 +1,1 @@
+"""The same operators under Python's signs, second names and older signatures."""

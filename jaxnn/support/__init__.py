@@ -1,0 +1,1 @@
+"""What several namespaces of the library need and PyTorch has no name for."""
