@@ -140,7 +140,7 @@ def test_twice_and_create_graph():
     def program(torch):
         net, log = linear(torch), []
         hooked(net, log)
-        x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+        x = torch.tensor([[0.1, 0.2]], requires_grad=True)  # where tanh is not flat: 1 - tanh ** 2 has all its digits
         (g,) = torch.autograd.grad(net(x).tanh().sum(), x, create_graph=True)
         g.pow(2).sum().backward()
         return g, x.grad, net.weight.grad, log[:2]

@@ -20,6 +20,7 @@ from jax._src import distributed as _distributed
 from jax._src.core import axis_env_state, eval_trace, top_axis_env
 from jax._src.core import trace_state_strong_ref as trace_state
 from jax._src.interpreters import ad as _ad
+from jax._src.interpreters.batching import BatchTracer
 from jax._src.lax import lax as lax_rules
 from jax._src.lax.lax import _convert_element_type as convert_element_type
 from jax._src.xla_bridge import backends_are_initialized
@@ -30,8 +31,8 @@ __all__ = [
     "FLAX_MODES", "TRANSPOSITIONS", "USED", "DataElem", "PytreeState", "StaticElem", "TraceContextError", "TraceState",
     "Use", "ad", "axis_env_state", "backends_are_initialized", "convert_element_type", "current_jax_trace",
     "distributed_client", "eval_trace", "is_flattened_by_jax", "is_graph_node_type", "is_result_of_jax",
-    "is_taken_apart", "lax_rules", "noted_differences", "scan_counts", "top_axis_env", "trace_state", "with_parts",
-    "with_results",
+    "is_taken_apart", "lax_rules", "noted_differences", "scan_counts", "top_axis_env", "trace_state", "unmapped",
+    "with_parts", "with_results",
 ]  # fmt: skip
 
 
@@ -57,6 +58,9 @@ USED = (
         Use(f"jax._src.core.{name}", "core/process/config.py", "a public test whether a transformation is tracing")
         for name in ("trace_state_strong_ref", "eval_trace", "axis_env_state", "top_axis_env")
     ),
+    Use("jax._src.interpreters.batching.BatchTracer.batch_dim", "core/record/at_once.py",
+        "a public question whether a value is mapped by the vmap at hand"),
+    Use("jax._src.interpreters.batching.BatchTracer.val", "core/record/at_once.py", "a public way to take such a value out"),
     Use("jax._src.lax.lax._convert_element_type", "core/record/at_once.py",
         "jax.lax.convert_element_type with weak_type="),
     Use("jax.extend.core.Jaxpr.replace", "core/operator/traced.py", "a public way to leave out some of a jaxpr's results"),
@@ -151,6 +155,15 @@ def noted_differences(symbol: Any) -> Iterator[list[Any]]:
         yield found
     finally:
         kind.__eq__ = compare
+
+
+def unmapped(value: Any) -> Any:
+    """The value itself where `vmap` wraps one that is the same in all lanes, as it does behind functions with a derivative of their own:
+    it may be used outside, as the result of any other function of unmapped values.
+    """
+    while isinstance(value, BatchTracer) and value.batch_dim is None:
+        value = value.val
+    return value
 
 
 #: The module of nnx that sets modes (`train`, `eval`, `set_attributes`, `view`).

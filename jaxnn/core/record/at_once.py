@@ -20,7 +20,7 @@ from ..operator.traced import NUMBER_TYPES, strong
 from ..path.recording import Recording
 from ..process.config import get_setting, state, x64
 from ..process.forking import check_process
-from ..process.internals import convert_element_type
+from ..process.internals import convert_element_type, unmapped
 from .recorder import value_of
 
 __all__ = ["EagerNode", "run", "tensor_like", "tensor_of"]
@@ -98,7 +98,7 @@ def run(op: Any, args: tuple[Any, ...]) -> Any:
             raise type_errors.diagnosed(op, given, error) or translated(error, op, [aval(t) for t in tensors]) from None
         container = type(result) if isinstance(result, (tuple, list)) else None
         results = strong(result, container)
-    outs = list(results) if container is not None else [results]
+    outs = [unmapped(r) for r in (results if container is not None else (results,))]
     placement = aval(tensors[0]).placement if tensors else default_placement()
     tracked = state.grad_enabled and op.differentiable and any(t._cell.source is not None for t in tensors)
     if op.view is not None:

@@ -78,6 +78,11 @@ def _run(primitive: Primitive, static: tuple[str, ...]) -> Callable[..., Any]:
     return jax.jit(primitive.bind, static_argnames=static)
 
 
+def has_at_least(count: int, size: Any) -> bool:
+    """Whether a size is that large; of an open one nothing is known."""
+    return type(size) is int and size >= count
+
+
 def on_a_mesh(*arrays: Any) -> bool:
     """Whether an array's type says how it is sharded; our primitives know no such types, JAX's operations do."""
     return any(not jax.typeof(a).sharding.mesh.empty for a in arrays)

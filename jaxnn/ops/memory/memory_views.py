@@ -21,6 +21,7 @@ from jaxnn.core.process.config import state
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
 from jaxnn.core.run.cut import hold
 from jaxnn.ops.common.arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
+from jaxnn.ops.common.primitives import has_at_least
 
 from .strides import Layout, base_of, contiguous_strides, layout, refuse_repeated, rule
 
@@ -124,7 +125,7 @@ def _as_strided(x: Any, size: tuple[int, ...], stride: tuple[int, ...], offset: 
     here = np if isinstance(x, np.ndarray) else jnp
     if 0 in size:  # the other dimensions may have any length
         return here.zeros(size, x.dtype)
-    wide = here.int64 if x.size >= 2**31 else here.int32
+    wide = here.int64 if has_at_least(2**31, x.size) else here.int32
     positions = here.full(size, offset, wide)  # JAX's are no memory: XLA computes each where it is needed
     for d, (n, s) in enumerate(zip(size, stride, strict=True)):
         along = [-1 if k == d else 1 for k in range(len(size))]

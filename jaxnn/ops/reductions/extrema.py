@@ -18,7 +18,7 @@ from jax import Array, lax
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 from jaxnn.ops.common.dims import dims_of, one_dim, takes_lists
-from jaxnn.ops.common.primitives import make_primitive, on_a_mesh
+from jaxnn.ops.common.primitives import has_at_least, make_primitive, on_a_mesh
 from jaxnn.ops.common.return_types import return_type
 from jaxnn.ops.elementwise.clamping import maximum, minimum
 from jaxnn.ops.elementwise.derivatives import shared_extreme
@@ -70,7 +70,7 @@ def _place(input: Array, axis: int, f: Callable[..., Array]) -> Array:
     search = _in_one_pass
     if np.dtype(input.dtype).itemsize == 8:  # inside a 32-bit trace JAX lowers its search only for narrow types
         search = _in_two_passes
-    elif axis == input.ndim - 1 and input.shape[axis] >= LONG and input.size >= MANY and not on_a_mesh(input):
+    elif axis == input.ndim - 1 and has_at_least(LONG, input.shape[axis]) and has_at_least(MANY, input.size) and not on_a_mesh(input):
         search = _PLACE.bind
     return search(input, axis=axis, largest=largest).astype(np.int64)
 

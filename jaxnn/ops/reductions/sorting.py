@@ -27,7 +27,7 @@ from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import _into, call, function, op
 from jaxnn.ops.common.arguments import need_tensor, operator_of, shape, wrap_dim
-from jaxnn.ops.common.primitives import make_primitive, on_a_mesh
+from jaxnn.ops.common.primitives import has_at_least, make_primitive, on_a_mesh
 from jaxnn.ops.common.promotion import common_dtype, is_number
 from jaxnn.ops.common.return_types import return_type
 
@@ -59,7 +59,7 @@ MANY, PART = 4096, 8
 
 
 def _is_few(x: Array, k: int) -> bool:
-    return x.dtype == jnp.float32 and x.size >= MANY and 0 < k * PART <= x.shape[-1] and not on_a_mesh(x)
+    return x.dtype == jnp.float32 and has_at_least(MANY, x.size) and k > 0 and has_at_least(k * PART, x.shape[-1]) and not on_a_mesh(x)
 
 
 def _first_of_ordered(x: Array, *, k: int, largest: bool) -> Array:
