@@ -35,6 +35,7 @@ from jaxnn.core.registry import op, type_of
 from jaxnn.nn.functional.common import (
     absolute,
     float32_inside,
+    log_logistic,
     normal_dim,
     require_float,
     require_real_float,
@@ -387,7 +388,7 @@ def tanhshrink(input: Array) -> Array:
 def logsigmoid(input: Array) -> Array:
     """log(1 / (1 + exp(-x))), stable for large negative x."""
     require_real_float(input, "log_sigmoid_cpu")
-    return _log_logistic(input)
+    return _logsigmoid(input)
 
 
 def _by_log_logistic(found: Array, x: Array) -> Array:
@@ -395,7 +396,7 @@ def _by_log_logistic(found: Array, x: Array) -> Array:
     return jnp.where(x < 0, 1 - e / (1 + e), e / (1 + e))
 
 
-_log_logistic = with_slopes(lambda x: jnp.where(x < 0, x, 0.0) - jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x))), _by_log_logistic)
+_logsigmoid = with_slopes(log_logistic, _by_log_logistic)
 
 
 @op(method=False)

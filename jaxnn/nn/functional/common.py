@@ -130,6 +130,11 @@ def holds_jax_integers(value: Any) -> bool:
     return in_transformation() if isinstance(value, TensorBase) else jnp.result_type(int) != jnp.int64
 
 
+def log_logistic(x: Array) -> Array:
+    """log(1 / (1 + exp(-x))), where exp does not overflow."""
+    return jnp.where(x < 0, x, 0) - jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x)))
+
+
 def known(value: Any) -> np.ndarray | None:
     """The numbers of an array or Tensor for a check of their range, or None.
 

@@ -27,6 +27,7 @@ from jaxnn.nn.functional.common import (
     absolute,
     is_floating,
     known,
+    log_logistic,
     promoted,
     require_broadcast,
     require_real_float,
@@ -209,17 +210,13 @@ def _binary_cross_entropy(input: Array, target: Array, weight: Array | None, red
     return reduced(loss, reduction).astype(input.dtype)
 
 
-def _log_logistic(x: Array) -> Array:
-    return jnp.where(x < 0, x, 0) - jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x)))
-
-
 _loss_of_logits = with_slopes(
-    lambda x, y: (1 - y) * x - _log_logistic(x), lambda found, x, y: lax.logistic(x) - y, lambda found, x, y: -x
+    lambda x, y: (1 - y) * x - log_logistic(x), lambda found, x, y: lax.logistic(x) - y, lambda found, x, y: -x
 )
 _scaled_loss_of_logits = with_slopes(
-    lambda x, y, scale: (1 - y) * x - ((scale - 1) * y + 1) * _log_logistic(x),
+    lambda x, y, scale: (1 - y) * x - ((scale - 1) * y + 1) * log_logistic(x),
     lambda found, x, y, scale: (scale * y + 1 - y) * lax.logistic(x) - scale * y,
-    lambda found, x, y, scale: _log_logistic(-x) - scale * _log_logistic(x),
+    lambda found, x, y, scale: log_logistic(-x) - scale * log_logistic(x),
     None,
 )
 
