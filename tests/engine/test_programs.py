@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,8 +13,9 @@ import jaxnn as torch
 from jaxnn import nn, optim
 from jaxnn.core.operator.traced import Traced
 from jaxnn.core.record import recorder
-from jaxnn.core.run import statistics
+from jaxnn.core.run import cut, statistics
 from jaxnn.core.run.duplication import Settling
+from jaxnn.core.run.policy import LIMIT_REACHED
 
 COMPILED = [0]
 
@@ -285,6 +287,29 @@ def test_a_long_chain_with_its_backward_is_not_compiled():
     y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), [(1 + 2e-4) ** 2_100] * 4, rtol=1e-4)
     assert torch.engine_statistics()["compiled"] == 0
+
+
+def test_parameters_that_a_path_cut_for_its_length_has_read_are_updated_where_they_lie(whole, monkeypatch):
+    monkeypatch.setattr(recorder, "OPERATOR_LIMIT", 6)
+    params = [nn.Parameter(torch.arange(7.0) + k) for k in range(5)]
+    optimizer = optim.Adam(params, lr=1e-2)
+
+    def step():
+        optimizer.zero_grad()
+        loss = torch.stack([(p * p).sum() for p in params]).sum()
+        loss.backward()
+        optimizer.step()
+        return loss  # lives, and with it what its graph still tells
+
+    for _ in range(3):
+        loss = step()
+    copies = []
+    monkeypatch.setattr(cut, "_copied", lambda array: copies.append(array) or jnp.array(array))
+    before = loss.item()
+    loss = step()
+    assert loss.item() < before and not copies
+    causes = {cause for cause, _ in torch.engine_statistics()["cuts_by_line"]}
+    assert LIMIT_REACHED in causes
 
 
 def test_a_growing_history_compiles_nothing(whole):

@@ -19,7 +19,7 @@ from ..path.released import intact, released
 from ..process.config import state
 from ..run.cut import holders_of
 from ..run.interpret import Tracing, walk_back
-from ..run.layout import Plan, plan_backward
+from ..run.layout import Plan, ancestors, plan_backward, producers
 from .modes import enable_grad, no_grad
 from .operators import TWICE, call, plain
 from .reach import Reach
@@ -61,11 +61,13 @@ def free_tape(rec: Recording, places: frozenset[int]) -> None:
     bound = rec.tape
     bound.freed |= places
     makers = tape_makers(bound.tape)
-    if not any(intact(p, makers, bound.freed, FREED) for p in set(holders_of(rec)) if p in makers):
+    leading = {makers[p].start for p in set(holders_of(rec)) if p in makers and intact(p, makers, bound.freed, FREED)}
+    if not leading:
         rec.tape, rec.leads = None, led_to(bound.grads)
         return
     kept = {k for n in bound.tape.nodes.values() if not released((n.maker,), bound.freed) for k in n.residuals}
     bound.buffers = [buffer if k in kept else None for k, buffer in enumerate(bound.buffers)]
+    bound.inputs = {k: bound.inputs[k] for k in bound.tape.inputs(leading) if k in bound.inputs}
 
 
 def tape_makers(tape: Any) -> dict[int, Any]:
@@ -120,20 +122,12 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
     """Record the ancestors of ``roots`` of a recording that was cut again, from its inputs."""
     bound = rec.tape
     path = bound.tape.node.path()
-    makers = {p: n for n in path for p in range(n.start, n.stop)}
-    needed: set[int] = set()
-    stack = [makers[r] for r in roots]
-    while stack:
-        node = stack.pop()
-        if node.start in needed:
-            continue
-        needed.add(node.start)
-        for e in node.tensors:
-            stack.extend(makers[r] for r in (e.value, e.grad) if r is not None and r >= 0)
     made: dict[int, Tensor] = {}
 
     def tensor(e: Any) -> Tensor:
-        t = made[e.value] if e.value >= 0 else tensor_over(bound.leaves[~e.value], rec.placement)
+        if e.value < 0 and ~e.value not in bound.inputs:
+            raise RuntimeError(TWICE)
+        t = made[e.value] if e.value >= 0 else tensor_over(bound.inputs[~e.value], rec.placement)
         if e.grad is None or e.grad <= FREED:
             cell = Cell()
         elif e.grad >= 0:
@@ -148,9 +142,7 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
 
     level = state.dual
     with enable_grad():
-        for node in path:
-            if node.start not in needed or not node.avals:
-                continue
+        for node in ancestors(path, producers(path), roots):
             if node.plan is not None:
                 raise NotImplementedError("create_graph through a value that an earlier backward computed before a cut")
             state.dual = None

@@ -8,8 +8,10 @@ with what its linearisation needs, and the pulls of cotangents that belong to it
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -193,28 +195,36 @@ def _measured(jaxpr: Any) -> _Measures:
     return _Measures(equations, computing, executed, matrix, loops, unending, calls_back)
 
 
-def _dependent(jaxpr: Any, given: list[bool], by_choice: bool = False) -> list[bool]:
-    """Which results of a jaxpr depend on those inputs that are marked; not by truth values and integers, if ``by_choice``."""
-    marked = {v for v, m in zip(jaxpr.invars, given, strict=True) if m}
+def _dependence(jaxpr: Any, given: Sequence[int], by_choice: bool = False) -> list[int]:
+    """Which marks reach each result of a jaxpr, where each input has a set of them: the bits of a number.
 
-    def is_marked(v: Any) -> bool:
-        return not isinstance(v, Literal) and v in marked
+    Args:
+        by_choice: what passes through truth values and integers alone does not count.
+    """
+    marked = {v: marks for v, marks in zip(jaxpr.invars, given, strict=True) if marks}
+
+    def marks_of(v: Any) -> int:
+        return 0 if isinstance(v, Literal) else marked.get(v, 0)
 
     for equation in jaxpr.eqns:
-        inputs = [is_marked(v) for v in equation.invars]
+        inputs = [marks_of(v) for v in equation.invars]
         if not any(inputs):
             continue
-        outputs = [True] * len(equation.outvars)
         if equation.primitive.name in ("jit", "pjit"):
-            outputs = _dependent(equation.params["jaxpr"].jaxpr, inputs, by_choice)
-        elif equation.primitive.name == "cond" and not inputs[0]:
-            ways = [_dependent(branch.jaxpr, inputs[1:], by_choice) for branch in equation.params["branches"]]
-            outputs = [any(marks) for marks in zip(*ways, strict=True)]
-        marked.update(
-            v for v, m in zip(equation.outvars, outputs, strict=True)
-            if m and not (by_choice and getattr(v.aval, "dtype", np.dtype(bool)).kind in "biu")
-        )  # fmt: skip
-    return [is_marked(v) for v in jaxpr.outvars]
+            outputs = _dependence(equation.params["jaxpr"].jaxpr, inputs, by_choice)
+        elif equation.primitive.name == "cond":
+            ways = [_dependence(branch.jaxpr, inputs[1:], by_choice) for branch in equation.params["branches"]]
+            outputs = [_union((inputs[0], *marks)) for marks in zip(*ways, strict=True)]
+        else:
+            outputs = [_union(inputs)] * len(equation.outvars)
+        for v, marks in zip(equation.outvars, outputs, strict=True):
+            if marks and not (by_choice and getattr(v.aval, "dtype", np.dtype(bool)).kind in "biu"):
+                marked[v] = marks
+    return [marks_of(v) for v in jaxpr.outvars]
+
+
+def _union(marks: Sequence[int]) -> int:
+    return functools.reduce(operator.or_, marks, 0)
 
 
 def linearised(function: Callable[..., Any], operands: Sequence[Any], groups: Sequence[Sequence[int]]) -> tuple[Any, Any]:
@@ -233,11 +243,13 @@ def linearised(function: Callable[..., Any], operands: Sequence[Any], groups: Se
     return jax.vjp(apply, [operands[group[0]] for group in groups])  # type: ignore[no-any-return]
 
 
-def _pulled(pull: Traced, marks: list[bool], by_choice: bool) -> list[bool]:
-    """Which results of a pull depend on the operands that are marked; those behind the last mark are not."""
-    marks = marks + [False] * (len(pull.closed.jaxpr.invars) - len(marks))
-    found = _dependent(pull.closed.jaxpr, marks, by_choice)
-    return [(marks if kind == "argument" else found)[k] for kind, k in pull.sources]
+def _kept(sources: Sequence[tuple[str, int]], given: Sequence[int], found: Sequence[int]) -> list[int]:
+    """The marks of results that are inputs or computed."""
+    return [(given if kind == "argument" else found)[k] for kind, k in sources]
+
+
+def _bits(marks: int, count: int) -> tuple[bool, ...]:
+    return tuple([bool(marks >> k & 1) for k in range(count)])
 
 
 class Linear:
@@ -276,6 +288,15 @@ class Linear:
         """How many residuals the forward leaves, behind its results."""
         return len(self.forward.sources) - self.count
 
+    def _marks(self, by_choice: bool = False) -> tuple[list[int], list[int]]:
+        """Which tensors each input of the forward stands for, and each of its results depends on. A group's first is its value."""
+        given = [1 << k if k < self.tensors else 0 for k in range(len(self.forward.closed.jaxpr.invars))]
+        for group in self.groups:
+            marks = _union([1 << k for k in group])
+            for k in group:
+                given[k] = marks
+        return given, _dependence(self.forward.closed.jaxpr, given, by_choice)
+
     def looked_at(self, by_choice: bool) -> tuple[tuple[bool, ...], ...]:
         """For each group, which tensors and then which results' gradients the pull to it depends on.
 
@@ -283,38 +304,27 @@ class Linear:
             by_choice: what depends on them by truth values and integers alone does not count.
         """
         if self._looked_at is None:
-            jaxpr = self.forward.closed.jaxpr
-            kept = self.forward.sources[self.count :]
+            given, results = self._marks(by_choice)
             pull = self.pull(tuple(carries_gradient(a) for a in self.avals))
-            columns = []
-            for tensor in range(self.tensors):
-                same = next((group for group in self.groups if tensor in group), (tensor,))
-                given = [k in same for k in range(len(jaxpr.invars))]
-                results = _dependent(jaxpr, given, by_choice)
-                marks = [(given if kind == "argument" else results)[k] for kind, k in kept]
-                columns.append(_pulled(pull, marks, by_choice))
-            gradients = iter(range(len(kept), len(pull.closed.jaxpr.invars)))
-            for a in self.avals:
-                marks = [False] * len(pull.closed.jaxpr.invars)
+            marks = _kept(self.forward.sources[self.count :], given, results)
+            marks += [0] * (len(pull.closed.jaxpr.invars) - len(marks))
+            by_tensor = _kept(pull.sources, marks, _dependence(pull.closed.jaxpr, marks, by_choice))
+            arriving = iter(range(self.residuals, len(marks)))
+            marks = [0] * len(marks)
+            for k, a in enumerate(self.avals):
                 if carries_gradient(a):
-                    marks[next(gradients)] = True
-                columns.append(_pulled(pull, marks, False))
-            self._looked_at = tuple(zip(*columns, strict=True))
+                    marks[next(arriving)] = 1 << k
+            by_gradient = _kept(pull.sources, marks, _dependence(pull.closed.jaxpr, marks))
+            self._looked_at = tuple(
+                (*_bits(tensors, self.tensors), *_bits(gradients, self.count))
+                for tensors, gradients in zip(by_tensor, by_gradient, strict=True)
+            )
         return self._looked_at
 
     def needed(self) -> tuple[bool, ...]:
         """For each tensor, whether a pull needs it or anything computed from it."""
         if self._needed is None:
-            jaxpr = self.forward.closed.jaxpr
-            found = []
-            for tensor in range(self.tensors):
-                same = next((group for group in self.groups if tensor in group), (tensor,))  # the first stands for all
-                given = [k in same for k in range(len(jaxpr.invars))]
-                results = _dependent(jaxpr, given)
-                found.append(any(
-                    (given if kind == "argument" else results)[k] for kind, k in self.forward.sources[self.count :]
-                ))  # fmt: skip
-            self._needed = tuple(found)
+            self._needed = _bits(_union(_kept(self.forward.sources[self.count :], *self._marks())), self.tensors)
         return self._needed
 
     def pulls(self) -> list[Traced]:

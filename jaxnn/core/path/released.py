@@ -19,11 +19,13 @@ _SCALAR_AS_TENSOR = frozenset({"mul", "div", "true_divide"})
 
 def saves(node: Node) -> bool:
     """Whether the backward of a recorded operator needs values that its forward saw or made."""
-    if node.op.name == "copy_slices" or (
-        node.op.name in _SCALAR_AS_TENSOR and any(e.kind == "number" for e in node.recipe)
-    ):
-        return True
-    return any(needed(node))
+    if node.keeps is None:
+        node.keeps = (
+            node.op.name == "copy_slices"
+            or (node.op.name in _SCALAR_AS_TENSOR and any(e.kind == "number" for e in node.recipe))
+            or any(needed(node))
+        )
+    return node.keeps
 
 
 def needed(node: Node) -> tuple[bool, ...]:

@@ -31,7 +31,7 @@ class Node:
 
     __slots__ = (
         "avals", "children", "container", "counts", "depth", "freed", "gradient", "groups", "inputs", "instance", "layouts",
-        "location", "may_cut", "misses", "needs_gradient", "numbers", "op", "parent", "plan", "price", "programs", "recipe",
+        "keeps", "location", "may_cut", "misses", "needs_gradient", "numbers", "op", "parent", "plan", "price", "programs", "recipe",
         "start", "stop", "tensors", "tracked", "visits",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class Node:
         self.needs_gradient = False  # needs gradients through a graph that no backward has released
         self.freed: frozenset[int] = frozenset() if parent is None else parent.freed
         self.plan: Any = None
+        self.keeps: bool | None = None  # whether its backward needs values of its forward, once asked: see `released`
         self.gradient: bool = parent is not None and parent.gradient  # something on the path requires gradients
         self.may_cut = False
         self.location = ""

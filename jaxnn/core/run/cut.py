@@ -437,18 +437,20 @@ def _refilled(buf: Buffer, array: Any) -> Buffer:
 def _bound_tape(rec: Recording, tape: Any, extra: list[Any]) -> Any:
     buffers = [rec.leaves[k] if is_input else Buffer(extra[k], False) for is_input, k in tape.residuals]
     numbers = {kind: list(values) for kind, values in rec.scalars().items()}
-    return BoundTape(tape, buffers, list(rec.leaves), numbers, list(rec.grads))
+    # No other input is held: the next update may then replace it where it lies.
+    inputs = {k: rec.leaves[k] for k in tape.inputs(tape.nodes)}
+    return BoundTape(tape, buffers, inputs, numbers, list(rec.grads))
 
 
 class BoundTape:
     """A program's tape with the arrays of one run."""
 
-    __slots__ = ("buffers", "freed", "grads", "holders", "moved", "leaves", "scalars", "tape")
+    __slots__ = ("buffers", "freed", "grads", "holders", "inputs", "moved", "scalars", "tape")
 
-    def __init__(self, tape: Any, buffers: list[Any], leaves: list[Any], scalars: Any, grads: list[Any]) -> None:
+    def __init__(self, tape: Any, buffers: list[Any], inputs: dict[int, Any], scalars: Any, grads: list[Any]) -> None:
         self.tape = tape
         self.buffers = buffers
-        self.leaves = leaves
+        self.inputs = inputs
         self.scalars = scalars
         self.grads = grads
         self.freed: frozenset[int] = frozenset()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..memory.aval import Aval
 from ..operator.traced import Linear
 from ..path.trie import Node
 
-__all__ = ["BACKWARD", "Backward", "Layout", "Plan", "Tape", "TapeNode", "layout_of", "plan_backward", "producers"]
+__all__ = ["BACKWARD", "Backward", "Layout", "Plan", "Tape", "TapeNode", "ancestors", "layout_of", "plan_backward", "producers"]
 
 
 class Backward:
@@ -53,6 +53,16 @@ class Tape(NamedTuple):
     residuals: tuple[tuple[bool, int], ...]  # (is an input, its slot) or (False, number of an extra result)
     node: Node  # the end of the recorded path
 
+    def inputs(self, starts: Iterable[int]) -> frozenset[int]:
+        """Slots of the inputs that these operators were computed from: a backward with a graph records that again."""
+        key = ("inputs", frozenset(starts))
+        found = self.node.layouts.get(key)
+        if found is None:
+            path = self.node.path()
+            again = ancestors(path, producers(path), key[1])
+            found = self.node.layouts[key] = frozenset(~e.value for node in again for e in node.tensors if e.value < 0)
+        return found  # type: ignore[no-any-return]
+
 
 class Layout(NamedTuple):
     """What running a path takes, worked out once.
@@ -75,6 +85,20 @@ class Layout(NamedTuple):
 def producers(path: list[Node]) -> dict[int, Node]:
     """The operator that made each result."""
     return {place: node for node in path for place in range(node.start, node.stop)}
+
+
+def ancestors(path: list[Node], makers: dict[int, Node], roots: Iterable[int]) -> list[Node]:
+    """The operators of a path that results were computed from, theirs included, in order."""
+    needed: set[int] = set()
+    stack = [makers[r] for r in roots]
+    while stack:
+        node = stack.pop()
+        if node.start in needed:
+            continue
+        needed.add(node.start)
+        for e in node.tensors:
+            stack.extend(makers[r] for r in (e.value, e.grad) if r is not None and r >= 0)
+    return [node for node in path if node.start in needed and node.avals]
 
 
 def plan_backward(makers: dict[int, Any], roots: tuple[int, ...], taped: Container[int] | None = None) -> Plan:

@@ -56,7 +56,7 @@ def _norm(x: Any, order: float, axis: int | None = None) -> Any:
 
 #: Tensors of one shape and at most so many elements become rows, whose norms are one operator; so many at a time, for
 #: XLA's time grows with the square of how many it joins. (Joined to one vector, it would take them apart again.)
-SMALL, ROWS = 4096, 128
+SMALL, ROWS = 4096, 8
 
 
 def _norms(tensors: Sequence[Any], order: float) -> list[Any]:
