@@ -22,6 +22,22 @@ ROWS = {
     "linear": (lambda f, a, b: f.nn.functional.linear(b, b[:3], a), [ROW[:3], WIDE]),
     "layer_norm": (lambda f, a, b: f.nn.functional.layer_norm(b, (64,), a, a), [ROW, WIDE]),
     "gather": (lambda f, a: a.gather(0, f.zeros(4096, dtype=f.int64)), [ROW]),
+    "repeat": (lambda f, a: a.repeat(64, 2), [ROW]),
+    "index_select": (lambda f, a: a.index_select(0, f.zeros(4096, dtype=f.int64)), [ROW]),
+    "take_along_dim": (lambda f, a: f.take_along_dim(a, f.zeros(4096, dtype=f.int64), 0), [ROW]),
+    "cummax": (lambda f, a: a.repeat(64).cummax(0)[0], [ROW]),
+    "embedding_bag": (lambda f, a: f.nn.functional.embedding_bag(f.zeros(512, 8, dtype=f.int64), a.view(8, 8)), [ROW]),
+    "index_add": (lambda f, a, b: a.index_add(0, f.zeros(4096, dtype=f.int64), b.view(-1), alpha=0.3), [ROW, WIDE]),
+    "scatter_reduce": (
+        lambda f, a, b: a.scatter_reduce(0, f.zeros(4096, dtype=f.int64), b.view(-1), "mean"),
+        [ROW, WIDE],
+    ),
+    "lstm": (
+        lambda f, a, b: f.lstm(
+            b[None], (b[:1, :16][None].repeat(1, 64, 1),) * 2, [b, b[:, :16], a, a], True, 1, 0.0, True, False, False
+        )[0],
+        [ROW, WIDE - 0.7],
+    ),
     "scatter_add": (lambda f, a, b: a.scatter_add(0, f.zeros(4096, dtype=f.int64), b.view(-1)), [ROW, WIDE]),
 }
 

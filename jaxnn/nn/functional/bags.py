@@ -83,7 +83,7 @@ def _embedding_bag(
     if not flat.size or not bags:
         return jnp.zeros((bags, width), weight.dtype) + 0 * weight.sum().astype(weight.dtype)
     bag = _bag_of_each(offsets, flat.size)
-    rows = widen(_rows(weight, flat))
+    rows = _rows(widen(weight), flat)  # so that gradients are summed in float32
     counted = flat != padding_idx if padding_idx >= 0 else jnp.ones(flat.shape, bool)
     if scale_grad_by_freq:
         counts = jnp.zeros(weight.shape[0], rows.dtype).at[flat].add(1)[flat]

@@ -23,17 +23,21 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-__all__ = ["run_lstm"]
+from jaxnn.core.operator.half_sums import HALVES
+
+__all__ = ["product", "run_lstm"]
 
 
-def _product(x: Array, weight: Array) -> Array:
-    return lax.dot_general(x, weight, (((x.ndim - 1,), (1,)), ((), ())))
+def product(x: Array, weight: Array) -> Array:
+    """In the type of `x`, from operands in the type of `weight`."""
+    halves = HALVES if weight.dtype != x.dtype else None
+    return lax.dot_general(x.astype(weight.dtype), weight, (((x.ndim - 1,), (1,)), ((), ())), halves, x.dtype)
 
 
 def _step(state: tuple[Array, Array], gates: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
     """The next state, the sigmoid of all four gates, and the tanh of the third."""
     hidden, cell = state
-    z = gates + _product(hidden, weight)
+    z = gates + product(hidden, weight)
     opened = jax.nn.sigmoid(z)
     enter, forget, _, leave = jnp.split(opened, 4, -1)
     new = jnp.tanh(jnp.split(z, 4, -1)[2])
@@ -47,7 +51,7 @@ def run_lstm(gates: Array, weight: Array, hidden: Array, cell: Array, reverse: b
 
     Args:
         gates: (T, N, 4 * hidden), what the input and the biases add to the gates.
-        weight: (4 * hidden, hidden), the recurrent one.
+        weight: (4 * hidden, hidden), the recurrent one; in half precision beside float32 for all else, products are of halves.
         hidden, cell: (N, hidden), the state before.
         reverse: from the last step to the first.
     """
@@ -79,14 +83,14 @@ def _tangents(reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]
         shown * leave * (1 - leave),
     )
     through = leave * (1 - shown * shown)
-    moved = jnp.split(d_gates + _product(_before(states, hidden, reverse), d_weight), 4, -1)
+    moved = jnp.split(d_gates + product(_before(states, hidden, reverse), d_weight), 4, -1)
     weights = jnp.split(weight, 4, 0)
 
     def follow(state: tuple[Array, Array], now: Any) -> Any:
         d_hidden, d_cell = state
         moved, factors, forget, through = now
         # One product a gate: transposed, its gradients need not be joined at every step.
-        each = [f * (m + _product(d_hidden, w)) for f, m, w in zip(factors, moved, weights, strict=True)]
+        each = [f * (m + product(d_hidden, w)) for f, m, w in zip(factors, moved, weights, strict=True)]
         d_cell = forget * d_cell + each[0] + each[1] + each[2]
         d_hidden = each[3] + through * d_cell
         return (d_hidden, d_cell), d_hidden

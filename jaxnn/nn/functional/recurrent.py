@@ -29,7 +29,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import Arrays, Operand, function, op
 from jaxnn.nn.functional.common import is_floating, is_half, scalar_name
 from jaxnn.nn.functional.linear import affine
-from jaxnn.nn.functional.lstm_kernel import run_lstm
+from jaxnn.nn.functional.lstm_kernel import product, run_lstm
 from jaxnn.ops.random.masks import bernoulli_mask
 
 __all__ = [
@@ -91,10 +91,9 @@ def _scan(
     """
     w_ih, w_hh, b_ih, b_hh, w_hr = weights
     assert w_ih is not None and w_hh is not None
+    if step is _lstm_step and valid is None and w_hr is None and x.dtype != jnp.float16:
+        return _lstm(x, state, w_ih, w_hh, b_ih, b_hh, reverse)
     gates = affine(x, w_ih, b_ih)
-    if step is _lstm_step and valid is None and w_hr is None and not is_half(x):  # halves are rounded where PyTorch rounds them
-        states, *final = run_lstm(gates if b_hh is None else gates + b_hh, w_hh, *state, reverse)
-        return states, tuple(final)
 
     def advance(state: tuple[Array, ...], inputs: tuple[Array, Array | None]) -> Any:
         now, inside = inputs
@@ -105,6 +104,22 @@ def _scan(
 
     last, states = lax.scan(advance, state, (gates, valid), reverse=reverse)
     return states, last
+
+
+def _lstm(
+    x: Array, state: tuple[Array, ...], w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, reverse: bool
+) -> tuple[Array, tuple[Array, ...]]:
+    """`_scan` of a plain LSTM. In bfloat16 gates and cells are float32, as in PyTorch's kernel of oneDNN; PyTorch has none in
+    float16, where it rounds after each operator.
+    """
+    if is_half(x):
+        gates = product(x.astype(jnp.float32), w_ih)
+        gates = gates if b_ih is None else gates + b_ih
+    else:
+        gates = affine(x, w_ih, b_ih)
+    gates = gates if b_hh is None else gates + b_hh
+    states, *final = run_lstm(gates, w_hh, *(s.astype(gates.dtype) for s in state), reverse)
+    return states.astype(x.dtype), tuple(f.astype(x.dtype) for f in final)
 
 
 def _grouped(params: tuple[Array, ...], biases: bool, cells: int) -> list[tuple[Array | None, ...]]:

@@ -39,7 +39,9 @@ def _index_type(index: Array, message: str, kind: type[Exception] = RuntimeError
 
 
 def _widened(x: Array) -> Array:
-    """Half precision as float32: PyTorch's `scatter_add`, and so the gradient of `gather`, sums in it."""
+    """Half precision as float32: PyTorch's sums and products of scattered elements, and so the gradients of `gather` and
+    `index_select`, are made in it and rounded once.
+    """
     return x.astype(jnp.float32) if x.dtype in (jnp.bfloat16, jnp.float16) else x
 
 
@@ -117,7 +119,7 @@ def _take_along(input: Any, indices: Any, dim: int) -> Any:
     sizes[dim] = input.shape[dim]
     wide = jnp.broadcast_to(input, sizes)
     sizes[dim] = indices.shape[dim]
-    return jnp.take_along_axis(wide, jnp.broadcast_to(indices, sizes), axis=dim, mode="fill")
+    return jnp.take_along_axis(_widened(wide), jnp.broadcast_to(indices, sizes), axis=dim, mode="fill").astype(input.dtype)
 
 
 @function(out=True)
@@ -170,7 +172,10 @@ def _prepared(name: str, input: Array, dim: int, index: Array, src: Array) -> tu
 
 def _scatter_kernel(input: Any, dim: int, index: Any, src: Any, how: str) -> Any:
     x, dim, index, src = _prepared("scatter", input, dim, index, src)
-    return jnp.reshape(combine(x, _grid(index, dim), jnp.reshape(src, index.shape), how), input.shape)
+    src = jnp.reshape(src, index.shape)
+    if how != "set":
+        x, src = _widened(x), _widened(src)
+    return jnp.reshape(combine(x, _grid(index, dim), src, how), input.shape).astype(input.dtype)
 
 
 def _fill_kernel(input: Any, dim: int, index: Any, value: Operand, how: str) -> Any:
@@ -277,17 +282,18 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     src = jnp.reshape(src, index.shape)
     if reduce in ("amax", "amin"):
         return jnp.reshape(_extreme(x, places, src, reduce == "amax", include_self), input.shape)
+    x, src = _widened(x), _widened(src)
     if not include_self:
         neutral = jnp.asarray(1 if reduce == "prod" else 0, x.dtype)
         x = x.at[places].set(neutral)
     if reduce == "prod":
-        return jnp.reshape(_product(x, places, src), input.shape)
+        return jnp.reshape(_product(x, places, src), input.shape).astype(input.dtype)
     made = combine(x, places, src, "add")
     if reduce == "mean":
         count = jnp.full(x.shape, int(include_self), x.dtype).at[places].add(jnp.ones_like(src))
         count = jnp.maximum(count, 1)
         made = made / count if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.floor_divide(made, count)
-    return jnp.reshape(made, input.shape)
+    return jnp.reshape(made, input.shape).astype(input.dtype)
 
 
 def _inplace_scatter(self: Any, *args: Any, **options: Any) -> Any:
@@ -349,7 +355,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.index_select.html
     """
     x, dim, index = _rows("index_select", input, dim, index)
-    made = x.at[_at(dim, index)].get(mode="fill")
+    made = _widened(x).at[_at(dim, index)].get(mode="fill").astype(x.dtype)
     return made if input.ndim else jnp.reshape(made, ())
 
 
@@ -382,7 +388,9 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Operand =
     """
     x, dim, index = _rows("index_add", input, dim, index)
     source = _source("index_add_", x, dim, index, source, RuntimeError)
-    return jnp.reshape(combine(x, _at(dim, index), source * jnp.asarray(alpha).astype(x.dtype), "add"), input.shape)
+    wide = _widened(x)
+    made = combine(wide, _at(dim, index), _widened(source) * jnp.asarray(alpha).astype(wide.dtype), "add")
+    return jnp.reshape(made, input.shape).astype(x.dtype)
 
 
 @op(inplace=True, check=_check_rows("index_copy"))

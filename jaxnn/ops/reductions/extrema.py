@@ -361,7 +361,8 @@ def _running(name: str, f: Callable[..., Array], doc: str) -> Any:
         here = (x == best) | (x != x)
         position = lax.broadcasted_iota(np.int64, x.shape, axis)
         index = lax.cummax(jnp.where(here, position, 0), axis=axis)
-        return made(jnp.take_along_axis(input, index, axis, mode="promise_in_bounds"), index)
+        wide = input.astype(np.float32) if input.dtype in (jnp.bfloat16, jnp.float16) else input  # the type of the gradient's sums
+        return made(jnp.take_along_axis(wide, index, axis, mode="promise_in_bounds").astype(input.dtype), index)
 
     kernel.__name__, kernel.__doc__ = name, doc
     return reduction(kernel, name=name)

@@ -337,7 +337,16 @@ _PICK = operator_of(
 # --- repeating
 
 
-_REPEAT = operator_of("repeat", lambda x, times: jnp.tile(x, times))
+
+def _repeated(x: Any, times: tuple[int, ...]) -> Any:
+    """`jnp.tile` by a broadcast, whose gradient of halves is summed in float32 (`half_sums`)."""
+    sizes = (1,) * (len(times) - x.ndim) + x.shape
+    apart = jnp.reshape(x, [n for size in sizes for n in (1, size)])
+    spread = jnp.broadcast_to(apart, [n for pair in zip(times, sizes, strict=True) for n in pair])
+    return jnp.reshape(spread, [time * size for time, size in zip(times, sizes, strict=True)])
+
+
+_REPEAT = operator_of("repeat", _repeated)
 
 
 @function(function=False)

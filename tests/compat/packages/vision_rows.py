@@ -103,7 +103,7 @@ def timm_mobilenet():
 def timm_regnet():
     from timm.models import regnet
 
-    return regnet.RegNet(regnet.RegNetCfg(depth=5, w0=16, wa=12.0, wm=2.0, group_size=8, se_ratio=0.25), num_classes=10)
+    return regnet.RegNet(regnet.RegNetCfg(depth=5, w0=16, wa=8.0, wm=1.5, group_size=8, se_ratio=0.25), num_classes=10)
 
 
 def timm_mixer():
