@@ -14,14 +14,14 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from sys import getrefcount
 from typing import Any
 
 import jax
 import numpy as np
 
-from ..kinds.device import META, default_placement, put
+from ..kinds.device import META, default_placement, put_all
 from ..memory.buffer import Buffer, Failure
 from ..memory.cell import Freed, Leaf, led_to
 from ..memory.storage import Storage
@@ -355,46 +355,49 @@ def available_memory(placement: Any) -> int:
         return 1 << 62
 
 
-def _on_device(buf: Buffer, placement: Any) -> Any:
-    """A buffer's array; a numpy array is moved at its first use, so that a program always sees the same kind of input."""
-    array = buf.array
-    if type(array) is np.ndarray:
+def _place(buffers: Iterable[Buffer], placement: Any) -> None:
+    """Move numpy arrays at their first use, so that a program always sees the same kind of input."""
+    found = [buf for buf in buffers if type(buf.array) is np.ndarray]
+    if found:
         with x64(True):
-            buf.array = array = put(array, placement, beside=True)
-    return array
+            for buf, array in zip(found, put_all([buf.array for buf in found], placement), strict=True):
+                buf.array = array
 
 
-def _copied(array: Any) -> Any:
-    """A copy that needs no compilation, and of an array over several processes none of the others."""
+def _copies(arrays: list[Any]) -> list[Any]:
+    """Copies that need no compilation, and of arrays over several processes none of the others."""
     with x64(True):
-        if array.is_fully_addressable:
-            return jax.device_put(array, may_alias=False)
-        parts = [jax.device_put(shard.data, may_alias=False) for shard in array.addressable_shards]
-        return jax.make_array_from_single_device_arrays(array.shape, array.sharding, parts)
+        if all(a.is_fully_addressable for a in arrays):
+            return jax.device_put(arrays, may_alias=False)  # type: ignore[no-any-return]
+        return [_copy_of_parts(a) for a in arrays]
+
+
+def _copy_of_parts(array: Any) -> Any:
+    parts = [jax.device_put(shard.data, may_alias=False) for shard in array.addressable_shards]
+    return jax.make_array_from_single_device_arrays(array.shape, array.sharding, parts)
 
 
 def _run(rec: Recording, program: Program, taped: frozenset[int], living: dict[int, Any], sources: list[Any]) -> None:
     leaves = rec.leaves
     careful = program.calls_back or (program.size > _LARGE and program.size > _FITS * available_memory(rec.placement))
+    _place(leaves, rec.placement)
     donated: list[Any] = []
+    missed: list[int] = []
     emptied: list[Buffer] = []  # whose arrays the program destroys: nobody will miss them
     # The program may have been compiled for an in-place operator and run for its twin that keeps the input.
     old = {buf for _, buf, _ in rec.overwritten} if program.donated else ()
     for slot in program.donated:
         buf = leaves[slot]
-        array = buf.array
-        if type(array) is np.ndarray:
-            array = _on_device(buf, rec.placement)
         if buf.owned and not careful and getrefcount(buf) <= _LONE and buf in old:
             emptied.append(buf)
         else:
-            array = _copied(array)
-        donated.append(array)
+            missed.append(len(donated))
+        donated.append(buf.array)
     del old
-    kept = [
-        buf.array if type((buf := leaves[slot]).array) is not np.ndarray else _on_device(buf, rec.placement)
-        for slot in program.kept
-    ]
+    if missed:
+        for k, array in zip(missed, _copies([donated[k] for k in missed]), strict=True):
+            donated[k] = array
+    kept = [leaves[slot].array for slot in program.kept]
     with x64(True), on_device(program.device), _InterruptsDeferred():
         try:
             outputs, extra = program.call(donated, kept, program.packed(rec))
