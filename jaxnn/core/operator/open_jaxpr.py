@@ -20,6 +20,8 @@ class NotGeneral(Exception):
 
 #: What stands in the text of a size.
 _FUNCTIONS = {"floordiv": operator.floordiv, "mod": operator.mod, "max": max, "min": min}
+#: The primitive that gives a size as a number, where one that is known would stand as it is, and the one that converts it.
+_SIZE, _CONVERT = "dim_as_value", "convert_element_type"
 #: The parameter of a `custom_jvp_call` that holds its rule, in terms of the sizes it was traced with. A jaxpr that was filled in is
 #: run, never differentiated: `Linear` traces the kernel again.
 _RULE = "jvp_jaxpr_fun"
@@ -47,6 +49,8 @@ class OpenJaxpr:
         self._kind = type(symbols[0])
         self._seen: dict[int, tuple[Any, bool]] = {}  # the parts, each with whether there is an open size in it
         self._sizes: dict[int, Any] = {}  # the open sizes
+        self._numbers: set[int] = set()  # the variables that hold one as a number
+        self._widened: set[int] = set()  # the variables that hold indices, of 32 bits but for their type
         self._is_open(closed)
         self._open = {key for key, (_, is_open) in self._seen.items() if is_open}
         self._values = expression(list(self._sizes.values()), [str(s) for s in symbols])
@@ -54,7 +58,7 @@ class OpenJaxpr:
     def at(self, values: Sequence[int]) -> ClosedJaxpr:
         """The jaxpr for given sizes."""
         sizes = dict(zip(self._sizes, self._values(*values), strict=True))
-        return _Filling(self._open, sizes).fill(self.closed)  # type: ignore[no-any-return]
+        return _Filling(self._open, sizes, self._widened).fill(self.closed)  # type: ignore[no-any-return]
 
     def _is_open(self, thing: Any) -> bool:
         known = self._seen.get(id(thing))
@@ -76,6 +80,8 @@ class OpenJaxpr:
             if thing.effects:
                 raise NotGeneral("effects")
             parts = [v.aval for v in (*thing.invars, *thing.constvars, *thing.outvars)] + thing.eqns
+            self._follow_numbers(thing.eqns)
+            self._widened |= _widened_indices(thing)
         elif isinstance(thing, JaxprEqn):
             if thing.primitive.name.startswith("custom_vjp"):
                 raise NotGeneral(thing.primitive.name)
@@ -83,15 +89,54 @@ class OpenJaxpr:
         else:
             parts = [thing.shape] if hasattr(thing, "shape") else []
         found = [self._is_open(p) for p in parts]  # each is looked at
+        if isinstance(thing, JaxprEqn):
+            found.append(any(id(v) in self._numbers or id(v) in self._widened for v in (*thing.invars, *thing.outvars)))
         return True in found
+
+    def _follow_numbers(self, equations: Sequence[JaxprEqn]) -> None:
+        for e in equations:
+            if e.primitive.name == _SIZE or (e.primitive.name == _CONVERT and id(e.invars[0]) in self._numbers):
+                self._numbers.update(map(id, e.outvars))
+
+
+#: Primitives that take indices, which are their second operand, and those that move indices on their way there.
+_INDEXING = ("gather", "scatter", "scatter-add", "scatter_add", "scatter-mul", "scatter_mul", "scatter-min", "scatter_min",
+             "scatter-max", "scatter_max")  # fmt: skip
+_MOVING = ("broadcast_in_dim", "reshape", "concatenate")
+
+
+def _widened_indices(jaxpr: Jaxpr) -> set[int]:
+    """Variables with 64 bits because JAX does not know that the sizes are small: indices, converted from 32 bits, and nothing else."""
+    uses: dict[int, list[tuple[JaxprEqn, int]]] = {}
+    for e in jaxpr.eqns:
+        for k, v in enumerate(e.invars):
+            uses.setdefault(id(v), []).append((e, k))
+    returned = set(map(id, jaxpr.outvars))
+    found: set[int] = set()
+    for e in reversed(jaxpr.eqns):
+        name = e.primitive.name
+        if name not in (_CONVERT, *_MOVING) or e.outvars[0].aval.dtype != np.int64 or id(e.outvars[0]) in returned:
+            continue
+        if name == _CONVERT and e.invars[0].aval.dtype != np.int32:
+            continue
+        if all(
+            (user.primitive.name in _INDEXING and k == 1) or (user.primitive.name in _MOVING and id(user.outvars[0]) in found)
+            for user, k in uses.get(id(e.outvars[0]), ())
+        ):
+            found.add(id(e.outvars[0]))
+    for e in jaxpr.eqns:  # what is moved must have been converted
+        if e.primitive.name in _MOVING and id(e.outvars[0]) in found and not all(id(v) in found for v in e.invars):
+            return set()
+    return found
 
 
 class _Filling:
     """One filling of open sizes. Parts without any are left as they are."""
 
-    def __init__(self, is_open: set[int], sizes: dict[int, int]) -> None:
+    def __init__(self, is_open: set[int], sizes: dict[int, int], widened: set[int]) -> None:
         self._open = is_open
         self._sizes = sizes
+        self._widened = widened
         self._made: dict[Any, Any] = {}
 
     def fill(self, thing: Any) -> Any:
@@ -118,21 +163,43 @@ class _Filling:
             return ClosedJaxpr(fill(thing.jaxpr), thing.consts)
         if kind is Jaxpr:
             inputs, constants = self._variables(thing.invars), self._variables(thing.constvars)
-            equations = [fill(e) for e in thing.eqns]
+            equations = [filled for e in thing.eqns if not self._is_narrow(e) and not self._known(e, filled := fill(e))]
             return with_parts(thing, inputs, constants, self._variables(thing.outvars), equations)
         if isinstance(thing, tuple):
             parts = [fill(x) for x in thing]
             return kind(*parts) if hasattr(thing, "_fields") else kind(parts)  # type: ignore[arg-type]
         return thing.update(shape=fill(thing.shape))
 
+    def _is_narrow(self, equation: JaxprEqn) -> bool:
+        """Whether an equation only widens indices, so that they stand for its result."""
+        if equation.primitive.name != _CONVERT or id(equation.outvars[0]) not in self._widened:
+            return False
+        (self._made["variable", id(equation.outvars[0])],) = self._variables(equation.invars)
+        return True
+
+    def _known(self, opened: JaxprEqn, equation: JaxprEqn) -> bool:
+        """Whether the result of an equation that was filled in is a number now, which stands where it is used."""
+        name, params = equation.primitive.name, equation.params
+        if name == _SIZE:
+            value = params["dim"]
+        elif name == _CONVERT and isinstance(equation.invars[0], Literal) and not equation.invars[0].aval.shape:
+            value = equation.invars[0].val
+        else:
+            return False
+        (v,) = opened.outvars
+        self._made["variable", id(v)] = Literal(np.asarray(value, v.aval.dtype), v.aval)
+        return True
+
     def _variables(self, variables: Sequence[Any]) -> list[Any]:
         made = []
         for v in variables:
-            if id(v.aval) in self._open:
-                key = ("variable", id(v))
-                new = self._made.get(key)
-                if new is None:
-                    new = self._made[key] = type(v)(self.fill(v.aval))
+            if ("variable", id(v)) in self._made:
+                made.append(self._made["variable", id(v)])
+            elif id(v) in self._widened:
+                new = self._made["variable", id(v)] = type(v)(self.fill(v.aval).update(dtype=np.dtype(np.int32)))
+                made.append(new)
+            elif id(v.aval) in self._open:
+                new = self._made["variable", id(v)] = type(v)(self.fill(v.aval))
                 made.append(new)
             else:
                 made.append(v)
@@ -161,7 +228,7 @@ def _same_jaxpr(a: Jaxpr, b: Jaxpr) -> bool:
 
     def alike(v: Any, w: Any) -> bool:
         if isinstance(v, Literal) or isinstance(w, Literal):
-            return type(v) is type(w) and v.aval == w.aval and type(v.val) is type(w.val) and _same_array(v.val, w.val)
+            return type(v) is type(w) and v.aval == w.aval and _same_array(v.val, w.val)
         return names[v] is w
 
     return (
@@ -187,4 +254,4 @@ def _same_parts(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(_same_parts, a, b))
     if hasattr(a, "dtype") and hasattr(a, "tobytes"):
         return _same_array(a, b)
-    return bool(a == b)
+    return bool(a == b or (a != a and b != b))  # a NaN

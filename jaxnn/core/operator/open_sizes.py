@@ -49,12 +49,13 @@ _LIMIT = 4_096
 class _Family:
     """An operator called with arguments that differ in sizes alone."""
 
-    __slots__ = ("attempts", "members", "patterns")
+    __slots__ = ("attempts", "members", "patterns", "ran")
 
     def __init__(self) -> None:
         self.members: list[tuple[tuple[int, ...], Instance]] = []  # traced with their sizes
         self.patterns: list[_Pattern] = []
         self.attempts = 0
+        self.ran: set[Any] = set()
 
 
 class _Form:
@@ -76,9 +77,10 @@ class _Pattern:
         instance: the operator traced with open sizes.
     """
 
-    __slots__ = ("_differences", "_differ", "fixed", "forms", "groups", "instance", "symbols")
+    __slots__ = ("_differences", "_differ", "fixed", "forms", "groups", "instance", "ran", "symbols")
 
-    def __init__(self, fixed: list[tuple[int, int]], groups: list[tuple[int, ...]]) -> None:
+    def __init__(self, fixed: list[tuple[int, int]], groups: list[tuple[int, ...]], ran: set[Any]) -> None:
+        self.ran = ran
         self.fixed = fixed
         self.groups = groups
         names = _NAMES[: len(groups)]
@@ -171,6 +173,7 @@ def instance_of(op: Any, recipe: Tree, avals: Sequence[Aval], placement: Any, de
             else:
                 family.attempts += 1
     made = Instance(op, recipe, avals, describe, placement=placement)
+    made.ran = family.ran
     family.members.append((numbers, made))
     del family.members[:-_KEPT]
     return made
@@ -182,7 +185,7 @@ def _filled(
     form = pattern.forms["forward"]
     forward = form.general.with_sizes(form.opened.at(values))  # type: ignore[union-attr]
     made = Instance(op, recipe, avals, describe, forward, pattern.instance.container)
-    made.origin = (pattern, values)
+    made.origin, made.ran = (pattern, values), pattern.ran
     return made
 
 
@@ -204,7 +207,7 @@ def _pattern(family: _Family, sizes: tuple[int, ...]) -> _Pattern | None:
     if not groups or len(groups) > len(_NAMES):
         return None
     fixed = [(k, n) for k, n in enumerate(sizes) if k not in places]
-    return _Pattern(fixed, [tuple(group) for group in groups.values()])
+    return _Pattern(fixed, [tuple(group) for group in groups.values()], family.ran)
 
 
 def _found(

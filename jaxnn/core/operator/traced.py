@@ -256,7 +256,8 @@ class Linear:
     """An operator's forward that leaves the residuals of its linearisation, and the pulls through it."""
 
     __slots__ = (
-        "_instance", "_looked_at", "_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "tensors", "treedef",
+        "_instance", "_looked_at", "_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "ran", "tensors",
+        "treedef",
     )  # fmt: skip
 
     def __init__(self, instance: Instance, groups: tuple[tuple[int, ...], ...]) -> None:
@@ -265,6 +266,7 @@ class Linear:
         self.container = instance.container
         self.count = len(instance.avals)  # results before the residuals
         self.name = instance.op.name
+        self.ran = instance.ran
         self.tensors = len(instance.described)
         self._pulls: dict[Any, Traced] = {}
         self._needed: tuple[bool, ...] | None = None
@@ -386,9 +388,10 @@ class Instance:
         avals: of its results. container: that holds them, None for a single one.
         forward: of (tensors, then numbers) to the results.
         origin: what it has in common with the same operator for other sizes, and its sizes: see `open_sizes`.
+        ran: its functions that ran, with whatever sizes; shared with the operator for other sizes.
     """
 
-    __slots__ = ("_linear", "avals", "container", "described", "forward", "op", "origin", "placement", "tree")
+    __slots__ = ("_linear", "avals", "container", "described", "forward", "op", "origin", "placement", "ran", "tree")
 
     def __init__(
         self, op: Any, tree: Tree, described: Sequence[Aval], describe: Callable[[Any], Aval], forward: Traced | None = None,
@@ -400,9 +403,10 @@ class Instance:
         self.described = tuple(described)
         self.container: Any = container
         self.origin: Any = None
+        self.ran: set[Any] = set()
         if forward is None:
             forward = Traced(self._called, self.operands(), op.name, self.placement)
-            forward.parts = op.parts
+            forward.parts = max(op.parts, len(forward.sources)) if op.lists else op.parts  # it does something for each
         self.forward = forward
         inputs, outputs = forward.closed.in_avals, forward.closed.out_avals
         self.avals = tuple(

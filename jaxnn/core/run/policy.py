@@ -73,24 +73,27 @@ EXECUTABLE_CALL = 200
 HOST_CALL = 8
 HOST_CALL_EQUATION = 1
 
-#: Visits that the path of a training step is expected to have: of one that comes back after n of them, by its square less.
+#: Visits that the path of a training step is expected to have at most, and for each that it had, where parameters are updated at its
+#: end (or between its visits) and where not: of one that comes back after n of them, by so much less.
 HORIZON = 3_000
+FORESEEN, FORESEEN_INSIDE = 100, 10
 #: Share of operators in which two steps of a loop that settles may differ.
 SETTLING = 0.1
 #: Guesses that may be open: first steps, and steps of a loop that settles; and the cuts after which one is forgotten.
-OPEN_GUESSES = {"first": 8, "settling": 2}
+OPEN_GUESSES = {"first": 8, "settling": 1}
 FORGOTTEN = 100
 
 
 class Visits:
     """What was paid at one path, and when it was visited."""
 
-    __slots__ = ("last", "paid", "rent", "updates")
+    __slots__ = ("count", "first", "last", "paid", "rent", "updates")
 
     def __init__(self) -> None:
         self.paid = 0.0
         self.rent: Rent | None = None  # where all operators are prepared, so that it stays
-        self.last: int | None = None  # as a training step, in these
+        self.count = 0  # as a training step
+        self.first = self.last = 0  # in training steps
         self.updates = 0  # of parameters, before the last visit
 
 
@@ -127,7 +130,7 @@ class Rent(NamedTuple):
 
     missing: float  # for operators that must be prepared
     calls: float  # for every visit
-    fresh: bool  # most of its operators have never run, nor has an update of parameters of these shapes
+    fresh: bool  # most of its operators have never run, with whatever sizes, nor has an update of parameters of these shapes
     operators: collections.Counter[tuple[int, bool]]  # how often each stands in the path
 
 
@@ -145,9 +148,10 @@ def rent(layout: Layout, placement: Any) -> Rent:
         if distinct[key] > 1:
             continue
         known = made.pulls() if pulled else (traced,)
-        fresh += not any(t.seen for t in known)
+        fresh += not any(t.seen for t in known) and _way(made, pulled) not in made.ran
         if not any(t.seen_on_host if host else t.seen_alone for t in known):
             once, each = (HOST_FORM, HOST_FORM_EQUATION) if host else (EXECUTABLE, EXECUTABLE_EQUATION)
+            each = UPDATE_EQUATION if traced.name == UPDATE and not host else each
             missing += once + each * traced.equations
     return Rent(missing, calls, 2 * fresh >= len(distinct) and not updated, distinct)
 
@@ -155,6 +159,17 @@ def rent(layout: Layout, placement: Any) -> Rent:
 def is_shared(placement: Any) -> bool:
     """Whether a placement is on devices of several processes."""
     return not isinstance(placement, jax.Device) and getattr(placement, "is_fully_addressable", True) is False
+
+
+def _way(made: Any, pulled: bool) -> Any:
+    """Which function of an operator a run calls."""
+    return (getattr(made, "groups", None), pulled)
+
+
+def _mark_run(layout: Layout) -> None:
+    """Note that the operators of a path run, with whatever sizes."""
+    for made, _, pulled in _functions(layout):
+        made.ran.add(_way(made, pulled))
 
 
 def mark_compiled(layout: Layout) -> None:
@@ -202,15 +217,31 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     if taped or ends_step:
         state.steps += 1
         state.updates += ends_step
-        apart = None if visits.last is None else state.steps - visits.last
-        trained = apart is not None and state.updates > visits.updates
-        guess = _guess(cost, ends_step, apart is not None, cause == LIMIT_REACHED and not trained)
-        expected = HORIZON / (apart or 1) ** 2 * cost.calls if guess is not None else 0.0
+        trained = visits.count > 0 and state.updates > visits.updates
+        guess = _guess(cost, ends_step, visits.count > 0, cause == LIMIT_REACHED and not trained)
+        expected = _foreseen(visits, ends_step or trained) * cost.calls if guess is not None else 0.0
+        visits.first = visits.first or state.steps
         visits.last, visits.updates = state.steps, state.updates
+        visits.count += 1
     if visits.paid + cost.missing + cost.calls + expected > node.price:
+        _mark_run(layout)
         return Decision("whole", node.price, guess)
+    if cost.missing:
+        _mark_run(layout)
     visits.paid += cost.missing + cost.calls
     return Decision("operators", cost.missing + cost.calls)
+
+
+def _foreseen(visits: Visits, updates: bool) -> float:
+    """How often the path of a training step may be expected to come back.
+
+    Args:
+        updates: parameters are updated at its end, or between its visits.
+    """
+    if not visits.count:
+        return HORIZON
+    apart = max(1, state.steps - visits.last, (state.steps - visits.first) / visits.count)  # 0 where another thread counts
+    return min(HORIZON, (FORESEEN if updates else FORESEEN_INSIDE) * (visits.count + 1) / apart)
 
 
 def _guess(cost: Rent, whole_step: bool, returns: bool, long: bool) -> Any:

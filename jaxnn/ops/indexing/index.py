@@ -47,24 +47,31 @@ from jaxnn.ops.creation.from_data import array_of, element_dtype
 
 from .slicing import FULL, PLACE, SLICE, put_slice
 
-__all__ = ["check_range", "combine", "first_outside", "getitem", "index_tensor", "nonzero_places", "setitem"]
+__all__ = ["check_range", "combine", "first_outside", "getitem", "index_tensor", "narrowed", "nonzero_places", "setitem"]
 
 _FIRST = (PLACE,)
 
 # --- kernels
 
 
-def _selection(dims: tuple[int, ...], indices: tuple[Any, ...]) -> tuple[Any, ...]:
-    """numpy's form of indices for some dimensions."""
+def _selection(dims: tuple[int, ...], indices: tuple[Any, ...], sizes: Sequence[Any]) -> tuple[Any, ...]:
+    """numpy's form of indices for some dimensions, of these sizes."""
     found: list[Any] = [slice(None)] * (max(dims) + 1)
     for d, i in zip(dims, indices, strict=True):
-        found[d] = i
+        found[d] = narrowed(i, sizes[d])
     return tuple(found)
+
+
+def narrowed(index: Any, size: Any) -> Any:
+    """Indices in 32 bits, where places of a dimension of such a size have them: JAX does so for a size that it knows, at the end."""
+    if getattr(index, "dtype", None) == np.int64 and (type(size) is not int or size < 2**31):
+        return index.astype(np.int32)
+    return index
 
 
 def _index(x: Any, dims: tuple[int, ...], *indices: Any) -> Any:
     try:
-        return jnp.asarray(x).at[_selection(dims, indices)].get(mode="fill")
+        return jnp.asarray(x).at[_selection(dims, indices, x.shape)].get(mode="fill")
     except (ValueError, TypeError) as error:
         raise _mismatch(indices, error) from None
 
@@ -94,7 +101,7 @@ def combine(x: Any, places: Any, value: Any, how: str) -> Any:
 
 
 def _put(x: Any, value: Any, dims: tuple[int, ...], accumulate: bool, *indices: Any) -> Any:
-    places = _selection(dims, indices)
+    places = _selection(dims, indices, x.shape)
     try:
         want = jax.eval_shape(lambda a: a[places], x).shape
     except (ValueError, TypeError) as error:
@@ -401,7 +408,7 @@ def _picked(x: TensorBase, dims: tuple[int, ...], indices: list[TensorBase]) -> 
         return call(_INDEX, (x, dims, *indices))
     places = tuple(np.asarray(value_of(i, "index of memory that numpy shares")) for i in indices)
     try:
-        found = shown[_selection(dims, places)]
+        found = shown[_selection(dims, places, shown.shape)]
     except IndexError as error:
         raise _mismatch(places, error) from None
     return host_array(np.array(found, order="C"), aval(x).placement)

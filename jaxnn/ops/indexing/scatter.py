@@ -28,7 +28,7 @@ from jaxnn.core.record.write import cast, write_back, written_operand
 from jaxnn.core.registry import METHODS, Operand, _into, function, op
 from jaxnn.ops.common.arguments import numel, shape, wrap_dim
 
-from .index import check_range, combine, first_outside, nonzero_places
+from .index import check_range, combine, first_outside, narrowed, nonzero_places
 
 __all__ = ["gather", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add", "take"]
 
@@ -59,8 +59,9 @@ def _check_along(input: Any, dim: int, index: Any, *_: Any, low: int = 0) -> Non
         _in_range(index, sizes[dim], message, RuntimeError, low)
 
 
-def _grid(index: Array, dim: int) -> tuple[Any, ...]:
-    """numpy's indices of the places (.., index[i, j, ..], ..)."""
+def _grid(index: Array, dim: int, size: Any) -> tuple[Any, ...]:
+    """numpy's indices of the places (.., index[i, j, ..], ..) of a dimension of this size."""
+    index = narrowed(index, size)
     return tuple(
         index if d == dim else jax.lax.broadcasted_iota(index.dtype, index.shape, d) for d in range(index.ndim)
     )
@@ -175,7 +176,7 @@ def _scatter_kernel(input: Any, dim: int, index: Any, src: Any, how: str) -> Any
     src = jnp.reshape(src, index.shape)
     if how != "set":
         x, src = _widened(x), _widened(src)
-    return jnp.reshape(combine(x, _grid(index, dim), src, how), input.shape).astype(input.dtype)
+    return jnp.reshape(combine(x, _grid(index, dim, x.shape[dim]), src, how), input.shape).astype(input.dtype)
 
 
 def _fill_kernel(input: Any, dim: int, index: Any, value: Operand, how: str) -> Any:
@@ -213,7 +214,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
     x, dim, index, src = _prepared("scatter", input, dim, index, src)
-    made = combine(_widened(x), _grid(index, dim), jnp.reshape(_widened(src), index.shape), "add")
+    made = combine(_widened(x), _grid(index, dim, x.shape[dim]), jnp.reshape(_widened(src), index.shape), "add")
     return jnp.reshape(made, input.shape).astype(input.dtype)
 
 
@@ -278,7 +279,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     x, dim, index, src = _prepared("scatter", input, dim, index, src)
-    places = _grid(index, dim)
+    places = _grid(index, dim, x.shape[dim])
     src = jnp.reshape(src, index.shape)
     if reduce in ("amax", "amin"):
         return jnp.reshape(_extreme(x, places, src, reduce == "amax", include_self), input.shape)
@@ -342,8 +343,8 @@ def _rows(name: str, input: Array, dim: int, index: Array) -> tuple[Array, int, 
     return jnp.atleast_1d(input), dim, jnp.atleast_1d(index)
 
 
-def _at(dim: int, index: Array) -> Any:
-    return (slice(None),) * dim + (index,)
+def _at(dim: int, index: Array, size: Any) -> Any:
+    return (slice(None),) * dim + (narrowed(index, size),)
 
 
 @op(check=_check_rows("index_select"))
@@ -355,7 +356,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.index_select.html
     """
     x, dim, index = _rows("index_select", input, dim, index)
-    made = _widened(x).at[_at(dim, index)].get(mode="fill").astype(x.dtype)
+    made = _widened(x).at[_at(dim, index, x.shape[dim])].get(mode="fill").astype(x.dtype)
     return made if input.ndim else jnp.reshape(made, ())
 
 
@@ -389,7 +390,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Operand =
     x, dim, index = _rows("index_add", input, dim, index)
     source = _source("index_add_", x, dim, index, source, RuntimeError)
     wide = _widened(x)
-    made = combine(wide, _at(dim, index), _widened(source) * jnp.asarray(alpha).astype(wide.dtype), "add")
+    made = combine(wide, _at(dim, index, x.shape[dim]), _widened(source) * jnp.asarray(alpha).astype(wide.dtype), "add")
     return jnp.reshape(made, input.shape).astype(x.dtype)
 
 
@@ -401,7 +402,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """
     x, dim, index = _rows("index_copy", input, dim, index)
     source = _source("index_copy_", x, dim, index, source, IndexError)
-    return jnp.reshape(x.at[_at(dim, index)].set(source), input.shape)
+    return jnp.reshape(x.at[_at(dim, index, x.shape[dim])].set(source), input.shape)
 
 
 def _check_fill(input: Any, dim: int, index: Any, value: Any) -> None:
@@ -431,7 +432,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Operand) -> Any:
     if jnp.iscomplexobj(value) and not jnp.iscomplexobj(x):
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     value = cast(jnp.asarray(value), dtypes.of(np.dtype(x.dtype)))
-    return jnp.reshape(x.at[_at(dim, index)].set(value), input.shape)
+    return jnp.reshape(x.at[_at(dim, index, x.shape[dim])].set(value), input.shape)
 
 
 # --- by place in all elements
@@ -454,7 +455,7 @@ def take(input: Any, index: Any) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.take.html
     """
     _index_type(index, "take(): Expected a long tensor for index")
-    return jnp.ravel(input).at[index].get(mode="fill")
+    return jnp.ravel(input).at[narrowed(index, input.size)].get(mode="fill")
 
 
 @op(inplace=True, check=_check_take)
