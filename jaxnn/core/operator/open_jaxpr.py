@@ -107,13 +107,14 @@ _MOVING = ("broadcast_in_dim", "reshape", "concatenate")
 
 def _widened_indices(jaxpr: Jaxpr) -> set[int]:
     """Variables with 64 bits because JAX does not know that the sizes are small: indices, converted from 32 bits, and nothing else."""
-    uses: dict[int, list[tuple[JaxprEqn, int]]] = {}
-    for e in jaxpr.eqns:
+    equations: list[Any] = list(jaxpr.eqns)
+    uses: dict[int, list[tuple[Any, int]]] = {}
+    for e in equations:
         for k, v in enumerate(e.invars):
             uses.setdefault(id(v), []).append((e, k))
     returned = set(map(id, jaxpr.outvars))
     found: set[int] = set()
-    for e in reversed(jaxpr.eqns):
+    for e in reversed(equations):
         name = e.primitive.name
         if name not in (_CONVERT, *_MOVING) or e.outvars[0].aval.dtype != np.int64 or id(e.outvars[0]) in returned:
             continue
@@ -124,7 +125,7 @@ def _widened_indices(jaxpr: Jaxpr) -> set[int]:
             for user, k in uses.get(id(e.outvars[0]), ())
         ):
             found.add(id(e.outvars[0]))
-    for e in jaxpr.eqns:  # what is moved must have been converted
+    for e in equations:  # what is moved must have been converted
         if e.primitive.name in _MOVING and id(e.outvars[0]) in found and not all(id(v) in found for v in e.invars):
             return set()
     return found
@@ -177,7 +178,7 @@ class _Filling:
         (self._made["variable", id(equation.outvars[0])],) = self._variables(equation.invars)
         return True
 
-    def _known(self, opened: JaxprEqn, equation: JaxprEqn) -> bool:
+    def _known(self, opened: Any, equation: Any) -> bool:
         """Whether the result of an equation that was filled in is a number now, which stands where it is used."""
         name, params = equation.primitive.name, equation.params
         if name == _SIZE:
