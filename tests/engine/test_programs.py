@@ -312,6 +312,27 @@ def test_parameters_that_a_path_cut_for_its_length_has_read_are_updated_where_th
     assert LIMIT_REACHED in causes
 
 
+def test_ever_new_sizes_are_no_first_steps():
+    first, second = nn.Linear(5, 9), nn.Linear(9, 1)
+    optimizer = optim.Adam([*first.parameters(), *second.parameters()], lr=1e-2)
+    rng = np.random.default_rng(0)
+
+    def step(size):  # of a graph's network
+        edges = torch.from_numpy(rng.integers(0, size, (2, 2 * size)))
+        x = torch.from_numpy(rng.normal(size=(size, 5)).astype(np.float32))
+        h = torch.zeros(size, 9).index_add_(0, edges[1], first(x)[edges[0]]).relu()
+        optimizer.zero_grad()
+        (second(h.mean(0)) - x.mean().item()).square().sum().backward()
+        optimizer.step()
+
+    for size in (7, 9):
+        step(size)
+    torch.reset_engine_statistics()
+    for size in range(10, 22):
+        step(size)
+    assert torch.engine_statistics()["compiled"] == 0
+
+
 def test_a_growing_history_compiles_nothing(whole):
     w = nn.Parameter(torch.zeros(20))
     scale = torch.arange(20.0).add(1)

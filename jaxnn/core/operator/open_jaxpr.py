@@ -180,11 +180,11 @@ class _Filling:
 
     def _known(self, opened: Any, equation: Any) -> bool:
         """Whether the result of an equation that was filled in is a number now, which stands where it is used."""
-        name, params = equation.primitive.name, equation.params
+        name, operands = equation.primitive.name, equation.invars
         if name == _SIZE:
-            value = params["dim"]
-        elif name == _CONVERT and isinstance(equation.invars[0], Literal) and not equation.invars[0].aval.shape:
-            value = equation.invars[0].val
+            value = equation.params["dim"]
+        elif name == _CONVERT and type(operands[0]) is Literal and operands[0].val is not None and not np.shape(operands[0].val):
+            value = operands[0].val
         else:
             return False
         (v,) = opened.outvars
