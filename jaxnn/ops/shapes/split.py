@@ -102,8 +102,11 @@ METHODS["__iter__"] = _iterate
 
 def _parts(x: Any, dim: int, sizes: Sequence[int], op: Any) -> tuple[Any, ...]:
     made, start = [], 0
+    # Data that a loop runs over, such as `randperm(n).split(size)`: one program for all parts. Parts of what is being computed are
+    # at fixed places, which XLA fuses.
+    data = x._storage.rec is None and not x.requires_grad
     for n in sizes:
-        made.append(call(op, (x, piece(dim, start, n))))
+        made.append(call(op, (x, (FULL,) * dim + (("from", n),), Number(start)) if data else (x, piece(dim, start, n))))
         start += n
     return outputs_of_one(made)
 
