@@ -167,6 +167,11 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "torch.profiler.profiler": {"jaxnn.profiler": "profile schedule tensorboard_trace_handler ProfilerAction ProfilerActivity"},
     "torch.return_types": {"jaxnn.ops.common.return_types": RETURN_TYPES},
     "torch.optim.optimizer": {"jaxnn.optim.optimizer": "ParamsT _use_grad_for_differentiable _default_to_fused_or_foreach"},
+    "torch.distributions.multivariate_normal": {
+        "jaxnn.distributions.multivariate_normal": (
+            "_batch_mahalanobis=mahalanobis _batch_mv=batch_mv _precision_to_scale_tril=precision_to_scale_tril"
+        ),
+    },
     "torch.distributions.transforms": {"jaxnn.distributions.base_transforms": "_InverseTransform"},
     "torch._functorch.vmap": {"jaxnn": "Tensor", "jaxnn.utils._pytree": "tree_flatten tree_unflatten"},
     "torch._utils": {

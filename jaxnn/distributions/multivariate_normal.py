@@ -28,6 +28,11 @@ def precision_to_scale_tril(precision: Any) -> Any:
     return torch.linalg.solve_triangular(upper, identity, upper=False)
 
 
+def batch_mv(matrix: Any, vector: Any) -> Any:
+    """Matrices (*batch, m, n) times vectors (*batch, n), whose dimensions in front are broadcast."""
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
+
+
 def mahalanobis(tril: Any, away: Any) -> Any:
     """The squared length of L^-1 x for L (*batch, n, n) and x (*more, *batch, n)."""
     if tril.dim() == 2:  # one factor for all: a single solution with many right-hand sides

@@ -9,6 +9,7 @@ from ..operator.op import Op
 from ..path.recording import FREED, Recording
 from ..path.released import released
 from ..path.trie import Node
+from ..process.config import uncut
 from ..record.recorder import record, result_at
 from ..run.cut import LOCK
 from ..run.layout import BACKWARD, Plan, plan_backward, producers
@@ -39,7 +40,7 @@ def walk_recording(
     Returns:
         gradient sources outside, each with the gradient that arrives there.
     """
-    with LOCK:
+    with LOCK, uncut():
         places = tuple(roots)
         refs: list[Any] = []
         for ct in roots.values():

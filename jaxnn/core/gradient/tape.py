@@ -16,7 +16,7 @@ from ..operator.arguments import Number, arguments_of
 from ..operator.op import Op
 from ..path.recording import FREED, Recording
 from ..path.released import intact, released
-from ..process.config import state
+from ..process.config import state, uncut
 from ..run.cut import holders_of
 from ..run.interpret import Tracing, walk_back
 from ..run.layout import Plan, ancestors, plan_backward, producers
@@ -141,7 +141,7 @@ def replay(rec: Recording, roots: tuple[int, ...]) -> dict[int, Tensor]:
         return Number(bound.scalars[e.grad][e.value])
 
     level = state.dual
-    with enable_grad():
+    with enable_grad(), uncut():
         for node in ancestors(path, producers(path), roots):
             if node.plan is not None:
                 raise NotImplementedError("create_graph through a value that an earlier backward computed before a cut")

@@ -12,7 +12,7 @@ from ..path.node_hooks import at_node, hooked, hooked_together, hooked_without, 
 from ..path.recording import FREED, Recording
 from ..path.tensor_hooks import Redirect
 from ..path.trie import node_name
-from ..process.config import in_transformation, state
+from ..process.config import in_transformation, state, uncut
 from ..record.at_once import EagerNode
 from ..record.recorder import Transfer, value_of
 from ..run.cut import LOCK, cut_recording
@@ -192,7 +192,8 @@ class Pass:
                     self.again(rec, {**held, **cts})
                     return
             full = [cts[p] if p in cts else zeros(a, rec.placement) for p, a in zip(places, node.avals, strict=True)]
-            targets, results = pull_node(rec, node, full, self.create)
+            with uncut():
+                targets, results = pull_node(rec, node, full, self.create)
             self.suspect(node_name(node), node.location, results)
             if hung is not None:
                 targets, results = _left(hung, node, targets, results, tuple(cts.get(place) for place in outputs))

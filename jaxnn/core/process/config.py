@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from .internals import axis_env_state, eval_trace, top_axis_env, trace_state
 
 __all__ = [
     "ThreadState", "configuration", "get_setting", "in_mesh", "in_transformation", "mesh_in_use", "on_change",
-    "set_setting", "settings", "state", "x64",
+    "set_setting", "settings", "state", "uncut", "x64",
 ]  # fmt: skip
 
 
@@ -68,6 +69,7 @@ class ThreadState(threading.local):
     last_callbacks: Any = None  # the same of the outermost one, after these
     multithreading: bool = True
     immediate: bool = False
+    uncut: bool = False  # inside `uncut`
     anomaly: bool = False  # backward looks for NaN in every gradient
     anomaly_check_nan: bool = True
     recording: Any = None  # the recording in use last; `recordings` has one for each placement
@@ -88,6 +90,18 @@ class ThreadState(threading.local):
 
 
 state = ThreadState()
+
+
+@contextlib.contextmanager
+def uncut() -> Iterator[None]:
+    """No operator makes a cut of its own accord (after so many, after a backward), while places of the open recording are in use."""
+    before, state.uncut = state.uncut, True
+    try:
+        yield
+    finally:
+        state.uncut = before
+
+
 _listeners: list[Any] = []
 #: The precisions are JAX's names for float32 products of matrices and of convolutions; the defaults are PyTorch's on GPUs.
 settings: dict[str, Any] = {"matmul_precision": "highest", "conv_precision": "high", "execution_mode": "auto"}

@@ -257,7 +257,7 @@ def _advance(op: Any, args: tuple[Any, ...], views_read: bool = False) -> tuple[
         if not rec.closed:
             rec.rollback()
         raise
-    if child.may_cut:
+    if child.may_cut and not thread.uncut:
         cause = ""
         if child.needs_gradient and rec.after_backward and rec.node.parent is not None:
             cause = BACKWARD_WITHOUT_STEP
