@@ -28,6 +28,7 @@ IMPORTED = {
     "torch.cuda.random torch.cuda": "current_device device_count is_initialized",
     "torch.distributed torch._C._distributed_c10d": "Reducer",
     "torch.distributed torch.distributed.distributed_c10d": "is_xccl_available",
+    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper torch.autograd.graph": "save_on_cpu",
     "torch.distributed.checkpoint torch.distributed.checkpoint.default_planner": "DefaultLoadPlanner DefaultSavePlanner",
     "torch.distributed.checkpoint torch.distributed.checkpoint.hf_storage": "HuggingFaceStorageReader HuggingFaceStorageWriter",
     "torch.distributed.checkpoint torch.distributed.checkpoint.optimizer": "load_sharded_optimizer_state_dict",
@@ -61,6 +62,9 @@ IMPORTED = {
     ),
     "torch.distributed.distributed_c10d torch.overrides": "handle_torch_function",
     "torch.distributed.fsdp.api torch.nn.modules.batchnorm": "_BatchNorm",
+    "torch.distributed.fsdp.fully_sharded_data_parallel torch.distributed.algorithms._checkpoint.checkpoint_wrapper": (
+        "ActivationWrapper"
+    ),
     "torch.distributed.fsdp.fully_sharded_data_parallel torch.distributed.fsdp.wrap": "CustomPolicy ModuleWrapPolicy",
     "torch.distributed.fsdp.fully_sharded_data_parallel torch.distributed.device_mesh": "DeviceMesh",
     "torch.distributed.fsdp.fully_sharded_data_parallel torch.distributed.fsdp.api": "OptimStateDictConfig",
@@ -72,6 +76,8 @@ IMPORTED = {
     "torch.distributed.nn.functional torch.autograd.function": "Function",
     "torch.distributed.nn.functional torch.distributed.distributed_c10d": "ReduceOp",
     "torch.distributed.nn.functional torch.distributed": "group",
+    "torch.distributed.optim.zero_redundancy_optimizer torch.distributed.algorithms.join": "Join JoinHook Joinable",
+    "torch.distributed.optim.zero_redundancy_optimizer torch.optim.optimizer": "Optimizer",
     "torch.distributed.tensor torch.distributed.tensor.placement_types": "_StridedShard",
     "torch.distributed.tensor.placement_types torch.distributed.device_mesh": "DeviceMesh",
     "torch.distributions.bernoulli torch.distributions.exp_family": "ExponentialFamily",

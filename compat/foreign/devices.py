@@ -34,35 +34,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "implicit_replication",
         },
     ),
-    "torch.distributed.algorithms": (_DEVICES, {}),
-    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper": (
-        _DEVICES,
-        {
-            "class": "CheckpointWrapper",
-            "constant": "CheckpointImpl",
-            "refusing": "apply_activation_checkpointing checkpoint_wrapper offload_wrapper",
-        },
-    ),
-    "torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook": (
-        _DEVICES,
-        {
-            "class": "PostLocalSGDState",
-        },
-    ),
-    "torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook": (
-        _DEVICES,
-        {
-            "class": "PowerSGDState",
-            "refusing": "batched_powerSGD_hook powerSGD_hook",
-        },
-    ),
-    "torch.distributed.algorithms.model_averaging": (_DEVICES, {}),
-    "torch.distributed.algorithms.model_averaging.averagers": (
-        _DEVICES,
-        {
-            "class": "ModelAverager PeriodicModelAverager",
-        },
-    ),
     "torch.distributed.checkpoint": (
         _DEVICES,
         {
@@ -134,7 +105,8 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed.optim": (
         _DEVICES,
         {
-            "class": "DistributedOptimizer PostLocalSGDOptimizer ZeroRedundancyOptimizer",
+            "class": "DistributedOptimizer",
+            "refusing": "as_functional_optim",
         },
     ),
     "torch.distributed.pipelining": (
@@ -192,10 +164,6 @@ CONSTANTS: dict[str, Any] = {
     **members(
         "torch.distributed.fsdp.fully_sharded_data_parallel.ShardingStrategy",
         "FULL_SHARD HYBRID_SHARD NO_SHARD SHARD_GRAD_OP _HYBRID_SHARD_ZERO2"
-    ),
-    **members(
-        "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.CheckpointImpl",
-        "NO_REENTRANT REENTRANT"
     ),
     **members("torch.distributed.fsdp.StateDictType", "FULL_STATE_DICT LOCAL_STATE_DICT SHARDED_STATE_DICT"),
     **members(

@@ -29,6 +29,7 @@ from .work import *  # noqa: F403
 
 from . import algorithms as algorithms  # isort: skip
 from . import nn as nn  # isort: skip
+from . import optim as optim  # isort: skip
 
 __all__ = ["DeviceMesh", "DistBackendError", "DistError", "FileStore", "GradBucket", "TCPStore", "init_device_mesh"]
 __all__ += collectives.__all__ + debug_level.__all__

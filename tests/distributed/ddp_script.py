@@ -9,6 +9,7 @@ import time
 
 import torch
 import torch.distributed as dist
+from algorithms_script import algorithms
 from collectives_script import collectives
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks import (
@@ -327,6 +328,7 @@ def main():
     parts()
     uneven()
     seen["collectives"] = collectives()
+    seen["algorithms"] = algorithms()
     with open(os.path.join(FOLDER, f"{dist.get_rank()}.json"), "w") as f:
         json.dump(seen, f)
     while not os.path.exists(os.path.join(FOLDER, "0.json")):  # rank 0 still waits at a barrier for one that lives and does not come

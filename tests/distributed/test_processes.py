@@ -39,6 +39,21 @@ def results(tmp_path_factory):
     return read("torch"), read("jaxnn"), (folder / "said").read_text()
 
 
+def same(ours, theirs, tolerance):
+    """Both are equal, numbers within a tolerance."""
+    if isinstance(theirs, dict):
+        assert list(ours) == list(theirs)
+        ours, theirs = list(ours.values()), list(theirs.values())
+    if isinstance(theirs, list):
+        assert len(ours) == len(theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            same(a, b, tolerance)
+    elif isinstance(theirs, float):
+        assert ours == pytest.approx(theirs, rel=tolerance, abs=tolerance)
+    else:
+        assert ours == theirs
+
+
 @pytest.mark.parametrize("name", [*RUNS, *HOOKS])
 def test_losses_and_weights(results, name):
     for theirs, ours in zip(*results[:2], strict=True):
@@ -71,6 +86,17 @@ def test_collectives(results):
         assert [name for name, _ in ours["collectives"]] == [name for name, _ in theirs["collectives"]]
         for (name, value), (_, expected) in zip(ours["collectives"], theirs["collectives"], strict=True):
             assert value == expected, name
+
+
+ALGORITHMS = ["zero", "zero, loaded", "zero, gone on", "zero state", "algorithm errors", "local", "local, apart", "local step"]
+ALGORITHMS += ["counted", "joined", "thrown", *(f"low rank: {name}" for name in ("rank 1", "rank 2, together", "rank 4", "forgetful", "not yet"))]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_optimizers_and_hooks_of_several_processes(results, name):
+    for theirs, ours in zip(*results[:2], strict=True):
+        assert len(theirs["algorithms"]) == len(ALGORITHMS)
+        same(ours["algorithms"][name], theirs["algorithms"][name], 1e-5)
 
 
 def test_a_parameter_without_a_gradient_is_said(results):

@@ -1,8 +1,8 @@
-"""``torch.distributed.algorithms``: training with uneven inputs, and how gradients are sent."""
+"""``torch.distributed.algorithms``: uneven inputs, how gradients are sent, means of parameters, recomputation of modules."""
 
 from __future__ import annotations
 
-from . import ddp_comm_hooks
+from . import ddp_comm_hooks, model_averaging
 from .join import Join, Joinable, JoinHook
 
-__all__ = ["Join", "JoinHook", "Joinable", "ddp_comm_hooks"]
+__all__ = ["Join", "JoinHook", "Joinable", "ddp_comm_hooks", "model_averaging"]

@@ -96,7 +96,7 @@ class Join:
             if self._throw:
                 _total(self._group, [0, 1])
                 self._forget()
-                _raise()
+                raise RuntimeError(f"Rank {self._group.rank()} exhausted all inputs.")
             last = False
             rounds += 1
             if rounds == 1000:
@@ -125,16 +125,10 @@ class Join:
         (left,) = _total(group, [1, 0])[:1]
         if config.throw and left < group.size():
             _total(group, [0, 0])
-            _raise()
+            raise RuntimeError("Detected at least one rank that exhausted inputs. Throwing across all ranks.")
         return left
 
 
 def _total(group: ProcessGroup, mine: list[int]) -> list[int]:
     (found,) = exchange(group, bodies.all_reduced, [np.asarray(mine, np.int32)], "SUM")
     return np.asarray(found).tolist()
-
-
-def _raise() -> None:
-    raise RuntimeError(
-        "Detected at least one rank that exhausted inputs. Throwing across all ranks."
-    )
