@@ -9,13 +9,13 @@ from .members import members
 
 __all__ = ["CONSTANTS", "TABLE"]
 
-_DEVICES = "jaxnn.distributed has groups, collectives, messages, DistributedDataParallel, meshes, DTensor and FSDP, and no more"
+_DEVICES = "jaxnn.distributed has groups, collectives, messages, DistributedDataParallel, ZeRO, meshes, DTensor and FSDP, and no more"
 
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed": (
         _DEVICES,
         {
-            "refusing": "_rank_not_in_group",
+            "refusing": "_rank_not_in_group get_pg_count register_rendezvous_handler rendezvous shrink_group split_group",
         },
     ),
     "torch.distributed._functional_collectives": (
@@ -34,9 +34,34 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "implicit_replication",
         },
     ),
+    "torch.distributed.algorithms.ddp_comm_hooks.ddp_zero_hook": (
+        _DEVICES,
+        {
+            "refusing": "hook_with_zero_step hook_with_zero_step_interleaved",
+        },
+    ),
+    "torch.distributed.algorithms.ddp_comm_hooks.optimizer_overlap_hooks": (
+        _DEVICES,
+        {
+            "class": "_OptimizerHookState",
+        },
+    ),
+    "torch.distributed.algorithms.ddp_comm_hooks.quantization_hooks": (
+        _DEVICES,
+        {
+            "refusing": "quantization_perchannel_hook quantization_pertensor_hook",
+        },
+    ),
+    "torch.distributed.algorithms.model_averaging.hierarchical_model_averager": (
+        _DEVICES,
+        {
+            "class": "HierarchicalModelAverager",
+        },
+    ),
     "torch.distributed.checkpoint": (
         _DEVICES,
         {
+            "class": "LoadPlan LoadPlanner ReadItem SavePlan SavePlanner StorageReader StorageWriter WriteItem",
             "refusing": "load_state_dict save_state_dict",
         },
     ),
@@ -112,9 +137,12 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed.pipelining": (
         _DEVICES,
         {
-            "class": "ScheduleGPipe",
+            "class": (
+                "Pipe PipelineStage Schedule1F1B ScheduleDualPipeV ScheduleGPipe ScheduleInterleaved1F1B ScheduleInterleavedZeroBubble "
+                "ScheduleLoopedBFS ScheduleZBVZeroBubble"
+            ),
             "constant": "SplitPoint",
-            "refusing": "pipeline",
+            "refusing": "build_stage pipe_split pipeline",
         },
     ),
     "torch.distributed.run": (

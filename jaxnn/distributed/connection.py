@@ -15,8 +15,11 @@ from urllib.parse import parse_qs, urlparse
 import jax
 
 from ..core.process.internals import backends_are_initialized, distributed_client
+from .stores import DistNetworkError
 
-__all__ = ["NO_TIMEOUT", "Address", "client", "connect", "connected", "forget", "from_store", "held_port", "leave_with", "rendezvous"]
+__all__ = [
+    "NO_TIMEOUT", "Address", "check_free", "client", "connect", "connected", "forget", "from_store", "held_port", "leave_with", "rendezvous",
+]  # fmt: skip
 
 #: PyTorch's default, in seconds.
 NO_TIMEOUT = 30 * 60.0
@@ -165,6 +168,22 @@ def connected() -> tuple[int, int] | None:
     return None if known is None else (known[1], known[2])
 
 
+def check_free(where: Address) -> None:
+    """Refuse an address at which somebody listens: JAX's service would share it, and processes of two jobs would find each other.
+
+    Raises:
+        DistNetworkError: there is one.
+    """
+    try:
+        socket.create_connection(where, timeout=5).close()
+    except OSError:
+        return
+    raise DistNetworkError(
+        f"The server socket has failed to listen on {where.host}:{where.port}: the address is in use, maybe by another job. Choose "
+        "another MASTER_PORT (--master-port)"
+    )
+
+
 def connect(where: Address, rank: int, world_size: int, timeout: float) -> None:
     """Connect this process with the others.
 
@@ -172,6 +191,7 @@ def connect(where: Address, rank: int, world_size: int, timeout: float) -> None:
 
     Raises:
         RuntimeError: JAX has started its devices already.
+        DistNetworkError: in rank 0: somebody else listens at its port.
     """
     if backends_are_initialized():
         raise RuntimeError(
@@ -179,6 +199,8 @@ def connect(where: Address, rank: int, world_size: int, timeout: float) -> None:
             "be connected any more. Call init_process_group first, or start the program by `python -m jaxnn.run`, which connects "
             "the processes before the program begins"
         )
+    if rank == 0:
+        check_free(where)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # Two programs with collectives that run at the same time may exchange messages in another order here than elsewhere: each
     # process then waits for the other for ever. On CPUs alone; other devices run their programs in order.

@@ -22,10 +22,11 @@ from ..core.process.internals import backends_are_initialized
 from .connection import NO_TIMEOUT, Address, connect, connected, forget, from_store, rendezvous
 
 __all__ = [
-    "Backend", "GroupMember", "ProcessGroup", "destroy_process_group", "get_backend", "get_backend_config", "get_global_rank",
-    "get_group_rank", "get_process_group_ranks", "get_rank", "get_world_size", "group", "init_process_group", "is_available",
+    "Backend", "GroupMember", "ProcessGroup", "destroy_process_group", "get_backend", "get_backend_config",
+    "get_default_backend_for_device", "get_global_rank", "get_group_rank", "get_node_local_rank", "get_process_group_ranks",
+    "get_rank", "get_world_size", "group", "init_process_group", "is_available",
     "is_backend_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",
-    "is_torchelastic_launched", "new_group", "new_subgroups", "new_subgroups_by_enumeration",
+    "is_torchelastic_launched", "is_ucc_available", "is_xccl_available", "new_group", "new_subgroups", "new_subgroups_by_enumeration",
 ]  # fmt: skip
 
 
@@ -81,6 +82,53 @@ def is_nccl_available() -> bool:
 def is_mpi_available() -> bool:
     """False."""
     return False
+
+
+def is_ucc_available() -> bool:
+    """False."""
+    return False
+
+
+def is_xccl_available() -> bool:
+    """False."""
+    return False
+
+
+def get_default_backend_for_device(device: Any) -> str:
+    """The backend that PyTorch has for a type of devices.
+
+    Args:
+        device: a device, or its name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    kind = str(device).partition(":")[0]
+    if kind not in _BACKENDS:
+        raise ValueError(f"Default backend not registered for device : {kind}")
+    return _BACKENDS[kind]
+
+
+_BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl", "mps": "gloo"}
+
+
+def get_node_local_rank(fallback_rank: int | None = None) -> int:
+    """The number of this process on its machine, as a launcher has told it.
+
+    Args:
+        fallback_rank: what to give where no launcher has.
+
+    Raises:
+        RuntimeError: nobody has told it.
+    """
+    if "LOCAL_RANK" in os.environ:
+        return int(os.environ["LOCAL_RANK"])
+    if fallback_rank is not None:
+        return int(fallback_rank)
+    raise RuntimeError(
+        "LOCAL_RANK is not in the environment. Consider passing fallback_rank to allow `get_node_local_rank` to work, assuming you are "
+        "not running in a multi-device context and want the code to run locally instead."
+    )
 
 
 def is_backend_available(backend: str) -> bool:

@@ -20,40 +20,18 @@ from jaxnn.ops.random import draws as random
 from jaxnn.ops.random import masks
 from jaxnn.ops.random import on_device as device_draws
 from jaxnn.vision.models import resnet18
+from tests.distributed.models import GPT
 
 PLATFORMS = ["cuda", "tpu"]
 #: Scalars of 64 bits that a step's hyperparameters and its correction of a start at zero take, however many parameters there are.
 HANDFUL = 24
 
 
-class Block(nn.Module):
-    def __init__(self, width, heads):
-        super().__init__()
-        self.heads = heads
-        self.ln1, self.ln2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x):
-        b, t, c = x.shape
-        q, k, v = (y.view(b, t, self.heads, -1).transpose(1, 2) for y in self.qkv(self.ln1(x)).split(c, dim=2))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, c)
-        x = x + self.proj(y)
-        return x + self.fc2(F.gelu(self.fc1(self.ln2(x))))
-
-
-class GPT(nn.Module):
-    def __init__(self, vocabulary=64, width=32, length=64):
-        super().__init__()
-        self.tok, self.pos = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
-        self.blocks = nn.ModuleList([Block(width, 4) for _ in range(2)])
-        self.ln, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
+class Flat(GPT):
+    """The scores of all tokens, one behind the other."""
 
     def forward(self, idx):
-        x = self.tok(idx) + self.pos(torch.arange(idx.shape[1]))
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.ln(x)).flatten(0, 1)
+        return super().forward(idx).flatten(0, 1)
 
 
 def cnn():
@@ -68,7 +46,7 @@ def resnet():
 
 
 def gpt():
-    model = GPT()
+    model = Flat(64, 32, 64, blocks=2)
     return model, torch.optim.AdamW(model.parameters()), torch.randint(0, 64, (2, 64)), torch.randint(0, 64, (128,))
 
 

@@ -22,6 +22,7 @@ from jaxnn import nn
 from jaxnn.core.record.recorder import value_of
 from jaxnn.distributed.fsdp import fully_shard
 from jaxnn.distributed.tensor import DTensor, Shard, init_device_mesh
+from tests.distributed.models import GPT
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LENGTH = 1024, 20, 16, 50257, 16
 mesh = init_device_mesh("cpu", (8,))
@@ -36,35 +37,6 @@ def keeping(compile):
     return run
 
 
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.ln1, self.ln2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
-
-    def forward(self, x):
-        b, t, c = x.shape
-        q, k, v = (y.view(b, t, HEADS, -1).transpose(1, 2) for y in self.qkv(self.ln1(x)).split(c, dim=2))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, c)
-        x = x + self.proj(y)
-        return x + self.fc2(F.gelu(self.fc1(self.ln2(x))))
-
-
-class GPT(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.tok, self.pos = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
-        self.blocks = nn.ModuleList([Block() for _ in range(LAYERS)])
-        self.ln = nn.LayerNorm(WIDTH)
-
-    def forward(self, x):
-        x = self.tok(x) + self.pos(torch.arange(x.shape[1]))
-        for block in self.blocks:
-            x = block(x)
-        return F.linear(self.ln(x), self.tok.weight)
-
-
 def held(tensors):
     """Bytes of tensors on each device."""
     found = Counter()
@@ -77,7 +49,7 @@ def held(tensors):
 def main():
     jax.stages.Lowered.compile = keeping(jax.stages.Lowered.compile)
     with torch.device("meta"):
-        model = GPT()
+        model = GPT(VOCABULARY, WIDTH, LENGTH, LAYERS, HEADS, tied=True)
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)

@@ -60,7 +60,9 @@ def run(torch, case):
     seen = {
         "y": y, "x": x.grad, "shift": shift.grad, **{f"gradient {n}": p.grad for n, p in model.named_parameters()},
     }  # fmt: skip
-    texts = [repr(model), list(model.state_dict()), [n for n, _ in model.named_modules()], None if case == "all" else len(calls)]  # there PyTorch stops early
+    texts = [repr(model), list(model.state_dict()), [n for n, _ in model.named_modules()]]
+    if case != "all":  # there PyTorch stops early
+        texts.append(len(calls))
     texts += [[n for n, _ in first.named_parameters()], getattr(first, "scale", None), type(first).__mro__[1].__name__]
     texts.append(str(getattr(first, "checkpoint_impl", None)))
     texts.append(str(model.load_state_dict({k: v * 2 for k, v in model.state_dict().items()})))

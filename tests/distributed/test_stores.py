@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 import torch.distributed
 
 import jaxnn.distributed
+from jaxnn.distributed import connection
 
 LIBRARIES = [torch.distributed, jaxnn.distributed]
 SHORT = timedelta(milliseconds=30)
@@ -90,3 +92,11 @@ def test_a_store_of_ones_own():
         assert list(mine.held) == ["front/k"]
         with pytest.raises(RuntimeError):
             mine.get("k")
+
+
+def test_a_port_at_which_another_job_listens_is_refused():
+    with connection.held_port() as port:
+        connection.check_free(connection.Address("127.0.0.1", port))  # it is held for this job: nobody listens
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        with pytest.raises(jaxnn.distributed.DistNetworkError, match="in use"):
+            connection.check_free(connection.Address("127.0.0.1", other.getsockname()[1]))

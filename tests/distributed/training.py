@@ -27,6 +27,7 @@ from jaxnn.distributed.fsdp import fully_shard
 from jaxnn.distributed.tensor import DeviceMesh, DTensor, Shard, init_device_mesh
 from jaxnn.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from jaxnn.utils.sharding import place
+from tests.distributed.models import GPT
 
 VOCABULARY, WIDTH, LENGTH, STEPS = 64, 32, 16, 20
 compiled = [0]
@@ -44,36 +45,6 @@ def keeping(compile):
         return made
 
     return run
-
-
-class Block(nn.Module):
-    def __init__(self, heads=4):
-        super().__init__()
-        self.heads = heads
-        self.ln1, self.ln2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
-
-    def forward(self, x):
-        b, t, c = x.shape
-        q, k, v = (y.view(b, t, self.heads, -1).transpose(1, 2) for y in self.qkv(self.ln1(x)).split(c, dim=2))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, c)
-        x = x + self.proj(y)
-        return x + self.fc2(F.gelu(self.fc1(self.ln2(x))))
-
-
-class GPT(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.tok, self.pos = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
-        self.blocks = nn.ModuleList([Block()])
-        self.ln, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY, bias=False)
-
-    def forward(self, idx):
-        x = self.tok(idx) + self.pos(torch.arange(idx.shape[1]))
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.ln(x))
 
 
 DEVICES, PROCESSES, RANK = len(jax.devices()), jax.process_count(), jax.process_index()
@@ -161,7 +132,7 @@ def steps(model, optimizer, generator, where, count):
 
 def train(way):
     torch.manual_seed(0)
-    model = GPT()
+    model = GPT(VOCABULARY, WIDTH, LENGTH)
     where = way(model)
     asked = {n: lies(p) for n, p in model.named_parameters()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -189,7 +160,7 @@ def train(way):
 def goes_on(load):
     """Three losses: after as many steps, when the state is saved, or from what was saved."""
     torch.manual_seed(int(load))
-    model = GPT()
+    model = GPT(VOCABULARY, WIDTH, LENGTH)
     where = fsdp(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     state = {"model": model, "optimizer": optimizer}
