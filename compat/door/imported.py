@@ -27,11 +27,13 @@ IMPORTED = {
     "torch.cuda.random torch": "Tensor",
     "torch.cuda.random torch.cuda": "current_device device_count is_initialized",
     "torch.distributed torch._C._distributed_c10d": "Reducer",
-    "torch.distributed torch.distributed.distributed_c10d": "is_xccl_available",
     "torch.distributed.algorithms._checkpoint.checkpoint_wrapper torch.autograd.graph": "save_on_cpu",
     "torch.distributed.checkpoint torch.distributed.checkpoint.default_planner": "DefaultLoadPlanner DefaultSavePlanner",
     "torch.distributed.checkpoint torch.distributed.checkpoint.hf_storage": "HuggingFaceStorageReader HuggingFaceStorageWriter",
     "torch.distributed.checkpoint torch.distributed.checkpoint.optimizer": "load_sharded_optimizer_state_dict",
+    "torch.distributed.checkpoint.filesystem torch.distributed.checkpoint": (
+        "LoadPlan LoadPlanner ReadItem SavePlan SavePlanner StorageReader StorageWriter WriteItem"
+    ),
     "torch.distributed.checkpoint.filesystem torch": "Tensor",
     "torch.distributed.checkpoint.filesystem torch._utils": "_get_available_device_type",
     "torch.distributed.checkpoint.state_dict torch.distributed.tensor": "DTensor",
@@ -42,23 +44,28 @@ IMPORTED = {
     "torch.distributed.checkpoint.state_dict torch.nn.modules.module": "_IncompatibleKeys",
     "torch.distributed.checkpoint.state_dict torch.utils._pytree": "tree_map_only",
     "torch.distributed.checkpoint.state_dict_loader torch.distributed.checkpoint.default_planner": "DefaultLoadPlanner",
+    "torch.distributed.checkpoint.state_dict_loader torch.distributed.checkpoint": (
+        "LoadPlan LoadPlanner StorageReader load_state_dict"
+    ),
     "torch.distributed.checkpoint.state_dict_loader torch.distributed.checkpoint.stateful": "Stateful",
-    "torch.distributed.checkpoint.state_dict_loader torch.distributed.checkpoint": "load_state_dict",
     "torch.distributed.checkpoint.state_dict_saver torch.distributed.checkpoint.default_planner": "DefaultSavePlanner",
+    "torch.distributed.checkpoint.state_dict_saver torch.distributed.checkpoint": (
+        "SavePlan SavePlanner StorageWriter save_state_dict"
+    ),
     "torch.distributed.checkpoint.state_dict_saver torch.distributed.checkpoint.stateful": "Stateful",
     "torch.distributed.checkpoint.state_dict_saver torch.distributed.distributed_c10d": "_get_default_group",
-    "torch.distributed.checkpoint.state_dict_saver torch.distributed.checkpoint": "save_state_dict",
     "torch.distributed.device_mesh torch.distributed.distributed_c10d": (
         "ProcessGroup _get_default_group get_backend get_process_group_ranks get_rank get_world_size init_process_group "
         "is_initialized new_group"
     ),
-    "torch.distributed.device_mesh torch.distributed": "is_available",
+    "torch.distributed.device_mesh torch.distributed": "is_available split_group",
     "torch.distributed.distributed_c10d torch.distributed": (
         "DebugLevel DistStoreError P2POp PrefixStore Store _rank_not_in_group all_gather_coalesced all_gather_into_tensor "
         "all_gather_single all_reduce_coalesced all_to_all all_to_all_single batch_isend_irecv broadcast_object_list gather "
-        "gather_object get_backend_config get_group_rank group irecv is_backend_available is_torchelastic_launched isend "
-        "monitored_barrier new_subgroups new_subgroups_by_enumeration recv recv_object_list reduce reduce_scatter "
-        "reduce_scatter_single reduce_scatter_tensor scatter scatter_object_list send send_object_list"
+        "gather_object get_backend_config get_default_backend_for_device get_group_rank get_node_local_rank get_pg_count group "
+        "irecv is_backend_available is_torchelastic_launched is_ucc_available isend monitored_barrier new_subgroups "
+        "new_subgroups_by_enumeration recv recv_object_list reduce reduce_scatter reduce_scatter_single reduce_scatter_tensor "
+        "register_rendezvous_handler rendezvous scatter scatter_object_list send send_object_list shrink_group split_group"
     ),
     "torch.distributed.distributed_c10d torch.overrides": "handle_torch_function",
     "torch.distributed.fsdp.api torch.nn.modules.batchnorm": "_BatchNorm",

@@ -18,7 +18,8 @@ from ..core.process.internals import backends_are_initialized, distributed_clien
 from .stores import DistNetworkError
 
 __all__ = [
-    "NO_TIMEOUT", "Address", "check_free", "client", "connect", "connected", "forget", "from_store", "held_port", "leave_with", "rendezvous",
+    "NO_TIMEOUT", "Address", "check_free", "client", "connect", "connected", "forget", "from_store", "held_port", "leave_with",
+    "rendezvous",
 ]  # fmt: skip
 
 #: PyTorch's default, in seconds.

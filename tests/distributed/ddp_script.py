@@ -327,8 +327,8 @@ def main():
     everywhere()
     parts()
     uneven()
-    seen["collectives"] = collectives()
     seen["algorithms"] = algorithms()
+    seen["collectives"] = collectives()
     with open(os.path.join(FOLDER, f"{dist.get_rank()}.json"), "w") as f:
         json.dump(seen, f)
     while not os.path.exists(os.path.join(FOLDER, "0.json")):  # rank 0 still waits at a barrier for one that lives and does not come

@@ -42,6 +42,26 @@ def test_losses_and_weights(both, part):
         np.testing.assert_allclose(weights[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+TUTORIALS = ["checkpoint", "checkpoint, whole", "checkpoint, saved meanwhile", "recomputed", "tensor parallel tutorial"]
+TUTORIALS += ["two dimensions (1, 2)", "two dimensions (2, 1)", "distributed module"]
+
+
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_tutorials(both, name):
+    (their_losses, their_weights), (losses, weights) = (found["tutorials"][name] for found in both[:2])
+    np.testing.assert_allclose(losses, their_losses, rtol=1e-5, atol=1e-5)
+    assert list(weights) == list(their_weights)
+    for key, values in their_weights.items():
+        np.testing.assert_allclose(weights[key], values, rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+def test_names_and_placements_of_tutorials(both):
+    theirs, ours = (found["tutorials"] for found in both[:2])
+    assert ours.keys() == theirs.keys() and len(ours) == len(TUTORIALS) + 2
+    for name in ("recomputed names", "distributed module placements"):
+        assert ours[name] == theirs[name]
+
+
 def test_partial_placements(both):
     (their_values, their_texts), (values, texts) = (found["partial"] for found in both[:2])
     np.testing.assert_allclose(values, their_values, rtol=1e-6)

@@ -226,9 +226,7 @@ def check_fits(shape: tuple[int, ...], sharding: Sharding, name: str = "") -> No
         raise ValueError(f"{about}{sharding.spec} has {len(sharding.spec)} entries, a tensor of shape {list(shape)} "
                          f"{len(shape)} dimensions")  # fmt: skip
     for dim, axes in enumerate(sharding.spec):
-        if axes is None or axes is PartitionSpec.UNCONSTRAINED:
-            continue
-        names = (axes,) if isinstance(axes, str) else tuple(axes)
+        names = _names(axes)
         parts = math.prod(sharding.mesh.shape[n] for n in names)
         if shape[dim] % parts:
             raise ValueError(f"{about}dimension {dim} of shape {list(shape)} cannot be divided into {parts} parts, as axis "
@@ -275,6 +273,7 @@ def put(array: Any, placement: Any, *, beside: bool = False) -> jax.Array:
         return jax.device_put(array) if placement == jax_default_device() else jax.device_put(array, placement)
     if not beside:
         placement = automatic(placement)
+    placement = _settled(placement, array)
     check_fits(array.shape, placement)
     if not placement.is_fully_addressable and (isinstance(array, np.ndarray) or array.is_fully_addressable):
         host = np.asarray(array)
@@ -288,6 +287,29 @@ def put_all(arrays: Sequence[Any], placement: Any) -> Sequence[jax.Array]:
         return [put(a, placement, beside=True) for a in arrays]
     made = jax.device_put(arrays) if placement == jax_default_device() else jax.device_put(arrays, placement)
     return made  # type: ignore[no-any-return]
+
+
+def _names(axes: Any) -> tuple[str, ...]:
+    """The axes of a dimension."""
+    if axes is None or axes is PartitionSpec.UNCONSTRAINED:
+        return ()
+    return (axes,) if isinstance(axes, str) else tuple(axes)
+
+
+def _settled(placement: Sharding, array: Any) -> Sharding:
+    """A sharding without free dimensions, which only a program has: in these an array keeps the axes that the others leave to it."""
+    if not isinstance(placement, NamedSharding) or PartitionSpec.UNCONSTRAINED not in placement.spec:
+        return placement
+    now = getattr(array, "sharding", None)
+    spec = [*(now.spec if isinstance(now, NamedSharding) and now.mesh.shape == placement.mesh.shape else ()), *[None] * array.ndim]
+    taken = {n for axes in placement.spec for n in _names(axes)}
+    found = []
+    for wanted, have in zip(placement.spec, spec, strict=False):
+        if wanted is PartitionSpec.UNCONSTRAINED:
+            names = tuple(n for n in _names(have) if n not in taken)
+            wanted = names[0] if len(names) == 1 else names or None
+        found.append(wanted)
+    return NamedSharding(placement.mesh, PartitionSpec(*found))
 
 
 def jax_default_device() -> jax.Device:

@@ -24,6 +24,7 @@ from torch.distributed.tensor.parallel import (
     SequenceParallel,
     parallelize_module,
 )
+from tutorials import tutorials
 from wrapped import wrapped
 
 VOCABULARY, WIDTH, LENGTH, STEPS = 32, 16, 8, 20
@@ -170,6 +171,7 @@ results = {
     "DTensors": dtensors(),
     "partial": partial_tensors(),
     "wrapped": wrapped(sys.argv[-1]),
+    "tutorials": tutorials(sys.argv[-1]),
 }
 if dist.get_rank() == 0:
     with open(sys.argv[-1], "w") as file:
