@@ -9,7 +9,7 @@ from .members import members
 
 __all__ = ["CONSTANTS", "TABLE"]
 
-_DEVICES = "jaxnn.distributed has groups, collectives, messages, DistributedDataParallel, ZeRO, meshes, DTensor and FSDP, and no more"
+_DEVICES = "jaxnn.distributed has groups, collectives, messages, DDP, ZeRO, pipelines, meshes, DTensor and FSDP, and no more"
 
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed": (
@@ -137,10 +137,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.distributed.pipelining": (
         _DEVICES,
         {
-            "class": (
-                "Pipe PipelineStage Schedule1F1B ScheduleDualPipeV ScheduleGPipe ScheduleInterleaved1F1B ScheduleInterleavedZeroBubble "
-                "ScheduleLoopedBFS ScheduleZBVZeroBubble"
-            ),
+            "class": "Pipe ScheduleDualPipeV ScheduleInterleavedZeroBubble ScheduleZBVZeroBubble",
             "constant": "SplitPoint",
             "refusing": "build_stage pipe_split pipeline",
         },

@@ -50,11 +50,11 @@ class P2POp:
         self.op, self.tensor, self.peer, self.group, self.tag, self.group_peer = op, tensor, peer, group, tag, group_peer
 
 
-def _key(group: ProcessGroup, source: int, target: int, tag: int, number: int) -> str:
+def _key(group: ProcessGroup, source: int, target: int, tag: int | str, number: int) -> str:
     return f"jaxnn/message/{group.group_name}/{source}-{target}/{tag}/{number}"
 
 
-def _post(group: ProcessGroup, target: int, tag: int, data: bytes) -> None:
+def _post(group: ProcessGroup, target: int, tag: int | str, data: bytes) -> None:
     way = (group.group_name, group.rank(), target, tag)
     key = _key(group, group.rank(), target, tag, _sent[way])
     _sent[way] += 1
@@ -67,7 +67,7 @@ def _post(group: ProcessGroup, target: int, tag: int, data: bytes) -> None:
 class _Arriving(Work):
     """A message that is waited for."""
 
-    def __init__(self, tensor: Any, group: ProcessGroup, source: int, tag: int) -> None:
+    def __init__(self, tensor: Any, group: ProcessGroup, source: int, tag: int | str) -> None:
         super().__init__([tensor])
         way = (group.group_name, source, group.rank(), tag)
         self._key = _key(group, source, group.rank(), tag, _received[way])

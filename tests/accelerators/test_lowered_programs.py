@@ -7,6 +7,7 @@ import re
 from collections import Counter
 
 import jax
+import numpy as np
 import pytest
 from jax._src.cudnn import fused_attention_stablehlo
 from scipy import stats
@@ -163,6 +164,8 @@ class Draws(nn.Module):
 
     def forward(self, x):
         x = F.dropout(x + 0.1 * torch.randn_like(x) + torch.rand(4, 16), 0.5)
+        x = x + torch.randint(-3, 40, (4, 16)) + torch.randint_like(x, 5) + torch.bernoulli(x.detach().sigmoid())
+        x = x * torch.empty_like(x).bernoulli_(0.9) + torch.empty_like(x).exponential_()
         scores = self.fc(x)
         chosen = torch.multinomial(scores.detach().softmax(-1), 2)
         again = torch.multinomial(scores.detach().softmax(-1), 3, replacement=True)
@@ -182,7 +185,7 @@ def test_what_is_drawn_on_accelerators_is_part_of_the_program(platform, drawn_th
     given = re.search(r"func.func public @main\((.*?)\) ->", text, re.DOTALL)[1]
     sizes = [math.prod(map(int, s.split("x")[:-1])) for s in re.findall(r"tensor<((?:\d+x)*\w+)>", given)]
     # Weights, inputs and targets, and packed numbers: no array of noise or of a mask (4 x 16), but the input itself.
-    assert sorted(n for n in sizes if n > 16) == [64, 160]
+    assert sorted(n for n in sizes if n > 32) == [64, 160]
 
 
 def test_numbers_drawn_on_accelerators(drawn_there):
@@ -197,10 +200,22 @@ def test_numbers_drawn_on_accelerators(drawn_there):
         seen = torch.bincount(found, minlength=4).numpy()
         assert found.dtype is torch.int64 and seen[1] == 0
         assert stats.chisquare(seen[[0, 2, 3]], [800, 3200, 4000]).pvalue > 1e-3
+    k = torch.randint(-5, 10, (20000,)).numpy()
+    assert k.dtype == np.int64 and stats.chisquare(np.bincount(k + 5, minlength=15)).pvalue > 1e-3
+    wide = torch.randint(-(2**31), 2**31 - 1, (20000,)).numpy() / 2**32 + 0.5
+    assert stats.kstest(wide, "uniform").pvalue > 1e-3
+    assert stats.kstest(torch.empty(20000).exponential_(2.0).numpy(), "expon", (0, 0.5)).pvalue > 1e-3
+    coins = [torch.bernoulli(torch.full((20000,), 0.3)), torch.empty(20000).bernoulli_(p=0.3)]
+    coins.append(torch.empty(20000, dtype=torch.int8).bernoulli_(0.3))
+    assert all(abs(c.double().mean().item() - 0.3) < 0.02 and set(c.tolist()) == {0, 1} for c in coins)
+    assert set(torch.randint_like(torch.zeros(200, dtype=torch.bfloat16), 2, 5).tolist()) == {2.0, 3.0, 4.0}
     both = torch.multinomial(p.expand(500, 4), 2)
     assert both.shape == (500, 2) and (both[:, 0] != both[:, 1]).all() and not (both == 1).any()
     torch.manual_seed(0)
     assert torch.equal(torch.rand(20000), u)
+    for bad in (lambda: torch.randint(3, 3, (2,)), lambda: p.bernoulli_(2.0), lambda: p.exponential_(-1.0)):
+        with pytest.raises(RuntimeError):
+            bad()
     for bad in (lambda: torch.multinomial(p, 5), lambda: torch.multinomial(p, 0), lambda: torch.multinomial(p.view(1, 2, 2), 1)):
         with pytest.raises(RuntimeError):
             bad()

@@ -12,6 +12,13 @@ from torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook import PowerSGDSt
 from torch.distributed.algorithms.join import Join, Joinable, JoinHook
 from torch.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
 from torch.distributed.optim import PostLocalSGDOptimizer, ZeroRedundancyOptimizer
+from torch.distributed.pipelining import (
+    PipelineStage,
+    Schedule1F1B,
+    ScheduleGPipe,
+    ScheduleInterleaved1F1B,
+    ScheduleLoopedBFS,
+)
 from torch.nn.parallel import DistributedDataParallel as DDP
 
 seen = {}
@@ -199,8 +206,72 @@ def joined():
         seen["thrown"] = str(error)
 
 
+class Deep(nn.Module):
+    """Layers, of which each stage has some; two tensors go from stage to stage."""
+
+    def __init__(self, first, last):
+        super().__init__()
+        self.layer, self.other = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.first, self.last = first, last
+
+    def forward(self, x, y=None, scale=1.0):
+        y = x * 0.5 if self.first else y
+        x, y = torch.tanh(self.layer(x)) * scale, y + self.other(x)
+        return x + y if self.last else (x, y)
+
+
+def pipelines():
+    """A model in stages, under each schedule; gradients are those of the whole batch."""
+    rank = dist.get_rank()
+    generator = torch.Generator().manual_seed(4)
+    x, target = torch.randn(8, 8, generator=generator), torch.randn(8, 8, generator=generator)
+    loss_fn = nn.functional.mse_loss
+    for name, schedule, local, count, options in (
+        ("GPipe", ScheduleGPipe, 1, 4, {}),
+        ("1F1B", Schedule1F1B, 1, 4, {}),
+        ("GPipe, sums", ScheduleGPipe, 1, 2, {"scale_grads": False}),
+        ("looped", ScheduleLoopedBFS, 2, 4, {}),
+        ("interleaved", ScheduleInterleaved1F1B, 2, 4, {}),
+    ):
+        torch.manual_seed(11)
+        layers = [Deep(k == 0, k == 2 * local - 1) for k in range(2 * local)]
+        mine = [PipelineStage(layers[k], k, 2 * local, torch.device("cpu")) for k in range(rank, 2 * local, 2)]
+        run = schedule(mine if local > 1 else mine[0], n_microbatches=count, loss_fn=loss_fn, **options)
+        optimizer = torch.optim.SGD([p for s in mine for p in s.submod.parameters()], 0.1, momentum=0.9)
+        found = []
+        for _ in range(3):
+            optimizer.zero_grad()
+            losses = []
+            if rank == 0:
+                out = run.step(x)
+            else:
+                out = run.step(target=target, losses=losses)
+            optimizer.step()
+            found += [loss.item() for loss in losses]
+        found.append(None if out is None else out.detach().double().sum().item())
+        seen[f"pipeline {name}"] = [found, [p.detach().double().sum().item() for s in mine for p in s.submod.parameters()]]
+    run = ScheduleGPipe(PipelineStage(layers[3 * rank], rank, 2, torch.device("cpu")), 2, loss_fn)
+    out = run.eval(x, scale=2.0) if rank == 0 else run.eval(target=target, losses=losses)
+    seen["pipeline eval"] = [[loss.item() for loss in losses], None if out is None else [out.requires_grad, out.double().sum().item()]]
+    errors = []
+    for bad in (
+        lambda: PipelineStage(layers[0], 2, 2, torch.device("cpu")),
+        lambda: PipelineStage(layers[0], 0, 1, torch.device("cpu")),
+        lambda: Schedule1F1B(PipelineStage(layers[0], rank, 2, torch.device("cpu")), 1),
+        lambda: ScheduleInterleaved1F1B(mine, 5),
+        lambda: torch.no_grad()(run.step)(x),
+    ):
+        try:
+            bad()
+            errors.append("nothing")
+        except Exception as error:
+            errors.append([type(error).__name__, str(error)[:60]])
+    seen["pipeline errors"] = errors
+
+
 def algorithms():
     """What came out, by name."""
+    pipelines()
     zero()
     low_rank()
     local_sgd()

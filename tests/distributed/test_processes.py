@@ -90,7 +90,8 @@ def test_collectives(results):
 
 ALGORITHMS = ["zero", "zero, loaded", "zero, gone on", "zero state", "algorithm errors", "local", "local, apart", "local step"]
 ALGORITHMS += ["counted", "joined", "thrown", "low rank: rank 1", "low rank: rank 2, together", "low rank: rank 4"]
-ALGORITHMS += ["low rank: forgetful", "low rank: not yet"]
+ALGORITHMS += ["low rank: forgetful", "low rank: not yet", "pipeline GPipe", "pipeline 1F1B", "pipeline GPipe, sums", "pipeline looped"]
+ALGORITHMS += ["pipeline interleaved", "pipeline eval", "pipeline errors"]
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

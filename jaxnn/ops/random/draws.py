@@ -36,12 +36,12 @@ from jaxnn.core.record.write import check_writable, put_through
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, call, check_out, function, op, resize_out
 from jaxnn.ops.common.placement import check_layout, dtype_of, like_device, made
 from jaxnn.ops.common.placement import sizes as sizes_of
-from jaxnn.ops.creation.factories import described_as, made_like
+from jaxnn.ops.creation.factories import described_as, made_like, zeros  # type: ignore[attr-defined]
 from jaxnn.ops.memory.strides import in_memory_order, memory_order
 
 from .keys import generator_here, given
 from .masks import bernoulli_mask, traced_key_provider, traced_keys
-from .on_device import drawn_there, multinomial_there, on_accelerator
+from .on_device import bernoulli_there, drawn_there, filled_there, integers_there, multinomial_there, on_accelerator
 
 
 def stream(generator: Any, name: str) -> Generator:
@@ -225,6 +225,10 @@ def randint(
         raise TypeError(f"randint() got an unexpected keyword argument '{next(iter(options))}'")
     if size is None:
         raise TypeError('randint() missing 1 required positional arguments: "size"')
+    if generator is None and out is None and given() is None and not in_transformation() and on_accelerator(placement_of(device)):
+        there = integers_there(zeros(tuple(size), dtype=dtype_of(dtype, dtypes.int64), device=device), low, high)
+        if there is not None:
+            return there.requires_grad_() if requires_grad else there
     return _drawn(
         "randint",
         lambda g, place: g.randint(low, high, place.shape, place.np),
@@ -252,6 +256,11 @@ def randint_like(
     """``randint_like(input, low=0, high)``: integers of [low, high) in the shape and type of another tensor."""
     check_layout("randint_like", layout, False, memory_format)
     low, high, _ = _range("randint_like", args, options)
+    where = like_device(input, device, alike=True) if isinstance(input, TensorBase) else None
+    if where is not None and given() is None and not in_transformation() and on_accelerator(placement_of(where)):
+        there = integers_there(zeros(tuple(aval(input).shape), dtype=dtype_of(dtype, aval(input).dtype), device=where), low, high)
+        if there is not None:
+            return there.requires_grad_() if requires_grad else there
     return _drawn_like(
         "randint_like", input, lambda g, place: g.randint(low, high, place.shape, place.np), dtype, device,
         requires_grad, memory_format,
@@ -357,8 +366,13 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
         resize_out(out, described.shape)
         put_through(out, _drawn_for(out, g, _bernoulli, _array(input) if p is None else float(p)))
         return out
-    array = g.bernoulli(_array(input)) if p is None else g.bernoulli(float(p), tuple(described.shape), described.np)
-    found = made(array, like_device(input, None))
+    there = None
+    if generator is None and given() is None and on_accelerator(aval(input).placement):
+        there = bernoulli_there(input) if p is None else filled_there("bernoulli_", input, (p,), {})
+    if there is None:
+        array = g.bernoulli(_array(input)) if p is None else g.bernoulli(float(p), tuple(described.shape), described.np)
+        there = made(array, like_device(input, None))
+    found = there
     return _BERNOULLI(found, input) if input.requires_grad else found
 
 
@@ -392,10 +406,14 @@ def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
             return self
         if isinstance(options.get("p"), TensorBase):
             args = (options.pop("p"),)
-        beside = [_array(a) if isinstance(a, TensorBase) else a for a in args]
-        drawn = _drawn_for(
-            self, stream(generator, name), lambda g, place, *given: draw(g, place, *given, **options), *beside
-        )
+        drawn = None
+        if generator is None and given() is None and not in_transformation():
+            drawn = filled_there(name, self, args, options)
+        if drawn is None:
+            beside = [_array(a) if isinstance(a, TensorBase) else a for a in args]
+            drawn = _drawn_for(
+                self, stream(generator, name), lambda g, place, *given: draw(g, place, *given, **options), *beside
+            )
         if state.grad_enabled and self.requires_grad:  # the old value gets a gradient: zeros
             drawn = call(replaced, (self, drawn))
         put_through(self, drawn)
