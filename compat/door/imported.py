@@ -85,6 +85,27 @@ IMPORTED = {
     "torch.distributed.nn.functional torch.distributed": "group",
     "torch.distributed.optim.zero_redundancy_optimizer torch.distributed.algorithms.join": "Join JoinHook Joinable",
     "torch.distributed.optim.zero_redundancy_optimizer torch.optim.optimizer": "Optimizer",
+    "torch.distributed.pipelining.microbatch torch.nn.attention.flex_attention": "BlockMask",
+    "torch.distributed.pipelining.microbatch torch.distributed.tensor": "DTensor",
+    "torch.distributed.pipelining.microbatch torch.fx.node": "map_aggregate",
+    "torch.distributed.pipelining.microbatch torch.utils._pytree": "tree_flatten tree_map tree_unflatten",
+    "torch.distributed.pipelining.schedules torch.distributed.fsdp": "FSDPModule UnshardHandle",
+    "torch.distributed.pipelining.schedules torch._dynamo.eval_frame": "OptimizedModule",
+    "torch.distributed.pipelining.schedules torch.distributed.pipelining.stage": "PipelineStage",
+    "torch.distributed.pipelining.schedules torch.distributed.pipelining": (
+        "ScheduleDualPipeV ScheduleInterleavedZeroBubble ScheduleZBVZeroBubble"
+    ),
+    "torch.distributed.pipelining.schedules torch.distributed.pipelining.microbatch": (
+        "TensorChunkSpec merge_chunks split_args_kwargs_into_chunks"
+    ),
+    "torch.distributed.pipelining.schedules torch.nn.modules.loss": "_Loss",
+    "torch.distributed.pipelining.schedules torch.autograd.profiler": "record_function",
+    "torch.distributed.pipelining.stage torch.distributed.tensor": "DTensor",
+    "torch.distributed.pipelining.stage torch.nn.parallel.distributed": "DistributedDataParallel",
+    "torch.distributed.pipelining.stage torch.distributed.fsdp": "FSDPModule fully_shard",
+    "torch.distributed.pipelining.stage torch._subclasses.fake_tensor": "FakeTensor",
+    "torch.distributed.pipelining.stage torch.distributed.pipelining": "build_stage",
+    "torch.distributed.pipelining.stage torch.fx.node": "map_aggregate",
     "torch.distributed.tensor torch.distributed.tensor.placement_types": "_StridedShard",
     "torch.distributed.tensor.placement_types torch.distributed.device_mesh": "DeviceMesh",
     "torch.distributions.bernoulli torch.distributions.exp_family": "ExponentialFamily",
