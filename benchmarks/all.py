@@ -1,4 +1,4 @@
-"""All benchmarks of the CPU in a short form, in at most 23 minutes: `python benchmarks/all.py --into results`.
+"""All benchmarks of the CPU in a short form, in at most ten minutes: `python benchmarks/all.py --into results`.
 
 Runs the scripts beside this one, one after the other, each in a process of its own, and writes into the folder:
 
@@ -6,39 +6,56 @@ Runs the scripts beside this one, one after the other, each in a process of its 
 - `results.md`: the same as tables;
 - `results.png`: jaxnn's ratio to PyTorch, a training step and an operator a bar.
 
-Nothing else should run on the machine meanwhile. Exit status 1 where a script failed or ran past its time.
+`--full` measures every network, operator and size instead, in an hour and a half at most. Nothing else should run on the machine
+meanwhile. Exit status 1 where a script failed or ran past its time.
 """
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
 from train_step import environment  # noqa: E402
 
-#: Name, arguments of the short form, whether it takes --json, and the seconds it may take.
-SCRIPTS = (
-    ("imports", (), True, 120),
-    ("train_step", ("--rounds", "9", "--seconds", "0.15"), True, 240),
-    ("operators", ("--rounds", "3", "--seconds", "0.01"), True, 420),
-    ("optimizer_step", ("--rounds", "9", "--steps", "20"), False, 90),
-    ("many_parameters", ("--counts", "200", "--rounds", "5"), False, 120),
-    ("data_loader", ("--rounds", "3"), False, 120),
-    ("irregular_programs", (), True, 240),
-)
+#: Name: whether it takes --json, the arguments of the short and of the full form, and the seconds either may take: 600 the short one.
+SCRIPTS = {
+    "imports": (True, "--rounds 3", 40, "", 120),
+    "train_step": (
+        True, "--models tiny cnn encoder lstm --variants torch jaxnn nnx.jit --rounds 9 --seconds 0.1", 220, "", 1500,
+    ),
+    "operators": (True, "--sizes large --rounds 3 --seconds 0.01", 160, "", 1200),
+    "optimizer_step": (False, "--optimizer sgd --rounds 9 --steps 20", 40, "", 180),
+    "many_parameters": (False, "--counts 200 --rounds 5", 40, "", 900),
+    "data_loader": (False, "--rounds 2", 40, "", 300),
+    "irregular_programs": (True, "--programs policy elements", 60, "", 900),
+}  # fmt: skip
 
 
-def run(name: str, arguments: tuple[str, ...], takes_json: bool, limit: int, folder: Path) -> dict:
-    """What a script printed and wrote, its exit status (None past its time) and its seconds."""
+def children_seconds() -> float:
+    """Processor time of all processes that ended."""
+    if resource is None:
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run(name: str, arguments: list[str], takes_json: bool, limit: int, folder: Path) -> dict:
+    """What a script printed and wrote, its exit status (None past its time), its seconds and its processor's."""
     file = folder / f"{name}.json"
     file.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / f"{name}.py"), *arguments, *(["--json", str(file)] if takes_json else [])]
-    start = time.perf_counter()
+    start, used = time.perf_counter(), children_seconds()
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
         status, printed, errors = done.returncode, done.stdout, done.stderr
@@ -46,8 +63,10 @@ def run(name: str, arguments: tuple[str, ...], takes_json: bool, limit: int, fol
         status, errors = None, ""
         printed = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
     figures = json.loads(file.read_text()) if file.exists() else None
-    taken = round(time.perf_counter() - start, 1)
-    found = {"command": " ".join([f"{name}.py", *arguments]), "status": status, "seconds": taken, "printed": printed, "figures": figures}
+    found = {
+        "command": " ".join([f"{name}.py", *arguments]), "status": status, "seconds": round(time.perf_counter() - start, 1),
+        "processor_seconds": round(children_seconds() - used, 1), "printed": printed, "figures": figures,
+    }  # fmt: skip
     return found if status == 0 else {**found, "errors": errors[-2000:]}
 
 
@@ -56,7 +75,8 @@ def report(setting: dict, results: dict) -> str:
     parts = ["# Benchmarks", ", ".join(f"{name} {value}" for name, value in setting.items())]
     for name, result in results.items():
         state = {0: "", None: ", ran past its time"}.get(result["status"], ", failed")
-        parts += [f"## {name}", f"`python benchmarks/{result['command']}`, {result['seconds']} s{state}"]
+        taken = f"{result['seconds']} s ({result['processor_seconds']} of a processor)"
+        parts += [f"## {name}", f"`python benchmarks/{result['command']}`, {taken}{state}"]
         parts.append(f"```text\n{result['printed'].strip()}\n```")
     return "\n\n".join(parts) + "\n"
 
@@ -92,16 +112,18 @@ def draw(bars: list[tuple[str, float]], setting: dict, file: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--into", type=Path, default=Path("benchmark-results"))
-    parser.add_argument("--only", nargs="+", choices=[name for name, *_ in SCRIPTS])
+    parser.add_argument("--only", nargs="+", choices=list(SCRIPTS))
+    parser.add_argument("--full", action="store_true", help="everything, not the short form")
     options = parser.parse_args()
     options.into.mkdir(parents=True, exist_ok=True)
     setting, results = environment(), {}
     print(", ".join(f"{name} {value}" for name, value in setting.items()))
-    for name, *how in SCRIPTS:
+    for name, (takes_json, short, short_limit, full, full_limit) in SCRIPTS.items():
         if not options.only or name in options.only:
             print(f"{name} ...", flush=True)
-            results[name] = run(name, *how, options.into)
-            print(results[name]["printed"], flush=True)
+            arguments, limit = (full, full_limit) if options.full else (short, short_limit)
+            found = results[name] = run(name, shlex.split(arguments), takes_json, limit, options.into)
+            print(f"{found['printed']}({found['seconds']} s, {found['processor_seconds']} of a processor)\n", flush=True)
             (options.into / "results.json").write_text(json.dumps({"environment": setting, "results": results}, indent=1))
             (options.into / "results.md").write_text(report(setting, results))
     bars = ratios(results)

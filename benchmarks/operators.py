@@ -199,7 +199,7 @@ def ready(results):
 
 def calls(torch, f, operands):
     """``{"forward": call, "forward+backward": call}``; a call returns what it computed."""
-    tensors = [torch.from_numpy(a.copy()) for a in operands]
+    tensors = [torch.from_numpy(a).clone() for a in operands]  # what shares memory with numpy, jaxnn copies at every use
     leaves = [t.requires_grad_() for t in tensors if t.is_floating_point()]
 
     def forward():
@@ -247,7 +247,7 @@ def compare(pair, rounds, seconds):
     return figures
 
 
-def pairs(only):
+def pairs(only, wanted_sizes):
     """(name, size, direction, {library: call})."""
     import torch
 
@@ -258,7 +258,7 @@ def pairs(only):
 
     for (name, theirs, *sizes), (_, ours, *_) in zip(rows(torch), rows(jaxnn), strict=True):
         for size, operands in zip(("small", "large"), sizes, strict=True):
-            if wanted(name):
+            if wanted(name) and size in wanted_sizes:
                 rng = np.random.default_rng(0)
                 arrays = [draw(rng) for draw in operands]
                 have = calls(torch, theirs, arrays), calls(jaxnn, ours, arrays)
@@ -266,7 +266,7 @@ def pairs(only):
                     yield name, size, direction, {"torch": have[0][direction], "jaxnn": have[1][direction]}
     if any(wanted(f"{n}, 400 tensors") for n in ("SGD with momentum", "Adam", "AdamW", "RMSprop")):
         for (name, size, theirs), (_, _, ours) in zip(optimizers(torch), optimizers(jaxnn), strict=True):
-            if wanted(name):
+            if wanted(name) and size in wanted_sizes:
                 yield name, size, "step", {"torch": theirs, "jaxnn": ours}
 
 
@@ -285,6 +285,7 @@ def agree(pair):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[], help="parts of operators' names")
+    parser.add_argument("--sizes", nargs="+", choices=("small", "large"), default=["small", "large"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.05, help="of a library in a round")
     parser.add_argument("--cores", type=int, default=1)
@@ -294,7 +295,7 @@ def main() -> int:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.cores :])
     found, wrong = [], []
     print(f"{'operator':28}{'size':7}{'direction':18}{'torch ms':>9}{'jaxnn ms':>9}{'ratio':>7}{'wall':>7}")
-    for name, size, direction, pair in pairs(options.only):
+    for name, size, direction, pair in pairs(options.only, options.sizes):
         if name != "dropout" and direction != "step" and agree(pair) > 2e-3:
             wrong.append((name, size, direction))
         figures = compare(pair, options.rounds, options.seconds)

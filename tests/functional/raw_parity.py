@@ -109,10 +109,10 @@ def _cotangents(results):
     )
 
 
-def run(ours, theirs, *inputs, grad=True, rtol=None, atol=None, **static):
+def run(ours, theirs, *inputs, grad=True, rtol=None, atol=None, of="one", **static):
     """Same values, dtypes, shapes and gradients. Inputs are numpy arrays (differentiated where floating) or anything
     else, which both functions get as it is; `static` goes to both, arrays in it are not differentiated."""
-    tolerance = None if rtol is None else Tolerance(rtol, atol)
+    tolerance = None if rtol is None else Tolerance(rtol, atol, of)
     with jax.enable_x64():
         function, values, where = _pure(ours, [to_jax(v) for v in inputs], static)
         cotangents = _cotangents(jax.eval_shape(function, *values))

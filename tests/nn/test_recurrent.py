@@ -170,7 +170,10 @@ def test_half_precision():
         np.testing.assert_allclose(found[1], found[0], rtol=1.6e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("source, packed", [("GRU(4, 3, bidirectional=True)", True), ("LSTM(4, 3, bidirectional=True)", False)])
+@pytest.mark.parametrize("source, packed", [
+    ("GRU(4, 3, bidirectional=True)", True), ("LSTM(4, 3, bidirectional=True)", False), ("GRU(4, 3, bidirectional=True)", False),
+    ("GRU(4, 3, bias=False)", False), ("RNN(4, 3, bidirectional=True)", False), ("RNN(4, 3, nonlinearity='relu')", False),
+])  # fmt: skip
 def test_second_order(source, packed):
     found = []
     for face in FACES:
@@ -353,14 +356,15 @@ def test_functions(kind, source):
         check(b, a, "layer")
 
 
-@pytest.mark.parametrize("kind, gates, count, packed", [("lstm", 4, 2, False), ("lstm", 4, 2, True), ("rnn_relu", 1, 1, True)])
-def test_transforms(kind, gates, count, packed):
+@pytest.mark.parametrize("kind, gates, count, packed, directions", [
+    ("lstm", 4, 2, False, 2), ("lstm", 4, 2, True, 1), ("gru", 3, 1, False, 1), ("rnn_relu", 1, 1, False, 1),
+])  # fmt: skip
+def test_transforms(kind, gates, count, packed, directions):
     """Rows under jvp and vmap of the gradient: packed ones, and both directions of those that are not."""
-    directions = 1 if packed else 2
 
     def run(x, *rest):
         sizes = jnp.asarray([2, 2, 1]) if packed else None
-        return run_layers(kind, x, sizes, rest[:count], rest[count:], True, 1, 0.0, False, not packed)
+        return run_layers(kind, x, sizes, rest[:count], rest[count:], True, 1, 0.0, False, directions == 2)
 
     cell = [(gates * 3, 4), (gates * 3, 3), (gates * 3,), (gates * 3,)]
     shapes = [(5, 4) if packed else (3, 2, 4), *[(directions, 2, 3)] * count, *cell * directions]

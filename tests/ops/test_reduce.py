@@ -15,6 +15,7 @@ B = np.array([[True, False, True], [False, False, False]])
 T = np.array([[1, 3, 3, 2], [0, 0, 0, 0], [2, 2, 5, 5]], np.float32)  # ties
 N = np.array([[1, np.nan, 3, 2], [4, 0, -1, np.nan], [np.nan, 2, 5, np.nan]], np.float32)
 Z = np.array([[0, 0, 0], [1, 0, 2], [3, 4, 5]], np.float32)
+W = rng.uniform(0.8, 1.2, (80, 70)).astype(np.float32)  # enough for a loop of its own
 C = (M + 1j * M[::-1]).astype(np.complex64)
 S = np.array(3.0, np.float32)
 
@@ -130,6 +131,7 @@ CASES = {
     "cumsum_int": (lambda t, x: x.cumsum(0), B),
     "cumprod": (lambda t, x: x.cumprod(1), Z),
     "cumsum_dtype": (lambda t, x: t.cumsum(x, dim=0, dtype=t.float64), I),
+    "cumulative_of_many": (lambda t, x: [f(d) for f in (x.cumsum, x.cumprod, x.double().cumsum, x.int().cumsum) for d in (0, -1)], W),
     "cummax": (lambda t, x: x.cummax(1), T),
     "cummin": (lambda t, x: t.cummin(x, 0), T),
     "cummax_nan": (lambda t, x: x.cummax(1), N),

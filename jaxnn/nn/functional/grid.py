@@ -63,14 +63,14 @@ def _index(x: Array) -> Array:
 
 
 def _picked(flat: Array, places: Sequence[Array], shape: Sequence[int]) -> Array:
-    """The elements (N, C, points) at integer places, each (N, points); zero outside."""
+    """The elements (N, points, C) of flat images (N, elements, C) at integer places, each (N, points); zero outside."""
     at: Any = jnp.int32(0)
     inside: Any = True
     for place, size in zip(places, shape, strict=True):
         inside = inside & (place >= 0) & (place < size)
         at = at * size + jnp.clip(place, 0, size - 1)
-    values = jax.vmap(lambda plane, i: jnp.take(plane, i, axis=1))(flat, at)
-    return jnp.where(inside[:, None], values, jnp.zeros((), values.dtype))
+    values = jax.vmap(lambda rows, i: rows.at[i].get(mode="promise_in_bounds"))(flat, at)
+    return jnp.where(inside[..., None], values, jnp.zeros((), values.dtype))
 
 
 def _cubic_weights(t: Array) -> list[Array]:
@@ -89,7 +89,7 @@ def _bicubic(flat: Array, points: list[Array], shape: Sequence[int], padding_mod
         places = [s + (k - 1) for s, k in zip(starts, (i, j), strict=True)]
         placed = [_placed(p, n, padding_mode, align_corners) for p, n in zip(places, shape, strict=True)]
         values = _picked(flat, [_index(lax.stop_gradient(p)) for p in placed], shape)
-        total = total + values * (rows[i] * columns[j])[:, None]
+        total = total + values * (rows[i] * columns[j])[..., None]
     return total
 
 
@@ -101,7 +101,7 @@ def _linear(flat: Array, points: list[Array], shape: Sequence[int]) -> Array:
         for p, s, c in zip(points, starts, corner, strict=True):
             weight = weight * ((p - s) if c else (s + 1 - p))
         values = _picked(flat, [_index(s) + c for s, c in zip(starts, corner, strict=True)], shape)
-        total = total + values * weight[:, None]
+        total = total + values * weight[..., None]
     return total
 
 
@@ -144,7 +144,8 @@ def _grid_sample(input: Array, grid: Array, mode: str, padding_mode: str, align_
     lead, out = input.shape[:2], grid.shape[1:-1]
     if 0 in (*lead, *out):
         return jnp.zeros((*lead, *out), input.dtype)
-    flat = widen(input).reshape(*lead, -1)
+    # Channels last: a point's are one piece of memory, to read and, with a quarter of the time for 128 of them, to add gradients to.
+    flat = jnp.swapaxes(widen(input).reshape(*lead, -1), 1, 2)
     points = widen(grid).reshape(lead[0], -1, dims)
     # The grid's last dimension counts from the image's last one.
     located = [_in_elements(points[..., dims - 1 - d], shape[d], align_corners) for d in range(dims)]
@@ -156,7 +157,7 @@ def _grid_sample(input: Array, grid: Array, mode: str, padding_mode: str, align_
             made = _picked(flat, [_index(jnp.round(lax.stop_gradient(p))) for p in placed], shape)
         else:
             made = _linear(flat, placed, shape)
-    return made.reshape(*lead, *out).astype(input.dtype)
+    return jnp.swapaxes(made, 1, 2).reshape(*lead, *out).astype(input.dtype)
 
 
 def grid_sample(

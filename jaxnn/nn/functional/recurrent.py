@@ -29,7 +29,7 @@ from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import Arrays, Operand, function, op
 from jaxnn.nn.functional.common import is_floating, is_half, scalar_name
 from jaxnn.nn.functional.linear import affine
-from jaxnn.nn.functional.lstm_kernel import product, run_lstm
+from jaxnn.nn.functional.recurrent_kernels import product, run_elman, run_gru, run_lstm
 from jaxnn.ops.random.masks import bernoulli_mask
 
 __all__ = [
@@ -94,6 +94,12 @@ def _scan(
     if step is _lstm_step and valid is None and w_hr is None and x.dtype != jnp.float16:
         return _lstm(x, state, w_ih, w_hh, b_ih, b_hh, reverse)
     gates = affine(x, w_ih, b_ih)
+    if valid is None and not is_half(x) and step is not _lstm_step:  # halves are rounded where PyTorch rounds them
+        if step is _gru_step:
+            states, final = run_gru(gates, w_hh, jnp.zeros(len(w_hh), w_hh.dtype) if b_hh is None else b_hh, *state, reverse)
+        else:
+            states, final = run_elman(gates if b_hh is None else gates + b_hh, w_hh, *state, step is _relu_step, reverse)
+        return states, (final,)
 
     def advance(state: tuple[Array, ...], inputs: tuple[Array, Array | None]) -> Any:
         now, inside = inputs

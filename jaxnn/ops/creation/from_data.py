@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import jax
@@ -38,6 +39,7 @@ _RECOMMENDED = (
     "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
     "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor)."
 )
+_PLAIN_SEQUENCES, _PLAIN_NUMBERS = frozenset({list, tuple, range}), frozenset({bool, int, float})
 #: How deep PyTorch reads nested sequences.
 _MOST_DIMENSIONS = 128
 
@@ -121,6 +123,9 @@ def array_of(data: Any, wanted: dtypes.dtype | None) -> np.ndarray:
         if aval(_first(data)).shape.numel() != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
         shape = shape[: len(shape) - len(aval(_first(data)).shape)]
+    array = _of_plain_numbers(data, shape, wanted)
+    if array is not None:
+        return array
     flat: list[Any] = []
     _flat(data, shape, 0, flat)
     if wanted is None:
@@ -139,6 +144,33 @@ def array_of(data: Any, wanted: dtypes.dtype | None) -> np.ndarray:
         )
     except OverflowError:
         raise ValueError("Overflow when unpacking long long") from None
+    return array.reshape(shape)
+
+
+def _of_plain_numbers(data: Any, shape: tuple[int, ...], wanted: dtypes.dtype | None) -> np.ndarray | None:
+    """What `array_of` makes, by numpy at once; None where an element needs a look: of another type, or one that may not fit."""
+    level: Sequence[Any] = (data,)
+    for size in shape:
+        if any(type(x) not in _PLAIN_SEQUENCES or len(x) != size for x in level):
+            return None
+        level = level[0] if len(level) == 1 else list(chain.from_iterable(level))
+    kinds = set(map(type, level))
+    if not shape or not kinds or not kinds <= _PLAIN_NUMBERS:
+        return None
+    found = dtypes.get_default_dtype() if float in kinds else dtypes.int64 if int in kinds else dtypes.bool
+    wanted = wanted or found
+    if wanted is dtypes.bool and found is not wanted or wanted._category == 1 and float in kinds:
+        return None
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(level, np.int64 if wanted._category == 1 else wanted.np)
+    except OverflowError:
+        return None
+    if wanted._category == 1 and wanted is not dtypes.int64:
+        limits = np.iinfo(wanted.np)
+        if array.min() < limits.min or array.max() > int(limits.max):
+            return None
+        array = array.astype(wanted.np)
     return array.reshape(shape)
 
 

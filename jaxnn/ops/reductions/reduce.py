@@ -29,6 +29,7 @@ from jaxnn.ops.common.dims import dims_of, one_dim, takes_lists
 from jaxnn.ops.common.promotion import cast, compute, promote, to_float, widened
 from jaxnn.ops.elementwise.arithmetic import refuse_bool
 from jaxnn.ops.linalg.vector_norms import vector_norm
+from jaxnn.ops.reductions.running_sums import running_product, running_sum
 
 Dim = int | tuple[int, ...] | None
 
@@ -363,10 +364,8 @@ def _cumulative(name: str, f: Callable[..., Array], doc: str) -> Any:
     return public
 
 
-cumsum = _cumulative("cumsum", lambda x, k: jnp.cumsum(x, axis=k, dtype=x.dtype), "The running sum along ``dim``.")
-cumprod = _cumulative(
-    "cumprod", lambda x, k: jnp.cumprod(x, axis=k, dtype=x.dtype), "The running product along ``dim``."
-)
+cumsum = _cumulative("cumsum", running_sum, "The running sum along ``dim``.")
+cumprod = _cumulative("cumprod", running_product, "The running product along ``dim``.")
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

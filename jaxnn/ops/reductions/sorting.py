@@ -194,14 +194,13 @@ def unique(
         dim = wrap_dim(dim, values.ndim)
         if 0 in values.shape and values.shape[dim]:
             raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
-    found, inverse, counts = np.unique(values, return_inverse=True, return_counts=True, axis=dim, equal_nan=False)
-    shaped = inverse.reshape(values.shape if dim is None or not values.ndim else (values.shape[dim],))
-    arrays = [found.astype(values.dtype)]
+    # Without an inverse and counts it takes a third of the time.
+    more: dict[str, Any] = {"return_inverse": return_inverse, "return_counts": return_counts}
+    made: Any = np.unique(values, axis=dim, equal_nan=False, **more)
+    found, *rest = made if return_inverse or return_counts else (made,)
     if return_inverse:
-        arrays.append(shaped.astype(np.int64))
-    if return_counts:
-        arrays.append(counts.astype(np.int64))
-    return _results(arrays, input)
+        rest[0] = rest[0].reshape(values.shape if dim is None or not values.ndim else (values.shape[dim],))
+    return _results([found.astype(values.dtype), *(a.astype(np.int64) for a in rest)], input)
 
 
 @function
