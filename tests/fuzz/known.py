@@ -379,11 +379,11 @@ def _two_names(case: Case) -> bool:
     return re.search(r"Sequential\((m\d+), \1\)", case.text) is not None and case.around("functional_call")
 
 
-@rule("listed: a hook on a tensor whose shape was changed in place, and that is then written to")
-def _reshaped_hook(case: Case) -> bool:
-    reshaped = r"squeeze_\(|transpose_\(|\.t_\("
-    refused = case.raised("modified by an inplace operation")  # and with what was saved: another list
-    return (refused or case.difference.kind in (*VALUES, "missing")) and case.around(reshaped) and case.around(r"hook\(|retain_grad")
+@rule("listed: a second hook on a tensor whose shape was changed in place after the first")
+def _second_hook(case: Case) -> bool:
+    reshaped = r"\b(\w+)\.register_hook\([\s\S]*\n *\1\.(un)?(squeeze_|transpose_|t_)\([\s\S]*\1\.register_hook\("
+    found = re.search(reshaped, case.text)
+    return found is not None and case.difference.kind in (*VALUES, "shape") and case.around(rf"\b{found[1]}\.register_hook")
 
 
 @rule("listed: a view of a leaf that is a view keeps its node")

@@ -108,6 +108,29 @@ PROGRAMS = {
         V + "m0 = torch.nn.Dropout(0.5).eval()\nt1 = torch.utils.checkpoint.checkpoint(m0, t0, use_reentrant=False)\n"
         "log.append(t1 is t0)\nt1.sum().backward()"
     ),
+    **{
+        f"a tensor whose shape was changed in place: {program}": (
+            X + "h = t0 * 2\nw = h.view(-1)\n" + "\n".join(program.split("; "))
+            + "\nlog.append(None if h.grad is None else h.grad.tolist())\ndel h, w"
+        )
+        for program in (
+            "h.t_(); h.register_hook(doubled); h[-1] *= 0.5; (h * h).sum().backward()",
+            "h.t_(); h.retain_grad(); h.register_hook(doubled); w[0] = w[1] * 4; (w.view(3, 2) * h).sum().backward()",
+            "h.unsqueeze_(0); h.retain_grad(); h.register_hook(noted); h.sin_(); h[0, 1].mul_(2); h.backward(torch.ones_like(h))",
+            "h.register_hook(doubled); h.transpose_(0, 1); h.exp_(); h.sum().backward()",
+            "h.retain_grad(); h.t_(); (h * h).sum().backward()",
+            "h.t_(); h.retain_grad(); h.unsqueeze_(0); (h * h).sum().backward()",
+            "h.unsqueeze_(0); h.squeeze_(0); h.t_(); h.register_hook(doubled); h.retain_grad(); h[0] = h[1] * 2; "
+            "log.append(h.tolist()); (h * h).sum().backward()",
+            "h.t_(); h.retain_grad(); h.register_hook(doubled); h.detach().mul_(3); log.append(h.tolist()); w.sum().backward()",
+            "h.t_(); h.grad_fn.register_prehook(node_doubled); h.mul_(h); w.sum().backward(create_graph=True)",
+            "t1 = h.t_() * 3; h.register_hook(doubled); h[0] *= 2; t1.sum().backward(retain_graph=True); "
+            "(w * t1.reshape(-1)).sum().backward()",
+            "h.t_(); h.register_hook(doubled); h[-1] *= 0.5; log.append(torch.autograd.grad((h * h).sum(), [h, t0])[1].tolist())",
+            "h.unsqueeze_(0); h.register_hook(doubled); h[0, 0] = 7; "
+            "t1 = torch.autograd.grad((h ** 3).sum(), t0, create_graph=True)[0]; (t1 * t1).sum().backward()",
+        )
+    },
     "a number that does not fit, at a place that is not": "t0 = torch.zeros(2, 1, dtype=torch.uint8)\nt0[:, 1] = -0.75",
     **{
         f"a view, {what}": X + program

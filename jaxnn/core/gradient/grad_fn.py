@@ -5,6 +5,7 @@ A node is made when it is asked for, and is one object as long as somebody holds
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from ..path.hook_handle import RemovableHandle
 from ..path.node_hooks import NodeHooks, hooks_of_leaf, hooks_of_source, repacked
 from ..path.recording import FREED, Recording
 from ..path.trie import Node, node_name
+from ..record.put import PUT
 from ..record.recorder import pin
 from ..record.write_guards import NO_GRAD, check_guarded
 from .modes import enable_grad
@@ -288,6 +290,8 @@ def grad_fn_of(t: Any) -> GradFn | None:
         return None
     cell = t._cell
     strided = view is not None and view.created != t._storage.known_version and _by_strides(view.steps)
+    if strided and view.own == len(view.steps):
+        return _of_written(t)
     if view is None or has_own_source(t):
         node = _of_cell(cell)
         if strided and type(cell) is Pin:
@@ -299,6 +303,22 @@ def grad_fn_of(t: Any) -> GradFn | None:
         node._view = weakref.ref(t)
         return node  # type: ignore[no-any-return]
     return _of_view(view.steps, cell, id(t._storage), weakref.ref(t))
+
+
+def _of_written(t: Any) -> GradFn | None:
+    """The node of a tensor whose shape was changed in place and that was written to: that of the write."""
+    steps, pinned = t._view.steps, has_own_source(t) and type(t._cell) is Pin
+    node = behind = _of_cell(t._cell)
+    with contextlib.suppress(RuntimeError):  # of what a backward has released
+        for _ in steps if pinned else ():
+            behind = behind.next_functions[0][0]
+        if type(behind._source) is Recording or isinstance(behind._source, Freed):
+            maker = _maker(behind._source.node, behind._place)
+            if maker.op is not PUT:  # which knows of no write
+                return node if pinned else _of_view(steps, t._cell, id(t._storage), weakref.ref(t))
+            if [e.value[0].value for e in maker.recipe[2].value] == [op for op, _ in steps]:
+                behind = behind.next_functions[1][0] or behind
+    return _made(behind._name, node._key, node._next, node._source, node._place) if pinned else behind  # type: ignore[no-any-return]
 
 
 def _by_strides(steps: tuple[Any, ...]) -> bool:

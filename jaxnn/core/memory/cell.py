@@ -34,15 +34,23 @@ class Cell:
 class Pin(Cell):
     """The place of one reading of a view, for a view whose gradient somebody wants to see: every use of it goes there.
 
-    It stands until the storage is written to (``version``); from then on the view is read anew from ``base``.
+    It stands until the storage is written to (``version``); from then on the view is read anew from ``base``. That of a tensor whose
+    shape was changed in place stands until the graph knows of a write: while ``base`` leads to what was ``written`` (source, place).
     """
 
-    __slots__ = ("base", "version")
+    __slots__ = ("base", "version", "written")
 
     def __init__(self, source: Any, source_idx: int, base: Any, version: int) -> None:
         super().__init__(source, source_idx, own_source=True)
         self.base = base
         self.version = version
+        self.written: tuple[Any, int] | None = None
+
+    def stands(self, version: int) -> bool:
+        """Whether it still is the place of the view, at a version of the storage."""
+        if version == self.version:
+            return True
+        return self.written is not None and self.base.source is self.written[0] and self.base.source_idx == self.written[1]
 
 
 class Moved(Cell):

@@ -170,7 +170,7 @@ def has_own_source(t: TensorBase) -> bool:
         t._cell = cell = _settled(t, cell.source.cell)
     elif cell.source is NOWHERE and _let_go(t._view, t._storage):
         t._cell = cell = Cell()
-    if type(cell) is Pin and cell.version != t._storage.known_version:
+    if type(cell) is Pin and not cell.stands(t._storage.known_version):
         t._cell = cell = cell.base
         if t._extra is not None and "retains" in t._extra:  # the gradient of the new value, from its next reading on
             t._extra["retains"].stand(Cell())

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Hooks", "Redirect", "follow", "hooks_at", "on_node", "retain", "retained"]
+__all__ = ["Hooks", "Redirect", "follow", "hooks_at", "keep_standing", "on_node", "retain", "retained"]
 
 
 class Hooks(OrderedDict):
@@ -59,6 +59,7 @@ class _Keep:
     def __init__(self, t: Any) -> None:
         self.tensor = weakref.ref(t)
         self.table: Any = None
+        self.stays = False
 
     def __call__(self, ct: Any) -> None:
         t = self.tensor()
@@ -67,6 +68,8 @@ class _Keep:
 
     def stand(self, cell: Any) -> None:
         """Move to where a cell's gradient arrives."""
+        if self.stays:
+            return
         if self.table is not None and self in self.table.keeping:
             self.table.keeping.remove(self)
         self.table = None
@@ -82,8 +85,8 @@ def retain(t: Any) -> None:
         t._extra = {}
     t._extra["retains"] = keep
     keep.stand(t._cell)
-    if t._view is None:
-        _retaining.setdefault(t._cell, []).append(weakref.ref(keep))
+    if t._view is None or t._view.own == len(t._view.steps):
+        _retaining.setdefault(getattr(t._cell, "base", t._cell), []).append(weakref.ref(keep))
 
 
 def retained(t: Any) -> bool:
@@ -91,11 +94,28 @@ def retained(t: Any) -> bool:
     return t._extra is not None and "retains" in t._extra
 
 
-def follow(cell: Any) -> None:
-    """After a write: what retains the gradient of the written tensor retains that of its new value."""
+def keep_standing(t: Any) -> None:
+    """A tensor's shape was changed in place: what it retains is the gradient of the value before, until it is written to."""
+    if retained(t):
+        t._extra["retains"].stays = True
+
+
+def follow(cell: Any) -> list[Any]:
+    """After a write: what retains the gradient of the written tensor retains that of its new value.
+
+    Returns:
+        the tensors whose shape was changed in place, which need a new place for that.
+    """
     if not _retaining:
-        return
+        return []
+    reshaped = []
     for reference in _retaining.get(cell, ()):
         keep = reference()
+        t = None if keep is None else keep.tensor()
         if keep is not None:
+            keep.stays = False
+        if t is not None and t._view is None:
             keep.stand(cell)
+        elif t is not None:
+            reshaped.append(t)
+    return reshaped

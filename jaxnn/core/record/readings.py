@@ -8,12 +8,14 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from ..memory.cell import Pin
-from ..memory.tensor_base import TensorBase
+from ..memory.cell import Cell, Pin
+from ..memory.tensor_base import TensorBase, wrap
 from ..path.recording import Recording
 from ..path.tensor_hooks import Redirect
 from ..process.config import x64
 from ..process.forking import check_process
+from ..run.cut import hold
+from .put import PUT
 
 __all__ = ["immediate_view", "pin_reading", "walkable_readings"]
 
@@ -37,8 +39,12 @@ def _is_walkable(rec: Recording | None, place: int) -> bool:
     return rec is not None and (not rec.closed or (rec.tape is not None and rec.tape.makes(place)))
 
 
-def pin_reading(t: TensorBase) -> None:
-    """Send all gradients of a view that has been read to its first reading; the later ones send theirs on."""
+def pin_reading(t: TensorBase, record: Any) -> None:
+    """Send all gradients of a view that has been read to its first reading; the later ones send theirs on.
+
+    A tensor that is no view to the graph (its shape was changed in place) stands between its memory's value before and what is
+    done to that later: the value is written anew from this reading.
+    """
     view = t._view
     first, *others = walkable_readings(t)
     cell = Pin(first[0](), first[1], t._cell, t._storage.known_version)
@@ -48,6 +54,12 @@ def pin_reading(t: TensorBase) -> None:
         rec().hooked[place] = [Redirect(cell)]
     view.earlier = ()
     t._cell = cell
+    if view.own and view.own == len(view.steps):
+        base = wrap(t._storage)
+        base._cell = Cell()
+        made = record(PUT, (base, t, view.steps))._storage
+        cell.base.source, cell.base.source_idx = cell.written = made.source, made.source_idx
+        hold(cell.base)
 
 
 def immediate_view(t: TensorBase) -> Any:

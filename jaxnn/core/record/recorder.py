@@ -117,7 +117,7 @@ def _read_view(t: TensorBase) -> None:
     view.rec, view.idx, view.version, view.tracked = rec, child.start, s.version, child.tracked[0]
     view.known = s.known_version
     if retained(t) and view.tracked and not has_own_source(t):
-        pin_reading(t)
+        pin_reading(t, record)
         t._extra["retains"].stand(t._cell)
 
 
@@ -129,7 +129,8 @@ def pin(t: TensorBase) -> None:
     try:
         with LOCK:
             materialised(t)
-            pin_reading(t)
+            if not has_own_source(t):  # which what retains its gradient has got by being read
+                pin_reading(t, record)
     finally:
         state.grad_enabled = before
 
@@ -493,8 +494,10 @@ def materialised(t: TensorBase) -> Tensor:
         cut_recording(rec, "value used by another thread or device")
         rec = open_recording(t._storage.aval.placement)
     _read_views((t,))
-    rec = state.recording
-    return result_at(rec, t._view.idx, t._view.aval, t._view.tracked and state.grad_enabled)
+    made = result_at(state.recording, t._view.idx, t._view.aval, t._view.tracked and state.grad_enabled)
+    if type(t._cell) is Pin and state.grad_enabled and has_own_source(t):
+        made._cell = t._cell
+    return made
 
 
 def shape_of(t: TensorBase) -> Size:

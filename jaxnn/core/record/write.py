@@ -24,7 +24,8 @@ from ..run.cut import LOCK
 from . import at_once
 from .host_values import write as write_host_value
 from .overlap import refuse_overlap
-from .recorder import overwrite, record, value_of
+from .put import PUT
+from .recorder import overwrite, pin, record, value_of
 from .shared_memory import can_write, hold, settle, write
 from .write_guards import FUNCTION, Guard, check_inplace
 
@@ -40,47 +41,8 @@ def cast(x: Any, dtype: dtypes.dtype) -> Any:
     return converted(x, dtype.np)
 
 
-def _put(base: Any, new: Any, steps: tuple[Any, ...]) -> Any:
-    """The base with ``new`` at the places that the view steps select."""
-    stages = [base]
-    repeats = any(_repeats(op) for op, _ in steps)
-    for op, statics in steps if repeats else steps[:-1]:
-        stages.append(op.kernel(stages[-1], *statics))
-    end = len(steps)
-    while end:
-        first = end
-        while repeats and first and _keeps_elements(steps[first - 1][0], stages[first - 1], stages[first]):
-            first -= 1
-        if any(_repeats(op) for op, _ in steps[first:end]):  # what is behind such a step has one place for several elements
-            stage = stages[first]
-            places = jnp.arange(stage.size).reshape(stage.shape)
-            for op, statics in steps[first:end]:
-                places = op.kernel(places, *statics)
-            new = stage.reshape(-1).at[places.reshape(-1)].set(new.reshape(-1)).reshape(stage.shape)
-            end = first
-        else:
-            end -= 1
-            op, statics = steps[end]
-            new = op.view(stages[end], new, *statics)
-    return new
-
-
-def _keeps_elements(op: Any, before: Any, after: Any) -> bool:
-    """Whether a view operator shows elements of what it is given, not parts of them or their bits as another type."""
-    return bool(before.dtype == after.dtype) and op.name != "view_dtype"
-
-
 #: All of a tensor, as a view of it.
 ALIAS = Op("alias", lambda x: x, grad_name="ViewBackward0", view=lambda base, new: new)
-
-
-def _repeats(op: Any) -> bool:
-    """Whether a view operator shows one element several times, so that it can't be written back through."""
-    return getattr(op.view, "repeats", False)
-
-
-#: Its last argument is (operator, arguments) pairs; numbers among them (an index in a loop) are inputs of the program.
-_PUT = Op("copy_slices", _put, grad_name="CopySlices", lists=True)
 
 
 def check_writable(target: TensorBase, written: Any = None) -> None:
@@ -161,8 +123,9 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
         state.dual.written(target, result)
     call = at_once.run if in_transformation() else record
     with LOCK:
-        if type(target._cell) is Pin:  # what is written is another value than the one whose gradient is looked at
-            target._cell = target._cell.base
+        pinned = target._cell if type(target._cell) is Pin else None
+        if pinned is not None:  # what is written is another value than the one whose gradient is looked at
+            target._cell = pinned.base
         s, cell = target._storage, target._cell
         s.check_writable_here()
         if type(cell) is Moved and state.grad_enabled and target._view is not None and target._view.own < len(target._view.steps):
@@ -187,7 +150,7 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
             base._cell = Cell() if has_own_source(target) else cell
             if not uniform:
                 _refuse_repeated(target)
-            result = call(_PUT, (base, result, target._view.steps))
+            result = call(PUT, (base, result, target._view.steps))
         made = result._storage
         if made.rec is None:  # ran at once
             if s.rec is not None:
@@ -206,7 +169,10 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
                 cell.own_source = False
             if cell is not s and made.rec is not None and made.source is made.rec:
                 made.rec.cells.append(weakref.ref(cell))
-            follow(cell)
+            for t in follow(cell):
+                pin(t)
+        elif pinned is not None:  # to the graph it is the same
+            target._cell = pinned
         settle()
 
 

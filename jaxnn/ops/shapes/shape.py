@@ -20,6 +20,7 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.inference import check_change
 from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, is_view, unguarded
 from jaxnn.core.operator.type_errors import integer_of
+from jaxnn.core.path.tensor_hooks import keep_standing
 from jaxnn.core.process.config import state
 from jaxnn.core.record.write import check_writable
 from jaxnn.core.registry import METHODS, alias_of, call, function
@@ -464,6 +465,7 @@ def _in_place(view_function: Any, name: str) -> None:
         become(self, made)
         if not is_view and self._view is not None:
             self._view.own = len(self._view.steps)
+            keep_standing(self)
         return self
 
     inplace.__name__ = inplace.__qualname__ = name
