@@ -313,7 +313,10 @@ def checkpoint(
                 return function(*args, **kwargs)
     first, others = context_fn()
     if not state.grad_enabled or in_transformation():
-        return function(*args, **kwargs)
+        made = function(*args, **kwargs)
+        if not use_reentrant or in_transformation():
+            return made
+        return unflatten(made, [o.detach() if any(o is a for a in args) else o for o in flatten(made)])
     if state.saving_refused is not None and not use_reentrant:
         raise RuntimeError(state.saving_refused)
     check = "reentrant" if use_reentrant else determinism_check

@@ -24,6 +24,7 @@ class Case(NamedTuple):
     earlier: list[str]
     refused: tuple[str, ...] = ()  # the statements before it that ran a backward and raised on both sides
     shapes: tuple[int, ...] = ()  # the shape of what differs
+    dtype: str = ""  # and its type
 
     @property
     def text(self) -> str:
@@ -138,8 +139,9 @@ def _first_unknown(statements: list[str], found: Iterable[Difference], theirs: S
         end = len(statements) if difference.step is None else difference.step
         looked = theirs.values if difference.step is None else theirs.steps[difference.step][1]
         flags = looked.get(difference.where)
-        shape = dict(flags).get("shape", ()) if isinstance(flags, tuple) and not isinstance(flags, Raised) else ()
-        case = Case(statements, difference, names, tuple(statements[k] for k in refused if k <= end), shape)
+        known = dict(flags) if isinstance(flags, tuple) and not isinstance(flags, Raised) else {}
+        before = tuple(statements[k] for k in refused if k <= end)
+        case = Case(statements, difference, names, before, known.get("shape", ()), known.get("dtype", ""))
         name = next((name for name, known in RULES.items() if known(case)), None)
         if name is None:
             return None, difference
@@ -191,16 +193,21 @@ def _assertion(case: Case) -> bool:
 def _types(case: Case) -> bool:
     lacking = (
         r"\" not implemented for '|aminmax not implemented for Complex|derivative for aten::floor_divide|"
-        r"does not support (complex|bool)|not (implemented|supported|intended).*complex|"
+        r"does not support (complex|bool|automatic differentiation for outputs with complex)|'_cdist_backward' is not implemented|"
+        r"derivative for aten::remainder|not (implemented|supported|intended).*complex|"
         "Expected a floating point or complex"
     )
     theirs = case.difference.theirs
-    both = isinstance(theirs, Raised) and isinstance(case.difference.ours, Raised) and theirs.type == "NotImplementedError"
+    both = isinstance(theirs, Raised) and isinstance(case.difference.ours, Raised)
+    both = both and "NotImplementedError" in (theirs.type, case.difference.ours.type)
     return case.raised(lacking) or (both and re.search(lacking, theirs.text) is not None)
 
 
 @rule("listed: a node's name after its tensor was changed in place")
 def _names(case: Case) -> bool:
+    both = case.difference.ours, case.difference.theirs
+    if case.differs_in_name() and set(both) == {"CopySlices", "CopyBackwards"} and case.around(r"\] ?[-+*]?= "):  # by another name
+        return True
     return case.differs_in_name() and case.after(r"(?<!requires_grad)_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
 
 
@@ -211,7 +218,8 @@ def _names_of_numbers(case: Case) -> bool:
 
 @rule("listed: the nodes of a gradient's graph")
 def _names_of_gradients(case: Case) -> bool:
-    return case.differs_in_name() and "create_graph" in case.text and case.after(r"create_graph|\.grad\b")
+    noted = re.match(r"g\d+\[", case.difference.where) is not None  # by a hook on several tensors
+    return case.differs_in_name() and "create_graph" in case.text and (noted or case.after(r"create_graph|\.grad\b"))
 
 
 @rule("listed: a second backward is judged by what JAX's derivative needs")
@@ -230,8 +238,13 @@ def _errors(case: Case) -> bool:
     both = isinstance(ours, Raised) and isinstance(theirs, Raised)
     if both and "is a view and its base or another view of its base has been modified" in theirs.text:  # wrong in two ways
         return True
+    if both and "second time" in theirs.text and ours.type == "CheckpointError":  # and so here
+        return True
+    if both and theirs.type == "IndexError" and "leaf Variable that requires grad" in ours.text:
+        return True
     both = both and ours.type == "IndexError"
     words = r"new\(\): invalid data type|index_select\(\): self indexing axis dim|are out of bounds for storage|"
+    words += r"some elements of the input tensor and the written-to tensor|"
     words += r"Index put requires the source and destination dtypes match|shape mismatch: value tensor"  # wrong in two ways
     return both and re.search(words, theirs.text) is not None
 
@@ -239,6 +252,9 @@ def _errors(case: Case) -> bool:
 @rule("listed: what was computed from a released part of a graph")
 def _released(case: Case) -> bool:
     before = any(_BACKWARD.search(s) for s in case.statements[: case.end - 1])
+    unnamed = re.search(r"name '(\w+)' is not defined", str(case.difference.ours))  # the first line of a statement did not end here
+    if unnamed and any(s.startswith(f"{unnamed[1]}, = ") for s in case.refused):
+        return True
     return (before or "\n" in case.statement) and case.raised("backward through the graph a second time", ours=True)
 
 
@@ -348,12 +364,14 @@ def _written_after_set_data(case: Case) -> bool:
 @rule("listed: a view of a tensor that stopped requiring gradients")
 def _stopped(case: Case) -> bool:
     """PyTorch's requires some until it is looked at after a write."""
+    if case.raised("a view of a leaf Variable that requires grad", ours=True) and case.around(r"requires_grad_\(False\)"):
+        return True
     return case.difference.kind in ("requires_grad", "is_leaf", "grad_fn") and case.around(r"requires_grad_\(False\)")
 
 
 @rule("listed: views that one function returns have nodes of their own")
 def _nodes_of_several(case: Case) -> bool:
-    lists = case.difference.kind in ("missing", "number or text") and re.match(r"log|g\d", case.difference.where)
+    lists = case.difference.kind in ("missing", "number or text", "type") and re.match(r"log|g\d", case.difference.where)
     hooks = r"(chunk|split|unbind|split_with_sizes)\([\s\S]*(grad_fn\.register_(pre)?hook|register_multi_grad_hook)\("
     return bool(lists) and re.search(hooks, case.text) is not None
 
@@ -363,7 +381,9 @@ def _linear(case: Case) -> bool:
     """Of one dimension: PyTorch's is a view of a matrix product, or the sum of a product and the bias where that is strided."""
     of_one = case.around(r"\bm\d+\(|linear\(")
     strided = case.differs_in_name() and {"ViewBackward0", "AddBackward0"} == {case.difference.ours, case.difference.theirs}
-    return of_one and (strided or case.raised("A view was created in no_grad mode and is being modified inplace"))
+    refused = "A view was created in no_grad mode and is being modified inplace|Can't detach views in-place"
+    behind_hook = "full_backward" in case.text and case.raised("AsStrided is a view and is being modified inplace")
+    return of_one and (strided or behind_hook or case.raised(refused))
 
 
 @rule("listed: a guarded view is refused every time")
@@ -389,8 +409,17 @@ def _second_hook(case: Case) -> bool:
 @rule("listed: a view of a leaf that is a view keeps its node")
 def _kept_node(case: Case) -> bool:
     leaf = r"(Parameter\(torch\.tensor\(\[.*\](, dtype=\S+)?\)(\.view|\[)|\)(\.view\(.*\)|\[.*\])\.requires_grad_\(\))"
-    asked = case.difference.kind == "type" and case.difference.theirs is None
-    return asked and case.around(r"autograd\.grad\(") and case.around(leaf)
+    asked = case.difference.kind == "type" and case.difference.theirs is None and case.around(r"autograd\.grad\(")
+    # What hooks, and `retain_grad`, see of a gradient that is lost then.
+    seen = case.difference.kind in ("type", "missing", "number or text") and re.match(r"log|g\d", case.difference.where)
+    retained = case.difference.kind == "gradient" and case.difference.ours is None and case.around("retain_grad")
+    return (asked or retained or (bool(seen) and "hook(" in case.text)) and case.around(leaf)
+
+
+@rule("listed: as_strided of a view hangs on the storage")
+def _strided_view(case: Case) -> bool:
+    asked = case.difference.kind == "type" and case.difference.ours is None and case.around(r"autograd\.grad\(")
+    return asked and case.around(r"as_strided\(")
 
 
 @rule("listed: a function in a checkpoint that writes to what it is given")
@@ -434,12 +463,14 @@ def _integers(case: Case) -> bool:
     flag = kind in flags and ours is flags[kind]
     refused = case.raised("doesn't require gradient|has requires_grad=False|does not require grad", ours=True)
     refused = refused or case.raised("Autograd not support dtype: (Int|Long|Short|Char|Byte|Bool)")
-    return (flag or refused) and re.search("int|long", case.text) is not None and case.after(written)
+    whole = re.search("^(int|uint|bool)", case.dtype) or (refused and re.search("int|long|bool", case.text))
+    return (flag or refused) and bool(whole) and case.after(written)
 
 
 @rule("listed: // has a derivative")
 def _floor_divided(case: Case) -> bool:
-    return case.difference.kind == "extra" and case.after("//")
+    name = case.difference.kind in ("grad_fn", "printed", "number or text") and "NotImplemented" in str(case.difference.theirs)
+    return (case.difference.kind == "extra" and case.after("//")) or (name and case.around("%"))
 
 
 @rule("listed: create_graph through a value that an earlier backward computed before a cut")

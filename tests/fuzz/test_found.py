@@ -123,14 +123,39 @@ PROGRAMS = {
             "h.unsqueeze_(0); h.squeeze_(0); h.t_(); h.register_hook(doubled); h.retain_grad(); h[0] = h[1] * 2; "
             "log.append(h.tolist()); (h * h).sum().backward()",
             "h.t_(); h.retain_grad(); h.register_hook(doubled); h.detach().mul_(3); log.append(h.tolist()); w.sum().backward()",
-            "h.t_(); h.grad_fn.register_prehook(node_doubled); h.mul_(h); w.sum().backward(create_graph=True)",
-            "t1 = h.t_() * 3; h.register_hook(doubled); h[0] *= 2; t1.sum().backward(retain_graph=True); "
+            "h.t_(); h.grad_fn.register_prehook(grads_doubled); h.add_(1); w.sum().backward(create_graph=True)",
+            "t1 = h.unsqueeze_(0) * 3; h.register_hook(doubled); h[0, 0] *= 2; t1.sum().backward(retain_graph=True); "
             "(w * t1.reshape(-1)).sum().backward()",
             "h.t_(); h.register_hook(doubled); h[-1] *= 0.5; log.append(torch.autograd.grad((h * h).sum(), [h, t0])[1].tolist())",
             "h.unsqueeze_(0); h.register_hook(doubled); h[0, 0] = 7; "
-            "t1 = torch.autograd.grad((h ** 3).sum(), t0, create_graph=True)[0]; (t1 * t1).sum().backward()",
+            "k = torch.autograd.grad((h ** 3).sum(), t0, create_graph=True)[0]; (k * k).sum().backward()",
         )
     },
+    **{
+        f"what `where` keeps under hooks: {hooks}": (
+            X + f"with torch.autograd.graph.{hooks}:\n    t1 = torch.where(t0 > 0, t0, 0.5) * torch.where(t0 > 1, t0.sin(), t0)\n"
+            "    t2 = t0.where(t0 > 2, t1)\n(t1 * t2).sum().backward()"
+        )
+        for hooks in ("save_on_cpu()", "saved_tensors_hooks(lambda t: t.numpy(force=True), torch.tensor)")
+    },
+    "a checkpoint that keeps the condition of `where`": (
+        X + "k = torch.utils.checkpoint.checkpoint(lambda t: torch.where(t > 0, t, t.sin()) * 2, t0, use_reentrant=False)\n"
+        "k.sum().backward()"
+    ),
+    "bits of the same type, written to": (
+        V + "t1 = t0.view(torch.float64)\nt2 = torch.ones(3).double().requires_grad_()\nt1 -= t2\nt1.sum().backward()"
+    ),
+    "a refused write leaves the gradient of a leaf that is a view": (
+        "t0 = torch.arange(6.).view(2, 3).requires_grad_()\nt0.grad = torch.ones_like(t0)\nt1 = InPlace.apply(t0)"
+    ),
+    "what a Function returns of what requires gradients later": "t0 = torch.eye(3)\nt1, t2 = PassesOn.apply(t0)\nt0.requires_grad_()",
+    "a reentrant checkpoint without gradients that writes": (
+        V + "with torch.no_grad(): t1 = torch.utils.checkpoint.checkpoint(torch.nn.ReLU(inplace=True), t0, use_reentrant=True)"
+    ),
+    "nothing is drawn for what can't be written to": "t0 = torch.ones(3).expand(2, 3)\nt0.uniform_()\nt1 = torch.rand(2)",
+    "indices of another type, out of range": "m0 = torch.nn.Embedding(4, 3)\nt0 = m0(torch.tensor([3, 1, 4], dtype=torch.uint8))",
+    "bags of indices of another type": "m0 = torch.nn.EmbeddingBag(4, 3)\nt0 = m0(torch.tensor([[3, 1]], dtype=torch.uint8))",
+    "operands of two types and ranks in a bilinear map": "m0 = torch.nn.Bilinear(3, 3, 2)\nt0 = m0(torch.ones(()).double(), torch.ones(3))",
     "a number that does not fit, at a place that is not": "t0 = torch.zeros(2, 1, dtype=torch.uint8)\nt0[:, 1] = -0.75",
     **{
         f"a view, {what}": X + program

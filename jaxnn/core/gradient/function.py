@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from ..memory.buffer import Buffer
-from ..memory.cell import Cell
+from ..memory.cell import Cell, Leaf
 from ..memory.storage import Storage
 from ..memory.tensor_base import TensorBase, alias, aval, has_own_source, wrap
 from ..memory.view import View
@@ -356,15 +356,18 @@ class Function:
                 )
             d._storage.version += 1
             if tracked:
-                if d._view is not None and len(d._view.steps) > d._view.own:
+                collects = type(d._cell.source) is Leaf
+                if d._view is not None and len(d._view.steps) > d._view.own and not collects:
                     d._grad = None
-                check_inplace(d, True, "has been used" if d._view is None else "is being used")
+                check_inplace(d, True, "has been used" if d._view is None or collects else "is being used")
         if any(isinstance(v, jax.core.Tracer) for v in values.values()):
             outputs = cls._in_jax(ctx, args, values, outputs)
         if not tracked:
             tensors = [a for a in args if isinstance(a, TensorBase)]
             outputs = tuple(
-                whole_view(t, Cell()) if any(t is a for a in tensors) and not any(t is d for d in ctx._dirty) else t
+                whole_view(t, t._cell if state.grad_enabled else Cell())
+                if any(t is a for a in tensors) and not any(t is d for d in ctx._dirty)
+                else t
                 for t in outputs
             )
             if not in_transformation():

@@ -28,7 +28,7 @@ from .pull import pull_eager
 
 __all__ = ["Packed", "kept_operands", "operand_names", "run_packed", "saving"]
 
-_NOTHING = {"add", "sub", "rsub", "neg", "sum", "mean", "cat", "stack", "to", "clone", "where", "contiguous"}
+_NOTHING = {"add", "sub", "rsub", "neg", "sum", "mean", "cat", "stack", "to", "clone", "contiguous"}
 #: An operand is kept if another one requires a gradient.
 _CROSSED = {"mul", "matmul", "mm", "bmm", "mv", "dot", "linear"}
 
@@ -101,6 +101,8 @@ def kept_operands(op: Any, tensors: list[Any]) -> list[int]:
     """Which tensor operands an operator keeps."""
     if op.name in _NOTHING or op.name in BY_RESULT or op.view is not None:
         return []
+    if op.name == "where":
+        return [0]  # the condition
     if op.name in _CROSSED:
         moving = [k for k, t in enumerate(tensors) if t._cell.source is not None]
         return [k for k in range(min(2, len(tensors))) if any(m != k and m < 2 for m in moving)]

@@ -29,7 +29,10 @@ from .recorder import overwrite, pin, record, value_of
 from .shared_memory import can_write, hold, settle, write
 from .write_guards import FUNCTION, Guard, check_inplace
 
-__all__ = ["ALIAS", "CAST", "cast", "check_writable", "put_through", "refuse_write", "whole_view", "write_back", "written_operand"]
+__all__ = [
+    "ALIAS", "CAST", "cast", "check_writable", "put_through", "refuse_repeating", "refuse_write", "whole_view", "write_back",
+    "written_operand",
+]  # fmt: skip
 
 CAST = Op(
     "copy", lambda x, dtype: jnp.copy(x) if x.dtype == dtype.np else cast(x, dtype), grad_name="CopyBackwards"
@@ -132,14 +135,14 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
             raise NotImplementedError("a write through a view of a tensor whose .data was set to a view")
         if type(s.buf) is SharedBuffer and cell.source is result._cell.source is None and can_write(target):
             if not uniform:
-                _refuse_repeated(target)
+                refuse_repeating(target)
             value = value_of(result, "written to memory that numpy shares")
             if not isinstance(value, jax.core.Tracer):
                 write(target, value)
                 s.quiet += cell.apart
                 return
         if cell.source is result._cell.source is None and not uniform:
-            _refuse_repeated(target)
+            refuse_repeating(target)
             if write_host_value(target, result):
                 return
         fresh = aval(result).dtype is aval(target).dtype and result._view is None and result._storage.rec is not None
@@ -149,7 +152,7 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
             base = wrap(s)
             base._cell = Cell() if has_own_source(target) else cell
             if not uniform:
-                _refuse_repeated(target)
+                refuse_repeating(target)
             result = call(PUT, (base, result, target._view.steps))
         made = result._storage
         if made.rec is None:  # ran at once
@@ -176,7 +179,12 @@ def put_through(target: TensorBase, result: TensorBase, uniform: bool = False) -
         settle()
 
 
-def _refuse_repeated(target: TensorBase) -> None:
+def refuse_repeating(target: TensorBase) -> None:
+    """Refuse to write to a tensor that shows one place several times.
+
+    Raises:
+        RuntimeError: as PyTorch.
+    """
     for op, _ in target._view.steps if target._view is not None else ():
         refuse = getattr(op.view, "refuse", None)
         if refuse is not None:

@@ -220,7 +220,7 @@ def embedding_bag(
             )
         padding_idx %= rows
     if len(input.shape) == 2:
-        offsets, bags = _bags_of_rows(input), input.shape[0]
+        offsets, bags = _bags_of_rows(input).to(input.dtype), input.shape[0]
     else:
         _check_offsets(input, offsets, include_last_offset)
         bags = offsets.shape[0] - bool(include_last_offset)

@@ -133,6 +133,12 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
     Raises RuntimeError when the sizes or dtypes do not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.bilinear.html
     """
+    if not input1.dtype == input2.dtype == weight.dtype:
+        last = "" if bias is None else f", bias: {c_name(bias)}"
+        raise RuntimeError(
+            f"All tensors must have the same dtype, got input1: {c_name(input1)}, "
+            f"input2: {c_name(input2)}, weight: {c_name(weight)}{last}"
+        )
     if input1.ndim != input2.ndim:
         raise RuntimeError(f"bilinear(): input dimensions do not match: got {input1.ndim} and {input2.ndim}")
     for i in range(input1.ndim - 1):
@@ -155,12 +161,6 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
     if bias is not None and bias.shape[0] != weight.shape[0]:
         raise RuntimeError(
             f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected {weight.shape[0]}"
-        )
-    if not input1.dtype == input2.dtype == weight.dtype:
-        last = "" if bias is None else f", bias: {c_name(bias)}"
-        raise RuntimeError(
-            f"All tensors must have the same dtype, got input1: {c_name(input1)}, "
-            f"input2: {c_name(input2)}, weight: {c_name(weight)}{last}"
         )
     left = lax.dot_general(input1, weight, (((input1.ndim - 1,), (1,)), ((), ())))  # (*, out, in2)
     result = jnp.einsum("...oj,...j->...o", left, input2)

@@ -32,7 +32,7 @@ def _check_table(indices: Array, weight: Array) -> None:
 
 def _require_in_range(indices: Any, weight: Any, *static: Any) -> None:
     """PyTorch's IndexError where the indices are known."""
-    if len(weight.shape) == 2 and weight.shape[0] and not within(indices, 0, weight.shape[0]):
+    if len(weight.shape) == 2 and weight.shape[0] and indices.dtype.itemsize >= 4 and not within(indices, 0, weight.shape[0]):
         raise IndexError("index out of range in self")
 
 

@@ -66,10 +66,11 @@ def view_dtype(x: Any, dtype: dtypes.dtype) -> Any:
     """
     have = aval(x).dtype
     sizes = tuple(shape(x))
-    if have is not dtype:
-        for pending, what in (("is_conj", "conjugate view tensors"), ("is_neg", "tensors with negative bit set")):
-            if METHODS[pending](x):
-                raise RuntimeError(f"torch.Tensor.view is not supported for {what} when converting to a different dtype.")
+    if have is dtype:
+        return x.detach()
+    for pending, what in (("is_conj", "conjugate view tensors"), ("is_neg", "tensors with negative bit set")):
+        if METHODS[pending](x):
+            raise RuntimeError(f"torch.Tensor.view is not supported for {what} when converting to a different dtype.")
     if have.itemsize != dtype.itemsize:
         names = f"{dtypes.SCALAR_NAMES[have]} as {dtypes.SCALAR_NAMES[dtype]} (different element sizes)"
         if not sizes:

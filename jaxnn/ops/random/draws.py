@@ -32,7 +32,7 @@ from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.random import generator as streams
 from jaxnn.core.random.generator import Generator
 from jaxnn.core.record.recorder import value_of
-from jaxnn.core.record.write import check_writable, put_through
+from jaxnn.core.record.write import check_writable, put_through, refuse_repeating
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, call, check_out, function, op, resize_out
 from jaxnn.ops.common.placement import check_layout, dtype_of, like_device, made
 from jaxnn.ops.common.placement import sizes as sizes_of
@@ -402,6 +402,7 @@ def _fill(name: str, draw: Callable[..., np.ndarray], doc: str) -> None:
 
     def in_place(self: Any, *args: Any, generator: Any = None, **options: Any) -> Any:
         check_writable(self)
+        refuse_repeating(self)
         if aval(self).placement is META:
             return self
         if isinstance(options.get("p"), TensorBase):
