@@ -255,7 +255,8 @@ def _released(case: Case) -> bool:
     unnamed = re.search(r"name '(\w+)' is not defined", str(case.difference.ours))  # the first line of a statement did not end here
     if unnamed and any(s.startswith(f"{unnamed[1]}, = ") for s in case.refused):
         return True
-    return (before or "\n" in case.statement) and case.raised("backward through the graph a second time", ours=True)
+    texts = "backward through the graph a second time|appears to not have been used in the graph"
+    return (before or "\n" in case.statement) and case.raised(texts, ours=True)
 
 
 @rule("listed: hooks on several tensors, of which backward starts from one")
@@ -381,6 +382,9 @@ def _linear(case: Case) -> bool:
     """Of one dimension: PyTorch's is a view of a matrix product, or the sum of a product and the bias where that is strided."""
     of_one = case.around(r"\bm\d+\(|linear\(")
     strided = case.differs_in_name() and {"ViewBackward0", "AddBackward0"} == {case.difference.ours, case.difference.theirs}
+    hooked = re.search(r"\b(\w+) = m\d+\([\s\S]*\1\.register_hook\([\s\S]*\1\.\w+_\(", case.text)  # then written to
+    if hooked and case.difference.kind in ("number or text", "extra") and case.difference.where.startswith("log"):
+        return True
     refused = "A view was created in no_grad mode and is being modified inplace|Can't detach views in-place"
     behind_hook = "full_backward" in case.text and case.raised("AsStrided is a view and is being modified inplace")
     return of_one and (strided or behind_hook or case.raised(refused))
