@@ -101,10 +101,12 @@ def _embedding_bag(
 
 
 def _maxima(rows: Array, bag: Array, counted: Array, bags: int) -> Array:
-    """The maxima of each bag, with the gradient at the first of equal ones; 0 for a bag of nothing."""
+    """The maxima of each bag, with the gradient at the first of equal ones; 0 for a bag of nothing, NaN only where it comes first."""
     still = lax.stop_gradient(rows)
-    best = jax.ops.segment_max(jnp.where(counted[:, None], still, -jnp.inf), bag, bags)
     number = jnp.arange(len(bag), dtype=jnp.int32)[:, None]
+    start = jax.ops.segment_min(jnp.where(counted, number[:, 0], len(bag)), bag, bags)
+    best = jax.ops.segment_max(jnp.where(counted[:, None] & ~jnp.isnan(still), still, -jnp.inf), bag, bags)
+    best = jnp.where(jnp.isnan(still[jnp.minimum(start, len(bag) - 1)]), jnp.nan, best)  # which nothing is greater than
     hit = counted[:, None] & ((still == best[bag]) | (jnp.isnan(still) & jnp.isnan(best[bag])))
     first = jax.ops.segment_min(jnp.where(hit, number, len(bag)), bag, bags)
     picked = jnp.take_along_axis(rows, jnp.minimum(first, len(bag) - 1), 0)

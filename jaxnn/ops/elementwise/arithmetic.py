@@ -562,7 +562,18 @@ def nextafter(input: Array, other: Array) -> Array:
 @op(inplace=True)
 def ldexp(input: Array, other: Array) -> Array:
     """input * 2 ** other."""
-    return compute(lambda a, b: a * jnp.exp2(b), to_float(input), other, to_floating=True)
+    whole = jnp.issubdtype(other.dtype, jnp.integer)
+
+    def scaled(a: Array, b: Array) -> Array:
+        if not whole:
+            return a * jnp.exp2(b)
+        limit = 3 * (jnp.finfo(a.dtype).maxexp - 2)  # beyond which everything is infinite or zero
+        b = jnp.clip(b, -limit, limit)
+        first = jnp.trunc(b / 3)
+        second = jnp.trunc((b - first) / 2)
+        return a * jnp.exp2(first) * jnp.exp2(second) * jnp.exp2(b - first - second)  # factors that are finite each
+
+    return compute(scaled, to_float(input), other, to_floating=True)
 
 
 @op

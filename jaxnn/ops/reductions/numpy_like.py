@@ -230,6 +230,8 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """
     if x is not None and dx is not None:
         raise RuntimeError("trapezoid() takes x or dx, not both")
+    if not shape(y):
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     dim = wrap_dim(dim, len(shape(y)))
     sizes = shape(y)
     if not sizes[dim]:
