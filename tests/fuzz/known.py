@@ -416,7 +416,8 @@ def _kept_node(case: Case) -> bool:
     asked = case.difference.kind == "type" and case.difference.theirs is None and case.around(r"autograd\.grad\(")
     # What hooks, and `retain_grad`, see of a gradient that is lost then.
     seen = case.difference.kind in ("type", "missing", "number or text") and re.match(r"log|g\d", case.difference.where)
-    retained = case.difference.kind == "gradient" and case.difference.ours is None and case.around("retain_grad")
+    kept = case.difference.kind.startswith("gradient") and case.difference.ours is None
+    retained = kept and case.around(r"retain_grad|inputs=\[")
     return (asked or retained or (bool(seen) and "hook(" in case.text)) and case.around(leaf)
 
 
