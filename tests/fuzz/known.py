@@ -141,7 +141,8 @@ def _first_unknown(statements: list[str], found: Iterable[Difference], theirs: S
         flags = looked.get(difference.where)
         known = dict(flags) if isinstance(flags, tuple) and not isinstance(flags, Raised) else {}
         before = tuple(statements[k] for k in refused if k <= end)
-        case = Case(statements, difference, names, before, known.get("shape", ()), known.get("dtype", ""))
+        dtype = known.get("dtype") or str(getattr(known.get("value"), "dtype", ""))
+        case = Case(statements, difference, names, before, known.get("shape", ()), dtype)
         name = next((name for name, known in RULES.items() if known(case)), None)
         if name is None:
             return None, difference
@@ -307,7 +308,7 @@ def _raising_backward(case: Case) -> bool:
     logged = re.match(r"log|g\d|o\d+\.state_dict", case.difference.where) is not None  # what a step then makes of them, too
     # What a gradient, or the list of a hook, that is not there is asked for.
     ended = any("\n" in s and names_of(s) & case.differing() for s in case.refused)
-    if case.difference.kind == "missing" and ended:  # a statement of several, which came to another end
+    if case.difference.kind in ("missing", "extra") and ended:  # a statement of several, which came to another end
         return True
     asked = case.raised("NoneType", ours=True) or case.raised("list index out of range", ours=True)
     return asked or logged or case.difference.kind in kinds
@@ -468,8 +469,8 @@ def _integers(case: Case) -> bool:
     flag = kind in flags and ours is flags[kind]
     refused = case.raised("doesn't require gradient|has requires_grad=False|does not require grad", ours=True)
     refused = refused or case.raised("Autograd not support dtype: (Int|Long|Short|Char|Byte|Bool)")
-    whole = re.search("^(int|uint|bool)", case.dtype) or (refused and re.search("int|long|bool", case.text))
-    return (flag or refused) and bool(whole) and case.after(written)
+    whole = re.match("int|uint|bool", case.dtype) is not None
+    return (refused or (flag and whole)) and case.after(written)
 
 
 @rule("listed: // has a derivative")

@@ -142,6 +142,10 @@ PROGRAMS = {
         X + "k = torch.utils.checkpoint.checkpoint(lambda t: torch.where(t > 0, t, t.sin()) * 2, t0, use_reentrant=False)\n"
         "k.sum().backward()"
     ),
+    "the edge of a view that a Function was given": (
+        V + "t1 = t0[:2]\nt2, t3 = PassesOn.apply(t1)\nk = torch.autograd.graph.get_gradient_edge(t1)\n"
+        "log.append(torch.autograd.grad(t2.sum(), k)[0].tolist())"
+    ),
     "bits of the same type, written to": (
         V + "t1 = t0.view(torch.float64)\nt2 = torch.ones(3).double().requires_grad_()\nt1 -= t2\nt1.sum().backward()"
     ),

@@ -333,6 +333,7 @@ def node_of_reading(t: Any) -> Any:
     check_guarded(t)
     if t._cell.source is NOWHERE:
         return None
+    pin(t)  # so that all of a view's readings send their gradients there
     if t._view is None or has_own_source(t):
         return _of_cell(t._cell)
     with enable_grad():
