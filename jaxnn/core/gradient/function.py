@@ -356,7 +356,7 @@ class Function:
                 )
             d._storage.version += 1
             if tracked:
-                collects = type(d._cell.source) is Leaf
+                collects = type(d._cell.source) is Leaf and d._cell.source.tensor() is d
                 if d._view is not None and len(d._view.steps) > d._view.own and not collects:
                     d._grad = None
                 check_inplace(d, True, "has been used" if d._view is None or collects else "is being used")
