@@ -167,7 +167,7 @@ def _rows_of(input: Any) -> Any:
 
 @op(method=False, differentiable=False)
 def _bags_of_rows(input: Array) -> Array:
-    return jnp.asarray(_rows_of(input))
+    return jnp.asarray(_rows_of(input)).astype(input.dtype)
 
 
 def embedding_bag(
@@ -222,7 +222,7 @@ def embedding_bag(
             )
         padding_idx %= rows
     if len(input.shape) == 2:
-        offsets, bags = _bags_of_rows(input).to(input.dtype), input.shape[0]
+        offsets, bags = _bags_of_rows(input), input.shape[0]
     else:
         _check_offsets(input, offsets, include_last_offset)
         bags = offsets.shape[0] - bool(include_last_offset)
