@@ -139,7 +139,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "base module": "ScriptModule RecursiveScriptModule",
             "constant": "Error TracerWarning isinstance",
             "identity": "optimize_for_inference freeze",
-            "refusing": "load save trace trace_module fork wait jit_module_from_flatbuffer save_jit_module_to_flatbuffer",
+            "refusing": "load save trace trace_module _get_trace_graph fork wait jit_module_from_flatbuffer save_jit_module_to_flatbuffer",
         },
     ),
     "torch.jit.annotations": (
