@@ -124,7 +124,7 @@ def _called(op: Op, args: tuple[Any, ...]) -> Any:
         if in_transformation():
             return at_once.run(op, args)
         try:
-            made = None if state.module_depth else computed_now(op, args)  # in a module everything is recorded
+            made = None if state.module_depth and not state.direct else computed_now(op, args)  # in a module all is recorded
             return record(op, args) if made is None else made
         except (TypeError, RuntimeError) as error:
             numbers = type_errors.with_numbers(op, args, value_of) if getattr(error, "wants_number", False) else None

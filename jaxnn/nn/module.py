@@ -24,7 +24,7 @@ from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.process.internals import PytreeState
 from jaxnn.core.record.recorder import escaped_value
 from jaxnn.core.run.cut import cut
-from jaxnn.core.run.policy import END_OF_MODULE
+from jaxnn.core.run.policy import END_OF_MODULE, note_path, runs_directly
 
 from .attributes import attributes_property
 from .conversion import ConversionMethods
@@ -170,11 +170,12 @@ class Module(
         return self.forward(*args, **kwargs)
 
     def _jaxnn_run_outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        state.module_depth = 1
+        direct = bool(state.novel) and not state.grad_enabled and runs_directly(type(self))
+        state.module_depth, state.direct = 1, direct
         try:
             result = self._jaxnn_call_inside(args, kwargs)
         finally:
-            state.module_depth = 0
+            state.module_depth, state.direct = 0, False
         if not state.grad_enabled:
             rec = state.recording
             # Nothing to cut where a network without gradients (a teacher) works inside a step that has some.
@@ -182,7 +183,10 @@ class Module(
                 rec is not None and not rec.closed and not rec.grads and not in_transformation()
                 and next(iter(self.parameters()), None) is not None
             ):  # fmt: skip
+                state.new_path = False
                 cut(END_OF_MODULE)
+                if not direct:
+                    note_path(type(self))
         return result
 
     def _jaxnn_outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

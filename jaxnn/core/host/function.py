@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextvars
 import functools
 import math
+import operator
+import types
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -24,7 +26,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 from ..process.config import x64
 from ..process.internals import scan_counts
 from .elementwise import ELEMENTWISE, kind_of
-from .rules import RULES, reshaped
+from .rules import RULES, reshaped, with_ones
 
 __all__ = ["host_function"]
 
@@ -80,11 +82,43 @@ def host_function(closed: ClosedJaxpr, given_up: Sequence[int] = ()) -> Callable
     Attributes of the function:
         fallbacks: how many equations are run by a jitted primitive (each compiles at the first call with its shapes).
         jitted: the names of these primitives.
-        source: what was written.
+        source: what was written. scope: what it calls and the constants it reads.
     """
     writer = _Writer()
     with np.errstate(all="ignore"):
         return writer.function(closed.jaxpr, closed.consts, outermost=True, given_up=given_up)
+
+
+def same_function(a: Any, b: Any) -> bool:
+    """Whether two host functions do the same: nothing in either depends on the sizes it was made for."""
+    return a.source == b.source and all(
+        _alike(thing, b.scope.get(name)) for name, thing in a.scope.items() if name not in ("program", "__builtins__")
+    )
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two things in a scope are one function with the same values enclosed, or equal values."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, types.FunctionType):
+        return (
+            a.__code__ is b.__code__ and a.__globals__ is b.__globals__ and _alike(a.__defaults__, b.__defaults__)
+            and _alike(a.__kwdefaults__, b.__kwdefaults__)
+            and _alike([c.cell_contents for c in a.__closure__ or ()], [c.cell_contents for c in b.__closure__ or ()])
+        )
+    if isinstance(a, functools.partial):
+        return _alike((a.func, a.args, sorted(a.keywords.items())), (b.func, b.args, sorted(b.keywords.items())))
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, (operator.itemgetter, operator.methodcaller)):
+        return _alike(a.__reduce__(), b.__reduce__())
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, (int, float, str, bool, slice, np.dtype, np.generic, frozenset, types.BuiltinMethodType)):
+        return bool(a == b)
+    return False
 
 
 class _Writer:
@@ -115,7 +149,7 @@ class _Writer:
         made = _quiet(scope["program"]) if guarded else scope["program"]
         made.jitted = tuple(name for line in lines for name in line.jitted)
         made.fallbacks = len(made.jitted)
-        made.source = source
+        made.source, made.scope = source, scope
         return made
 
     def _in_place(self, lines: list[Line], returned: Sequence[str], given_up: Sequence[str]) -> list[Line]:
@@ -165,7 +199,8 @@ class _Writer:
             return value.name
         key = ("whole", value.name, aval.shape, output)
         if key not in self.written:
-            self.written[key] = self._line("fill", _filled(aval.shape, aval.dtype), [value.name], [aval])
+            fill = with_ones(value.held, aval.shape) or _filled(aval.shape, aval.dtype)
+            self.written[key] = self._line("fill", fill, [value.name], [aval])
         return self.written[key][0].name
 
     # --- equations ---

@@ -27,14 +27,35 @@ def reshaped(shape: tuple[int, ...]) -> Function:
     return operator.methodcaller("reshape", shape)
 
 
+def with_ones(before: Sequence[int], after: Sequence[int]) -> Function | None:
+    """A function that gives an array a shape that differs by dimensions of 1, in which no other size stands; None for other shapes."""
+    index: list[Any] = []
+    here = there = 0
+    while here < len(before) or there < len(after):
+        if here < len(before) and there < len(after) and before[here] == after[there]:
+            index.append(slice(None))
+            here, there = here + 1, there + 1
+        elif here < len(before) and before[here] == 1:
+            index.append(0)
+            here += 1
+        elif there < len(after) and after[there] == 1:
+            index.append(None)
+            there += 1
+        else:
+            return None
+    return operator.itemgetter((*index, Ellipsis))
+
+
 def _reshape(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
     """With ``dimensions``, those of the operand are put in that order before."""
     order, shape = params["dimensions"], results[0].shape
-    return reshaped(shape) if order is None else lambda x: x.transpose(order).reshape(shape)
+    if order is not None:
+        return lambda x: x.transpose(order).reshape(shape)
+    return with_ones(operands[0].shape, shape) or reshaped(shape)
 
 
 def _squeeze(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:
-    return reshaped(results[0].shape)
+    return with_ones(operands[0].shape, results[0].shape) or reshaped(results[0].shape)
 
 
 def _transpose(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
@@ -33,6 +34,24 @@ def expression(sizes: Sequence[Any], names: Sequence[str]) -> Callable[..., tupl
     return eval(f"lambda {', '.join(names)}: ({text})", dict(_FUNCTIONS))  # type: ignore[no-any-return]
 
 
+class Described(NamedTuple):
+    """What is known of an array."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+def _of_products(jaxpr: Any) -> Iterator[Any]:
+    """The operands of matrix products, inner ones too."""
+    for e in jaxpr.eqns:
+        if e.primitive.name == "dot_general":
+            yield from (v.aval for v in e.invars)
+        for part in e.params.values():
+            inner = getattr(part, "jaxpr", part)
+            if hasattr(inner, "eqns"):
+                yield from _of_products(inner)
+
+
 class OpenJaxpr:
     """A closed jaxpr with open sizes.
 
@@ -53,7 +72,18 @@ class OpenJaxpr:
         self._widened: set[int] = set()  # the variables that hold indices, of 32 bits but for their type
         self._is_open(closed)
         self._open = {key for key, (_, is_open) in self._seen.items() if is_open}
-        self._values = expression(list(self._sizes.values()), [str(s) for s in symbols])
+        names = [str(s) for s in symbols]
+        self._values = expression(list(self._sizes.values()), names)
+        self._described: Any = (closed.in_avals, closed.out_avals, list(_of_products(closed.jaxpr)))
+        self._extents = expression([n for avals in self._described for a in avals for n in a.shape], names)
+
+    def described(self, values: Sequence[int]) -> tuple[list[Described], list[Described], int]:
+        """Shapes and types of the inputs and the outputs for given sizes, and elements of the largest operand of a matrix product."""
+        numbers = iter(self._extents(*values))
+        inputs, outputs, products = (
+            [Described(tuple([next(numbers) for _ in a.shape]), a.dtype) for a in avals] for avals in self._described
+        )
+        return inputs, outputs, max([math.prod(a.shape) for a in products], default=0)
 
     def at(self, values: Sequence[int]) -> ClosedJaxpr:
         """The jaxpr for given sizes."""

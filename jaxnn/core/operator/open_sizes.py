@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..host.function import same_function
 from ..kinds import dtypes
 from ..memory.aval import Aval
 from ..process.config import configuration
@@ -61,12 +62,29 @@ class _Family:
 class _Form:
     """A traced function of one pattern: the traces with sizes, then the one with open sizes."""
 
-    __slots__ = ("general", "opened", "traces")
+    __slots__ = ("_example", "_tries", "general", "host", "opened", "traces")
 
     def __init__(self, traces: Sequence[tuple[tuple[int, ...], Traced]] = ()) -> None:
         self.traces: list[tuple[tuple[int, ...], Traced]] | None = list(traces)  # None: it is not general
         self.opened: OpenJaxpr | None = None
         self.general: Any = None
+        self.host: Any = None  # the form in numpy, where it is found to be the same for all sizes
+        self._example: Any = None
+        self._tries = 0
+
+    def filled(self, values: tuple[int, ...]) -> Traced:
+        """The function for these sizes."""
+        made = self.general.with_sizes(self.opened, values, self.host)
+        if self.host is None and self._tries < _ATTEMPTS:
+            made.form = self
+        return made  # type: ignore[no-any-return]
+
+    def compare(self, host: Any) -> None:
+        """Take the form in numpy of one filling for all, if it is that of another, too: then no size stands in it."""
+        if self._example is not None and same_function(host, self._example):
+            self.host = host
+        self._example = host
+        self._tries += 1
 
 
 class _Pattern:
@@ -122,7 +140,7 @@ class _Pattern:
         if form.opened is None and form.traces is not None and len(form.traces) >= _TRACES:
             self.generalise(form, lambda: trace_open(self.instance))
         if form.opened is not None and all(self._differ(*values)):
-            return form.general.with_sizes(form.opened.at(values))  # type: ignore[no-any-return]
+            return form.filled(values)
         made = trace()
         if form.opened is None and form.traces is not None:
             form.traces.append((values, made))
@@ -140,6 +158,8 @@ class _Pattern:
                 all(self._differ(*values)) and made.sources == general.sources and same(opened.at(values), made.closed)
                 for values, made in traces or ()
             ):
+                for _, made in (traces or ())[-1:]:  # sizes asked for as numbers are no equations of a filling
+                    general.equations, general.computing, general.executed = made.equations, made.computing, made.executed
                 form.general, form.opened = general, opened
 
     def _note(self, differences: list[Any]) -> None:
@@ -183,7 +203,7 @@ def _filled(
     pattern: _Pattern, values: tuple[int, ...], op: Any, recipe: Tree, avals: Sequence[Aval], describe: Callable[[Any], Aval]
 ) -> Instance:  # fmt: skip
     form = pattern.forms["forward"]
-    forward = form.general.with_sizes(form.opened.at(values))  # type: ignore[union-attr]
+    forward = form.filled(values)
     made = Instance(op, recipe, avals, describe, forward, pattern.instance.container)
     made.origin, made.ran = (pattern, values), pattern.ran
     return made

@@ -25,6 +25,7 @@ from ..process.config import get_setting, in_mesh, in_transformation, mesh_in_us
 from ..process.internals import with_results
 from .arguments import Tree, bind, flat
 from .half_sums import float32_sums
+from .open_jaxpr import OpenJaxpr
 
 __all__ = [
     "Instance", "Linear", "NUMBER_TYPES", "Traced", "called", "carries_gradient", "linearised", "strong",
@@ -83,11 +84,13 @@ class Traced:
         matrix: elements of the largest operand of a matrix product. loops: whether it has any; unending: or such whose rounds are
             not known beforehand. calls_back: whether it calls Python, whose error may come when the program has returned.
         seen, seen_alone, seen_on_host: whether it ran in any way, as an executable of its own, in numpy.
+        in_avals, out_avals: shapes and types of operands and results. host: its form in numpy, once made.
     """
 
     __slots__ = (
-        "_jitted", "_plain", "calls_back", "closed", "computing", "elements", "equations", "executed", "host", "loops", "matrix",
-        "name", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources", "unending",
+        "_closed", "_filling", "_jitted", "_plain", "calls_back", "computing", "elements", "equations", "executed", "form", "host",
+        "in_avals", "loops", "matrix", "name", "out_avals", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
+        "unending",
     )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str, placement: Any = None) -> None:
@@ -112,7 +115,9 @@ class Traced:
 
     def _set(self, closed: ClosedJaxpr, sources: tuple[tuple[str, int], ...], name: str) -> None:
         jaxpr = closed.jaxpr
-        self.closed = closed
+        self._closed: ClosedJaxpr | None = closed
+        self._filling: Any = None
+        self.in_avals, self.out_avals = closed.in_avals, closed.out_avals
         self.sources = sources
         self._plain = sources == tuple([("result", k) for k in range(len(sources))])  # each result is computed, once
         self.serial = next(_serials)
@@ -120,17 +125,37 @@ class Traced:
         self.elements = max((_size(v.aval.shape) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
         self.equations, self.computing, self.executed, self.matrix, self.loops, self.unending, self.calls_back = _measured(jaxpr)
         self._jitted: Any = None
-        self.host: Any = None  # its form in numpy, once made
+        self.host: Any = None
+        self.form: Any = None  # of which its form in numpy may be that for all sizes: see `open_sizes`
         self.parts = 1  # operators that it is made of
         self.small: bool | None = None  # whether numpy may run it, once asked
         self.seen = self.seen_alone = self.seen_on_host = False
 
-    def with_sizes(self, closed: ClosedJaxpr) -> Traced:
-        """The same function for other sizes, of which the jaxpr is known."""
+    def with_sizes(self, opened: OpenJaxpr, values: Sequence[int], host: Any) -> Traced:
+        """The same function for other sizes, whose jaxpr is filled in when somebody asks for it.
+
+        Args:
+            opened: its jaxpr with open sizes. values: these. host: its form in numpy, if that is the same for all sizes.
+        """
         made = Traced.__new__(Traced)
-        made._set(closed, self.sources, self.name)
-        made.parts = self.parts
+        for name in ("_plain", "calls_back", "computing", "equations", "executed", "loops", "name", "parts", "sources", "unending"):
+            setattr(made, name, getattr(self, name))
+        made._closed, made._filling, made._jitted = None, (opened, values), None
+        made.in_avals, made.out_avals, made.matrix = opened.described(values)
+        made.elements = max([math.prod(a.shape) for a in (*made.in_avals, *made.out_avals)], default=0)
+        made.serial = next(_serials)
+        made.host, made.small, made.form = host, None, None
+        made.seen = made.seen_on_host = host is not None
+        made.seen_alone = False
         return made
+
+    @property
+    def closed(self) -> ClosedJaxpr:
+        """The function's jaxpr."""
+        if self._closed is None:
+            opened, values = self._filling
+            self._closed = opened.at(values)
+        return self._closed
 
     @property
     def jitted(self) -> Callable[..., list[Any]]:
@@ -350,8 +375,7 @@ class Linear:
     def _traced_pull(self, present: tuple[bool, ...]) -> Traced:
         if self.treedef is None:
             self._traced()
-        structs = self.forward.closed.out_avals
-        inputs = self.forward.closed.in_avals
+        structs, inputs = self.forward.out_avals, self.forward.in_avals
         held = [
             jax.ShapeDtypeStruct(a.shape, a.dtype)
             for a in ((inputs if kind == "argument" else structs)[k] for kind, k in self.forward.sources[self.count :])
@@ -408,7 +432,7 @@ class Instance:
             forward = Traced(self._called, self.operands(), op.name, self.placement)
             forward.parts = max(op.parts, len(forward.sources)) if op.lists else op.parts  # it does something for each
         self.forward = forward
-        inputs, outputs = forward.closed.in_avals, forward.closed.out_avals
+        inputs, outputs = forward.in_avals, forward.out_avals
         self.avals = tuple(
             describe((inputs if kind == "argument" else outputs)[k]) for kind, k in forward.sources
         )  # fmt: skip

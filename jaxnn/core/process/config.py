@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,8 @@ class ThreadState(threading.local):
     anomaly_check_nan: bool = True
     recording: Any = None  # the recording in use last; `recordings` has one for each placement
     module_depth: int = 0
+    direct: bool = False  # inside a module whose operators run when they are called, as `policy.runs_directly` says
+    new_path: bool = False  # the last cut was of a path that was never seen, and ran in numpy
     plain_operators: bool = False  # subclasses of Tensor are not asked
     cuts: int = 0  # of paths that had no program; see `policy`
     steps: int = 0  # those of training steps among them
@@ -87,6 +90,8 @@ class ThreadState(threading.local):
         self.recordings: dict[Any, Any] = {}
         #: When programs were compiled on a guess that have not been used again, by the kind of guess.
         self.guesses: dict[Any, Any] = collections.defaultdict(collections.deque)
+        #: Outermost calls of modules of a class, without gradients, whose paths were all new: see `policy`.
+        self.novel: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
 
 
 state = ThreadState()

@@ -6,7 +6,8 @@ gradient. An operator that takes nothing else is run at once, in numpy, and its 
 a value is written into its memory; of a large tensor made from Python or numpy, too, where only parts of it are read and written.
 
 So it goes for `DEPTH` operators behind each other; what is longer than that is recorded, and may repeat. Inside a module's call
-everything is recorded: there programs repeat.
+everything is recorded, for there programs repeat; unless they have been seen not to (`policy.runs_directly`: tokens one by one with
+a growing cache), where any small value on the CPU is a host value, a parameter too.
 """
 
 from __future__ import annotations
@@ -68,21 +69,22 @@ on_change(_prepared.clear)
 
 def _value(t: TensorBase) -> Held | None:
     """A tensor's value, if it is a host value."""
-    if t._cell.source is not None:
+    direct = state.direct and not state.grad_enabled
+    if t._cell.source is not None and not direct:
         return None
     s = t._storage
     if s.rec is not None and not _from_factory(s):
         return None
     buf = s.buf
-    if type(buf) is not Buffer or buf.depth < 0:
+    if type(buf) is not Buffer or (buf.depth < 0 and not direct):
         return None
     view = t._view
     if view is not None and view.shown is not None:
         shown, of = view.shown
         if of is buf.array:
-            return Held(shown, view.aval, buf.depth)
+            return Held(shown, view.aval, 0 if direct else buf.depth)
         view.shown = None
-    held = Held(_host(buf.array), s.aval, buf.depth)
+    held = Held(_host(buf.array), s.aval, 0 if direct else buf.depth)
     return held if view is None else _after(held, view.steps)
 
 
@@ -223,7 +225,7 @@ def _tensor(array: np.ndarray, aval: Aval, depth: int, operands: list[Any]) -> T
 def _all_recorded() -> bool:
     """Whether this thread records every operator now."""
     thread = state
-    if thread.module_depth or thread.immediate or thread.dual is not None:
+    if (thread.module_depth and not thread.direct) or thread.immediate or thread.dual is not None:
         return True
     return (thread.execution_mode or settings["execution_mode"]) == "whole"
 

@@ -63,6 +63,9 @@ def in_numpy(traced: Traced) -> Any:
         traced.small = False
         return None
     traced.host = run
+    if traced.form is not None:
+        traced.form.compare(run)
+        traced.form = None
     traced.seen = traced.seen_on_host = True
     return run
 

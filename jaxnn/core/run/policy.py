@@ -35,7 +35,7 @@ from .one_by_one import runs_on_host
 __all__ = [
     "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "GRADIENTS", "GROWING_ROW", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT",
     "PART_OF_STEP",
-    "STEP", "UPDATE", "bought", "came_back", "decide", "is_shared", "mark_compiled", "set_execution_mode",
+    "STEP", "UPDATE", "bought", "came_back", "decide", "is_shared", "mark_compiled", "note_path", "runs_directly", "set_execution_mode",
 ]  # fmt: skip
 
 # --- causes of a cut, as `engine_statistics()` names them
@@ -82,6 +82,13 @@ SETTLING = 0.1
 #: Guesses that may be open: first steps, and steps of a loop that settles; and the cuts after which one is forgotten.
 OPEN_GUESSES = {"first": 8, "settling": 1}
 FORGOTTEN = 100
+#: Calls of a module's class without gradients, one after the other, whose paths were all new and ran in numpy: from there on its
+#: operators run when they are called, which spares recording them; but one call in so many is recorded, to see.
+NOVEL, RECORDED_AGAIN = 8, 32
+
+
+#: Operators on gradients: a backward over a tape, clipping, an update.
+_OF_TRAINING = frozenset({"backward", "scale_gradients", "clamp_gradients", UPDATE})
 
 
 class Visits:
@@ -132,15 +139,17 @@ class Rent(NamedTuple):
     calls: float  # for every visit
     fresh: bool  # most of its operators have never run, with whatever sizes, nor has an update of parameters of these shapes
     operators: collections.Counter[tuple[int, bool]]  # how often each stands in the path
+    host: bool  # all of it runs in numpy
 
 
 def rent(layout: Layout, placement: Any) -> Rent:
     """What running a path operator by operator costs."""
     calls, missing = 0.0, 0.0
     distinct: collections.Counter[tuple[int, bool]] = collections.Counter()
-    fresh, updated = 0, False
+    fresh, updated, all_host = 0, False, True
     for made, traced, pulled in _functions(layout):
         host = runs_on_host(traced, placement)
+        all_host = all_host and host
         calls += HOST_CALL + HOST_CALL_EQUATION * traced.executed if host else EXECUTABLE_CALL
         key = (traced.serial, pulled)
         distinct[key] += 1
@@ -153,7 +162,12 @@ def rent(layout: Layout, placement: Any) -> Rent:
             once, each = (HOST_FORM, HOST_FORM_EQUATION) if host else (EXECUTABLE, EXECUTABLE_EQUATION)
             each = UPDATE_EQUATION if traced.name == UPDATE and not host else each
             missing += once + each * traced.equations
-    return Rent(missing, calls, 2 * fresh >= len(distinct) and not updated, distinct)
+    return Rent(missing, calls, 2 * fresh >= len(distinct) and not updated, distinct, all_host)
+
+
+def _is_of_training(layout: Layout) -> bool:
+    """Whether a path has gradients, or changes them or parameters."""
+    return any(node.op is BACKWARD or node.op.name in _OF_TRAINING for node in layout.path)
 
 
 def is_shared(placement: Any) -> bool:
@@ -196,11 +210,12 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     if mode != "auto":
         return Decision(mode, 0.0)
     node: Node = rec.node
-    if is_shared(rec.placement) or (cause in (STEP, PART_OF_STEP) and distributed_client() is not None):
+    if is_shared(rec.placement) or (distributed_client() is not None and (taped or _is_of_training(layout))):
         # Whatever else each process has run: collectives meet only in the same program, and processes that have the same
         # gradients end with the same bits.
         return Decision("whole", price(layout))
     visits = node.visits.get(taped)
+    new = visits is None
     if visits is None:
         visits = node.visits[taped] = Visits()
     cost = visits.rent
@@ -229,6 +244,7 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
     if cost.missing:
         _mark_run(layout)
     visits.paid += cost.missing + cost.calls
+    state.new_path = new and cost.host
     return Decision("operators", cost.missing + cost.calls)
 
 
@@ -280,6 +296,23 @@ def came_back(guess: Any) -> None:
     """Note that a program that was compiled on a guess has been used again."""
     if state.guesses[guess]:
         state.guesses[guess].popleft()
+
+
+def runs_directly(kind: type) -> bool:
+    """Whether the operators of a module's outermost call without gradients run when they are called: its paths never come back."""
+    count = state.novel.get(kind, 0)
+    if count < NOVEL:
+        return False
+    state.novel[kind] = count + 1
+    return (count + 1 - NOVEL) % RECORDED_AGAIN != 0
+
+
+def note_path(kind: type) -> None:
+    """Note how the recorded call of a module's class has run, whose path has just been cut."""
+    if state.new_path:
+        state.novel[kind] = state.novel.get(kind, 0) + 1
+    elif state.novel:
+        state.novel.pop(kind, None)
 
 
 def set_execution_mode(mode: str) -> None:

@@ -9,7 +9,6 @@ Source: https://docs.pytorch.org/docs/stable/distributed.pipelining.html
 
 from __future__ import annotations
 
-from .microbatch import TensorChunkSpec
 from .schedules import (
     Schedule1F1B,
     ScheduleGPipe,
@@ -19,5 +18,5 @@ from .schedules import (
 from .stage import PipelineStage
 
 __all__ = [
-    "PipelineStage", "Schedule1F1B", "ScheduleGPipe", "ScheduleInterleaved1F1B", "ScheduleLoopedBFS", "TensorChunkSpec",
+    "PipelineStage", "Schedule1F1B", "ScheduleGPipe", "ScheduleInterleaved1F1B", "ScheduleLoopedBFS",
 ]  # fmt: skip
