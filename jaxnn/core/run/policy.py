@@ -11,8 +11,9 @@ give the same bits. The unit is a microsecond of one core of a 2020s server, mea
 One thing is known beforehand: training steps repeat. A path that an optimizer's step ends, or that a later backward needs, counts as
 if it were visited `HORIZON` times more when most of its operators have never run (the first step of a model; not the hundredth, of
 other lengths), or when it nearly has the operators of the last such path (a loop that settles); so many of these guesses may be open,
-bought and not used again, and no more. One that comes back (a loop) counts so too, but less the more such paths came between: one
-of many lengths comes back by chance.
+bought and not used again, and no more. One that comes back counts so too where that is a loop's way: at once, from one update of
+parameters to the next, or in the order of before. Of others that is less the more such paths came between: one of many lengths comes
+back by chance.
 """
 
 from __future__ import annotations
@@ -73,9 +74,11 @@ EXECUTABLE_CALL = 200
 HOST_CALL = 8
 HOST_CALL_EQUATION = 1
 
-#: Visits that the path of a training step is expected to have at most, and for each that it had, where parameters are updated at its
-#: end (or between its visits) and where not: of one that comes back after n of them, by so much less.
+#: Visits that the path of a training step in a loop is expected to have, and the paths that a step of it may have at most.
 HORIZON = 3_000
+PERIOD = 4
+#: Of one that comes back by chance, the visits for each that it had, where parameters are updated at its end (or between its visits)
+#: and where not: after n others, by so much less.
 FORESEEN, FORESEEN_INSIDE = 100, 10
 #: Share of operators in which two steps of a loop that settles may differ.
 SETTLING = 0.1
@@ -237,6 +240,7 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
         expected = _foreseen(visits, ends_step or trained) * cost.calls if guess is not None else 0.0
         visits.first = visits.first or state.steps
         visits.last, visits.updates = state.steps, state.updates
+        state.recent.append(visits)
         visits.count += 1
     if visits.paid + cost.missing + cost.calls + expected > node.price:
         _mark_run(layout)
@@ -254,10 +258,19 @@ def _foreseen(visits: Visits, updates: bool) -> float:
     Args:
         updates: parameters are updated at its end, or between its visits.
     """
-    if not visits.count:
+    if not visits.count or _repeats(visits):
         return HORIZON
     apart = max(1, state.steps - visits.last, (state.steps - visits.first) / visits.count)  # 0 where another thread counts
     return min(HORIZON, (FORESEEN if updates else FORESEEN_INSIDE) * (visits.count + 1) / apart)
+
+
+def _repeats(visits: Visits) -> bool:
+    """Whether a path comes back as in a loop: at once, in the next step of an optimizer, or after the path that it came after before."""
+    recent = state.recent
+    return state.updates - visits.updates == 1 or any(
+        recent[-p] is visits and (p == 1 or (len(recent) > p and recent[-p - 1] is recent[-1]))
+        for p in range(1, min(PERIOD, len(recent)) + 1)
+    )
 
 
 def _guess(cost: Rent, whole_step: bool, returns: bool, long: bool) -> Any:
