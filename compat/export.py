@@ -17,6 +17,7 @@ from jax import export as jax_export
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.recorder import escaped_value
+from jaxnn.export.comparisons import equal_after_all, noted, sizes_by_name
 from jaxnn.support.packages import needed
 from jaxnn.torch_file import replacing
 
@@ -108,7 +109,8 @@ def export(
         keywords: keyword arguments of ``forward``.
 
     Raises:
-        ValueError: for a model in training mode, or shapes that are not one for each array.
+        ValueError: for a model in training mode, shapes that are not one for each array, or a model that compares an open size with
+            the example's.
         ModuleNotFoundError: when the model is saved, without the package flatbuffers: ``pip install 'jaxnn-torch[export]'``.
 
     Example:
@@ -148,7 +150,15 @@ def export(
     args, kwargs = jax.tree.unflatten(tree, leaves)
     given = _WithoutStatics(args, kwargs)
     compiled = jax.jit(lambda *a, **kw: program(*given.args(a), **given.kwargs(kw)))
-    exported = jax_export.export(compiled, platforms=tuple(platforms))(*given.dynamic_args, **given.dynamic_kwargs)
+    described = [s.shape for s in specs]
+    with noted(described) as differences:
+        exported = jax_export.export(compiled, platforms=tuple(platforms))(*given.dynamic_args, **given.dynamic_kwargs)
+    equal = equal_after_all(differences, sizes_by_name(described, [a.shape for a in arrays]))
+    if equal is not None:
+        raise ValueError(
+            f"export: the model asks whether {equal} is zero, which it is for the example and need not be for other sizes: fix this "
+            "size (batch=None, shapes=...)"
+        )
     return ExportedModel(exported)
 
 

@@ -157,7 +157,7 @@ def _assert(condition: Any, message: str) -> None:
 
 #: Imported at first use: few programs need them. `_FOREIGN` are the namespaces for source written for PyTorch.
 _LATE = (
-    "compat", "distributed", "distributions", "hub", "library", "masked", "multiprocessing", "profiler", "quasirandom", "signal",
+    "compat", "distributed", "distributions", "export", "hub", "library", "masked", "multiprocessing", "profiler", "quasirandom", "signal",
     "testing", "vision",
 )  # fmt: skip
 _FOREIGN = ("_C", "compiler", "fx", "jit")

@@ -17,7 +17,7 @@ TOPS = ("torch", "functorch", "torchvision")
 
 _TREES = {
     "": (
-        "_C accelerator amp autograd backends compiler cpu cuda distributed distributions fft func futures "
+        "_C accelerator amp autograd backends compiler cpu cuda distributed distributions export fft func futures "
         "fx hub jit library linalg masked multiprocessing nn optim overrides profiler "
         "quasirandom random serialization signal sparse special storage testing torch_version types utils version "
         "__config__"
@@ -85,6 +85,7 @@ OWN = {
     ),
     "torch.autograd": "FunctionCtx GradcheckError is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
     "torch.autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
+    "torch.export": "UserError",
     "torch.library": "registered CustomOpDef",
     "torch.multiprocessing": "ProcessException",
     "torch.nn": "BatchStat Trainable",
@@ -158,7 +159,14 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "jaxnn.compat.foreign.plumbing": "get_device_module _shape_as_tensor=shape_as_tensor _cast_Long=cast_long",
         "jaxnn.symbolic": "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum",
     },
-    "torch._higher_order_ops": {"jaxnn.control_flow": "cond scan while_loop"},
+    "torch._higher_order_ops": {"jaxnn.associative_scan": "associative_scan", "jaxnn.control_flow": "cond scan while_loop"},
+    "torch._higher_order_ops.associative_scan": {"jaxnn.associative_scan": "associative_scan"},
+    "torch._higher_order_ops.cond": {"jaxnn.control_flow": "cond"},
+    "torch._higher_order_ops.scan": {"jaxnn.control_flow": "scan"},
+    "torch._higher_order_ops.while_loop": {"jaxnn.control_flow": "while_loop"},
+    "torch._dynamo.exc": {"jaxnn.export": "UserError"},
+    "torch.export.dynamic_shapes": {"jaxnn.export": "Dim dims"},
+    "torch.export.exported_program": {"jaxnn.export": "ExportedProgram"},
     "torch._tensor": {"jaxnn": "Tensor"},
     "torch._tensor_str": {"jaxnn.core.kinds.printing": "PRINT_OPTS=_options get_printoptions printoptions set_printoptions"},
     "torch.accelerator": {"jaxnn.cuda": "get_memory_info=mem_get_info"},

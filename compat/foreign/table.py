@@ -17,7 +17,7 @@ _STREAMS = "XLA schedules by itself, there are no streams"
 _QUANTIZED = "quantised tensors and modules are not here"
 _RPC = "there are no remote calls"
 _BINDING = "there is no C++ binding of PyTorch's"
-_EXPORT = "jaxnn.compat.export writes StableHLO"
+_EXPORT = "there are no graphs of PyTorch's or ONNX operators; torch.export.export and save write StableHLO"
 _SYMBOLS = "shapes are numbers"
 
 
@@ -226,9 +226,8 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "torch.export": (
         _EXPORT,
         {
-            "class": "ExportedProgram Dim ShapesCollection AdditionalInputs UnflattenedModule",
-            "nothing": "register_dataclass",
-            "refusing": "export load save unflatten draft_export default_decompositions",
+            "class": "ShapesCollection AdditionalInputs UnflattenedModule",
+            "refusing": "unflatten draft_export default_decompositions",
         },
     ),
     "torch.export._trace": (_EXPORT, {"refusing": "_export"}),

@@ -18,8 +18,9 @@ from flax import nnx
 from jaxnn.core.kinds.device import META, device
 from jaxnn.core.memory.cell import Cell, Leaf
 from jaxnn.core.memory.storage import Storage
-from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, unguarded, without_values
+from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, take_part, unguarded, without_values
 from jaxnn.core.memory.view import View
+from jaxnn.core.operator.overrides import plain_torch_function
 from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.process.internals import TraceState, is_flattened_by_jax
 from jaxnn.core.record.at_once import tensor_of
@@ -31,6 +32,7 @@ from jaxnn.core.tensor import _copied, refuse_to_end_gradient
 from jaxnn.ops.common.placement import need_strided
 
 from .class_signature import signature_of
+from .combined_class import with_twins
 from .factory import empty
 from .flax_access import FlaxAccess, metadata_of
 from .jax_devices import settle_alone
@@ -97,15 +99,25 @@ if TYPE_CHECKING:
 
     _Kind = Tensor  # to type checkers a Parameter is a Tensor, as `isinstance` says
 else:
-    _Meta = type(nnx.Variable)
     _Kind = TensorBase
+
+    class _Meta(type(nnx.Variable), type(Tensor)): ...
 
 
 class _VariableMeta(_Meta):
-    """Python's usual rules for classes: ``__new__`` makes the tensor, and a subclass may have an ``__init__`` of its own."""
+    """Python's usual rules for classes: ``__new__`` makes the tensor, and a subclass may have an ``__init__`` of its own.
+
+    Subclasses of Tensor may be among the bases, see `combined_class`.
+    """
 
     if not TYPE_CHECKING:
         __call__ = type.__call__
+
+        def __new__(mcls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> Any:
+            cls = super().__new__(mcls, name, with_twins(bases), attributes)
+            if hasattr(cls, "__torch_function__"):  # all but the first, which has not said yet what it answers
+                take_part(cls)
+            return cls
 
     @property
     def __signature__(cls) -> inspect.Signature:
@@ -120,6 +132,7 @@ class _TensorVariable(FlaxAccess, _Kind, nnx.Variable, metaclass=_VariableMeta):
     __slots__ = ("__dict__", "__weakref__", "_cell", "_extra", "_grad", "_other", "_storage", "_view")
 
     __hash__ = object.__hash__
+    __torch_function__ = staticmethod(plain_torch_function)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # nnx.Variable's asks for the trace at every assignment; optimizers assign to all parameters at every step.

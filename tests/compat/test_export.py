@@ -119,3 +119,14 @@ def test_operators_with_open_sizes():
         x = floats(n, 4)
         for ours, expected in zip(exported(x), model(jaxnn.from_numpy(x)), strict=True):
             np.testing.assert_allclose(ours, expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_size_that_the_model_compares_can_not_stay_open():
+    class Branch(jaxnn.nn.Module):
+        def forward(self, x):
+            return x * 2 if x.shape[0] == 4 else x
+
+    with pytest.raises(ValueError, match="batch - 4"):
+        compat.export(Branch().eval(), jaxnn.ones(4, 2))
+    fixed = compat.export(Branch().eval(), jaxnn.ones(4, 2), batch=None)
+    np.testing.assert_array_equal(fixed(np.ones((4, 2), np.float32)), np.full((4, 2), 2, np.float32))

@@ -31,8 +31,9 @@ def is_dynamo_compiling() -> bool:
 
 
 def is_exporting() -> bool:
-    """False: there is no torch.export."""
-    return False
+    """Whether `jaxnn.export.export` traces a forward now."""
+    tracing = sys.modules.get("jaxnn.export.tracing")
+    return tracing is not None and tracing.is_exporting()
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:

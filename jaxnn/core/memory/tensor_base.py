@@ -27,7 +27,7 @@ from .view import View
 __all__ = [
     "Tensor", "TensorBase", "alias", "aval", "base_reference", "check_class", "check_writable_here", "count_write",
     "has_own_source", "host_array", "is_view", "known_array", "memory_key", "parent_of", "same_memory", "source_of", "steps_of",
-    "stored", "unguarded", "whole_of", "without_values", "wrap",
+    "stored", "take_part", "unguarded", "whole_of", "without_values", "wrap",
 ]  # fmt: skip
 
 
@@ -43,6 +43,8 @@ class TensorBase(TensorMethods):
     _extra: Any
     #: Whether operators give their results the class of this operand: see `overrides`.
     _keeps_class = False
+    #: Subclasses of Tensor that an instance is one of without Python's knowing: see `nn.combined_class`.
+    _stands_for: frozenset[type] = frozenset()
 
 
 def _disabled(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -54,10 +56,22 @@ class _TensorMeta(type):
     """``isinstance(parameter, Tensor)`` holds, and ``type(t) is Tensor`` for a plain tensor, as in PyTorch."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, TensorBase) if cls is Tensor else type.__instancecheck__(cls, instance)
+        if cls is Tensor:
+            return isinstance(instance, TensorBase)
+        return type.__instancecheck__(cls, instance) or cls in getattr(type(instance), "_stands_for", ())
 
     def __subclasscheck__(cls, subclass: Any) -> bool:
-        return issubclass(subclass, TensorBase) if cls is Tensor else type.__subclasscheck__(cls, subclass)
+        if cls is Tensor:
+            return issubclass(subclass, TensorBase)
+        return type.__subclasscheck__(cls, subclass) or cls in getattr(subclass, "_stands_for", ())
+
+
+def take_part(cls: Any) -> None:
+    """Let a new class of tensors say of operators what it has to: see `overrides`."""
+    asked: Any = cls.__torch_function__
+    cls._keeps_class = getattr(asked, "__func__", asked) not in (_disabled, *Tensor._plain)
+    for told in Tensor._subclassed:
+        told(cls)
 
 
 def check_class(cls: Any) -> None:
@@ -100,13 +114,12 @@ class Tensor(TensorBase, metaclass=_TensorMeta):
 
     #: Called with every new subclass: `overrides` waits for them.
     _subclassed: list[Any] = []
+    #: What a ``__torch_function__`` is that changes nothing.
+    _plain: list[Any] = []
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        asked: Any = cls.__torch_function__  # type: ignore[attr-defined]
-        cls._keeps_class = getattr(asked, "__func__", asked) is not _disabled
-        for told in cls._subclassed:
-            told(cls)
+        take_part(cls)
 
 
 _new = object.__new__

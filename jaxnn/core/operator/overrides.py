@@ -21,7 +21,8 @@ from .arguments import Number
 from .type_errors import Checks
 
 __all__ = [
-    "CLASSES", "SPACES", "as_class", "asking", "disabled", "dispatch", "handlers", "note", "tensor_torch_function",
+    "CLASSES", "SPACES", "as_class", "asking", "disabled", "dispatch", "handlers", "note", "plain_torch_function",
+    "tensor_torch_function",
 ]  # fmt: skip
 
 #: The classes that take part. While there are none, an operator pays for one look at this list.
@@ -46,7 +47,9 @@ def _ask_by_methods(cls: type) -> None:
     for name, method in vars(TensorBase).items():
         if not callable(method) or isinstance(method, type) or (name.startswith("_") and name not in _SEEN):
             continue
-        if next(c for c in cls.__mro__ if name in vars(c)) is TensorBase:
+        owner = next(c for c in cls.__mro__ if name in vars(c))
+        if owner is TensorBase or (name in _SEEN and owner.__module__.startswith("jaxnn.")):
+            method = vars(owner)[name]
             if name in _SEEN or getattr(method, "__name__", name).startswith("_"):
                 method.__name__ = name  # the classes read it
             setattr(cls, name, asking(method))
@@ -228,6 +231,12 @@ def tensor_torch_function(cls: Any, func: Any, types: Any, args: Any = (), kwarg
         return _converted(func(*args, **(kwargs or {})), cls)
 
 
+def plain_torch_function(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """Run the function on plain tensors: what parameters answer."""
+    with disabled():
+        return func(*args, **(kwargs or {}))
+
+
 def _converted(value: Any, cls: Any) -> Any:
     if isinstance(value, TensorBase):
         return as_class(value, cls) if not isinstance(value, cls) and not getattr(value, "_is_parameter", False) else value
@@ -237,4 +246,5 @@ def _converted(value: Any, cls: Any) -> Any:
 
 
 Tensor.__torch_function__ = classmethod(tensor_torch_function)  # type: ignore[attr-defined]
+Tensor._plain.append(plain_torch_function)
 Tensor._subclassed.append(lambda cls: note(cls) if cls._keeps_class else None)
