@@ -291,10 +291,10 @@ class _Module(Module):
         held = {n: t for named in (self.named_parameters(), self.named_buffers()) for n, t in named}
         return self._program._run(held, self._check_guards, args, kwargs)
 
-    def train(self, mode: bool = True) -> Any:
+    def train(self, mode: bool = True) -> Any:  # type: ignore[override]
         """Not possible: the mode is part of the program."""
         raise NotImplementedError("Calling train() is not supported yet.")
 
-    def eval(self) -> Any:
+    def eval(self) -> Any:  # type: ignore[override]
         """Not possible: the mode is part of the program."""
         raise NotImplementedError("Calling eval() is not supported yet.")

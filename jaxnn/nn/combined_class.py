@@ -82,7 +82,8 @@ def _rebuilt(value: Any, seen: dict[Any, Any]) -> Any:
     if isinstance(value, (classmethod, staticmethod)):
         return type(value)(_rebuilt(value.__func__, seen))
     if isinstance(value, property):
-        return property(*(_rebuilt(f, seen) for f in (value.fget, value.fset, value.fdel)), value.__doc__)
+        fget, fset, fdel = (_rebuilt(f, seen) for f in (value.fget, value.fset, value.fdel))
+        return property(fget, fset, fdel, value.__doc__)
     if not isinstance(value, types.FunctionType) or value in seen:
         return seen.get(value, value) if isinstance(value, types.FunctionType) else value
     seen[value] = value
