@@ -4,6 +4,9 @@ How float32 products are computed on accelerators is real: ``cuda.matmul`` says 
 `set_float32_matmul_precision` does, and ``cudnn`` of convolutions, which may use TensorFloat-32 unless told otherwise. On a TPU
 "tf32" is three passes in bfloat16, which is more precise, and "ieee" is six. ``cudnn.rnn`` is a hint.
 
+``mkldnn.enabled`` is real, too: convolutions on a CPU are computed by oneDNN, PyTorch's library for them, where the extra
+``jaxnn-torch[onednn]`` is installed. It is off until it is set.
+
 Source: https://docs.pytorch.org/docs/stable/backends.html
 """
 
@@ -11,12 +14,14 @@ from __future__ import annotations
 
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .core.kinds.device import jax_devices
 from .core.process.config import get_setting, set_setting
+from .nn.functional import conv_onednn
 
 __all__ = ["cpu", "cuda", "cudnn", "mha", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]
 
@@ -149,6 +154,20 @@ class _Cudnn(_Precision):
         return None
 
 
+class _OneDNN(_Switches):
+    @property
+    def enabled(self) -> bool:
+        """Whether large float32 convolutions on a CPU are computed by oneDNN. Setting it loads the library."""
+        return get_setting("onednn")
+
+    @enabled.setter
+    def enabled(self, value: bool) -> None:
+        if value and (why := conv_onednn.why_not()):
+            warnings.warn(f"XLA computes convolutions instead of oneDNN: {why}", stacklevel=3)
+            value = False
+        set_setting("onednn", bool(value))
+
+
 def _gpu() -> bool:
     return bool(jax_devices("cuda"))
 
@@ -168,7 +187,7 @@ def _no_macos(*version: int) -> bool:
 
 
 mps = _Switches("mps", _never, is_built=_never, is_macos_or_newer=_no_macos, is_macos13_or_newer=_no_macos)
-mkldnn = _Switches("mkldnn", _never, enabled=False, deterministic=False)
+mkldnn = _OneDNN("mkldnn", lambda: not conv_onednn.why_not(), deterministic=False)
 mkl = _Switches("mkl", _never)
 openmp = _Switches("openmp", _never)
 opt_einsum = _Switches("opt_einsum", lambda: True, enabled=True, strategy="auto")

@@ -111,7 +111,7 @@ def uncut() -> Iterator[None]:
 
 _listeners: list[Any] = []
 #: The precisions are JAX's names for float32 products of matrices and of convolutions; the defaults are PyTorch's on GPUs.
-settings: dict[str, Any] = {"matmul_precision": "highest", "conv_precision": "high", "execution_mode": "auto"}
+settings: dict[str, Any] = {"matmul_precision": "highest", "conv_precision": "high", "onednn": False, "execution_mode": "auto"}
 
 
 def configuration() -> tuple[Any, ...]:

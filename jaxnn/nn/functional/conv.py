@@ -211,7 +211,7 @@ def _conv(
         raise RuntimeError(
             f"Only zero batch or zero channel inputs are supported, but got input shape: {size_text(input.shape)}"
         )
-    cfg = ConvConfig(stride, pairs, dilation, groups, get_setting("conv_precision"))
+    cfg = ConvConfig(stride, pairs, dilation, groups, get_setting("conv_precision"), onednn=get_setting("onednn"))
     out = _run(convolve, input, weight, bias, cfg)
     return out[0] if unbatched else out
 
@@ -263,7 +263,7 @@ def _conv_transpose(
             f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated output size per "
             f"channel: ({' x '.join(map(str, size))}). Output size is too small"
         )
-    cfg = ConvConfig(stride, pairs, dilation, groups, get_setting("conv_precision"))
+    cfg = ConvConfig(stride, pairs, dilation, groups, get_setting("conv_precision"), onednn=get_setting("onednn"))
     shape = (input.shape[0], weight.shape[1] * groups, *size)
     out = _run(input_gradient, input, weight, bias, cfg, shape=shape)
     return out[0] if unbatched else out

@@ -3,8 +3,8 @@
 XLA:CPU runs a convolution well when it can hand it to its library of kernels, YNNPACK: ungrouped, with more than 16
 channels on one side, best with an even number of them to sum over. Channels of zeros bring small ones there. 1x1
 convolutions and some gradients of the weight are faster as matrix products, up to several times, and grouped and
-depthwise convolutions need forms of their own. The functions here compute what the `plain_` ones of the same name do;
-the limits in them are measured.
+depthwise convolutions need forms of their own. Where the user wants it, oneDNN does all that is large enough for a call.
+The functions here compute what the `plain_` ones of the same name do; the limits in them are measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import numpy as np
 
 from jaxnn.nn.functional import conv_cpu as cpu
 from jaxnn.nn.functional import conv_depth as volumes
+from jaxnn.nn.functional import conv_onednn as onednn
 from jaxnn.nn.functional.conv_plain import ConvConfig, plain_convolve, plain_input_gradient, plain_weight_gradient
+from jaxnn.ops.common.primitives import lowering_for_export
 
 Array = jax.Array
 
@@ -77,6 +79,11 @@ def _as_images(*arrays: Array, cfg: ConvConfig) -> bool:
     return len(cfg.stride) == 3 and _usable(*arrays, dims=2)
 
 
+def _by_onednn(cfg: ConvConfig) -> bool:
+    """Whether the library may do it: a file's program must not call into this process."""
+    return cfg.onednn and not lowering_for_export()
+
+
 def _is_depthwise(shape: Sequence[int], cfg: ConvConfig) -> bool:
     return cfg.groups > 1 and shape[1] == 1 and shape[2] * shape[3] <= MAX_DEPTHWISE_TAPS
 
@@ -115,6 +122,8 @@ def convolve(x: Array, w: Array, *, cfg: ConvConfig) -> Array:
         return volumes.volume_of(convolve(images, weight, cfg=volumes.image_config(cfg)), len(x))
     if not _usable(x, w, dims=len(cfg.stride)):
         return plain_convolve(x, w, cfg=cfg)
+    if _by_onednn(cfg) and (made := onednn.convolve(x, w, cfg)) is not None:
+        return made
     if _is_depthwise(w.shape, cfg):
         return cpu.depthwise(x, w, cfg)
     if cfg.groups > 1:
@@ -128,9 +137,9 @@ def convolve(x: Array, w: Array, *, cfg: ConvConfig) -> Array:
     if kh * kw * c <= MAX_UNFOLDED:
         return cpu.unfolded(x, w, cfg)
     summed = _evened(c, o)
-    made = ENOUGH_CHANNELS if max(summed, o) <= FEW_CHANNELS else o
-    out = plain_convolve(_more(x, 1, summed), _more(_more(w, 1, summed), 0, made), cfg=cfg)
-    return out[:, :o] if made != o else out
+    enough = ENOUGH_CHANNELS if max(summed, o) <= FEW_CHANNELS else o
+    out = plain_convolve(_more(x, 1, summed), _more(_more(w, 1, summed), 0, enough), cfg=cfg)
+    return out[:, :o] if enough != o else out
 
 
 @_wide
@@ -145,6 +154,8 @@ def input_gradient(g: Array, w: Array, *, cfg: ConvConfig, shape: tuple[int, ...
         return volumes.images_gradient(made, w.shape[2], cfg, shape)
     if not _usable(g, w, dims=len(cfg.stride)):
         return plain_input_gradient(g, w, cfg=cfg, shape=shape)
+    if _by_onednn(cfg) and (made := onednn.input_gradient(g, w, cfg, shape)) is not None:
+        return made
     if _is_depthwise(w.shape, cfg):
         return cpu.depthwise_input_gradient(g, w, cfg, shape)
     if cfg.groups > 1:
@@ -170,6 +181,8 @@ def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: tuple[int, ..
         return weight_gradient(images, volumes.slices_of(g), cfg=volumes.image_config(cfg), shape=seen).reshape(shape)
     if not _usable(x, g, dims=len(cfg.stride)):
         return plain_weight_gradient(x, g, cfg=cfg, shape=shape)
+    if _by_onednn(cfg) and (made := onednn.weight_gradient(x, g, cfg, shape)) is not None:
+        return made
     if _is_depthwise(shape, cfg):
         return cpu.depthwise_weight_gradient(x, g, cfg, shape)
     if cfg.groups > 1:

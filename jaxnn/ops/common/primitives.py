@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,18 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
+
+
+class _Lowering(threading.local):
+    for_export = False
+
+
+_lowering = _Lowering()
+
+
+def lowering_for_export() -> bool:
+    """Whether the program that is being lowered is to be kept in a file and run elsewhere."""
+    return _lowering.for_export
 
 
 def make_primitive(
@@ -55,7 +68,11 @@ def make_primitive(
             with jax.enable_x64(True):
                 return chosen(*values, **static)
 
-        return mlir.lower_fun(run, multiple_results=multiple_results)(ctx, *operands)
+        before, _lowering.for_export = _lowering.for_export, ctx.module_context.lowering_parameters.for_export
+        try:
+            return mlir.lower_fun(run, multiple_results=multiple_results)(ctx, *operands)
+        finally:
+            _lowering.for_export = before
 
     primitive.def_impl(lambda *operands, **static: _run(primitive, tuple(static))(*operands, **static))
     primitive.def_abstract_eval(abstract)
