@@ -38,7 +38,7 @@ from .path.tensor_hooks import hooks_at, retain, retained
 from .process.config import in_transformation, state, x64
 from .record.at_once import tensor_of
 from .record.recorder import escaped_value, materialised, pin, value_of
-from .record.write_guards import check_data, check_guarded
+from .record.write_guards import check_data, check_guarded, unrecorded_view
 from .registry import METHODS
 from .run.cut import LOCK, hold
 
@@ -364,6 +364,8 @@ class _Methods:
         """Keep this non-leaf tensor's gradient in ``grad``."""
         if self._cell.source is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if unrecorded_view(self):
+            return  # which has no node, also where it may not be used any more
         if not self.is_leaf and not retained(self):
             pin(self)
             retain(self)

@@ -254,6 +254,69 @@ PROGRAMS = {
             "t2 = t1.sin(); t2[0].exp_()", "t2 = t1[:1] * 3; t3 = t2.t(); t3.mul_(2); t2 = t2 * t2",
         )
     },
+    **{
+        f"a result beside another of its operator, {what}": X + program
+        for what, program in {
+            "asked for": (
+                "t1, t2 = torch.aminmax(t0 * 1, dim=0)\nh0 = t2.register_hook(noted)\n"
+                "torch.autograd.backward([t2.sum() + 0 * t1.sum()], inputs=[t1])"
+            ),
+            "of which alone a gradient comes": (
+                "t1, t2 = torch.var_mean(t0 * 1, dim=1)\nh0 = t1.register_hook(lambda g: log.append(g is None))\n"
+                "log.append(torch.autograd.grad(t2.sum(), t1, allow_unused=True))"
+            ),
+            "of which alone a gradient comes, after a cut": (
+                "t1, t2 = torch.aminmax(t0 * 1, dim=0)\nh0 = t1.register_hook(lambda g: log.append(g is None))\n"
+                "log.append(t1.sum().item())\nlog.append(torch.autograd.grad(t2.sum(), t1, allow_unused=True))"
+            ),
+            "with a hook on the node": (
+                "t1, t2 = torch.aminmax(t0 * 1, dim=0)\nh0 = t1.grad_fn.register_prehook(all_noted)\n"
+                "torch.autograd.backward([t2.sum()], inputs=[t1])"
+            ),
+            "of a Function": (
+                "t1, t2 = SavesIntermediate.apply(t0)\nh0 = t1.register_hook(lambda g: log.append(g is None))\n"
+                "t3, t4 = PassesOn.apply(t2)\nlog.append(torch.autograd.grad(t3.sum(), t1, allow_unused=True))"
+            ),
+            "of a Function that returns too small a gradient": (
+                "t1, t2 = PassesOn.apply(t0)\ntorch.autograd.backward([t2.sum()], inputs=[t1])"
+            ),
+            "of a Function with a hook on the node": (
+                "t1, t2 = PassesOn.apply(t0)\nh0 = t2.grad_fn.register_prehook(lambda grads: log.append(len(grads)))\n"
+                "torch.autograd.backward([t1.sum()], inputs=[t2])"
+            ),
+        }.items()
+    },
+    **{
+        f"a view of what was detached in place, {what}": X + "t1 = t0 * 2\nt2 = t1[::2]\nt1.detach_()\n" + program
+        for what, program in {
+            "read": "t2.sum().backward()", "written to": "t2[0] = 1", "with a part that is written to": "t3 = t2[0]\nt3.mul_(2)",
+            "written under no_grad": "with torch.no_grad(): t2.mul_(2)\nt2.sum().backward()",
+            "after a write to that": "log.append(t2.sum().item())\nt1.mul_(2)\nt3 = t2 * 2\nt3.sum().backward()",
+        }.items()
+    },
+    **{
+        f"as_strided of a guarded view, {what}": X + f"t1 = t0.chunk(2)[0]\nt0.detach().mul_(2)\n{with_}t2 = t1.as_strided((2, 2), (1, 1))"
+        for what, with_ in {"with gradients": "", "without": "with torch.no_grad(): t0.data.mul_(2)\n"}.items()
+    },
+    "a view without gradients that may not be used, told to retain": (
+        "t0 = torch.nn.Parameter(torch.ones(2).double())\nwith torch.no_grad(): t1 = t0[:1]\nt2 = InPlace.apply(t0)\nt1.retain_grad()"
+    ),
+    "writes to .data by a Function and by a change of shape": (
+        "t0 = torch.arange(6.).double()[1:4].requires_grad_()\nt1 = t0.unsqueeze(0)\nt2 = InPlace.apply(t0.data)\nt3 = t0.data.unsqueeze_(0)"
+    ),
+    "hooks of a leaf that has stopped requiring gradients": (
+        V + "t1 = t0 * 1\nn0 = torch.autograd.graph.get_gradient_edge(t0).node\nh0 = n0.register_hook(node_noted)\n"
+        "h1 = n0.register_prehook(all_noted)\nt0.detach_()\nt1.sum().backward()"
+    ),
+    **{
+        f"normalization of an empty batch in another type: {made}": (
+            f"m0 = torch.nn.{made}\nt0 = torch.zeros({shape}).requires_grad_()\nt1 = m0(t0).sum()\nt1.backward()"
+        )
+        for made, shape in {
+            "BatchNorm1d(3, dtype=torch.float64)": "0, 3", "BatchNorm1d(3, dtype=torch.bfloat16).eval()": "2, 3, 0",
+            "InstanceNorm1d(3, affine=True, dtype=torch.float64)": "2, 3, 0", "LayerNorm(3, dtype=torch.float64)": "0, 3",
+        }.items()
+    },
 }  # fmt: skip
 
 

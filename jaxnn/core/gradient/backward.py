@@ -226,8 +226,10 @@ def _accumulate(target: Any, ct: Any, foreign: bool) -> None:
     hung = None if extra is None else extra.get("node")
     if hung is not None:
         (ct,) = hung.entering((ct,))
-    if target._cell.source is None:
-        return  # it has stopped requiring a gradient since
+    if target._cell.source is None:  # it has stopped requiring a gradient since
+        if hung is not None:
+            hung.leaving((), (ct,))
+        return
     with LOCK:  # backwards of several threads may add to one leaf
         if target._grad is None:
             ct = call(COPY, (ct,)) if foreign else ct

@@ -16,7 +16,7 @@ import numpy as np
 from ..memory.buffer import Buffer
 from ..memory.cell import Cell, Leaf
 from ..memory.storage import Storage
-from ..memory.tensor_base import TensorBase, alias, aval, has_own_source, wrap
+from ..memory.tensor_base import TensorBase, alias, aval, count_write, has_own_source, wrap
 from ..memory.view import View
 from ..operator.op import OPERATORS
 from ..path.recording import Recording
@@ -354,7 +354,7 @@ class Function:
                     "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
                     "modified inplace must all be outputs of the Function."
                 )
-            d._storage.version += 1
+            count_write(d)
             if tracked:
                 collects = type(d._cell.source) is Leaf and d._cell.source.tensor() is d
                 if d._view is not None and len(d._view.steps) > d._view.own and not collects:
@@ -472,6 +472,7 @@ def _rebase(t: TensorBase, node: FunctionNode, place: int) -> None:
     written = wrap(_frozen(materialised(t))._storage)
     written._cell = Cell(node, place)
     t._storage.version -= 1  # counted already
+    t._storage.quiet -= t._cell.apart
     with enable_grad():
         put_through(t, written)
 

@@ -29,14 +29,17 @@ class Reach:
 
     def __init__(self, wanted: Iterable[Any], run: bool = False) -> None:
         self.wanted = set(wanted)
+        self._sources = {p[0] for p in self.wanted if type(p) is tuple and not isinstance(p[0], Freed)}
         self._run = run
         self._known: dict[Any, bool] = {}
         self._makers: dict[Any, dict[int, Any]] = {}
         self._short: dict[Recording, frozenset[int] | None] = {}
+        self._beside_in: dict[Recording, frozenset[int]] = {}
 
     def want(self, place: Any) -> None:
         """Ask for one more place."""
         self.wanted.add(place)
+        self._sources.add(place[0])
         self.forget()
 
     def forget(self) -> None:
@@ -44,16 +47,36 @@ class Reach:
         self._known.clear()
         self._makers.clear()
         self._short.clear()
+        self._beside_in.clear()
 
     def keeps(self, place: Any) -> bool:
         """Whether a gradient that arrives at a place is of use."""
-        return place in self.wanted or self.goes_on(place)
+        return place in self.wanted or self._beside(place) or self.goes_on(place)
+
+    def _beside(self, place: Any) -> bool:
+        """Whether a place is a result of an operator of which another result is asked for: the hooks of all are called then."""
+        if type(place) is not tuple or place[0] not in self._sources:
+            return False
+        return type(place[0]) is not Recording or place[1] in self._results_beside(place[0])
+
+    def _results_beside(self, rec: Recording) -> frozenset[int]:
+        """The results of those operators of a recording of which one is asked for."""
+        known = self._beside_in.get(rec)
+        if known is None:
+            known = self._beside_in[rec] = self.with_others(rec, (p[1] for p in self.wanted if type(p) is tuple and p[0] is rec))
+        return known
+
+    def with_others(self, rec: Recording, places: Iterable[int]) -> frozenset[int]:
+        """All results of those operators of a recording that made the values of some places, where they make several."""
+        makers = self._makers_of(rec)
+        found = [makers[place] for place in places if place in makers]
+        return frozenset([p for n in found if n.stop - n.start > 1 for p in range(n.start, n.stop)])
 
     def goes_on(self, place: Any) -> bool:
         """Whether the operator that made the value of a place has to run."""
         if type(place) is Leaf:
             return False
-        if self._run and place in self.wanted:
+        if self._run and (place in self.wanted or self._beside(place)):
             return True
         short = self._in_open_recording(place[0]) if type(place[0]) is Recording else None
         if short is not None:
@@ -65,7 +88,7 @@ class Reach:
                 stack.pop()
                 continue
             behind = [p for p in self._behind(here) if p != here]
-            if not wanted.isdisjoint(behind):
+            if not wanted.isdisjoint(behind) or any(map(self._beside, behind)):
                 known[here] = True
                 continue
             unknown = [p for p in behind if type(p) is not Leaf and p not in known]
@@ -93,6 +116,7 @@ class Reach:
         found = rec.node.layouts.get(("reach", question))
         if found is None:
             slots, places, run = question
+            places = places | self._results_beside(rec) if places else places
             on = set(places) if run else set()
             for node in rec.node.path():
                 if any(t in slots or t in places or t in on for t, _ in node.targets()):

@@ -134,6 +134,8 @@ class Pass:
         if not any(self.goes_on((rec, place)) for place in roots):
             for place, ct in roots.items():
                 self.arrived((rec, place), rec.hooked.get(place, ()), ct)
+            for place in self.reach.with_others(rec, roots) - roots.keys() if self.reach and rec.hooked else ():
+                hooked_without(rec.hooked.get(place, ()))
             return
         wanted = () if self.reach is None else self.reach.wanted
         by_node = self.create or state.anomaly or rec.hooked or state.dual is not None

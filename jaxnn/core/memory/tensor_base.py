@@ -26,8 +26,8 @@ from .view import View
 
 __all__ = [
     "Tensor", "TensorBase", "alias", "aval", "base_reference", "check_class", "check_writable_here", "count_write",
-    "has_own_source", "host_array", "is_view", "known_array", "memory_key", "parent_of", "same_memory", "source_of", "steps_of",
-    "stored", "take_part", "unguarded", "whole_of", "without_values", "wrap",
+    "has_own_source", "host_array", "is_of_detached", "is_view", "known_array", "memory_key", "parent_of", "same_memory",
+    "source_of", "steps_of", "stored", "take_part", "unguarded", "whole_of", "without_values", "wrap",
 ]  # fmt: skip
 
 
@@ -181,13 +181,22 @@ def has_own_source(t: TensorBase) -> bool:
     cell = t._cell
     if type(cell.source) is Later:
         t._cell = cell = _settled(t, cell.source.cell)
-    elif cell.source is NOWHERE and _let_go(t._view, t._storage):
+    elif cell.source is NOWHERE and not cell.leaf and _let_go(t._view, t._storage):
         t._cell = cell = Cell()
     if type(cell) is Pin and not cell.stands(t._storage.known_version):
         t._cell = cell = cell.base
         if t._extra is not None and "retains" in t._extra:  # the gradient of the new value, from its next reading on
             t._extra["retains"].stand(Cell())
-    return cell.own_source or (type(cell.source) is Leaf and cell.source.tensor() is t)
+    own: bool = cell.own_source or (type(cell.source) is Leaf and cell.source.tensor() is t)
+    if not own and t._view.created != t._storage.known_version and is_of_detached(t):
+        t._cell = Cell(NOWHERE, leaf=1)
+    return own
+
+
+def is_of_detached(t: TensorBase) -> bool:
+    """Whether a view still leads to what its base was made of before `detach_`: until the memory is written to."""
+    source = t._cell.source
+    return source is not None and source is not NOWHERE and _let_go(t._view, t._storage)  # type: ignore[arg-type]
 
 
 def _settled(t: TensorBase, cell: Cell) -> Cell:

@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..memory.cell import Leaf, Pin
-from ..memory.tensor_base import TensorBase, aval, has_own_source
+from ..memory.tensor_base import TensorBase, aval, has_own_source, is_of_detached
 from ..operator.op import operator_name
 from ..operator.traced import carries_gradient
 from ..process.config import state
 
 __all__ = [
     "FUNCTION", "Guard", "NO_GRAD", "SEVERAL", "check_data", "check_guarded", "check_inplace", "check_reading", "inherited",
-    "outputs_of_one", "unguarded_outputs", "unrecorded",
+    "outputs_of_one", "unguarded_outputs", "unrecorded", "unrecorded_view",
 ]  # fmt: skip
 
 SEVERAL, FUNCTION, NO_GRAD = "several", "function", "no_grad"
@@ -65,6 +65,12 @@ def unrecorded() -> Guard:
     return Guard(NO_GRAD, made_without=True, inference=state.inference)
 
 
+def unrecorded_view(t: TensorBase) -> bool:
+    """Whether a tensor is a view that was made without gradients, not a later view of one."""
+    guard = None if t._view is None else t._view.guard
+    return guard is not None and guard.kind == NO_GRAD and not guard.of_view
+
+
 def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> None:
     """Refuse a write that PyTorch's autograd refuses.
 
@@ -82,7 +88,7 @@ def check_inplace(t: TensorBase, tracked: bool, done: str = "is being used") -> 
         cell = cell.base
     if view is not None and view.guard is not None:
         raise RuntimeError(_refusal(t, "is being modified inplace"))
-    if cell.leaf or type(cell.source) is Leaf:
+    if cell.leaf or type(cell.source) is Leaf or (view is not None and not cell.own_source and is_of_detached(t)):
         own = type(cell.source) is Leaf and cell.source.tensor() is t
         kind = "a leaf Variable" if own else "a view of a leaf Variable"
         raise RuntimeError(f"{kind} that requires grad {done} in an in-place operation.")

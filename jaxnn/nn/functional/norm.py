@@ -124,7 +124,8 @@ def _check_channels(input: Array, channels: int, repeats: int = 1, **parameters:
 def _batch_norm_train(input: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
     """The result, and the mean and the unbiased variance of each channel, which carry no gradient."""
     _check_channels(input, input.shape[1], weight=weight, bias=bias)
-    _require_same_dtype(input, weight, bias)
+    if input.size:  # PyTorch looks at nothing else
+        _require_same_dtype(input, weight, bias)
     x, axes = widen(input), (0, *range(2, input.ndim))
     if weight is None and bias is None:
         y = _standardized(x, axes, eps)
@@ -142,7 +143,8 @@ def _batch_norm_eval(
     input: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float
 ) -> Array:
     _check_channels(input, input.shape[1], running_mean=mean, running_var=variance, weight=weight, bias=bias)
-    _require_same_dtype(input, mean, variance, weight, bias)
+    if input.size:
+        _require_same_dtype(input, mean, variance, weight, bias)
     x = widen(input)
     mean, variance = (_per_channel(lax.stop_gradient(widen(p)), x.ndim) for p in (mean, variance))
     scale = lax.rsqrt(variance + eps)
@@ -233,7 +235,8 @@ def _instance_norm_train(
 ) -> tuple[Array, Array, Array]:
     """The result, and the mean and unbiased variance of each channel averaged over the batch, without gradient."""
     _check_channels(input, input.shape[1], input.shape[0], weight=weight, bias=bias)
-    _require_same_dtype(input, weight, bias)
+    if input.size:
+        _require_same_dtype(input, weight, bias)
     x, axes = widen(input), tuple(range(2, input.ndim))
     y = _affine(_standardized(x, axes, eps), weight, bias)
     mean, _, variance = _moments(lax.stop_gradient(x), axes)

@@ -18,6 +18,7 @@ from jax import lax
 from jaxnn.core.memory.cell import NOWHERE, Cell
 from jaxnn.core.memory.tensor_base import alias, aval, has_own_source, leaf_under
 from jaxnn.core.process.config import state
+from jaxnn.core.record.write_guards import check_guarded
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
 from jaxnn.core.run.cut import hold
 from jaxnn.ops.common.arguments import integers, need_tensor, numel, operator_of, shape, wrap_dim
@@ -175,6 +176,8 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         RuntimeError: when it would reach beyond the storage.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
     """
+    if state.grad_enabled:
+        check_guarded(input)
     sizes, steps = integers((tuple(size),), "as_strided"), integers((tuple(stride),), "as_strided", "stride")
     if len(sizes) != len(steps):
         raise RuntimeError(f"mismatch in length of strides and shape: {len(steps)} and {len(sizes)}")

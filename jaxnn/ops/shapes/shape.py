@@ -18,7 +18,7 @@ from jax import lax
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.inference import check_change
-from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, is_view, unguarded
+from jaxnn.core.memory.tensor_base import TensorBase, aval, check_writable_here, count_write, is_view, unguarded
 from jaxnn.core.operator.type_errors import integer_of
 from jaxnn.core.path.tensor_hooks import keep_standing
 from jaxnn.core.process.config import state
@@ -442,7 +442,7 @@ def become(t: Any, made: Any) -> None:
     check_change(t)
     before = t._view
     t._view = made._view
-    t._storage.version += 1
+    count_write(t)
     if state.grad_enabled:
         t._cell = made._cell
     elif before is None:
