@@ -28,7 +28,7 @@ from .memory.buffer import Buffer
 from .memory.cell import NOWHERE, Cell, Later, Leaf, Moved, Pin
 from .memory.inference import is_inference
 from .memory.storage import Storage
-from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, has_own_source, unguarded, wrap
+from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, has_own_source, tracked, unguarded, wrap
 from .memory.view import View
 from .operator.keyword_names import with_other_names
 from .operator.overrides import as_class
@@ -186,8 +186,7 @@ class _Methods:
     # --- gradients
 
     def _get_requires_grad(self) -> bool:
-        has_own_source(self)
-        return self._cell.source is not None
+        return tracked(self)
 
     def _set_requires_grad(self, value: bool) -> None:
         if not isinstance(value, (bool, np.bool_)):
@@ -335,7 +334,7 @@ class _Methods:
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(grad)`` whenever this tensor's gradient is computed; what it returns replaces the gradient."""
-        if self._cell.source is None:
+        if not tracked(self):
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         hooks: OrderedDict[int, Any]
         if self.is_leaf:
@@ -362,7 +361,7 @@ class _Methods:
 
     def retain_grad(self) -> None:
         """Keep this non-leaf tensor's gradient in ``grad``."""
-        if self._cell.source is None:
+        if not tracked(self):
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if unrecorded_view(self):
             return  # which has no node, also where it may not be used any more

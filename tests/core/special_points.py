@@ -24,10 +24,13 @@ ROWS = np.array([
     [0, 0, 0, 0], [0, -0.0, 0, -0.0], [1, 1, 1, 1], [1, 2, 2, 1], [-1, -1, 2, 0], [0, 1, 2, 3], [0, 0, 2, 3], [3, -3, 3, -3],
     [nan, 1, 2, 3], [1, nan, nan, 2], [nan, nan, nan, nan], [inf, 1, 2, 3], [-inf, 1, 2, 3], [inf, inf, 1, 1],
     [-inf, -inf, 1, 1], [inf, -inf, 0, 1], [inf, inf, inf, inf], [-inf, -inf, -inf, -inf], [inf, nan, 0, 1], [1e-10, 0, 1e-10, 0],
-    [0.3, -1.2, 0.7, 2.1],
+    [0.3, -1.2, 0.7, 2.1], [1000, inf, 1, 2], [1e-25, 2e-25, 4e-25, 0],
 ])  # fmt: skip
-#: Complex points: zero with all signs, the axes, what is not finite.
-COMPLEX = np.array([complex(0, 0), complex(-0.0, 0), complex(0, -0.0), 1, -1, 1j, -1j, 1 + 1j, -2 - 0.5j, 0.5, 2])
+#: Complex points: zero with all signs, the axes, both sides of branch cuts.
+COMPLEX = np.array([
+    complex(0, 0), complex(-0.0, 0), complex(0, -0.0), 1, -1, 1j, -1j, 1 + 1j, -2 - 0.5j, 0.5, 2, -2, complex(2, -0.0),
+    complex(-2, -0.0), complex(0, 2), complex(-0.0, 2), complex(-0.0, -2), -0.5 + 1j, -1 - 3j,
+])  # fmt: skip
 
 Case = Callable[..., Any]
 
@@ -223,6 +226,9 @@ def _over_rows() -> dict[str, Case]:
         made[f"vector_norm {p}"] = lambda lib, x, p=p: lib.linalg.vector_norm(x, p, 1)
     for p in ("fro", 1, inf, -inf, -1):
         made[f"matrix_norm {p}"] = lambda lib, x, p=p: lib.linalg.matrix_norm(x.reshape(-1, 2, 2), p)
+    for p in (0.5, 1.0):  # beside NaN, too
+        made[f"cdist of all {p}"] = lambda lib, x, p=p: lib.cdist(x, x * 1, p)
+        made[f"pdist of all {p}"] = lambda lib, x, p=p: lib.nn.functional.pdist(x, p)
     for p in (1.0, 2.0, 3.0, inf):
         made[f"pairwise {p}"] = lambda lib, x, p=p: lib.nn.functional.pairwise_distance(x, x.flip(0), p)
         made[f"cdist {p}"] = lambda lib, x, p=p: lib.cdist(x[:8], x[:8] * 1, p)
@@ -243,9 +249,10 @@ WHOLE: dict[str, Case] = {
 
 COMPLEX_UNARY: dict[str, Case] = {
     **_named("""
-        abs angle sgn exp log sqrt sin cos tan sinh cosh tanh asin acos atan asinh atanh reciprocal square sigmoid
+        abs angle sgn exp log sqrt sin cos tan sinh cosh tanh asin acos atan asinh atanh exp2 reciprocal square sigmoid
         log10 log1p expm1 rsqrt neg positive real imag
     """),
+    "acosh": lambda lib, z: lib.acosh(z[3:]),  # not at -0, where PyTorch's slope is that of the other side
     "view_as_real": lambda lib, z: lib.view_as_real(z * 1),
     "pow 0": lambda lib, z: z**0,
     "pow 2": lambda lib, z: z**2,

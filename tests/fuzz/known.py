@@ -211,6 +211,8 @@ def _names(case: Case) -> bool:
     both = case.difference.ours, case.difference.theirs
     if case.differs_in_name() and set(both) == {"CopySlices", "CopyBackwards"} and case.around(r"\] ?[-+*]?= "):  # by another name
         return True
+    if case.differs_in_name() and set(both) == {"FillBackward0", "FillBackward2"} and case.around(r"fill_\("):
+        return True
     return case.differs_in_name() and case.after(r"(?<!requires_grad)_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
 
 
@@ -240,6 +242,8 @@ def _errors(case: Case) -> bool:
     ours, theirs = case.difference.ours, case.difference.theirs
     both = isinstance(ours, Raised) and isinstance(theirs, Raised)
     if both and "is a view and its base or another view of its base has been modified" in theirs.text:  # wrong in two ways
+        return True
+    if both and "received an invalid combination of arguments" in theirs.text and "is a view and its base" in ours.text:  # and so here
         return True
     if both and "second time" in theirs.text and ours.type == "CheckpointError":  # and so here
         return True
@@ -308,6 +312,7 @@ def _raising_backward(case: Case) -> bool:
         return False
     kinds = (*VALUES, "has grad", "gradient's dtype", "gradient's requires_grad")
     logged = re.match(r"log|g\d|o\d+\.state_dict", case.difference.where) is not None  # what a step then makes of them, too
+    logged = logged or any(re.search(rf"^{name} = g\d+\[", case.text, re.MULTILINE) for name in case.differing())
     # What a gradient, or the list of a hook, that is not there is asked for.
     ended = any("\n" in s and names_of(s) & case.differing() for s in case.refused)
     if case.difference.kind in ("missing", "extra") and ended:  # a statement of several, which came to another end
@@ -385,8 +390,9 @@ def _linear(case: Case) -> bool:
     """Of one dimension: PyTorch's is a view of a matrix product, or the sum of a product and the bias where that is strided."""
     of_one = case.around(r"\bm\d+\(|linear\(")
     strided = case.differs_in_name() and {"ViewBackward0", "AddBackward0"} == {case.difference.ours, case.difference.theirs}
-    hooked = re.search(r"\b(\w+) = m\d+\([\s\S]*\1\.register_hook\([\s\S]*\1\.\w+_\(", case.text)  # then written to
-    if hooked and case.difference.kind in ("number or text", "extra") and case.difference.where.startswith("log"):
+    # With a hook, then written to.
+    hooked = re.search(r"\b(\w+) = m\d+\([\s\S]*\1\.(grad_fn\.)?register_(pre)?hook\([\s\S]*\1(\.\w+_\(| [-+*/]= )", case.text)
+    if hooked and case.difference.kind in ("number or text", "extra", "value") and case.difference.where.startswith("log"):
         return True
     refused = "A view was created in no_grad mode and is being modified inplace|Can't detach views in-place"
     behind_hook = "full_backward" in case.text and case.raised("AsStrided is a view and is being modified inplace")
@@ -418,7 +424,7 @@ def _kept_node(case: Case) -> bool:
     leaf = r"(Parameter\(torch\.tensor\(\[.*\](, dtype=\S+)?\)(\.view|\[)|\)(\.view\(.*\)|\[.*\])\.requires_grad_\(\))"
     asked = case.difference.kind == "type" and case.difference.theirs is None and case.around(r"autograd\.grad\(")
     # What hooks, and `retain_grad`, see of a gradient that is lost then.
-    seen = case.difference.kind in ("type", "missing", "number or text") and re.match(r"log|g\d", case.difference.where)
+    seen = case.difference.kind in ("type", "missing", "extra", "number or text") and re.match(r"log|g\d", case.difference.where)
     kept = case.difference.kind.startswith("gradient") and case.difference.ours is None
     retained = kept and case.around(r"retain_grad|inputs=\[")
     return (asked or retained or (bool(seen) and "hook(" in case.text)) and case.around(leaf)
@@ -461,6 +467,29 @@ def _half(case: Case) -> bool:
     numbers = isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray) and ours.dtype.kind == theirs.dtype.kind == "f"
     near = numbers and ours.shape == theirs.shape and bool(np.allclose(ours, theirs, rtol=0.1, atol=0.05, equal_nan=True))
     return (case.difference.kind == "printed" or near) and case.around("bfloat16")
+
+
+@rule("rounding: computed in float32")
+def _rounded(case: Case) -> bool:
+    """A gradient of float64 that has come through a narrower type."""
+    ours, theirs = case.difference.ours, case.difference.theirs
+    numbers = isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray) and ours.dtype == theirs.dtype == np.float64
+    near = numbers and ours.shape == theirs.shape and bool(np.allclose(ours, theirs, rtol=1.3e-6, atol=1e-5, equal_nan=True))
+    return near and case.around(r"float\(\)|float32")
+
+
+@rule("listed: gradients at points without a value")
+def _powers_of_zero(case: Case) -> bool:
+    """Differentiated twice: PyTorch's second derivative of a power of zero is NaN."""
+    ours, theirs = case.difference.ours, case.difference.theirs
+    numbers = isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray) and theirs.dtype.kind in "fc"
+    lost = numbers and bool(np.isnan(theirs).any()) and bool(np.isfinite(ours).all())
+    return lost and case.around(r"\*\*|pow") and re.search("create_graph|penalty", case.text) is not None
+
+
+@rule("listed: indices that the same step computes are not checked")
+def _indices(case: Case) -> bool:
+    return case.raised("index out of range in self") and case.around("argmax|argmin|sort|topk|median|kthvalue|mode")
 
 
 @rule("listed: integers never require gradients")

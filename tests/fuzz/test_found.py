@@ -298,11 +298,27 @@ PROGRAMS = {
         f"as_strided of a guarded view, {what}": X + f"t1 = t0.chunk(2)[0]\nt0.detach().mul_(2)\n{with_}t2 = t1.as_strided((2, 2), (1, 1))"
         for what, with_ in {"with gradients": "", "without": "with torch.no_grad(): t0.data.mul_(2)\n"}.items()
     },
+    **{
+        f"a view without gradients of a parameter that is a view, {what}": (
+            "t0 = torch.nn.Parameter(torch.arange(6.).double().view(2, 3)[1])\nwith torch.no_grad():\n    t1 = t0.swapdims(0, -1)\n"
+            + program
+        )
+        for what, program in {
+            "asked for": "torch.autograd.grad(t0.sum(), t1)",
+            "told to retain": "t1.retain_grad()", "given a hook": "t1.register_hook(doubled)",
+            "in a Function": "t2, t3 = PassesOn.apply(t1)",
+        }.items()
+    },
+    "a gradient of another shape for a view without gradients": (
+        "t0 = torch.nn.Parameter(torch.ones(2, 3).double())\nwith torch.no_grad(): t1 = t0.tensor_split(2)[1]\n"
+        "t2, t3 = PassesOn.apply(t1)\nt3.mean().backward()"
+    ),
     "a view without gradients that may not be used, told to retain": (
         "t0 = torch.nn.Parameter(torch.ones(2).double())\nwith torch.no_grad(): t1 = t0[:1]\nt2 = InPlace.apply(t0)\nt1.retain_grad()"
     ),
     "writes to .data by a Function and by a change of shape": (
-        "t0 = torch.arange(6.).double()[1:4].requires_grad_()\nt1 = t0.unsqueeze(0)\nt2 = InPlace.apply(t0.data)\nt3 = t0.data.unsqueeze_(0)"
+        "t0 = torch.arange(6.).double()[1:4].requires_grad_()\nt1 = t0.unsqueeze(0)\nt2 = InPlace.apply(t0.data)\n"
+        "t3 = t0.data.unsqueeze_(0)"
     ),
     "hooks of a leaf that has stopped requiring gradients": (
         V + "t1 = t0 * 1\nn0 = torch.autograd.graph.get_gradient_edge(t0).node\nh0 = n0.register_hook(node_noted)\n"

@@ -16,7 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..memory.cell import NOWHERE, Cell, Leaf
-from ..memory.tensor_base import TensorBase, aval, goes_nowhere, has_own_source
+from ..memory.tensor_base import TensorBase, aval, goes_nowhere, has_own_source, tracked
 from ..operator.op import Op
 from ..path.node_hooks import hooked
 from ..process.config import in_transformation, state
@@ -186,7 +186,7 @@ def backward(
         if not inputs:
             raise RuntimeError("'inputs' argument to backward cannot be empty.")
         for t in inputs:
-            if isinstance(t, TensorBase) and t._cell.source is None:
+            if isinstance(t, TensorBase) and not tracked(t):
                 raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
             if isinstance(t, TensorBase) and not t.is_leaf:  # type: ignore[attr-defined]
                 t.retain_grad()  # type: ignore[attr-defined]  # which is what fills in its gradient
@@ -277,7 +277,7 @@ def grad(
     if allow_unused is None:
         allow_unused = materialize_grads
     for t in inputs:
-        if type(t) is not GradientEdge and t._cell.source is None:
+        if type(t) is not GradientEdge and not tracked(t):
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     places = [_keys(t) for t in inputs]
     retain = create_graph if retain_graph is None else retain_graph

@@ -14,9 +14,10 @@ import jax
 import numpy as np
 
 from ..memory.buffer import Buffer
-from ..memory.cell import Cell, Leaf
+from ..memory.cell import NOWHERE, Cell, Leaf
 from ..memory.storage import Storage
 from ..memory.tensor_base import TensorBase, alias, aval, count_write, has_own_source, wrap
+from ..memory.tensor_base import tracked as is_tracked
 from ..memory.view import View
 from ..operator.op import OPERATORS
 from ..path.recording import Recording
@@ -198,7 +199,7 @@ class FunctionNode:
             self.release()
         with GradMode(create):
             return [
-                (c, self._fitted(g, k))
+                (c, g if c.source is NOWHERE else self._fitted(g, k))
                 for k, (c, g) in enumerate(zip(self.cells, found, strict=False))
                 if c is not None and g is not None
             ]
@@ -337,7 +338,7 @@ class Function:
         elif kwargs:
             raise TypeError("apply() takes no keyword arguments")
         ctx = FunctionCtx()
-        needs = tuple(isinstance(a, TensorBase) and a._cell.source is not None for a in args)
+        needs = tuple(isinstance(a, TensorBase) and is_tracked(a) for a in args)
         ctx.needs_input_grad = needs
         tracked = state.grad_enabled and any(needs)
         cells = [_target(a) if tracked and n else None for a, n in zip(args, needs, strict=True)]

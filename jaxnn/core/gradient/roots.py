@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..memory.tensor_base import TensorBase, aval
+from ..memory.tensor_base import TensorBase, aval, tracked
 from ..process.config import in_transformation, state
 from ..record.write import CAST
 from ..run.cut import open_recording
@@ -49,7 +49,7 @@ def roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
                 raise NotImplementedError("forward_ad: the gradient of a dual number, inside a JAX transformation; use func.jvp")
         if type(t) is GradientEdge:
             described = t._described()
-        elif t._cell.source is None:
+        elif not tracked(t):
             raise RuntimeError(f"element {k} of tensors does not require grad and does not have a grad_fn")
         else:
             described = aval(t)

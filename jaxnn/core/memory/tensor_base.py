@@ -27,7 +27,8 @@ from .view import View
 __all__ = [
     "Tensor", "TensorBase", "alias", "aval", "base_reference", "check_class", "check_writable_here", "count_write",
     "has_own_source", "host_array", "is_of_detached", "is_view", "known_array", "memory_key", "parent_of", "same_memory",
-    "source_of", "steps_of", "stored", "take_part", "unguarded", "whole_of", "without_values", "wrap",
+    "has_own_source", "host_array", "is_of_detached", "is_view", "known_array", "memory_key", "parent_of", "same_memory",
+    "source_of", "steps_of", "stored", "take_part", "tracked", "unguarded", "whole_of", "without_values", "wrap",
 ]  # fmt: skip
 
 
@@ -191,6 +192,12 @@ def has_own_source(t: TensorBase) -> bool:
     if not own and t._view.created != t._storage.known_version and is_of_detached(t):
         t._cell = Cell(NOWHERE, leaf=1)
     return own
+
+
+def tracked(t: TensorBase) -> bool:
+    """Whether a tensor requires gradients."""
+    has_own_source(t)
+    return t._cell.source is not None
 
 
 def is_of_detached(t: TensorBase) -> bool:

@@ -17,7 +17,7 @@ from jaxnn.nn.functional.common import (
     value_of,
     widen,
 )
-from jaxnn.ops.linalg.vector_norms import chebyshev, vector_norm
+from jaxnn.ops.linalg.vector_norms import distance, vector_norm
 
 
 @op(method=False, grad_name="SumBackward1")
@@ -88,9 +88,7 @@ def pdist(input: Array, p: float = 2) -> Array:
     difference = x[first] - x[second]
     if difference.size == 0:
         return jnp.zeros(len(first), input.dtype)
-    if p == math.inf:
-        result = chebyshev(difference)
-    else:
-        result = vector_norm(difference, p, (1,))
-        result = jnp.where(result == 0, 0, result)  # where points meet, no gradient arrives
-    return result.astype(input.dtype)
+    found = distance(difference, p)
+    if p == math.inf:  # unlike cdist's
+        found = jnp.where(jnp.isnan(difference).any(-1), jnp.nan, found)
+    return found.astype(input.dtype)

@@ -342,7 +342,8 @@ def _multilabel_soft_margin_loss(input: Array, target: Array, weight: Array | No
     x, y, *scale = (widen(a) for a in arrays)
     # log(sigmoid(x)) is min(x, 0) - log1p(exp(-|x|)), that of -x the same less x.
     rest = jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x)))
-    loss = y * (rest - jnp.where(x < 0, x, 0)) + (1 - y) * (rest + jnp.where(x < 0, 0, x))
+    others = 1 - y if jnp.issubdtype(target.dtype, jnp.inexact) else (1 - target).astype(y.dtype)  # which wraps around
+    loss = y * (rest - jnp.where(x < 0, x, 0)) + others * (rest + jnp.where(x < 0, 0, x))
     for factor in scale:
         loss = loss * factor
     if input.ndim == 0:

@@ -33,6 +33,7 @@ from jaxnn.ops.common.promotion import cast, common_dtype, compute, is_number, p
 from jaxnn.ops.creation.factories import check_fits
 
 from .derivatives import with_slopes
+from .unary import root
 
 __all__ = [
     "add", "addcdiv", "addcmul", "by_tensors", "div", "fmod", "mul", "pow", "refuse_bool", "remainder", "rsub", "sub",
@@ -308,7 +309,7 @@ def _pow_static(input: Array, exponent: int | float) -> Array:
 def _root_power(exponent: float) -> Any:
     """A power whose exponent is known: a root where that is exact, and so in the derivative."""
     if exponent == 0.5:
-        return jnp.sqrt
+        return root
     if exponent == -0.5:
         return with_slopes(lax.rsqrt, lambda found, x: -0.5 * _float_power(x, jnp.asarray(-1.5, x.dtype)))
     return with_slopes(

@@ -44,28 +44,60 @@ def _wide(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return lambda x: f(x.astype(np.float64)).astype(x.dtype) if x.dtype == np.float32 else f(x)
 
 
+def _with_cut(
+    f: Callable[[Array], Array], slope: Callable[[Array, Array], Array], across: str = "real"
+) -> Callable[[Array], Array]:
+    """A function with a branch cut on the real (or the imaginary) axis: the sign of a zero says on which side a number is.
+
+    Args:
+        slope: the derivative at complex numbers, of the result and the number, as PyTorch computes it.
+    """
+
+    def beside_cut(x: Array) -> Array:
+        turned = jnp.signbit(x.imag if across == "real" else x.real)
+        mirrored = jnp.conj if across == "real" else lambda z: -jnp.conj(z)
+        made = f(jnp.where(turned, mirrored(x), x))
+        return jnp.where(turned, mirrored(made), made)
+
+    of_complex = with_slopes(beside_cut, slope)
+    return lambda x: of_complex(x) if jnp.iscomplexobj(x) else f(x)
+
+
+#: The square root of raw arrays.
+root = _with_cut(jnp.sqrt, lambda found, x: 0.5 / found)
+
+
+def _acosh_slope(found: Array, x: Array) -> Array:
+    less, more = (lax.complex(x.real + by, x.imag) for by in (-1, 1))  # which keep the sign of a zero
+    return lax.rsqrt(less) * lax.rsqrt(more)
+
+
+def _exp2(x: Array) -> Array:
+    return jnp.exp2(x) if not jnp.iscomplexobj(x) else jnp.exp(lax.complex(x.real * np.log(2), x.imag * np.log(2)))
+
+
 exp = _floating("exp", jnp.exp, "e to the power of each element.")
-exp2 = _floating("exp2", jnp.exp2, "2 to the power of each element.")
+exp2 = _floating("exp2", _exp2, "2 to the power of each element.")
 expm1 = _floating("expm1", jnp.expm1, "exp(input) - 1, exact near 0.")
 log = _floating("log", jnp.log, "The natural logarithm.")
 log2 = _floating("log2", _wide(jnp.log2), "The logarithm to base 2.")
 log10 = _floating("log10", _wide(jnp.log10), "The logarithm to base 10.")
 log1p = _floating("log1p", jnp.log1p, "log(1 + input), exact near 0.", grad_name="Log1PBackward0")
-sqrt = _floating("sqrt", jnp.sqrt, "The square root.")
-rsqrt = _floating("rsqrt", lambda x: 1 / jnp.sqrt(x), "1 / sqrt(input).")
-reciprocal = _floating("reciprocal", lambda x: 1 / x, "1 / input.")
+sqrt = _floating("sqrt", root, "The square root.")
+rsqrt = _floating("rsqrt", with_slopes(lambda x: 1 / root(x), lambda found, x: -0.5 * found**3), "1 / sqrt(input).")
+reciprocal = _floating("reciprocal", with_slopes(lambda x: 1 / x, lambda found, x: -found * found), "1 / input.")
 sin = _floating("sin", jnp.sin, "The sine.")
 cos = _floating("cos", jnp.cos, "The cosine.")
 tan = _floating("tan", jnp.tan, "The tangent.")
-asin = _floating("asin", jnp.arcsin, "The inverse sine.")
-acos = _floating("acos", jnp.arccos, "The inverse cosine.")
-atan = _floating("atan", jnp.arctan, "The inverse tangent.")
+asin = _floating("asin", _with_cut(jnp.arcsin, lambda found, x: lax.rsqrt(1 - x * x)), "The inverse sine.")
+acos = _floating("acos", _with_cut(jnp.arccos, lambda found, x: -lax.rsqrt(1 - x * x)), "The inverse cosine.")
+atan = _floating("atan", _with_cut(jnp.arctan, lambda found, x: 1 / (x * x + 1), "imaginary"), "The inverse tangent.")
 sinh = _floating("sinh", jnp.sinh, "The hyperbolic sine.")
 cosh = _floating("cosh", jnp.cosh, "The hyperbolic cosine.")
 tanh = _floating("tanh", with_slopes(jnp.tanh, lambda found, x: 1 - found * found), "The hyperbolic tangent.")
-asinh = _floating("asinh", jnp.arcsinh, "The inverse hyperbolic sine.")
-acosh = _floating("acosh", jnp.arccosh, "The inverse hyperbolic cosine.")
-atanh = _floating("atanh", jnp.arctanh, "The inverse hyperbolic tangent.")
+asinh = _floating("asinh", _with_cut(jnp.arcsinh, lambda found, x: lax.rsqrt(x * x + 1), "imaginary"), "The inverse hyperbolic sine.")
+acosh = _floating("acosh", _with_cut(jnp.arccosh, _acosh_slope), "The inverse hyperbolic cosine.")
+atanh = _floating("atanh", _with_cut(jnp.arctanh, lambda found, x: 1 / (1 - x * x)), "The inverse hyperbolic tangent.")
 sigmoid = _floating("sigmoid", jax.nn.sigmoid, "1 / (1 + exp(-input)).")
 erf = _floating("erf", lax.erf, "The error function.")
 erfc = _floating("erfc", lax.erfc, "1 - erf(input), exact for large inputs.")

@@ -7,14 +7,14 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.ops.common.promotion import widened
 from jaxnn.ops.elementwise.unary import modulus, unit
 from jaxnn.ops.reductions.extreme_values import highest, lowest
 
-__all__ = ["chebyshev", "vector_norm"]
+__all__ = ["distance", "vector_norm"]
 
 
 def vector_norm(x: Array, p: float, axes: tuple[int, ...], keepdim: bool = False) -> Array:
@@ -72,17 +72,31 @@ def _norm_jvp(p: float, axes: tuple[int, ...], primals: tuple[Array], tangents: 
     return norm, jnp.sum(moved, axis=axes, keepdims=True)
 
 
+def distance(apart: Array, p: float) -> Array:
+    """The p-norm of differences over the last dimension, with the derivatives of PyTorch's distances."""
+    if p == 1:  # the derivative at NaN is NaN, unlike that of the norm
+        return jnp.sum(apart * lax.stop_gradient(lax.sign(apart)), -1)
+    if math.isinf(p):
+        return _chebyshev(apart)
+    if p < 1:  # equal coordinates get no gradient, beside NaN neither
+        apart = jnp.where(apart == 0, 0, apart)
+    found = vector_norm(apart, p, (-1,))
+    if p == 0:
+        return jnp.where(jnp.isnan(apart).any(-1), jnp.nan, found)
+    return jnp.where(found == 0, 0, found)  # where points meet, no gradient arrives
+
+
 @jax.custom_jvp
-def chebyshev(x: Array) -> Array:
+def _chebyshev(x: Array) -> Array:
     """The largest modulus over the last dimension, NaN aside; all that attain it get the whole gradient, unlike in a norm."""
     size = modulus(x)
     return jnp.max(jnp.where(jnp.isnan(size), 0, size), axis=-1, initial=0)
 
 
-@chebyshev.defjvp
+@_chebyshev.defjvp
 def _chebyshev_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (dx,) = primals, tangents
-    found, size = chebyshev(x), modulus(x)
+    found, size = _chebyshev(x), modulus(x)
     apart = size - found[..., None]
     slope = jnp.where(jnp.isnan(apart), jnp.nan, jnp.where(apart == 0, unit(x), 0)).astype(x.dtype)
     return found, jnp.sum(slope * dx, axis=-1)

@@ -16,7 +16,7 @@ from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import call, function, op
 from jaxnn.ops.common.arguments import integers, operator_of, shape, wrap_dim
-from jaxnn.ops.linalg.vector_norms import chebyshev, vector_norm
+from jaxnn.ops.linalg.vector_norms import distance
 from jaxnn.ops.shapes.join import cat
 from jaxnn.ops.shapes.split import narrow
 
@@ -76,15 +76,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 
 
 def _distances(x1: Any, x2: Any, p: float) -> Any:
-    apart = x1[..., :, None, :] - x2[..., None, :, :]
-    if p == 1:  # the derivative at NaN is NaN, unlike that of the norm
-        return jnp.sum(apart * lax.stop_gradient(lax.sign(apart)), -1)
-    if math.isinf(p):
-        return chebyshev(apart)
-    found = vector_norm(apart, p, (-1,))
-    if p == 0:
-        return jnp.where(jnp.isnan(apart).any(-1), jnp.nan, found)
-    return jnp.where(found == 0, 0, found)  # where points meet, no gradient arrives
+    return distance(x1[..., :, None, :] - x2[..., None, :, :], p)
 
 
 _CDIST = operator_of("cdist", _distances)

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.record.write import write_back, written_operand
@@ -172,6 +172,20 @@ def _spread(x: Array, axes: tuple[int, ...], correction: float, keepdim: bool, n
     return found if keepdim else tuple(jnp.squeeze(a, axes) for a in found)  # type: ignore[return-value]
 
 
+def _deviation(x: Array, axes: tuple[int, ...], correction: float, keepdim: bool, name: str) -> tuple[Array, Array]:
+    """Standard deviation and mean. PyTorch squares float32 in float64, where the least and the greatest numbers have squares."""
+    if not x.size or np.dtype(x.dtype).kind == "c" or jnp.dtype(x.dtype).itemsize > 4 or not is_inexact(x):
+        variance, middle = _spread(x, axes, correction, keepdim, name)
+        return safe_sqrt(variance), middle
+    wide = x.astype(np.float32)
+    top = jnp.max(jnp.abs(_from_mean(lax.stop_gradient(wide), axes)), axis=axes, keepdims=True, initial=0)
+    scale = jnp.where(top < 1e-12, np.float32(2.0**-80), jnp.where(top > 1e12, np.float32(2.0**80), np.float32(1)))
+    scale = jnp.where((top > 0) & jnp.isfinite(top), scale, 1)
+    variance, _ = _spread(wide / scale, axes, correction, True, name)
+    found, middle = safe_sqrt(variance) * scale, jnp.mean(wide, axis=axes, keepdims=True)
+    return (found, middle) if keepdim else (jnp.squeeze(found, axes), jnp.squeeze(middle, axes))
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _variance(x: Array, axes: tuple[int, ...], correction: float) -> Array:
     off = _from_mean(x, axes)
@@ -214,9 +228,7 @@ def _real(x: Array) -> Any:
 
 
 def _std(input: Array, dim: Dim, correction: float, keepdim: bool) -> Array:
-    return safe_sqrt(_spread(input, dims_of(dim, input.ndim), correction, keepdim, "std and var")[0]).astype(
-        _real(input)
-    )
+    return _deviation(input, dims_of(dim, input.ndim), correction, keepdim, "std and var")[0].astype(_real(input))
 
 
 def _var_mean(input: Array, dim: Dim, correction: float, keepdim: bool) -> tuple[Array, Array]:
@@ -225,8 +237,8 @@ def _var_mean(input: Array, dim: Dim, correction: float, keepdim: bool) -> tuple
 
 
 def _std_mean(input: Array, dim: Dim, correction: float, keepdim: bool) -> tuple[Array, Array]:
-    variance, middle = _spread(input, dims_of(dim, input.ndim), correction, keepdim, "std_mean")
-    return safe_sqrt(variance).astype(_real(input)), middle.astype(input.dtype)
+    found, middle = _deviation(input, dims_of(dim, input.ndim), correction, keepdim, "std_mean")
+    return found.astype(_real(input)), middle.astype(input.dtype)
 
 
 def _spread_arguments(
@@ -334,7 +346,25 @@ def dist(input: Array, other: Array, p: float = 2) -> Array:
 def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
     """log(sum(exp(input))) without overflow."""
     axes = dims_of(dim, input.ndim)
-    return compute(lambda x: jax.scipy.special.logsumexp(x, axis=axes, keepdims=keepdim), to_float(input))
+
+    def computed(x: Array) -> Array:
+        found = _logsumexp(x, axes)
+        return found if keepdim else jnp.squeeze(found, axes)
+
+    return compute(computed, to_float(input))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _logsumexp(x: Array, axes: tuple[int, ...]) -> Array:
+    return jax.scipy.special.logsumexp(x, axis=axes, keepdims=True)
+
+
+@_logsumexp.defjvp
+def _logsumexp_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any:
+    # By the result: what is finite beside infinity gets nothing, however great it is.
+    (x,), (dx,) = primals, tangents
+    found = _logsumexp(x, axes)
+    return found, jnp.sum(jnp.exp(x - found) * dx, axis=axes, keepdims=True)
 
 
 # --- running sums

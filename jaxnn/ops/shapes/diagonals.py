@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.operator.arguments import Number
 from jaxnn.core.record.write import write_back, written_operand
 from jaxnn.core.registry import METHODS, call, function, op
@@ -125,6 +126,10 @@ def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
         raise RuntimeError("dimensions must larger than 1")
     if len(shape(self)) > 2 and len(set(shape(self))) != 1:
         raise RuntimeError("all dimensions of input must be of equal length")
+    if isinstance(fill_value, TensorBase):
+        if shape(fill_value):
+            raise TypeError("fill_diagonal_(): argument 'fill_value' (position 1) must be Number, not Tensor")
+        fill_value = fill_value.item()  # type: ignore[attr-defined]
     return write_back(self, call(_FILL_DIAGONAL, (written_operand(self), Number(fill_value), wrap)))
 
 

@@ -321,6 +321,8 @@ def fftfreq(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.fft.fftfreq.html
     """
+    if n < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     index = np.concatenate((np.arange((n + 1) // 2), np.arange(-(n // 2), 0)))
     return _frequencies("fftfreq", index, n, d, dtype, layout, device, requires_grad, out)
 
@@ -330,4 +332,4 @@ def rfftfreq(
     requires_grad: bool = False,
 ) -> Any:  # fmt: skip
     """The frequencies of the elements of `rfft` for ``n`` points that are ``d`` apart."""
-    return _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, dtype, layout, device, requires_grad, out)
+    return _frequencies("rfftfreq", np.arange(int(n / 2) + 1), n, d, dtype, layout, device, requires_grad, out)
