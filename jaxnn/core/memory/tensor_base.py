@@ -27,7 +27,6 @@ from .view import View
 __all__ = [
     "Tensor", "TensorBase", "alias", "aval", "base_reference", "check_class", "check_writable_here", "count_write",
     "has_own_source", "host_array", "is_of_detached", "is_view", "known_array", "memory_key", "parent_of", "same_memory",
-    "has_own_source", "host_array", "is_of_detached", "is_view", "known_array", "memory_key", "parent_of", "same_memory",
     "source_of", "steps_of", "stored", "take_part", "tracked", "unguarded", "whole_of", "without_values", "wrap",
 ]  # fmt: skip
 
