@@ -140,6 +140,11 @@ def docs(arguments):
     return status
 
 
+def with_bytecode():
+    """The environment, so that Python keeps what it compiles: the tests start some hundred Pythons, which compile a second each."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def test(arguments):
     """Ruff, mypy and pytest: all three run, and the status is 0 only if each of them succeeded."""
     install("test")
@@ -160,7 +165,7 @@ def test(arguments):
         if name == "docs" and not everything:
             continue
         print(f"== {name}", flush=True)
-        if run(PYTHON, "-m", *command, cwd=ROOT):
+        if run(PYTHON, "-m", *command, cwd=ROOT, env=with_bytecode()):
             failed.append(name)
     if everything and newest([]):
         failed.append("newest")
@@ -206,7 +211,7 @@ def newest(arguments):
     answers = NEWEST / "answers.pkl"
     if run(PYTHON, ROOT / "tests" / "newest" / "record.py", answers, cwd=ROOT):
         return 1
-    environment = os.environ | {
+    environment = with_bytecode() | {
         "JAXNN_ANSWERS": str(answers), "PYTHONPATH": str(ROOT / "tests" / "newest" / "stand_in"),
     }  # fmt: skip
     return run(python, "-m", "pytest", "-q", "-n", "2", *NEWEST_TESTS, *arguments, cwd=ROOT, env=environment)
