@@ -19,7 +19,7 @@ import jaxnn as torch
 from jaxnn import nn
 from jaxnn.core.host.function import host_function
 from jaxnn.core.process.config import x64
-from jaxnn.core.run import cut, policy
+from jaxnn.core.run import cut, one_by_one, policy
 from jaxnn.core.run.one_by_one import OneByOne, runs_on_host
 
 #: Calls of one operator that are timed.
@@ -77,6 +77,7 @@ PROGRAMS: dict[str, Callable[[], Callable[[], None]]] = {
         nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
     ),
     "transformer": lambda: _trained(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), torch.randn(8, 12, 32)),
+    "large transformer": lambda: _trained(nn.TransformerEncoderLayer(128, 4, 256, batch_first=True), torch.randn(4, 200, 128)),
     "lstm": lambda: _trained(nn.LSTM(16, 32, 2), torch.randn(12, 8, 16)),
     "10 cells": lambda: _trained(Cells(10), torch.randn(8, 16)),
     "60 cells": lambda: _trained(Cells(60), torch.randn(8, 16)),
@@ -138,16 +139,18 @@ def operators(make: Callable[[], Callable[[], None]], seen: set[int], found: dic
         if serial in seen:
             continue
         seen.add(serial)
-        if runs_on_host(traced, placement):
+        run = host_function(traced.closed)
+        if not run.fallbacks:  # type: ignore[attr-defined]
             price = policy.HOST_FORM + policy.HOST_FORM_EQUATION * traced.equations
             found["form in numpy"].append((spent(lambda traced=traced: host_function(traced.closed)), price))
-            price = policy.HOST_CALL + policy.HOST_CALL_EQUATION * traced.executed
-            run = host_function(traced.closed)
-            found["call in numpy"].append((spent(lambda run=run, o=operands: run(*o), CALLS), price))
-            continue
+            small = runs_on_host(traced, placement)
+            kind = "call in numpy" if small else "large call in numpy"
+            found[kind].append((spent(lambda run=run, o=operands: run(*o), CALLS if small else 3), one_by_one.host_cost(traced)))
+            if small:
+                continue
         with x64(True):
             arrays = [jax.device_put(a) for a in operands]
-            price = policy.EXECUTABLE + policy.EXECUTABLE_EQUATION * traced.equations
+            price = one_by_one.EXECUTABLE + one_by_one.EXECUTABLE_EQUATION * traced.equations
             fresh = jax.jit(lambda *a, traced=traced: jax.extend.core.jaxpr_as_fun(traced.closed)(*a))
             found["executable"].append((spent(lambda f=fresh, a=arrays: f.lower(*a).compile()), price))
             if traced.elements <= 4096 and not traced.loops:
@@ -163,7 +166,7 @@ def main() -> None:
     torch.ones(2).sum().item()
     seen: set[int] = set()
     found: dict[str, list[tuple[float, float]]] = {
-        kind: [] for kind in ("form in numpy", "call in numpy", "executable", "call of an executable")
+        kind: [] for kind in ("form in numpy", "call in numpy", "large call in numpy", "executable", "call of an executable")
     }
     for name in chosen:
         operators(PROGRAMS[name], seen, found)

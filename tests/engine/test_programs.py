@@ -431,3 +431,36 @@ def test_a_loop_of_two_paths_is_compiled_when_it_repeats():
                 optimizer.step()
         found = torch.engine_statistics()
         assert found["operator_by_operator"] == found["compiled"] == 0
+
+
+def test_ever_new_lengths_of_large_arrays_compile_nothing():
+    """What comes once is computed in numpy, however large: an executable for each of its operators would take seconds."""
+    model = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
+    optimizer = optim.SGD(model.parameters(), lr=1e-2)
+    rng = np.random.default_rng(0)
+
+    def step(length):
+        x = torch.from_numpy(rng.normal(size=(2, length, 32)).astype(np.float32))
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+
+    for length in (90, 101, 112, 123):
+        step(length)
+    torch.finish()
+    before = COMPILED[0]
+    for length in (131, 145, 158):
+        step(length)
+    torch.finish()
+    assert COMPILED[0] == before
+
+
+def test_an_evaluation_is_compiled_when_it_repeats():
+    model = nn.Sequential(nn.Linear(256, 300), nn.ReLU(), nn.Linear(300, 10)).eval()
+    x = torch.randn(64, 256)
+    torch.reset_engine_statistics()
+    with torch.no_grad():
+        for _ in range(6):
+            model(x).sum().item()
+    found = torch.engine_statistics()["compiled_by_line"]
+    assert sum(found.values()) == 1  # the model; the sum stays in numpy

@@ -11,6 +11,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from ..process.internals import with_parts
+from .measures import amounts
 
 __all__ = ["NotGeneral", "OpenJaxpr", "expression", "same"]
 
@@ -75,15 +76,19 @@ class OpenJaxpr:
         names = [str(s) for s in symbols]
         self._values = expression(list(self._sizes.values()), names)
         self._described: Any = (closed.in_avals, closed.out_avals, list(_of_products(closed.jaxpr)))
-        self._extents = expression([n for avals in self._described for a in avals for n in a.shape], names)
+        extents = [n for avals in self._described for a in avals for n in a.shape]
+        self._extents = expression([*extents, *amounts(closed.jaxpr)], names)
 
-    def described(self, values: Sequence[int]) -> tuple[list[Described], list[Described], int]:
-        """Shapes and types of the inputs and the outputs for given sizes, and elements of the largest operand of a matrix product."""
-        numbers = iter(self._extents(*values))
+    def described(self, values: Sequence[int]) -> tuple[list[Described], list[Described], int, tuple[int, int]]:
+        """Shapes and types of the inputs and the outputs for given sizes, elements of the largest operand of a matrix product, and
+        what `amounts` says.
+        """
+        *extents, computed, multiplied = self._extents(*values)
+        numbers = iter(extents)
         inputs, outputs, products = (
             [Described(tuple([next(numbers) for _ in a.shape]), a.dtype) for a in avals] for avals in self._described
         )
-        return inputs, outputs, max([math.prod(a.shape) for a in products], default=0)
+        return inputs, outputs, max([math.prod(a.shape) for a in products], default=0), (computed, multiplied)
 
     def at(self, values: Sequence[int]) -> ClosedJaxpr:
         """The jaxpr for given sizes."""

@@ -25,6 +25,7 @@ from ..process.config import get_setting, in_mesh, in_transformation, mesh_in_us
 from ..process.internals import with_results
 from .arguments import Tree, bind, flat
 from .half_sums import float32_sums
+from .measures import amounts, count, measured
 from .open_jaxpr import OpenJaxpr
 
 __all__ = [
@@ -81,16 +82,18 @@ class Traced:
         equations: how many equations the jaxpr has, those of inner jaxprs counted.
         computing: how many of them do more than move elements.
         executed: how many equations a call runs, every round of a scan counted.
-        matrix: elements of the largest operand of a matrix product. loops: whether it has any; unending: or such whose rounds are
+        work: how many elements a call computes, and how many products of two numbers. matrix: elements of the largest operand of a
+            matrix product. loops: whether it has any; unending: or such whose rounds are
             not known beforehand. calls_back: whether it calls Python, whose error may come when the program has returned.
         seen, seen_alone, seen_on_host: whether it ran in any way, as an executable of its own, in numpy.
+        small: whether it is small enough for numpy, once asked; host_paid: what it has cost there although it is not, see `one_by_one`.
         in_avals, out_avals: shapes and types of operands and results. host: its form in numpy, once made.
     """
 
     __slots__ = (
         "_closed", "_filling", "_jitted", "_plain", "calls_back", "computing", "elements", "equations", "executed", "form", "host",
-        "in_avals", "loops", "matrix", "name", "out_avals", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
-        "unending",
+        "host_paid", "in_avals", "loops", "matrix", "name", "out_avals", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
+        "unending", "work",
     )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str, placement: Any = None) -> None:
@@ -122,13 +125,15 @@ class Traced:
         self._plain = sources == tuple([("result", k) for k in range(len(sources))])  # each result is computed, once
         self.serial = next(_serials)
         self.name = name
-        self.elements = max((_size(v.aval.shape) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
-        self.equations, self.computing, self.executed, self.matrix, self.loops, self.unending, self.calls_back = _measured(jaxpr)
+        self.elements = max((count(v.aval.shape) for v in (*jaxpr.invars, *jaxpr.outvars)), default=0)
+        self.equations, self.computing, self.executed, self.matrix, self.loops, self.unending, self.calls_back = measured(jaxpr)
+        self.work = amounts(jaxpr)
         self._jitted: Any = None
         self.host: Any = None
         self.form: Any = None  # of which its form in numpy may be that for all sizes: see `open_sizes`
         self.parts = 1  # operators that it is made of
-        self.small: bool | None = None  # whether numpy may run it, once asked
+        self.small: bool | None = None
+        self.host_paid = 0.0
         self.seen = self.seen_alone = self.seen_on_host = False
 
     def with_sizes(self, opened: OpenJaxpr, values: Sequence[int], host: Any) -> Traced:
@@ -141,10 +146,10 @@ class Traced:
         for name in ("_plain", "calls_back", "computing", "equations", "executed", "loops", "name", "parts", "sources", "unending"):
             setattr(made, name, getattr(self, name))
         made._closed, made._filling, made._jitted = None, (opened, values), None
-        made.in_avals, made.out_avals, made.matrix = opened.described(values)
+        made.in_avals, made.out_avals, made.matrix, made.work = opened.described(values)
         made.elements = max([math.prod(a.shape) for a in (*made.in_avals, *made.out_avals)], default=0)
         made.serial = next(_serials)
-        made.host, made.small, made.form = host, None, None
+        made.host, made.small, made.form, made.host_paid = host, None, None, 0.0
         made.seen = made.seen_on_host = host is not None
         made.seen_alone = False
         return made
@@ -175,49 +180,6 @@ class Traced:
         if self._plain:
             return results  # type: ignore[return-value]
         return [operands[k] if kind == "argument" else results[k] for kind, k in self.sources]
-
-
-def _size(shape: Sequence[Any]) -> int:
-    """The number of elements; 0 for open sizes, which are never asked for it."""
-    count = math.prod(shape)
-    return count if type(count) is int else 0
-
-
-#: Primitives that give elements another place or shape, as `stack` and `cat` of many tensors have one for each.
-MOVES: frozenset[str] = frozenset({"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "concatenate"})
-
-
-class _Measures(NamedTuple):
-    """What `Traced` tells of a jaxpr."""
-
-    equations: int = 0
-    computing: int = 0
-    executed: int = 0
-    matrix: int = 0
-    loops: bool = False
-    unending: bool = False
-    calls_back: bool = False
-
-
-def _measured(jaxpr: Any) -> _Measures:
-    """What a jaxpr is made of, inner jaxprs included."""
-    equations, computing, executed, matrix, loops, unending, calls_back = _Measures()
-    for equation in jaxpr.eqns:
-        name = equation.primitive.name
-        inner = [p for p in equation.params.values() if hasattr(p, "eqns") or hasattr(p, "jaxpr")]
-        rounds = equation.params["length"] if name == "scan" else 1
-        for m in [_measured(getattr(p, "jaxpr", p)) for p in inner] or [_Measures(1, int(name not in MOVES), 1)]:
-            equations += m.equations
-            computing += m.computing
-            executed += rounds * m.executed
-            matrix = max(matrix, m.matrix)
-            loops, unending, calls_back = loops or m.loops, unending or m.unending, calls_back or m.calls_back
-        loops = loops or name in ("while", "scan")
-        unending = unending or name == "while"
-        calls_back = calls_back or "callback" in name
-        if name == "dot_general":
-            matrix = max(matrix, *(_size(v.aval.shape) for v in equation.invars))
-    return _Measures(equations, computing, executed, matrix, loops, unending, calls_back)
 
 
 def _dependence(jaxpr: Any, given: Sequence[int], by_choice: bool = False) -> list[int]:

@@ -90,8 +90,9 @@ class ThreadState(threading.local):
         self.recordings: dict[Any, Any] = {}
         #: When programs were compiled on a guess that have not been used again, by the kind of guess.
         self.guesses: dict[Any, Any] = collections.defaultdict(collections.deque)
-        #: The paths of the last training steps that had no program.
+        #: The last paths that had no program: of training steps, and others.
         self.recent: collections.deque[Any] = collections.deque(maxlen=8)
+        self.evaluated: collections.deque[Any] = collections.deque(maxlen=8)
         #: Outermost calls of modules of a class, without gradients, whose paths were all new: see `policy`.
         self.novel: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
 

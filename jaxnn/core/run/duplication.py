@@ -13,7 +13,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..operator.traced import MOVES, Traced
+from ..operator.measures import MOVES
+from ..operator.traced import Traced
 from .interpret import Tracing
 from .layout import Layout
 

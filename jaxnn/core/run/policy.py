@@ -13,14 +13,14 @@ if it were visited `HORIZON` times more when most of its operators have never ru
 other lengths), or when it nearly has the operators of the last such path (a loop that settles); so many of these guesses may be open,
 bought and not used again, and no more. One that comes back counts so too where that is a loop's way: at once, from one update of
 parameters to the next, or in the order of before. Of others that is less the more such paths came between: one of many lengths comes
-back by chance.
+back by chance. Batches that are evaluated one after the other are told in the same way, and counted with fewer visits.
 """
 
 from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +31,7 @@ from ..path.trie import Node
 from ..process.config import get_setting, set_setting, state
 from ..process.internals import distributed_client
 from .layout import BACKWARD, Layout
-from .one_by_one import runs_on_host
+from .one_by_one import EXECUTABLE, EXECUTABLE_EQUATION, host_cost, rents_numpy, runs_on_host
 
 __all__ = [
     "BACKWARD_WITHOUT_STEP", "Decision", "END_OF_MODULE", "GRADIENTS", "GROWING_ROW", "IMMEDIATE", "LIMIT_REACHED", "OPERATOR_LIMIT",
@@ -64,19 +64,17 @@ COMPILED_EQUATION = 2_000
 REPEATED_EQUATION = 300
 UPDATE_EQUATION = 300
 SUPERLINEAR = 2_000
-#: Preparing an operator to run by itself: its executable, its form in numpy; and for each of its equations.
-EXECUTABLE = 40_000
-EXECUTABLE_EQUATION = 1_500
+#: Preparing an operator to run by itself, beside its executable: its form in numpy; and for each of its equations.
 HOST_FORM = 150
 HOST_FORM_EQUATION = 10
-#: Calling an operator that is prepared, what surrounds the call included.
+#: Calling an executable, what surrounds the call included.
 EXECUTABLE_CALL = 200
-HOST_CALL = 8
-HOST_CALL_EQUATION = 1
 
 #: Visits that the path of a training step in a loop is expected to have, and the paths that a step of it may have at most.
 HORIZON = 3_000
 PERIOD = 4
+#: Visits that a path without training is expected to have when it comes back in such a loop: batches that are evaluated.
+EVALUATIONS = 300
 #: Of one that comes back by chance, the visits for each that it had, where parameters are updated at its end (or between its visits)
 #: and where not: after n others, by so much less.
 FORESEEN, FORESEEN_INSIDE = 100, 10
@@ -151,9 +149,10 @@ def rent(layout: Layout, placement: Any) -> Rent:
     distinct: collections.Counter[tuple[int, bool]] = collections.Counter()
     fresh, updated, all_host = 0, False, True
     for made, traced, pulled in _functions(layout):
-        host = runs_on_host(traced, placement)
-        all_host = all_host and host
-        calls += HOST_CALL + HOST_CALL_EQUATION * traced.executed if host else EXECUTABLE_CALL
+        small = runs_on_host(traced, placement)
+        all_host = all_host and small
+        host = small or rents_numpy(traced, placement)
+        calls += host_cost(traced) if host else EXECUTABLE_CALL
         key = (traced.serial, pulled)
         distinct[key] += 1
         updated = updated or (traced.seen and traced.name == UPDATE)
@@ -242,6 +241,9 @@ def decide(rec: Recording, layout: Layout, taped: frozenset[int], cause: str) ->
         visits.last, visits.updates = state.steps, state.updates
         state.recent.append(visits)
         visits.count += 1
+    else:
+        expected = EVALUATIONS * cost.calls if _follows(state.evaluated, visits) else 0.0
+        state.evaluated.append(visits)
     if visits.paid + cost.missing + cost.calls + expected > node.price:
         _mark_run(layout)
         return Decision("whole", node.price, guess)
@@ -265,9 +267,13 @@ def _foreseen(visits: Visits, updates: bool) -> float:
 
 
 def _repeats(visits: Visits) -> bool:
-    """Whether a path comes back as in a loop: at once, in the next step of an optimizer, or after the path that it came after before."""
-    recent = state.recent
-    return state.updates - visits.updates == 1 or any(
+    """Whether a training step comes back as in a loop: in the next step of an optimizer, or in the order of before."""
+    return state.updates - visits.updates == 1 or _follows(state.recent, visits)
+
+
+def _follows(recent: Sequence[Visits], visits: Visits) -> bool:
+    """Whether a path comes back at once, or after the path that it came after before."""
+    return any(
         recent[-p] is visits and (p == 1 or (len(recent) > p and recent[-p - 1] is recent[-1]))
         for p in range(1, min(PERIOD, len(recent)) + 1)
     )
