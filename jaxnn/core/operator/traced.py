@@ -13,7 +13,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -91,9 +91,9 @@ class Traced:
     """
 
     __slots__ = (
-        "_closed", "_filling", "_jitted", "_plain", "calls_back", "computing", "elements", "equations", "executed", "form", "host",
-        "host_paid", "in_avals", "loops", "matrix", "name", "out_avals", "parts", "seen", "seen_alone", "seen_on_host", "serial", "small", "sources",
-        "unending", "work",
+        "_closed", "_filling", "_jitted", "_plain", "calls_back", "computing", "elements", "equations", "executed",
+        "form", "host", "host_paid", "in_avals", "loops", "matrix", "name", "out_avals", "parts", "seen", "seen_alone",
+        "seen_on_host", "serial", "small", "sources", "unending", "work",
     )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any], operands: Sequence[Any], name: str, placement: Any = None) -> None:
