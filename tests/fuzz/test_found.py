@@ -309,10 +309,6 @@ PROGRAMS = {
             "in a Function": "t2, t3 = PassesOn.apply(t1)",
         }.items()
     },
-    "a gradient of another shape for a view without gradients": (
-        "t0 = torch.nn.Parameter(torch.ones(2, 3).double())\nwith torch.no_grad(): t1 = t0.tensor_split(2)[1]\n"
-        "t2, t3 = PassesOn.apply(t1)\nt3.mean().backward()"
-    ),
     "a view without gradients that may not be used, told to retain": (
         "t0 = torch.nn.Parameter(torch.ones(2).double())\nwith torch.no_grad(): t1 = t0[:1]\nt2 = InPlace.apply(t0)\nt1.retain_grad()"
     ),
