@@ -32,7 +32,7 @@ from train_step import environment  # noqa: E402
 SCRIPTS = {
     "imports": (True, "--rounds 3", 40, "", 120),
     "train_step": (
-        True, "--models tiny cnn encoder lstm --variants torch jaxnn nnx.jit --rounds 9 --seconds 0.1", 220, "", 1500,
+        True, "--models tiny cnn encoder lstm --variants torch jaxnn jaxnn+oneDNN nnx.jit --rounds 9 --seconds 0.1", 220, "", 1500,
     ),
     "operators": (True, "--sizes large --rounds 3 --seconds 0.01", 160, "", 1200),
     "optimizer_step": (False, "--optimizer sgd --rounds 9 --steps 20", 40, "", 180),

@@ -20,7 +20,9 @@ HERE = Path(__file__).parent
 MODELS = {
     "tiny": 6, "mlp": 64, "deep": 64, "cnn": 64, "resnet18": 16, "encoder": 16, "mobilenet": 16, "grouped": 16, "lstm": 32,
 }  # fmt: skip
-VARIANTS = ("torch", "jaxnn", "nnx.jit", "nnx.cached_partial", "jax.jit")
+ONEDNN = "jaxnn+oneDNN"  # the others have no convolution
+CONVOLUTIONAL = ("cnn", "resnet18", "mobilenet", "grouped")
+VARIANTS = ("torch", "jaxnn", ONEDNN, "nnx.jit", "nnx.cached_partial", "jax.jit")
 MEMORY_BATCH = 512
 LOSS_TOLERANCE = 1e-3
 
@@ -52,7 +54,7 @@ def ratio(seconds: dict[str, list[float]], variant: str, other: str) -> float | 
 
 def measure_model(model: str, optimizer: str, arguments) -> list[dict]:
     common = {"network": model, "optimizer": optimizer, "batch": MODELS[model]}
-    variants = list(arguments.variants)
+    variants = [v for v in arguments.variants if v != ONEDNN or model in CONVOLUTIONAL]
     found = measure(
         measurement="together", variants=variants, rounds=arguments.rounds, seconds=arguments.seconds, **common
     )

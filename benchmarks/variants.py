@@ -47,6 +47,21 @@ def jaxnn_loop(network, batch, optimizer_name):
     return imperative(jaxnn, network, batch, optimizer_name)
 
 
+def jaxnn_onednn(network, batch, optimizer_name):
+    """jaxnn's loop with convolutions by oneDNN (the extra `onednn`)."""
+    import jaxnn
+
+    if not jaxnn.backends.mkldnn.is_available():
+        raise SystemExit("this variant needs: pip install 'jaxnn-torch[onednn]'")
+    step = imperative(jaxnn, network, batch, optimizer_name)
+
+    def with_onednn():
+        with jaxnn.backends.mkldnn.flags(enabled=True):
+            return step()
+
+    return with_onednn
+
+
 def _flax(network, batch: int, optimizer_name: str):
     """Model, optimizer, endless batches and the step as one would write it by hand."""
     import jax.numpy as jnp
@@ -119,6 +134,7 @@ def flat_jit(network, batch, optimizer_name):
 VARIANTS = {
     "torch": torch_loop,
     "jaxnn": jaxnn_loop,
+    "jaxnn+oneDNN": jaxnn_onednn,
     "nnx.jit": nnx_jit,
     "nnx.cached_partial": nnx_cached,
     "jax.jit": flat_jit,
