@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import collections
 import gc
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
 import jax
 import torch
 
+import jaxnn
 from jaxnn.core.run.statistics import forget_programs
 from tests.conftest import LIMIT, resident
 
+from .drawing import program
 from .fuzzing import report, shrink, try_seed
-from .running import WAYS
+from .running import WAYS, run
+from .tally import Tally
 
 
-def main() -> int:
-    """Run the seeds asked for; 1 when there is a difference that nobody knows."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=200, help="how many seeds")
@@ -29,48 +33,80 @@ def main() -> int:
     parser.add_argument("--no-shrink", action="store_true", help="leave the programs as they were drawn")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--each", type=int, default=3, help="how many differences of a kind are shrunk and shown")
-    options = parser.parse_args()
+    parser.add_argument("--only", choices=("torch", "jaxnn"), help="run the first seed on one library, compare nothing")
+    parser.add_argument("--tally", type=Path, help=argparse.SUPPRESS)  # of the process that tries the seeds
+    return parser
+
+
+def main() -> int:
+    """Run the seeds asked for; 1 when there is a difference that nobody knows."""
+    options = _parser().parse_args()
+    if options.only:
+        run(program(options.seed), torch if options.only == "torch" else jaxnn)
+        return 0
+    if options.tally:
+        return _try_seeds(options)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tally"
+        while True:
+            status = _again("--tally", str(file))
+            if status >= 0:
+                return status
+            tally = Tally(file, options.seed)
+            name = f"the process ends with signal {-status}"
+            if _again("--seed", str(tally.seed), "--only", "torch") < 0:
+                tally.known[f"PyTorch: {name}"] += 1
+            else:
+                tally.kinds[name] += 1
+            print(f"seed {tally.seed}: {name}", flush=True)
+            tally.seed += 1
+            tally.write()
+
+
+def _again(*options: str) -> int:
+    """The status of this command with further options, in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "tests.fuzz", *sys.argv[1:], *options]).returncode
+
+
+def _try_seeds(options: argparse.Namespace) -> int:
     # Programs that run once: less is spent on making them fast. Read when XLA starts, not when jax is imported.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
     torch.set_num_threads(1)
-    began = time.monotonic()
-    known: collections.Counter[str] = collections.Counter()
-    kinds: collections.Counter[str] = collections.Counter()
-    found = tried = 0
-    for seed in range(options.seed, options.seed + options.count):
-        if time.monotonic() - began > options.seconds:
-            break
-        tried += 1
-        outcome = try_seed(seed, options.way)
+    tally = Tally(options.tally, options.seed)
+    began = time.monotonic() - tally.seconds
+    while tally.seed < options.seed + options.count and tally.seconds <= options.seconds:
+        tally.tried += 1
+        tally.write()
+        outcome = try_seed(tally.seed, options.way)
         if outcome.known:
-            known[outcome.known] += 1
+            tally.known[outcome.known] += 1
         elif outcome.difference:
-            found += 1
-            kinds[outcome.difference.kind] += 1
-            if kinds[outcome.difference.kind] > options.each:
-                continue
-            if not options.no_shrink:
-                outcome = shrink(outcome, options.way)
-            if outcome.difference is None:
-                print(f"seed {seed}: the difference came once and not again", flush=True)
-                continue
-            text = report(seed, outcome)
-            if options.finds:
-                options.finds.mkdir(parents=True, exist_ok=True)
-                (options.finds / f"{seed}.py").write_text(text)
-                print(f"seed {seed}: {str(outcome.difference)[:600]}", flush=True)
-            else:
-                print(text, flush=True)
+            tally.kinds[outcome.difference.kind] += 1
+            if tally.kinds[outcome.difference.kind] <= options.each:
+                _show(tally.seed, outcome, options)
+        tally.seed += 1
+        tally.seconds = time.monotonic() - began
         if resident() > LIMIT:
             forget_programs()
             jax.clear_caches()
             gc.collect()
-    for name, times in kinds.most_common():
-        print(f"{times:6d} UNKNOWN: {name}")
-    for name, times in known.most_common():
-        print(f"{times:6d} known: {name}")
-    print(f"{tried} programs from seed {options.seed}, {found} unknown differences, {time.monotonic() - began:.0f} s")
-    return 1 if found else 0
+    tally.show(options.seed)
+    return 1 if tally.unknown else 0
+
+
+def _show(seed: int, outcome: object, options: argparse.Namespace) -> None:
+    if not options.no_shrink:
+        outcome = shrink(outcome, options.way)
+    if outcome.difference is None:
+        print(f"seed {seed}: the difference came once and not again", flush=True)
+        return
+    text = report(seed, outcome)
+    if options.finds:
+        options.finds.mkdir(parents=True, exist_ok=True)
+        (options.finds / f"{seed}.py").write_text(text)
+        print(f"seed {seed}: {str(outcome.difference)[:600]}", flush=True)
+    else:
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ FEW_CHANNELS, ENOUGH_CHANNELS = 16, 20
 MAX_EVENED = 48
 # The gradient of the weight of at least this many channels, over outputs of at least this many elements, is a product.
 LARGE_CHANNELS, LARGE_IMAGE = 32, 256
+# So is that of any over so many elements of the outputs of a whole batch, of fewer where the kernel moves by more than one.
+LARGE_BATCH, LARGE_BATCH_OF_STRIDES = 2**16, 2**13
 # More groups would compile too long as one convolution each.
 MAX_SPLIT = 32
 # Larger depthwise kernels would compile too long as one term a tap.
@@ -192,9 +194,10 @@ def weight_gradient(x: Array, g: Array, *, cfg: ConvConfig, shape: tuple[int, ..
         run = functools.partial(weight_gradient, cfg=cfg._replace(groups=1), shape=part)
         return _by_group(run, x, g, cfg.groups, (1, 1, 0))
     apart = all(k <= s for k, s in zip(shape[2:], cfg.stride, strict=True))
-    strided = max(cfg.stride) > 1 and (shape[1] >= FEW_CHANNELS or apart)
+    positions = g.shape[0] * math.prod(g.shape[2:])
+    strided = max(cfg.stride) > 1 and (shape[1] >= FEW_CHANNELS or apart or positions >= LARGE_BATCH_OF_STRIDES)
     # XLA's own is a convolution that sums over the batch; over large images it keeps fewer cores busy.
-    large = shape[1] >= LARGE_CHANNELS and math.prod(g.shape[2:]) >= LARGE_IMAGE
+    large = shape[1] >= LARGE_CHANNELS and math.prod(g.shape[2:]) >= LARGE_IMAGE or positions >= LARGE_BATCH
     if max(x.shape[0], shape[0]) <= FEW_CHANNELS or strided or large or _is_pointwise(shape, cfg):
         return cpu.weight_gradient(x, g, cfg, shape, CHUNK_BYTES)
     return plain_weight_gradient(x, g, cfg=cfg, shape=shape)
