@@ -585,6 +585,8 @@ class Module(
         own["_pytree__state"] = PytreeState()
         own["_pytree__nodes"] = type(self)._pytree__nodes
         own.update(from_pytorch(attributes) if is_pytorch(attributes) else attributes)
+        if "_jaxnn_registered" in own:
+            own["_jaxnn_registered"] = dict(own["_jaxnn_registered"])  # `copy.copy` hands over the original's
         for name, kind in own.get("_jaxnn_registered", {}).items():
             if kind == "buffer" and type(own[name]) is Tensor:  # as a file holds it
                 own[name] = (BatchStat if name in self._jaxnn_statistics else Buffer)._sharing(own[name], own[name]._cell)

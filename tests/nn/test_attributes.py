@@ -103,3 +103,13 @@ def test_hook_tables_can_be_assigned():
         return calls, other._is_full_backward_hook
 
     assert seen(jaxnn) == seen(torch)
+
+
+def test_what_a_copy_registers_is_not_the_original_s():
+    layer = jaxnn.nn.Linear(2, 3)
+    copied = copy.copy(layer)
+    copied.register_buffer("scale", jaxnn.ones(1))
+    copied.extra = jaxnn.nn.ReLU()
+    del copied.bias
+    assert list(copied.state_dict()) == ["weight", "scale"] and not hasattr(layer, "scale") and not hasattr(layer, "extra")
+    assert list(layer.state_dict()) == ["weight", "bias"] and copied.weight is layer.weight
