@@ -91,7 +91,12 @@ def test_types_and_values(name, dtype):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with face.amp.autocast("cpu", dtype=getattr(face, dtype)):
-                result = ROWS[name](face)
+                try:
+                    result = ROWS[name](face)
+                except RuntimeError as error:
+                    if face is torch and "could not create a primitive" in str(error):
+                        pytest.skip("PyTorch's library for CPUs has no such kernel for this processor")
+                    raise
         found.append(result[0] if isinstance(result, tuple) else result)
     theirs, ours = found
     assert str(ours.dtype) == str(theirs.dtype)

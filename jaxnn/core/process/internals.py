@@ -17,7 +17,7 @@ from flax.nnx import graphlib, variablelib
 from flax.nnx.pytreelib import PytreeState
 from flax.nnx.tracers import TraceState, current_jax_trace
 from jax._src import distributed as _distributed
-from jax._src.core import axis_env_state, eval_trace, top_axis_env
+from jax._src.core import ShapedArray, axis_env_state, eval_trace, top_axis_env
 from jax._src.core import trace_state_strong_ref as trace_state
 from jax._src.interpreters import ad as _ad
 from jax._src.interpreters.batching import BatchTracer
@@ -136,7 +136,8 @@ def noted_differences(symbol: Any) -> Iterator[list[Any]]:
     """The differences of open sizes that JAX takes for not zero, without knowing: it answers that the two are not equal.
 
     Args:
-        symbol: an open size; those of its scope are noted. (JAX's caches compare with those of earlier traces, too.)
+        symbol: an open size; those of its scope are noted. (JAX's caches compare with those of earlier traces, too, and its table of
+            descriptions of arrays with whatever has a similar hash.)
     """
     found: list[Any] = []
     kind: Any = type(symbol)
@@ -144,6 +145,8 @@ def noted_differences(symbol: Any) -> Iterator[list[Any]]:
 
     def noting(self: Any, other: Any) -> bool:
         equal = bool(compare(self, other))
+        if sys._getframe(1).f_code is _DESCRIBED:
+            return equal
         if not equal and self.scope is scope and (hasattr(other, "__index__") or (type(other) is kind and other.scope is scope)):
             difference = self - other
             if type(difference) is kind:
@@ -155,6 +158,10 @@ def noted_differences(symbol: Any) -> Iterator[list[Any]]:
         yield found
     finally:
         kind.__eq__ = compare
+
+
+#: Where JAX looks whether it has the description of an array already.
+_DESCRIBED = getattr(ShapedArray.__new__, "__code__", None)
 
 
 def unmapped(value: Any) -> Any:
