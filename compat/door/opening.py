@@ -135,7 +135,7 @@ class Door:
             _open.remove(self)
             if not _open:
                 _unpatch()
-            for name, module in list(sys.modules.items()):
+            for name, module in sys.modules.copy().items():
                 if isinstance(module, Facade) or self._is_placed(name, module):
                     if name not in self._before:
                         del sys.modules[name]

@@ -144,7 +144,7 @@ class CodeTranslator:
         if top not in self._users:
             self._users[top] = any(
                 is_of(v, self.source)
-                for n, m in list(sys.modules.items())
+                for n, m in sys.modules.copy().items()
                 if _top(n) == top and isinstance(m, types.ModuleType)
                 for v in list(vars(m).values())
                 if isinstance(v, (types.ModuleType, type, types.FunctionType))

@@ -112,7 +112,7 @@ def _paths(value: Any, library: str) -> Iterator[str]:
 def _by_name(kind: type, library: str) -> Any:
     """A class of ``library.nn`` by its bare name: private bases lie in files of other names."""
     places = ("torch.nn.modules.", "torch.nn.utils.") if library == "torch" else "jaxnn.nn."
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if name.startswith(places) and isinstance(module, ModuleType):
             found = vars(module).get(kind.__name__)
             if isinstance(found, type) and found.__module__ == name:
