@@ -287,6 +287,7 @@ def singular(x: Array, full: bool = False) -> tuple[Array, Array, Array]:
     """U, S and V^H of a raw array, empty ones too."""
     rows, columns = x.shape[-2:]
     if x.size:
+        need_routine(x, "linalg_svd_cpu")
         return _full_svd(x) if full else _thin_svd(x)
     k, batch = min(rows, columns), x.shape[:-2]
     u = jnp.broadcast_to(jnp.eye(rows, rows if full else k, dtype=x.dtype), (*batch, rows, rows if full else k))
@@ -363,13 +364,9 @@ def _check_triangle(uplo: str) -> bool:
     return uplo.upper() == "L"
 
 
-def _check_hermitian(x: Array) -> None:
-    need_square(x, "linalg.eigh")
-    need_routine(x, "linalg_eigh_cpu")
-
-
 def hermitian_eigen(x: Array, lower: bool = True) -> tuple[Array, Array]:
     """Ascending eigenvalues and eigenvectors of a raw array of Hermitian matrices, of which one triangle is read."""
+    need_routine(x, "linalg_eigh_cpu")
     if x.size == 0:
         return jnp.zeros(x.shape[:-1], jnp.finfo(x.dtype).dtype), x
     vectors, found = lax.linalg.eigh(_hermitian(x, lower), symmetrize_input=False)
@@ -390,7 +387,7 @@ def eigh(A: Array, UPLO: str = "L") -> Any:
         RuntimeError: for what is no square matrix, and for another ``UPLO``.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.eigh.html
     """
-    _check_hermitian(A)
+    need_square(A, "linalg.eigh")
     return _Eigh(*hermitian_eigen(A, _check_triangle(UPLO)))
 
 
@@ -401,7 +398,7 @@ def eigvalsh(A: Array, UPLO: str = "L") -> Any:
     Args:
         UPLO: the triangle that is read, 'L' or 'U'.
     """
-    _check_hermitian(A)
+    need_square(A, "linalg.eigh")
     return hermitian_eigen(A, _check_triangle(UPLO))[0]
 
 

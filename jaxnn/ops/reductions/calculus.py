@@ -1,4 +1,4 @@
-"""Numerical derivatives and running integrals of sampled functions.
+"""Numerical derivatives and integrals of sampled functions.
 
 Source: https://docs.pytorch.org/docs/stable/generated/torch.gradient.html
 """
@@ -15,8 +15,11 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.core.registry import call, function
 from jaxnn.ops.common.arguments import operator_of, shape, wrap_dim, wrap_dims
+from jaxnn.ops.shapes.split import narrow
 
-__all__ = ["cumulative_trapezoid", "gradient"]
+from .numpy_like import diff
+
+__all__ = ["cumulative_trapezoid", "gradient", "trapezoid"]
 
 
 def _along(x: Array, dim: int, part: slice) -> Array:
@@ -123,25 +126,69 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
     return tuple(found)
 
 
-def _running(y: Array, widths: Any, dim: int) -> Array:
-    if not jnp.issubdtype(y.dtype, jnp.inexact):
-        y = y.astype(dtypes.get_default_dtype().np)
-    last = _along(y, dim, slice(1, None))
-    return jnp.cumsum((last + _along(y, dim, slice(None, -1))) * widths, dim) / 2
+def _check(name: str, y: Any, x: Any, dx: Any) -> None:
+    """What both integrals refuse."""
+    if x is not None and dx is not None:
+        raise RuntimeError(f"{name}() takes x or dx, not both")
+    if any(isinstance(t, TensorBase) and t.dtype is dtypes.bool for t in (y, x)):
+        named = "`y`" if x is None else "`x` or `y`"
+        raise RuntimeError(f"{name}: received a bool input for {named}, but bool is not supported")
+    if isinstance(dx, (bool, complex)):
+        raise RuntimeError(f"{name}: Currently, we only support dx as a real number.")
 
 
-_BY_STEP = operator_of("cumulative_trapezoid_dx", lambda y, dx, dim: _running(y, dx, dim), grad_name="DivBackward0")
+def _pairs(y: Any, dim: int) -> Any:
+    """The sums of neighbours, in their own type."""
+    size = shape(y)[dim] - 1
+    return narrow(y, dim, 1, size) + narrow(y, dim, 0, size)
 
 
-def _at(y: Array, x: Array, dim: int) -> Array:
-    if x.ndim == 1:
-        return _running(y, _spread(jnp.diff(x), dim, y.ndim), dim)
-    if x.ndim < y.ndim:
-        x = jnp.reshape(x, (1,) * (y.ndim - x.ndim) + x.shape)
-    return _running(y, jnp.diff(x, axis=dim), dim)
+def _steps(name: str, y: Any, x: Any, dim: int) -> Any:
+    """The distances of neighbouring places, as they meet the pairs of y."""
+    sizes = shape(y)
+    if len(shape(x)) == 1:
+        if shape(x)[0] != sizes[dim]:
+            raise RuntimeError(
+                f"{name}: There must be one `x` value for each sample point, but got {shape(x)[0]} and {sizes[dim]}"
+            )
+        x = x.view((-1,) + (1,) * (len(sizes) - 1 - dim))
+    if len(shape(x)) < len(sizes):
+        x = x.view((1,) * (len(sizes) - len(shape(x))) + tuple(shape(x)))
+    return diff(x, dim=dim)
 
 
-_BY_PLACE = operator_of("cumulative_trapezoid_x", _at, grad_name="DivBackward0")
+@function(method=False)
+def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    """The integral along a dimension by the trapezoidal rule, at the places ``x`` or at distances ``dx``.
+
+    Raises:
+        RuntimeError: when both are given, ``x`` does not fit, or one of them is of truth values.
+
+    Args:
+        y: the values.
+        x: the places.
+        dx: the distance of neighbours, without places.
+
+    Shape: (*) -> the same without ``dim``.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.trapezoid.html
+    """
+    if not shape(y):
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    dim = wrap_dim(dim, len(shape(y)))
+    if not shape(y)[dim]:
+        return y.sum(dim, dtype=y.dtype)
+    _check("trapezoid", y, x, dx)
+    if x is None:
+        ends = narrow(y, dim, 0, 1) + narrow(y, dim, shape(y)[dim] - 1, 1)
+        return (y.sum(dim) - ends.squeeze(dim) * 0.5) * (1 if dx is None else dx)
+    return (_pairs(y, dim) * _steps("trapezoid", y, x, dim)).sum(dim) / 2
+
+
+@function(method=False)
+def trapz(y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1) -> Any:
+    """`trapezoid` by its older name."""
+    return trapezoid(y, x, dx=None if dx is None else float(dx), dim=dim)
 
 
 @function(method=False)
@@ -149,7 +196,7 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1
     """The running integral along a dimension by the trapezoidal rule, at the places ``x`` or at distances ``dx``.
 
     Raises:
-        RuntimeError: when both are given, or ``x`` does not fit.
+        RuntimeError: when both are given, ``x`` does not fit, or one of them is of truth values.
 
     Args:
         y: the values.
@@ -160,14 +207,12 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cumulative_trapezoid.html
     """
-    if x is not None and dx is not None:
-        raise RuntimeError("cumulative_trapezoid() takes x or dx, not both")
+    _check("cumulative_trapezoid", y, x, dx)
     dim = wrap_dim(dim, len(shape(y)))
+    if not shape(y):
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    if not shape(y)[dim]:
+        return y * 1.0
     if x is None:
-        return call(_BY_STEP, (y, 1.0 if dx is None else dx, dim))
-    if len(shape(x)) == 1 and shape(x)[0] != shape(y)[dim]:
-        raise RuntimeError(
-            "cumulative_trapezoid: There must be one `x` value for each sample point, "
-            f"but got {shape(x)[0]} and {shape(y)[dim]}"
-        )
-    return call(_BY_PLACE, (y, x, dim))
+        return (_pairs(y, dim) * ((1 if dx is None else dx) / 2)).cumsum(dim)
+    return (_pairs(y, dim) * _steps("cumulative_trapezoid", y, x, dim)).cumsum(dim) / 2

@@ -1,4 +1,4 @@
-"""Functions that everyday programs take from numpy's vocabulary: differences, distances, integrals, covariances."""
+"""Functions that everyday programs take from numpy's vocabulary: differences, distances, covariances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxnn.ops.linalg.vector_norms import distance
 from jaxnn.ops.shapes.join import cat
 from jaxnn.ops.shapes.split import narrow
 
-__all__ = ["cdist", "corrcoef", "cov", "diff", "trapezoid", "unravel_index", "vander"]
+__all__ = ["cdist", "corrcoef", "cov", "diff", "unravel_index", "vander"]
 
 
 @function(out=True)
@@ -203,49 +203,6 @@ def corrcoef(input: Any) -> Any:
         return lax.complex(jnp.clip(found.real, -1, 1), jnp.clip(found.imag, -1, 1)).astype(input.dtype)
     return jnp.clip(found, -1, 1).astype(input.dtype)
 
-
-@function(method=False)
-def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
-    """The integral along a dimension by the trapezoidal rule, at the places ``x`` or at distances ``dx``.
-
-    Raises:
-        RuntimeError: when both are given.
-
-    Args:
-        y: the values.
-        x: the places.
-        dx: the distance of neighbours, without places.
-
-    Shape: (*) -> the same without ``dim``.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.trapezoid.html
-    """
-    if x is not None and dx is not None:
-        raise RuntimeError("trapezoid() takes x or dx, not both")
-    if not shape(y):
-        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
-    dim = wrap_dim(dim, len(shape(y)))
-    sizes = shape(y)
-    if not sizes[dim]:
-        return y.sum(dim, dtype=y.dtype)
-    named = "`y`" if x is None else "`x` or `y`"
-    if any(isinstance(t, TensorBase) and t.dtype is dtypes.bool for t in (y, x)):
-        raise RuntimeError(f"trapezoid: received a bool input for {named}, but bool is not supported")
-    size = sizes[dim] - 1
-    pairs = narrow(y, dim, 0, size) + narrow(y, dim, 1, size)
-    if x is None:
-        return pairs.sum(dim) * ((1 if dx is None else dx) / 2)
-    if len(shape(x)) == 1:
-        if shape(x)[0] != sizes[dim]:
-            raise RuntimeError("trapezoid: There must be one `x` value for each sample point")
-        x = x.view((-1,) + (1,) * (len(sizes) - 1 - dim))
-    if len(shape(x)) < len(sizes):
-        x = x.view((1,) * (len(sizes) - len(shape(x))) + tuple(shape(x)))
-    steps = diff(x, dim=dim)
-    return (pairs * steps).sum(dim) / 2
-
-
-trapz = function(trapezoid, name="trapz", method=False)
 
 _UNRAVEL = operator_of(
     "unravel_index",
