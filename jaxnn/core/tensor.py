@@ -19,6 +19,7 @@ from .gradient import backward
 from .gradient.arrays_out import refuse_to_end_gradient
 from .gradient.forward_mode import tangent_of
 from .gradient.grad_fn import GradFn, grad_fn_of, output_number
+from .gradient.operators import call
 from .kinds import dtypes, printing
 from .kinds.conversion import real_number
 from .kinds.device import META, device_of
@@ -36,6 +37,7 @@ from .operator.type_errors import with_type_errors
 from .path.hook_handle import RemovableHandle
 from .path.tensor_hooks import hooks_at, retain, retained
 from .process.config import in_transformation, state, x64
+from .record import readings
 from .record.at_once import tensor_of
 from .record.recorder import escaped_value, materialised, pin, value_of
 from .record.write_guards import check_data, check_guarded, unrecorded_view
@@ -142,15 +144,7 @@ class _Methods:
     @property
     def _base(self) -> Any:
         """The tensor whose view this is; None for a tensor with memory of its own."""
-        if self._view is None or self._view.base is None or is_inference(self):
-            return None
-        found = self._view.base()
-        if found is self:
-            return None
-        if found is None or found._storage is not self._storage:  # nobody holds it any more
-            found = wrap(self._storage)
-            found._cell = self._cell if not has_own_source(self) else Cell()
-        return found
+        return readings.base_of(self, call)
 
     def as_subclass(self, cls: type) -> Any:
         """The same tensor as an instance of a subclass of Tensor.
@@ -211,7 +205,8 @@ class _Methods:
             if source is not None and not self.is_leaf:
                 raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
                                    "in a subgraph that doesn't require differentiation use var_no_grad = var.detach().")  # fmt: skip
-            self._cell = Cell()
+            if source is not None:
+                self._cell = Cell()
             return self
         if source is not None:
             return self
@@ -228,13 +223,11 @@ class _Methods:
     def is_leaf(self) -> bool:
         """Whether no recorded operator made this tensor."""
         has_own_source(self)
-        source, view = self._cell.source, self._view
+        source = self._cell.source
         if type(source) is Leaf and source.tensor() is self:
             return True
         check_guarded(self)
-        if source is NOWHERE:  # a view that was made without gradients, or a view of one
-            return view is None or len(view.steps) == view.bare
-        return source is None
+        return source is None or readings.ends_here(self)
 
     def _get_grad(self) -> Any:
         if self._grad is None and self._cell.source is not None and not retained(self) and not self.is_leaf:

@@ -243,7 +243,7 @@ def _errors(case: Case) -> bool:
     both = isinstance(ours, Raised) and isinstance(theirs, Raised)
     if both and "is a view and its base or another view of its base has been modified" in theirs.text:  # wrong in two ways
         return True
-    if both and "received an invalid combination of arguments" in theirs.text and "is a view and its base" in ours.text:  # and so here
+    if both and theirs.type == "TypeError" and "is a view and its base" in ours.text:  # and so here
         return True
     if both and "second time" in theirs.text and ours.type == "CheckpointError":  # and so here
         return True
@@ -258,12 +258,22 @@ def _errors(case: Case) -> bool:
 
 @rule("listed: what was computed from a released part of a graph")
 def _released(case: Case) -> bool:
-    before = any(_BACKWARD.search(s) for s in case.statements[: case.end - 1])
+    """After a backward that kept nothing, of something that what raises now could have to do with."""
     unnamed = re.search(r"name '(\w+)' is not defined", str(case.difference.ours))  # the first line of a statement did not end here
     if unnamed and any(s.startswith(f"{unnamed[1]}, = ") for s in case.refused):
         return True
-    texts = "backward through the graph a second time|appears to not have been used in the graph"
-    return (before or "\n" in case.statement) and case.raised(texts, ours=True)
+    if not case.raised("backward through the graph a second time|appears to not have been used in the graph", ours=True):
+        return False
+    before = [s for s in case.statements[: case.end - 1] if _releases(s)]
+    return len(_WALKS.findall(case.statement)) > 1 or any(case.around(re.escape(s)) for s in before)
+
+
+_WALKS = re.compile(r"backward\(|autograd\.grad\(")
+
+
+def _releases(statement: str) -> bool:
+    """Whether a statement walks a graph that it does not keep."""
+    return len(_WALKS.findall(statement)) > len(re.findall("retain_graph=True|create_graph=True", statement))
 
 
 @rule("listed: hooks on several tensors, of which backward starts from one")
@@ -387,16 +397,23 @@ def _nodes_of_several(case: Case) -> bool:
 
 @rule("listed: a linear layer's result is no view")
 def _linear(case: Case) -> bool:
-    """Of one dimension: PyTorch's is a view of a matrix product, or the sum of a product and the bias where that is strided."""
-    of_one = case.around(r"\bm\d+\(|linear\(")
-    strided = case.differs_in_name() and {"ViewBackward0", "AddBackward0"} == {case.difference.ours, case.difference.theirs}
-    # With a hook, then written to.
+    """Of one or three dimensions: PyTorch's is a view of a product, or the sum of a product and the bias where that is strided."""
+    layers = re.findall(r"^(m\d+) = (?:torch\.nn\.(?:Linear|Sequential)|\w*Net|Residual)\(", case.text, re.MULTILINE)
+    called = "|".join([r"linear\(", *(rf"\b{m}\(" for m in layers)])
+    if not case.around(called):
+        return False
+    if case.differs_in_name():
+        nodes = {case.difference.ours, case.difference.theirs}
+        return nodes == {"ViewBackward0", "AddBackward0"} and len(case.shapes) in (0, 1, 3)
+    # With a hook, then written to: PyTorch's hook stays with the view's value before.
     hooked = re.search(r"\b(\w+) = m\d+\([\s\S]*\1\.(grad_fn\.)?register_(pre)?hook\([\s\S]*\1(\.\w+_\(| [-+*/]= )", case.text)
     if hooked and case.difference.kind in ("number or text", "extra", "value") and case.difference.where.startswith("log"):
         return True
-    refused = "A view was created in no_grad mode and is being modified inplace|Can't detach views in-place"
-    behind_hook = "full_backward" in case.text and case.raised("AsStrided is a view and is being modified inplace")
-    return of_one and (strided or behind_hook or case.raised(refused))
+    if case.raised("A view was created in no_grad mode and is being modified inplace"):
+        return "no_grad" in case.text or "set_grad_enabled(False)" in case.text
+    if case.raised("Can't detach views in-place"):
+        return "detach_()" in case.statement
+    return "full_backward" in case.text and case.raised("AsStrided is a view and is being modified inplace")
 
 
 @rule("listed: a guarded view is refused every time")
@@ -503,7 +520,15 @@ def _integers(case: Case) -> bool:
     refused = case.raised("doesn't require gradient|has requires_grad=False|does not require grad", ours=True)
     refused = refused or case.raised("Autograd not support dtype: (Int|Long|Short|Char|Byte|Bool)")
     whole = re.match("int|uint|bool", case.dtype) is not None
-    return (refused or (flag and whole)) and case.after(written)
+    return (refused and case.after(written)) or (flag and whole and case.around(written))
+
+
+@rule("listed: derivatives by an operand whose type PyTorch's formula can't take")
+def _types_of_formulas(case: Case) -> bool:
+    words = r"(Negation|Subtraction), the `-` operator, (on|with) a bool|addmv input tensors must have|result type Float can't"
+    refused = case.raised(words)
+    used = r"atan2|logaddexp|\*\*|pow\(|zeta|addr\(|addcdiv\("
+    return refused and _WALKS.search(case.statement) is not None and case.around(used)
 
 
 @rule("listed: // has a derivative")

@@ -306,7 +306,9 @@ PROGRAMS = {
         for what, program in {
             "asked for": "torch.autograd.grad(t0.sum(), t1)",
             "told to retain": "t1.retain_grad()", "given a hook": "t1.register_hook(doubled)",
-            "in a Function": "t2, t3 = PassesOn.apply(t1)",
+            "in a Function": "t2, t3 = PassesOn.apply(t1)", "where a backward starts": "t1.backward(torch.ones_like(t1))",
+            "in a Function, walked": "t2, t3 = PassesOn.apply(t1)\nt3.mean().backward(create_graph=True)",
+            "and its base": "log.append([t1._is_view(), t1._base is t0])",
         }.items()
     },
     "a view without gradients that may not be used, told to retain": (
@@ -329,6 +331,46 @@ PROGRAMS = {
             "InstanceNorm1d(3, affine=True, dtype=torch.float64)": "2, 3, 0", "LayerNorm(3, dtype=torch.float64)": "0, 3",
         }.items()
     },
+    "a view of a detached view that was told to require gradients": (
+        "t0 = torch.arange(6.).double().view(2, 3)[1].detach()\nt1 = t0[1:]\nt0.requires_grad_(False)\nt0.requires_grad_()\nt1.mul_(2)"
+    ),
+    **{
+        f"a shape changed in place without gradients: {what}": (
+            X + "t1 = t0 - 3\nt2 = (t1 * 2).sum()\nwith torch.no_grad():\n    t1.unsqueeze_(0)\n" + program
+        )
+        for what, program in {
+            "asked for": "c0 = torch.autograd.grad(t2, t1)", "asked for by its edge": (
+                "c0 = torch.autograd.grad(t2, torch.autograd.graph.get_gradient_edge(t1))"
+            ),
+            "used": "c0 = torch.autograd.grad((t1 * 3).sum(), t1)", "with a hook": "h0 = t1.register_hook(noted)\nt2.backward()",
+            "retained": "t1.retain_grad()\nt2.backward()", "its node": "log.append(type(t1.grad_fn).__name__)",
+        }.items()
+    },
+    "as_strided of a tensor whose shape was changed in place": (
+        X + "t1 = -t0\nt1.unsqueeze_(0)\nt2 = t1.as_strided((2,), (1,))\nc0 = torch.autograd.grad(t2.sum(), t1)\ndel t1"
+    ),
+    "as_strided of a view of a leaf, with a hook": (
+        X + "t1 = t0.as_strided((2,), (1,))\nh0 = t1.register_hook(doubled)\nt2 = t1.as_strided((2,), (1,))\nt2[..., 0] *= 3"
+    ),
+    "parts of what is split, then told to require gradients and not to": (
+        "t0 = torch.arange(6.).double()\nc0 = t0.chunk(2)\nt1 = InPlace.apply(t0)\nt0.requires_grad_()\nlog.append(c0[0].is_leaf)\n"
+        "t0.requires_grad_(False)"
+    ),
+    **{
+        f"a part of itself written to a tensor: {write}": X + f"t1 = t0 * 2\nm1 = t1 > 1\n{write}\nt1.sum().backward()"
+        for write in (
+            "t1[1:] = t1[1, 0]", "t1[1] = t1[1, :1]", "t1[...] = t1[0]", "t1[1:] = t1[1]", "t1[m1] = t1[1, 0]", "t1[True] = t1",
+            "t1[1, m1[0]] = t1[1, :1]", "t1[1, 1:] = t1[1, :-1]", "t1[1, 0] = t1[1]", "t1[1:, :1] = t1[1, 0]",
+        )
+    },
+    **{
+        f"integers as gradients: {call}": f"t0 = torch.arange(3)\nt0.grad = torch.ones_like(t0)\nc0 = torch.nn.utils.{call}"
+        for call in ("clip_grad_value_([t0], 0.5)", "clip_grad_norm_([t0], 0.5)", "get_total_norm([t0])")
+    },
+    "batch normalization of nothing": (
+        "m0 = torch.nn.BatchNorm1d(3, dtype=torch.float64)\nt1 = m0(torch.zeros(0, 3).double())\n"
+        "m1 = torch.nn.BatchNorm1d(3, affine=False)\nt2 = m1(torch.zeros(0, 3).requires_grad_())"
+    ),
 }  # fmt: skip
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..memory.cell import NOWHERE, Cell, Leaf
-from ..memory.tensor_base import TensorBase, aval, goes_nowhere, has_own_source, tracked
+from ..memory.tensor_base import TensorBase, aval, goes_nowhere, has_own_source, is_reshaped, tracked
 from ..operator.op import Op
 from ..path.node_hooks import hooked
 from ..process.config import in_transformation, state
-from ..record.readings import walkable_readings
+from ..record.readings import ends_here, walkable_readings
 from ..record.write import put_through
 from ..record.write_guards import check_guarded
 from ..run.cut import LOCK
@@ -55,6 +55,8 @@ def _start(tensors: Sequence[Any], grads: Any, retain: bool, create: bool, reach
 def view_key(t: TensorBase) -> Any:
     """The gradient source of a view: the recorded reading of it, not its base."""
     check_guarded(t)
+    if ends_here(t):
+        return NOWHERE
     if has_own_source(t):
         if goes_nowhere(t):
             return NOWHERE
@@ -72,7 +74,7 @@ def _keys(t: TensorBase) -> list[Any]:
     check_guarded(t)
     if t._cell.source is NOWHERE:
         return []
-    if t._view is None or has_own_source(t):
+    if t._view is None or has_own_source(t) or is_reshaped(t):
         return [place_of(t._cell), *earlier_places(t._cell)]
     with enable_grad():
         plain(t)

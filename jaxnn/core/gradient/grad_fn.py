@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..memory.cell import NOWHERE, Freed, Leaf, Pin
-from ..memory.tensor_base import aval, has_own_source
+from ..memory.tensor_base import aval, has_own_source, is_reshaped
 from ..operator.arguments import Entry
 from ..operator.op import operator_name
 from ..path.hook_handle import RemovableHandle
@@ -289,6 +289,8 @@ def grad_fn_of(t: Any) -> GradFn | None:
     if t._cell.source is None or t.is_leaf:
         return None
     cell = t._cell
+    if is_reshaped(t):
+        return _of_cell(cell)  # type: ignore[no-any-return]
     strided = view is not None and view.created != t._storage.known_version and _by_strides(view.steps)
     if strided and view.own == len(view.steps):
         return _of_written(t)
@@ -333,6 +335,8 @@ def node_of_reading(t: Any) -> Any:
     check_guarded(t)
     if t._cell.source is NOWHERE:
         return None
+    if is_reshaped(t):
+        return _of_cell(t._cell)
     pin(t)  # so that all of a view's readings send their gradients there
     if t._view is None or has_own_source(t):
         return _of_cell(t._cell)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..memory.tensor_base import TensorBase, aval, tracked
 from ..process.config import in_transformation, state
+from ..record.readings import ends_here
 from ..record.write import CAST
 from ..run.cut import open_recording
 from .edge import GradientEdge
@@ -49,7 +50,7 @@ def roots(tensors: Sequence[Any], grads: Any) -> list[tuple[Any, Any]]:
                 raise NotImplementedError("forward_ad: the gradient of a dual number, inside a JAX transformation; use func.jvp")
         if type(t) is GradientEdge:
             described = t._described()
-        elif not tracked(t):
+        elif not tracked(t) or ends_here(t):
             raise RuntimeError(f"element {k} of tensors does not require grad and does not have a grad_fn")
         else:
             described = aval(t)

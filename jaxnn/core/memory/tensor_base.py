@@ -155,7 +155,8 @@ def unguarded(t: Any) -> Any:
 
 def base_reference(base: TensorBase) -> Any:
     """What a view of ``base`` keeps: never a reference that would hold it, or its own storage, alive."""
-    return weakref.ref(base) if base._view is None else base._view.base
+    view = base._view
+    return weakref.ref(base) if view is None or len(view.steps) == view.own else view.base
 
 
 def parent_of(t: TensorBase) -> Any:
@@ -189,7 +190,7 @@ def has_own_source(t: TensorBase) -> bool:
             t._extra["retains"].stand(Cell())
     own: bool = cell.own_source or (type(cell.source) is Leaf and cell.source.tensor() is t)
     if not own and t._view.created != t._storage.known_version and is_of_detached(t):
-        t._cell = Cell(NOWHERE, leaf=1)
+        t._cell = Cell() if t._view.bare == len(t._view.steps) else Cell(NOWHERE, leaf=1)
     return own
 
 
@@ -305,8 +306,21 @@ def goes_nowhere(t: TensorBase) -> bool:
     return t._cell.leaf == 2 and view.created != t._storage.known_version  # type: ignore[union-attr]
 
 
+def is_reshaped(t: TensorBase) -> bool:
+    """Whether a tensor's shape was changed in place without gradients, and nothing was written to it since: to the graph it is what
+    it was, in the shape that it had.
+    """
+    view = t._view
+    if view is None or not view.bare == view.own == len(view.steps) or view.created != t._storage.known_version:
+        return False
+    return not has_own_source(t)
+
+
 def leaf_under(base: TensorBase) -> int:
     """Of a view with a gradient source of its own, whether it is a leaf or a view of one: see `Cell`."""
     if type(base._cell.source) is Leaf:
         return 2 if len(base._view.steps) > base._view.own else 1  # type: ignore[union-attr]
-    return base._cell.leaf
+    cell = base._cell
+    if type(cell) is Pin and type(cell.base.source) is Leaf:
+        return 1
+    return cell.leaf

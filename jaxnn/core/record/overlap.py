@@ -40,12 +40,13 @@ def refuse_overlap(target: Any, operands: Iterable[Any], by_index: bool = False)
 def _partly(a: TensorBase, b: TensorBase, or_whole: bool) -> bool:
     first, second = layout_of[0](a), layout_of[0](b)
     sizes = math.prod(first.shape), math.prod(second.shape)
-    if 0 in sizes or aval(a).dtype is not aval(b).dtype or not (_is_dense(first) and _is_dense(second)):
+    if 0 in sizes or not (_is_dense(first) and _is_dense(second)):
         return False
-    ends = first.offset + sizes[0], second.offset + sizes[1]
-    if (first.offset, ends[0]) == (second.offset, ends[1]):
+    begins = first.offset * aval(a).np.itemsize, second.offset * aval(b).np.itemsize
+    ends = begins[0] + sizes[0] * aval(a).np.itemsize, begins[1] + sizes[1] * aval(b).np.itemsize
+    if begins[0] == begins[1] and ends[0] == ends[1]:
         return or_whole or first.strides != second.strides
-    return first.offset < ends[1] and second.offset < ends[0]
+    return begins[0] < ends[1] and begins[1] < ends[0]
 
 
 def _is_dense(found: Any) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from ..memory.cell import Cell, Pin
-from ..memory.tensor_base import TensorBase, wrap
+from ..memory.cell import NOWHERE, Cell, Pin
+from ..memory.inference import is_inference
+from ..memory.tensor_base import TensorBase, has_own_source, unguarded, wrap
 from ..path.recording import Recording
 from ..path.tensor_hooks import Redirect
 from ..process.config import x64
@@ -17,7 +18,7 @@ from ..process.forking import check_process
 from ..run.cut import hold
 from .put import PUT
 
-__all__ = ["immediate_view", "pin_reading", "walkable_readings"]
+__all__ = ["base_of", "ends_here", "immediate_view", "pin_reading", "walkable_readings"]
 
 
 def walkable_readings(t: TensorBase) -> tuple[Any, ...]:
@@ -37,6 +38,29 @@ def walkable_readings(t: TensorBase) -> tuple[Any, ...]:
 
 def _is_walkable(rec: Recording | None, place: int) -> bool:
     return rec is not None and (not rec.closed or (rec.tape is not None and rec.tape.makes(place)))
+
+
+def base_of(t: TensorBase, record: Any) -> Any:
+    """The tensor whose view this is, made anew where nobody holds it any more; None for one with memory of its own."""
+    view = t._view
+    if view is None or view.base is None or is_inference(t):
+        return None
+    found = view.base()
+    if found is t:
+        return None
+    if found is None or found._storage is not t._storage:
+        found = wrap(t._storage)
+        for op, statics in view.steps[: view.own]:
+            found._cell = Cell()
+            found = unguarded(record(op, (found, *statics)))
+        found._cell = t._cell if not has_own_source(t) else Cell()
+    return found
+
+
+def ends_here(t: TensorBase) -> bool:
+    """Whether no node stands for a tensor that requires gradients: it is a view that was made without them, and they go nowhere."""
+    has_own_source(t)
+    return t._cell.source is NOWHERE and (t._view is None or len(t._view.steps) == t._view.bare)
 
 
 def pin_reading(t: TensorBase, record: Any) -> None:

@@ -22,6 +22,7 @@ from ..memory.tensor_base import (
     base_reference,
     goes_nowhere,
     has_own_source,
+    is_reshaped,
     leaf_under,
     parent_of,
     without_values,
@@ -123,7 +124,7 @@ def _read_view(t: TensorBase) -> None:
 
 def pin(t: TensorBase) -> None:
     """Give a view a place in the graph of its own, so that hooks on it meet all of its gradient."""
-    if t._view is None or has_own_source(t) or in_transformation():
+    if t._view is None or has_own_source(t) or is_reshaped(t) or in_transformation():
         return
     before, state.grad_enabled = state.grad_enabled, True
     try:

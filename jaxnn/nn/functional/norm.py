@@ -120,7 +120,18 @@ def _check_channels(input: Array, channels: int, repeats: int = 1, **parameters:
     require_real_float(input, "batch_norm")
 
 
-@op(method=False, name="native_batch_norm")
+def _grad_name(statistics: int) -> Any:
+    """What ``grad_fn`` prints: of an empty batch the last of the operators by which PyTorch passes it on."""
+
+    def named(_: Any, operands: list[Any]) -> str:
+        if 0 not in operands[0].shape:
+            return "NativeBatchNormBackward0"
+        return ("CloneBackward0", "MulBackward0", "AddBackward0")[len(operands) - 1 - statistics]  # where a weight, a bias are
+
+    return named
+
+
+@op(method=False, name="native_batch_norm", grad_name=_grad_name(0))
 def _batch_norm_train(input: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
     """The result, and the mean and the unbiased variance of each channel, which carry no gradient."""
     _check_channels(input, input.shape[1], weight=weight, bias=bias)
@@ -138,7 +149,7 @@ def _batch_norm_train(input: Array, weight: Array | None, bias: Array | None, ep
     return y.astype(input.dtype), mean.reshape(-1), variance.reshape(-1) * (count / max(count - 1, 1))
 
 
-@op(method=False, name="native_batch_norm")
+@op(method=False, name="native_batch_norm", grad_name=_grad_name(2))
 def _batch_norm_eval(
     input: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float
 ) -> Array:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.core.gradient.modes import no_grad
+from jaxnn.core.kinds.dtypes import SCALAR_NAMES
 from jaxnn.core.memory.tensor_base import TensorBase, aval, memory_key
 from jaxnn.core.operator.arguments import Number
 from jaxnn.core.operator.op import Op
@@ -107,6 +108,8 @@ _CLAMP = Op("clamp_gradients", _clamped, lists=True)
 
 def _rewrite(grads: Sequence[TensorBase], kernel: Op, *args: Any) -> None:
     """Give gradients new values: one operator for all on a device."""
+    for g in filter(_is_whole, grads):
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {SCALAR_NAMES[aval(g).dtype]}")
     apart: dict[Any, list[TensorBase]] = {}
     stores: set[int] = set()
     for g in grads:
@@ -116,6 +119,11 @@ def _rewrite(grads: Sequence[TensorBase], kernel: Op, *args: Any) -> None:
         apart.setdefault(key, []).append(g)
     for (placement, _), found in apart.items():
         replace(kernel, (tuple(found), *args), found, placement)
+
+
+def _is_whole(t: TensorBase) -> bool:
+    """Whether a tensor is of integers or booleans, which a factor or a limit would not leave such."""
+    return not (aval(t).dtype.is_floating_point or aval(t).dtype.is_complex)
 
 
 def _listed(tensors: Any) -> list[Any]:
@@ -153,6 +161,11 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not found:
         return tensor(0.0)
+    for t in found:
+        if _is_whole(t):
+            raise RuntimeError(
+                f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {SCALAR_NAMES[aval(t).dtype]}"
+            )
     placement = aval(found[0]).placement
     join = isinstance(placement, jax.Device) and not in_transformation()  # never across a mesh
     total = _total_norm(found, norm_type, join)
@@ -229,5 +242,7 @@ def clip_grad_value_(
     """
     limit = float(clip_value)
     grads = [p.grad for p in _listed(parameters) if p.grad is not None]
+    if any(aval(g).dtype.is_complex for g in grads):
+        raise NotImplementedError("clamp is not supported for complex types")
     if grads:
         _rewrite(grads, _CLAMP, Number(-limit), Number(limit))

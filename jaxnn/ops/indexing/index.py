@@ -5,7 +5,6 @@ Integers, slices, None and ``...`` select a view; tensors, lists and masks then 
 
 from __future__ import annotations
 
-import math
 import operator
 import warnings
 from collections.abc import Sequence
@@ -46,6 +45,7 @@ from jaxnn.ops.creation.factories import check_fits
 from jaxnn.ops.creation.from_data import array_of, element_dtype
 
 from .slicing import FULL, PLACE, SLICE, put_slice
+from .written_values import check_written, fills, refuse_part
 
 __all__ = ["check_range", "combine", "first_outside", "getitem", "index_tensor", "narrowed", "nonzero_places", "setitem"]
 
@@ -489,10 +489,7 @@ def _set(self: TensorBase, key: Any, value: Any) -> None:
             self = call(SLICE, (self, spec, *starts))
             spec, starts = (FULL,) * len(shape_of(self)), []
         if isinstance(value, TensorBase) and same_memory(value, self):
-            part, shown = call(SLICE, (self, spec, *starts)), value
-            while len(shape_of(shown)) > len(shape_of(part)) and shape_of(shown)[0] == 1:
-                shown = call(SLICE, (shown, (0,)))
-            refuse_overlap(part, (shown,))
+            refuse_part(call(SLICE, (self, spec, *starts)), value)
         if is_host_value(self) and write_host_value(self, _operand(value, self), ((SLICE, (spec, *starts)),)):
             return
         made = _selected(shape_of(self), spec)
@@ -503,10 +500,13 @@ def _set(self: TensorBase, key: Any, value: Any) -> None:
     check_writable(part, value)
     masks = [(d, e) for d, e in tensors if aval(e).dtype is dtypes.bool and shape_of(e)]
     if not isinstance(key, (bool, np.bool_)):  # which selects all or nothing
-        _check_written(self, value, tensors, masks)
+        check_written(self, value, tensors, masks)
     written = _operand(value, self)
-    if isinstance(value, TensorBase):
-        refuse_overlap(part, (value,), by_index=True)
+    if isinstance(value, TensorBase) and not fills(value, tensors, masks):
+        if not isinstance(key, (bool, np.bool_)):
+            refuse_overlap(part, (value,), by_index=True)
+        elif key:
+            refuse_part(part, value)
     if len(masks) == len(tensors) == 1:
         (dim, mask) = masks[0]
         sizes = _value_shape(written)
@@ -517,19 +517,6 @@ def _set(self: TensorBase, key: Any, value: Any) -> None:
             return
     dims, indices = _places(self, tensors)
     write_back(part, call(_INDEX_PUT, (part, written, dims, False, *indices)))
-
-
-def _check_written(x: TensorBase, value: Any, tensors: Any, masks: Any) -> None:
-    """What index tensors select takes values of its own type; a mask also a single element of another one."""
-    if not isinstance(value, TensorBase) or aval(value).dtype is aval(x).dtype:
-        return
-    filled = len(masks) == len(tensors) == 1 and math.prod(shape_of(value)) == 1
-    if not filled and any(shape_of(e) for _, e in tensors):
-        names = [dtypes.SCALAR_NAMES[aval(t).dtype] for t in (x, value)]
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {names[0]} for the destination and {names[1]} "
-            "for the source."
-        )
 
 
 def _check_masked(x: TensorBase, sizes: tuple[int, ...], dim: int, mask: TensorBase, behind: int) -> None:
@@ -574,7 +561,10 @@ def index_put_(self: TensorBase, indices: Any, values: Any, accumulate: bool = F
         IndexError: for places out of range; RuntimeError: when shapes do not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_put_.html
     """
-    refuse_overlap(self, (values,), by_index=True)
+    given = [(0, i) for i in indices if i is not None] if isinstance(indices, (list, tuple)) else []
+    masks = [(d, i) for d, i in given if isinstance(i, TensorBase) and aval(i).dtype is dtypes.bool]
+    if accumulate or not isinstance(values, TensorBase) or not fills(values, given, masks):
+        refuse_overlap(self, (values,), by_index=True)
     return write_back(self, index_put(written_operand(self), indices, values, accumulate))
 
 

@@ -220,7 +220,7 @@ def conj(input: Any) -> Any:
 
 @op(name="conj_physical", inplace=True)
 def conj_physical(input: Array) -> Array:
-    """The conjugate, as a copy."""
+    """The conjugate, as a copy; a real tensor itself."""
     return jnp.conj(input) if jnp.iscomplexobj(input) else jnp.asarray(input)
 
 

@@ -185,8 +185,8 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     base = base_of(input)
     if aval(base).dtype is not aval(input).dtype:  # a view under another type
         base = _under_type(base if input._cell.source is not None else alias(base, Cell()), aval(input))
-    if has_own_source(input) and layout(input)[1:] == (contiguous_strides(shape(input)), 0) and numel(shape(input)) == numel(shape(base)):
-        base = input  # whose gradient has its own shape, not its storage's
+    if layout(input)[1:] == (contiguous_strides(shape(input)), 0) and numel(shape(input)) == numel(shape(base)):
+        base = input  # through which its gradient goes, in its shape
     if any(s < 0 for s in steps):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(steps)}")
     last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))

@@ -445,8 +445,9 @@ def become(t: Any, made: Any) -> None:
     count_write(t)
     if state.grad_enabled:
         t._cell = made._cell
-    elif before is None:
+    elif before is None or before.bare == before.own == len(before.steps):
         unguarded(t)
+        t._view.bare = len(t._view.steps)
     else:
         t._view.guard, t._view.own, t._view.bare = before.guard, before.own, before.bare
     if state.grad_enabled or before is None or before.guard is None:
