@@ -105,7 +105,7 @@ for _name in ("prelu", "hardshrink"):
 for _name in (
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool2d",
     "max_pool3d", "avg_pool1d", "adaptive_avg_pool1d", "dropout", "alpha_dropout", "celu", "selu",
-    "threshold", "bilinear", "layer_norm", "group_norm", "rms_norm", "cosine_similarity", "pairwise_distance", "pdist",
+    "bilinear", "layer_norm", "group_norm", "rms_norm", "cosine_similarity", "pairwise_distance", "pdist",
     "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle",
 ):  # fmt: skip
     _function(getattr(nn.functional, _name), name=_name, method=False)

@@ -25,10 +25,11 @@ from jaxnn.ops.linalg.norms import norm_linalg as norm
 from jaxnn.ops.linalg.products import matmul
 from jaxnn.ops.linalg.reflectors import householder_product
 from jaxnn.ops.linalg.solvers import inv, inv_ex, lstsq, solve, solve_ex, solve_triangular, tensorinv, tensorsolve
+from jaxnn.ops.linalg.symmetric import ldl_factor, ldl_factor_ex, ldl_solve
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
-    "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor",
+    "householder_product", "inv", "inv_ex", "ldl_factor", "ldl_factor_ex", "ldl_solve", "lstsq", "lu", "lu_factor",
     "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm",
     "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve",
     "vander", "vecdot", "vector_norm",

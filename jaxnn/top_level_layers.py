@@ -41,6 +41,7 @@ __all__ = [
     "feature_alpha_dropout",
     "feature_dropout",
     "instance_norm",
+    "threshold",
 ]
 
 #: `Reduction` as a number, as PyTorch's own dispatcher passes it.
@@ -72,6 +73,12 @@ def embedding(
     """`nn.functional.embedding` with the table first; a negative ``padding_idx`` means none."""
     chosen = None if padding_idx < 0 else padding_idx
     return F.embedding(indices, weight, chosen, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+
+
+@function(method=False, out=True)
+def threshold(input: Any, threshold: float, value: float) -> Any:
+    """`nn.functional.threshold`, which takes ``out=`` here."""
+    return F.threshold(input, threshold, value)
 
 
 @function(method=False)

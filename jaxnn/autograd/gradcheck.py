@@ -6,7 +6,8 @@ Args:
     check_backward_ad: False skips the backward.
     check_undefined_grad, check_grad_dtypes, check_batched_grad, check_rev_over_rev: further checks.
     fast_mode: compare along one random direction.
-    masked: for sparse inputs.
+    masked: of sparse inputs only the elements that they hold are moved, and only the gradients of these are looked at; without it
+        all are.
     eps: the step of the differences.
 """
 
@@ -21,9 +22,10 @@ import numpy as np
 from jaxnn.core.gradient import backward
 from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.kinds.size import strided
+from jaxnn.core.kinds.size import sparse_coo, strided
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.random import generator as random
+from jaxnn.core.registry import FUNCTIONS
 
 from .forward_ad import dual_level, make_dual, unpack_dual
 
@@ -38,6 +40,10 @@ def _tensors(made: Any) -> list[Any]:
     found = list(made) if isinstance(made, (tuple, list)) else [made]
     if any(not isinstance(t, TensorBase) for t in found):
         raise GradcheckError("gradcheck: the function must return a Tensor or a sequence of Tensors")
+    if any(t.layout is not strided for t in found):
+        raise ValueError(
+            "Sparse output is not supported at gradcheck yet. Please call to_dense(masked_grad=...) on the output of fn for gradcheck."
+        )
     return found
 
 
@@ -83,12 +89,40 @@ def _from_real(values: np.ndarray, like: Any) -> Any:
     return _of_array(values[:half] + 1j * values[half:], like)
 
 
+def _values_of(t: Any) -> Any:
+    """The elements that a tensor holds, as a strided tensor."""
+    if t.layout is strided:
+        return t.detach()
+    held = t.detach()
+    return held.coalesce().values() if held.layout is sparse_coo else held.values()
+
+
+def _with_values(t: Any, values: Any) -> Any:
+    """A leaf like a sparse tensor that holds other elements."""
+    held = t.detach()
+    if held.layout is sparse_coo:
+        made = FUNCTIONS["sparse_coo_tensor"](held.coalesce().indices(), values, tuple(t.shape), is_coalesced=True)
+    else:
+        made = FUNCTIONS["sparse_csr_tensor"](held.crow_indices(), held.col_indices(), values, tuple(t.shape))
+    return made.requires_grad_()
+
+
+def _all_held(t: Any) -> Any:
+    """A leaf like a sparse tensor that holds all of its elements, the zeros too."""
+    ones = FUNCTIONS["ones"](tuple(t.shape))
+    like = ones.to_sparse() if t.layout is sparse_coo else ones.to_sparse_csr()
+    return _with_values(like, t.detach().to_dense().reshape(-1))
+
+
 class _Checked:
     """A function and the inputs that it is checked by. All Jacobians are real: rows are input coordinates, columns output ones."""
 
-    def __init__(self, func: Callable[..., Any], inputs: Any) -> None:
+    def __init__(self, func: Callable[..., Any], inputs: Any, masked: bool = False) -> None:
         self.func = func
-        self.inputs = _listed(inputs)
+        self.inputs = [
+            _all_held(t) if isinstance(t, TensorBase) and t.layout is not strided and t.requires_grad and not masked else t
+            for t in _listed(inputs)
+        ]
         self.moving = [k for k, t in enumerate(self.inputs) if isinstance(t, TensorBase) and t.requires_grad]
         if not self.moving:
             raise ValueError(
@@ -96,7 +130,7 @@ class _Checked:
             )
         for k in self.moving:
             t = self.inputs[k]
-            if any(step == 0 and n > 1 for step, n in zip(t.stride(), t.shape, strict=True)):
+            if t.layout is strided and any(step == 0 and n > 1 for step, n in zip(t.stride(), t.shape, strict=True)):
                 raise RuntimeError(
                     f"The {k}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping "
                     "to be able to compute the numerical gradients correctly. You should call .contiguous on the input "
@@ -126,21 +160,30 @@ class _Checked:
     def values(self, place: int, coordinates: np.ndarray, all_outputs: bool = False) -> list[np.ndarray]:
         """The outputs with other numbers in one input: in its own memory, since the function may read that, too."""
         t = self.inputs[place]
+        if t.layout is not strided:
+            moved = _with_values(t, _from_real(coordinates, _values_of(t)))
+            return self._seen(self.func(*self.inputs[:place], moved, *self.inputs[place + 1 :]), all_outputs)
         before = t.detach().clone()
         with no_grad():
             t.data.copy_(_from_real(coordinates, t))
         try:
-            made = self.func(*self.inputs)
-            found = [t for t in _tensors(made) if _inexact(t)] if all_outputs else _differentiable(made)
-            self._need_same(found)
-            return [_real(t) for t in found]
+            return self._seen(self.func(*self.inputs), all_outputs)
         finally:
             with no_grad():
                 t.data.copy_(before)
 
+    def _seen(self, made: Any, all_outputs: bool) -> list[np.ndarray]:
+        found = [t for t in _tensors(made) if _inexact(t)] if all_outputs else _differentiable(made)
+        self._need_same(found)
+        return [_real(t) for t in found]
+
+    def coordinates(self, place: int) -> np.ndarray:
+        """What an input is moved by, as real numbers."""
+        return _real(_values_of(self.inputs[place]))
+
     def numerical(self, place: int, directions: np.ndarray, eps: float, all_outputs: bool = False) -> list[np.ndarray]:
         """For each output its derivatives in some directions of an input (a row each), by central differences."""
-        start = _real(self.inputs[place])
+        start = self.coordinates(place)
         rows = []
         for direction in directions:
             ends = [self.values(place, start + step * direction, all_outputs) for step in (eps, -eps)]
@@ -150,13 +193,15 @@ class _Checked:
     def backward(self, output: Any, place: int, cotangents: np.ndarray, dtypes_too: bool = False) -> np.ndarray:
         """The gradients of an input for some cotangents of an output (a row each)."""
         t = self.inputs[place]
+        if t.layout is not strided:
+            t = t.plain  # what it holds
         rows = []
         for cotangent in cotangents:
             (g,) = backward.grad(output, t, _from_real(cotangent, output), retain_graph=True, allow_unused=True)
             if g is not None and dtypes_too and g.dtype is not t.dtype:
                 raise GradcheckError(f"Gradient has dtype {g.dtype}, its input {t.dtype}")
-            rows.append(np.zeros(_real(t).size) if g is None else _real(g))
-        return np.array(rows).reshape(len(cotangents), _real(t).size)
+            rows.append(np.zeros(self.coordinates(place).size) if g is None else _real(g))
+        return np.array(rows).reshape(len(cotangents), self.coordinates(place).size)
 
     def forward(self, place: int, directions: np.ndarray) -> list[np.ndarray]:
         """For each output its derivatives in some directions of an input (a row each), by forward mode.
@@ -205,8 +250,7 @@ def _check(checked: _Checked, s: Any) -> None:
         _check_constant(checked, s)
         return
     for place in checked.moving:
-        size = _real(checked.inputs[place]).size
-        ways = _directions(size, s.fast)
+        ways = _directions(checked.coordinates(place).size, s.fast)
         numerical = checked.numerical(place, ways, s.eps)
         if len(numerical) != len(outputs):
             numerical = [np.zeros((len(ways), _real(o).size)) for o in outputs]
@@ -254,7 +298,7 @@ def _check_constant(checked: _Checked, s: Any) -> None:
     """Outputs that require no gradients must not depend on the inputs."""
     made = [t for t in _tensors(checked.func(*checked.inputs)) if _inexact(t)]
     for place in checked.moving:
-        ways = _directions(_real(checked.inputs[place]).size, s.fast)
+        ways = _directions(checked.coordinates(place).size, s.fast)
         numerical = checked.numerical(place, ways, s.eps, all_outputs=True)
         for _, found in zip(made, numerical, strict=True):
             if np.abs(found).max(initial=0) > s.atol:
@@ -279,7 +323,8 @@ def gradcheck(
     Raises:
         GradcheckError: where they do not agree, unless ``raise_exception=False``.
         ValueError: when no input requires gradients.
-        NotImplementedError: for ``check_batched_forward_grad``, and for ``masked`` beside sparse tensors.
+        NotImplementedError: for ``check_batched_forward_grad``, and of sparse inputs for ``check_forward_ad`` and
+            ``check_batched_grad``.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradcheck.html
     """
@@ -290,14 +335,14 @@ def gradcheck(
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
     _refuse("gradcheck", check_batched_forward_grad=check_batched_forward_grad)
-    if masked and any(isinstance(t, TensorBase) and t.layout is not strided for t in _listed(inputs)):
-        raise NotImplementedError("gradcheck: masked=True with sparse tensors")
+    if any(isinstance(t, TensorBase) and t.layout is not strided for t in _listed(inputs)):
+        _refuse("gradcheck of sparse tensors", check_forward_ad=check_forward_ad, check_batched_grad=check_batched_grad)
     settings = _Settings(
         eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, grad_dtypes=check_grad_dtypes, fast=fast_mode,
         batched_grad=check_batched_grad, forward_ad=check_forward_ad, backward_ad=check_backward_ad,
     )  # fmt: skip
     try:
-        _check(_Checked(func, inputs), settings)
+        _check(_Checked(func, inputs, bool(masked)), settings)
     except GradcheckError:
         if raise_exception:
             raise

@@ -34,7 +34,7 @@ from .operator.signatures import Parameter, parameters_of, written
 from .process.config import in_transformation, state
 from .record import at_once
 from .record.host_values import computed_now
-from .record.out_types import COMPUTED_IN, EXACT, WITHOUT, check_type
+from .record.out_types import COMPUTED_IN, WITHOUT, check_type, is_exact
 from .record.overlap import BY_INDEX, UNSEEN, refuse_overlap, refuse_shape_of_operand
 from .record.recorder import record, record_into, value_of
 from .record.write import put_through, refuse_write, write_back, written_operand
@@ -358,8 +358,8 @@ def _into(out: Any, made: Any, operands: tuple[Any, ...] = (), name: str = "") -
     from_results, targets = (made, out) if several else ((made,), (out,))
     if len(targets) != len(from_results):
         raise TypeError(f"{name}(): argument 'out' must be tuple of {len(from_results)} Tensors, got {len(targets)}")
-    if name in EXACT or any([type(v) is dtype for v in operands]):  # noqa: C419
-        check_type(targets, from_results)
+    if is_exact(name, operands, len(targets)) or any([type(v) is dtype for v in operands]):  # noqa: C419
+        check_type(targets, from_results, name)
     for target, result in zip(targets, from_results, strict=True):
         if state.dual is not None:
             refuse_dual_out(target, result)

@@ -19,12 +19,12 @@ from .shapes import shape
 from .indexing import slicing
 from .shapes import split
 from .memory import memory_views
-from .indexing import index, scatter
+from .indexing import ranges, index, scatter, by_mask
 from .shapes import join, diagonals
 from .linalg import products
 from .reductions import sorting, numpy_like
 from .shapes import reshape_for_jax
-from .linalg import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank
+from .linalg import factor_checks, decompositions, elimination, norms, reflectors, solvers, matrix_functions, lowrank, symmetric
 from .memory import complex_views, numpy_memory
 from .creation import windows
 from .signals import fourier, spectrogram
@@ -39,11 +39,11 @@ from .spellings import second_names, old_orders, other_kinds
 from .processes import groups, collectives
 
 __all__ = [
-    "arguments", "arithmetic", "bessel", "bitcasts", "calculus", "cast", "clamping", "collectives", "comparison", "complex_views",
-    "copies", "counts", "decompositions", "derivatives", "diagonals", "dims", "draws", "elimination", "extrema", "extreme_values",
-    "factor_checks", "factories", "fourier", "from_data", "gamma_functions", "groups", "histograms", "index", "join", "limits",
-    "lowrank", "masks", "matrix_functions", "memory_views", "norms", "number_parts", "numpy_like", "numpy_memory", "old_orders",
-    "other_kinds", "placement", "polynomials", "products", "promotion", "python_operators", "reduce", "reflectors", "reshape_for_jax",
-    "resizing", "return_types", "scatter", "second_names", "segments", "shape", "slicing", "solvers", "sorting", "special_functions",
-    "spectrogram", "split", "storages", "strides", "unary", "vector_norms", "windows",
+    "arguments", "arithmetic", "bessel", "bitcasts", "by_mask", "calculus", "cast", "clamping", "collectives", "comparison",
+    "complex_views", "copies", "counts", "decompositions", "derivatives", "diagonals", "dims", "draws", "elimination", "extrema",
+    "extreme_values", "factor_checks", "factories", "fourier", "from_data", "gamma_functions", "groups", "histograms", "index", "join",
+    "limits", "lowrank", "masks", "matrix_functions", "memory_views", "norms", "number_parts", "numpy_like", "numpy_memory", "old_orders",
+    "other_kinds", "placement", "polynomials", "products", "promotion", "python_operators", "ranges", "reduce", "reflectors",
+    "reshape_for_jax", "resizing", "return_types", "scatter", "second_names", "segments", "shape", "slicing", "solvers", "sorting",
+    "special_functions", "spectrogram", "split", "storages", "strides", "symmetric", "unary", "vector_norms", "windows",
 ]  # fmt: skip

@@ -28,6 +28,8 @@ def main() -> int:
     parser.add_argument("pattern", nargs="?", default="", help="functions whose text this expression finds, such as 't.fft'")
     parser.add_argument("--every", type=int, default=1, help="only every so many calls")
     parser.add_argument("--start", type=int, default=0, help="the first of these")
+    parser.add_argument("--seed", type=int, default=0, help="another draw of the calls in which several arguments are replaced")
+    parser.add_argument("--drawn", action="store_true", help="only these")
     parser.add_argument("--each", type=int, default=3, help="how many differences of a kind are shown for a function")
     parser.add_argument("--values", action="store_true", help="leave out what differs in the type of the exception alone")
     parser.add_argument("--json", type=Path, help="a file for all differences")
@@ -41,7 +43,9 @@ def main() -> int:
     names = [f for f in functions() if re.search(options.pattern, f.name)]
     for function in names:
         shown: collections.Counter[str] = collections.Counter()
-        for call in calls(function):
+        for call in calls(function, options.seed):
+            if options.drawn and call.replaced < 2:
+                continue
             number += 1
             if (number - options.start) % options.every:
                 continue

@@ -117,17 +117,17 @@ class Call(NamedTuple):
     replaced: int
 
 
-def calls(function: Function) -> Iterator[Call]:
-    """The calls of a function, the same at every run."""
+def calls(function: Function, seed: int = 0) -> Iterator[Call]:
+    """The calls of a function, the same at every run; a seed draws others of those in which several arguments are replaced."""
     seen: set[str] = set()
-    for text, replaced in _all_calls(function):
+    for text, replaced in _all_calls(function, seed):
         if text not in seen:
             seen.add(text)
             yield Call(text, replaced)
 
 
-def _all_calls(function: Function) -> Iterator[tuple[str, int]]:
-    draw = random.Random(function.name)
+def _all_calls(function: Function, seed: int) -> Iterator[tuple[str, int]]:
+    draw = random.Random(f"{function.name}{seed or ''}")
     if not function.is_method:
         yield f"{function.name}()", 1
     short = function.name.rpartition(".")[2]

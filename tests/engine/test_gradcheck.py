@@ -146,3 +146,35 @@ def test_outputs_that_change_with_the_values(func):
         return str(raised.value).split(" when")[0]
 
     assert message(jaxnn) == message(torch)
+
+
+def _sparse(lib: Any, how: str) -> bool:
+    a = (lib.eye(3, dtype=lib.float64) * 2).to_sparse().requires_grad_()
+    b = lib.arange(6.0, dtype=lib.float64).view(3, 2).requires_grad_()
+    check = lib.autograd.gradcheck
+    match how:
+        case "product":
+            return check(lambda a, b: lib.sparse.mm(a, b), (a, b), masked=True)
+        case "fast":
+            return check(lambda a, b: a @ b, (a, b), masked=True, fast_mode=True)
+        case "all elements":
+            return check(lambda a: (a * 3).to_dense(masked_grad=False), (a,))
+        case "complex":
+            z = (lib.eye(2, dtype=lib.complex128) * 2j).to_sparse().requires_grad_()
+            return check(lambda a: (a * 3).to_dense(masked_grad=False), (z,))
+        case "beside":
+            return check(lambda a, b: a @ b, (a.detach(), b))
+        case _:
+            return check(lambda a: a * 2, (a,), masked=True)
+
+
+@pytest.mark.parametrize("how", ["product", "fast", "all elements", "complex", "beside", "sparse result"])
+def test_sparse(how):
+    """Inputs by coordinates: by the elements that they hold, or by all; a result must be dense."""
+    found = []
+    for lib in (torch, jaxnn):
+        try:
+            found.append(_sparse(lib, how))
+        except Exception as error:
+            found.append(type(error))
+    assert found[0] is found[1]

@@ -190,7 +190,7 @@ def test_sharing_follows_pytorch():
         assert same.tolist() == [2.0] * 3 and copy_.tolist() == [1.0] * 3
 
 
-@pytest.mark.parametrize("option", [{"pin_memory": True}, {"layout": "torch.sparse_coo"}])
+@pytest.mark.parametrize("option", [{"pin_memory": True}, {"layout": jaxnn.sparse_coo}])
 def test_options_that_are_refused(option):
     with pytest.raises(NotImplementedError, match=next(iter(option))):
         jaxnn.zeros(2, **option)

@@ -246,3 +246,31 @@ def test_second_derivatives():
             (second,) = module.autograd.grad(first.square().sum(), x)
             found.append(np.asarray(second.tolist()))
         np.testing.assert_allclose(found[1], found[0], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "complex", "hermitian"])
+def test_ldl(kind):
+    """Both kinds of pivots, with exchanges: the factors themselves, which are unique, and what they solve."""
+    hermitian, n = kind == "hermitian", 6
+    x = rng.standard_normal((3, n, n)) + (kind != "symmetric") * 1j * rng.standard_normal((3, n, n))
+    x = x + (x.conj() if hermitian else x).transpose(0, 2, 1)
+    x[1] *= 1 - 0.99 * np.eye(n)
+    x[2] *= 1 - np.eye(n)
+    b = rng.standard_normal((3, n, 2)).astype(x.dtype)
+    made = []
+    for t in (torch, jaxnn):
+        packed, pivots, info = t.linalg.ldl_factor_ex(t.tensor(x), hermitian=hermitian)
+        solved = t.linalg.ldl_solve(packed, pivots, t.tensor(b), hermitian=hermitian)
+        made.append((packed.numpy(), pivots.numpy(), info.numpy(), solved.numpy()))
+    for ours, theirs in zip(*reversed(made), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=RTOL, atol=1e-10)
+    assert (made[0][1] < 0).any() and (made[0][1] > 0).any()
+
+
+def test_ldl_without_a_pivot():
+    """Where D has a zero: the code, not an error, and where PyTorch raises for it."""
+    for t in (torch, jaxnn):
+        assert t.linalg.ldl_factor_ex(t.diag(t.tensor([1.0, 0.0, 0.0, 2.0]))).info.item() == 2
+        with pytest.raises(RuntimeError):
+            t.linalg.ldl_factor_ex(t.zeros(4, 4), check_errors=True)

@@ -146,9 +146,6 @@ GAPS: dict[str, dict[str, str]] = {
         "helpers and text of PyTorch's own source files": """
             common_notes
         """,
-        "not written": """
-            ldl_factor ldl_factor_ex ldl_solve
-        """,
     },
     "torch.fft": {
         "helpers and text of PyTorch's own source files": """

@@ -179,6 +179,20 @@ def _unpromoted(type1: dtype, type2: dtype) -> RuntimeError:
     )
 
 
+def of_python(kind: type) -> dtype:
+    """The type that one of Python's is as ``dtype=``: a float has 64 bits there, and so has each part of a complex number."""
+    return float64 if kind is float else complex128 if kind is complex else of(kind)
+
+
+def _named(kind: Any, argument: str, place: int) -> dtype:
+    """The type that is meant by itself or by one of Python's. Raises TypeError for anything else."""
+    if type(kind) is type and kind in _PYTHON:
+        return of_python(kind)
+    if type(kind) is not dtype:
+        raise TypeError(f"promote_types(): argument '{argument}' (position {place}) must be torch.dtype, not {type(kind).__name__}")
+    return kind
+
+
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type that holds values of both.
 
@@ -187,6 +201,8 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     """
     if type1 is type2:
         return type1
+    if type(type1) is not dtype or type(type2) is not dtype:
+        return promote_types(*(_named(kind, f"type{k + 1}", k + 1) for k, kind in enumerate((type1, type2))))
     a, b = (type1, type2) if type1._category <= type2._category else (type2, type1)
     if a in _WIDE_UNSIGNED and b._category == 3 or b in _WIDE_UNSIGNED and a is bool:
         raise _unpromoted(type1, type2)

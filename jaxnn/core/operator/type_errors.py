@@ -64,7 +64,10 @@ _UNLOOKED = frozenset(
 )
 #: Parameters of PyTorch's type SymInt: a tensor of one integer may have dimensions.
 _WITH_DIMENSIONS = frozenset(
-    "diagonal groups ignore_index k minlength n num_samples output_size padding_idx proj_size repeats split_size storage_offset".split()
+    """
+    diagonal end groups ignore_index k length minlength n niter num_samples output_size padding_idx proj_size q repeats size split_size
+    start step storage_offset
+    """.split()
 )
 _TENSORS_OR_NUMBERS = frozenset({"other", "exponent", "end"})
 _NOT_NUMBER = (str, tuple, list, dict)

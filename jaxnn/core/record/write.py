@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -30,7 +32,7 @@ from .shared_memory import can_write, hold, settle, write
 from .write_guards import FUNCTION, Guard, check_inplace
 
 __all__ = [
-    "ALIAS", "CAST", "cast", "check_writable", "put_through", "refuse_repeating", "refuse_write", "whole_view", "write_back",
+    "ALIAS", "CAST", "cast", "check_writable", "put_through", "refuse_repeating", "refuse_write", "refusing", "whole_view", "write_back",
     "written_operand",
 ]  # fmt: skip
 
@@ -58,6 +60,16 @@ def refuse_write(target: Any, operands: tuple[Any, ...]) -> None:
     """Raise what PyTorch's autograd raises for a write, if it does: also where what is written can't be computed."""
     if isinstance(target, TensorBase):
         check_inplace(target, any(t._cell.source is not None for t in tensors_in((target, operands))))
+
+
+@contextmanager
+def refusing(target: Any, *operands: Any) -> Iterator[None]:
+    """Around what an in-place operator computes: where that fails, autograd's refusal to write comes first."""
+    try:
+        yield
+    except (RuntimeError, IndexError):
+        refuse_write(target, operands)
+        raise
 
 
 def whole_view(t: TensorBase, cell: Cell, op: Any = ALIAS) -> Any:

@@ -52,8 +52,8 @@ def _float_difference(x1: Array, x2: Array) -> Array:
             "Use the `^` or `logical_xor()` operator instead."
         )
     a, b = promoted(x1, x2)
-    if not jnp.issubdtype(a.dtype, jnp.inexact):
-        a, b = (x.astype(dtypes.get_default_dtype().np) for x in (a, b))
+    if not jnp.issubdtype(a.dtype, jnp.inexact):  # in their own type, where bytes wrap around
+        return (a - b).astype(dtypes.get_default_dtype().np)
     return widen(a) - widen(b)
 
 
@@ -81,7 +81,7 @@ def pdist(input: Array, p: float = 2) -> Array:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
     if not is_floating(input):
         raise RuntimeError("pdist only supports floating-point dtypes")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError("pdist only supports non-negative p values")
     first, second = np.triu_indices(input.shape[0], 1)
     x = widen(input)

@@ -103,6 +103,11 @@ def _margin_ranking_loss(input1: Array, input2: Array, target: Array, margin: Op
             "Negation, the `-` operator, on a bool tensor is not supported. "
             "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
         )
+    if all(jnp.issubdtype(x.dtype, jnp.integer) for x in (input1, input2, target)):  # in their own type, where bytes wrap around
+        a, b = promoted(input1, input2)
+        product, difference = promoted(-target, a - b)
+        loss = (product * difference).astype(dtypes.get_default_dtype().np)
+        return reduced(_at_least_zero(loss + margin), reduction).astype(loss.dtype)
     (a, b, y), dtype = promoted_to_float(input1, input2, target)
     return reduced(_at_least_zero(-y * (a - b) + margin), reduction).astype(dtype)
 

@@ -34,8 +34,12 @@ def check_layout(name: str, layout: Any = None, pin_memory: Any = False, memory_
     Raises:
         NotImplementedError: naming the option.
     """
+    if layout is not None and type(layout).__name__ != "layout":
+        raise TypeError(f"{name}(): argument 'layout' must be torch.layout, not {type(layout).__name__}")
     if layout is not None and str(layout) != "torch.strided":
         raise NotImplementedError(f"{name}(): layout={layout} is not supported, tensors are strided")
+    if pin_memory is not None and not isinstance(pin_memory, (bool, np.bool_)):
+        raise TypeError(f"{name}(): argument 'pin_memory' must be bool, not {type(pin_memory).__name__}")
     if pin_memory:
         raise NotImplementedError(f"{name}(): pin_memory=True is not supported")
     if memory_format is not None and type(memory_format).__name__ != "memory_format":
@@ -100,7 +104,7 @@ def dtype_of(given: Any, default: dtypes.dtype | None = None) -> dtypes.dtype:
     if isinstance(given, dtypes.dtype):
         return given
     if given in (bool, int, float, complex):
-        return dtypes.of(given) if given is not float else dtypes.float64
+        return dtypes.of_python(given)
     raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(given).__name__}")
 
 

@@ -38,13 +38,26 @@ def _of(dtype: Any, out: Any) -> Any:
     return aval(out).dtype if dtype is None and isinstance(out, TensorBase) else dtype
 
 
+def _refuse_bool(kernel: str, kind: dtypes.dtype) -> None:
+    if kind is dtypes.bool:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+
+
 def _refuse_kind(kernel: str, kind: dtypes.dtype) -> None:
     if kind.is_complex or kind is dtypes.bool:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
 
 
-def _in_order(out: Any, found: Any, name: str) -> Any:
+def _need_out_of(dtype: Any, out: Any) -> None:
+    """Raise RuntimeError for ``out=`` of another type than the one that is asked for."""
+    if dtype is not None and isinstance(out, TensorBase) and aval(out).dtype is not dtype_of(dtype):
+        asked, given = (dtypes.SCALAR_NAMES[kind] for kind in (dtype_of(dtype), aval(out).dtype))
+        raise RuntimeError(f"dtype {asked} does not match dtype of out parameter ({given})")
+
+
+def _in_order(out: Any, found: Any, name: str, dtype: Any = None) -> Any:
     """Write a sequence into ``out``: in the order of its elements where it has as many, whatever its shape."""
+    _need_out_of(dtype, out)
     if isinstance(out, TensorBase) and aval(out).shape.numel() == aval(found).shape.numel():
         found = found.view(tuple(aval(out).shape))
     return _into(out, found, name=name)
@@ -203,13 +216,20 @@ def _fill_dtype(value: Any) -> dtypes.dtype:
 
 
 def _number(name: str, value: Any) -> Any:
-    if isinstance(value, TensorBase):
+    if isinstance(value, TensorBase) and not aval(value).shape:
         return value.item()  # type: ignore[attr-defined]
     if isinstance(value, np.generic):
         return value.item()
     if not isinstance(value, (bool, int, float, complex)):
         raise TypeError(f"{name}(): argument must be Number, not {type(value).__name__}")
     return value
+
+
+def _real_number(name: str, value: Any) -> Any:
+    """A number of a range. Raises RuntimeError for a complex one."""
+    value = _number(name, value)
+    check_fits(value, dtypes.float64)
+    return value.real if isinstance(value, complex) else value
 
 
 @function(method=False)
@@ -229,6 +249,7 @@ def full(
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     value = _number("full", fill_value)
+    _need_out_of(dtype, out)
     wanted = dtype_of(_of(dtype, out), _fill_dtype(value))
     found = made(filled(sizes_of("full", (size,)), value, wanted), device, requires_grad)
     return found if out is None else _into(out, found, name="full")
@@ -290,7 +311,7 @@ def _steps_from(start: float, step: float, count: int, kind: Any) -> np.ndarray:
 
 @function(method=False)
 def arange(
-    start: Any,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
@@ -314,13 +335,15 @@ def arange(
         RuntimeError: for a step of 0 or of the wrong sign.
     """
     check_layout("arange", layout, pin_memory)
-    if end is None:
-        start, end = 0, start
+    if start is None and end is None:
+        raise TypeError('arange() missing 1 required positional arguments: "end"')
+    if end is None or start is None:
+        start, end = 0, start if end is None else end
     if export.is_symbolic_dim(end) and start == 0 and step == 1:  # of a size that `jax.export` leaves open
         with x64(True):
             count: Any = end
             return made(jax.lax.iota(dtype_of(dtype, dtypes.int64).np, count), device, requires_grad)
-    start, end, step = (_number("arange", x) for x in (start, end, step))
+    start, end, step = (_real_number("arange", x) for x in (start, end, step))
     integers = not any(isinstance(x, float) for x in (start, end, step))
     wanted = dtype_of(_of(dtype, out), dtypes.int64 if integers else None)
     _refuse_kind("arange_cpu", wanted)
@@ -332,16 +355,18 @@ def arange(
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if wanted._category == 1:
         if not integers:
+            # how many there are follows from the numbers as they are given, each number from them as integers
+            count = math.ceil((end - start) / step)
             start, end, step = int(start), int(end), int(step)
-            if step == 0:
-                raise ValueError("step must be nonzero")
-        count = max(0, -((start - end) // step))
+        else:
+            count = max(0, -((start - end) // step))
+        check_fits(end, dtypes.int64)
         array = np.arange(count, dtype=np.int64) * step + start
     else:
         count = math.ceil((end - start) / step)
         array = _steps_from(float(start), float(step), count, wanted.np)
     found = made(array.astype(wanted.np), device, requires_grad)
-    return found if out is None else _in_order(out, found, "arange")
+    return found if out is None else _in_order(out, found, "arange", dtype)
 
 
 @function(method=False, name="range")
@@ -351,16 +376,18 @@ def range_(
 ) -> Any:  # fmt: skip
     """Numbers from ``start`` to ``end``, with the end (deprecated in PyTorch: prefer arange)."""
     check_layout("range", layout)
-    start, end, step = (_number("range", x) for x in (start, end, step))
+    start, end, step = (_real_number("range", x) for x in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = math.floor((end - start) / step) + 1
     _refuse_kind("range_cpu", dtype_of(_of(dtype, out)))
     array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(_of(dtype, out)).np)
     found = made(array, device, requires_grad)
-    return found if out is None else _in_order(out, found, "range")
+    return found if out is None else _in_order(out, found, "range", dtype)
 
 
 def _steps(start: Any, end: Any, steps: int, wanted: dtypes.dtype) -> np.ndarray:
@@ -429,8 +456,9 @@ def linspace(
     check_layout("linspace", layout)
     _need_count("linspace", steps)
     wanted = _spaced_in("linspace", start, end, _of(dtype, out))
+    _refuse_bool("linspace_cpu", wanted)
     found = made(_steps(start, end, steps, wanted).astype(wanted.np), device, requires_grad)
-    return found if out is None else _in_order(out, found, "linspace")
+    return found if out is None else _in_order(out, found, "linspace", dtype)
 
 
 @function(method=False)
@@ -450,9 +478,10 @@ def logspace(
     check_layout("logspace", layout)
     _need_count("logspace", steps)
     wanted = _spaced_in("logspace", start, end, _of(dtype, out))
+    _refuse_bool("logspace_cpu", wanted)
     exponents = _steps(start, end, steps, wanted)
     found = made(np.power(float(base), exponents).astype(wanted.np), device, requires_grad)
-    return found if out is None else _in_order(out, found, "logspace")
+    return found if out is None else _in_order(out, found, "logspace", dtype)
 
 
 @function(method=False)
@@ -484,7 +513,10 @@ def _triangle(name: str, find: Callable[..., Any], doc: str) -> Any:
         for which, n in (("row", row), ("col", col)):
             if n < 0:
                 raise RuntimeError(f"{which} must be non-negative, got{n}")
-        array = np.stack(find(row, offset, col)).astype(dtype_of(dtype).np)
+        kind = dtype_of(dtype)
+        if kind not in (dtypes.int32, dtypes.int64):
+            raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
+        array = np.stack(find(row, offset, col)).astype(kind.np)
         return made(array, device)
 
     indices.__name__, indices.__doc__ = name, doc

@@ -218,6 +218,16 @@ def _integer(x: Any, wanted: dtypes.dtype) -> int:
 
 
 def _numpy_array(array: np.ndarray, wanted: dtypes.dtype | None) -> np.ndarray:
+    if array.dtype.kind in "biufc" and not array.dtype.isnative:
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not "
+            "supported."
+        )
+    if any(step < 0 for step in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. "
+            "(You can probably work around this by making a copy of your array  with array.copy().) "
+        )
     try:
         found = dtypes.of(array.dtype)
     except TypeError:
@@ -293,6 +303,9 @@ def _copy(input: Any, dtype: dtypes.dtype) -> Any:
 @function(method=False)
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor without dimensions, of the default type."""
+    if not isinstance(s, (bool, int, float, complex, np.generic)) and not (isinstance(s, TensorBase) and not aval(s).shape):
+        raise TypeError(f"scalar_tensor(): argument 's' (position 1) must be Number, not {type(s).__name__}")
+    check_fits(s, dtype_of(dtype))
     return tensor(s, dtype=dtype_of(dtype), device=device, requires_grad=requires_grad)
 
 
@@ -326,6 +339,8 @@ def _legacy(wanted: dtypes.dtype, args: tuple[Any, ...], device: Any) -> Any:
         return made(np.zeros(0, wanted.np), device)
     first = args[0]
     if isinstance(first, TensorBase) and len(args) == 1:
+        if aval(first).dtype is not wanted:
+            raise TypeError(f"expected a tensor of {wanted} (got one of {aval(first).dtype})")
         return alias(first)
     if isinstance(first, (int, np.integer)) and not isinstance(first, bool):
         return made(np.zeros(sizes("new", args), wanted.np), device)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.core.kinds import dtypes
 from jaxnn.core.registry import function
 from jaxnn.ops.common.placement import check_layout, dtype_of, made
 
@@ -30,6 +31,8 @@ def _made(
         raise RuntimeError(f"{name} expects floating point dtypes, got: {kind}")
     if length < 0:
         raise RuntimeError(f"{name} requires non-negative window_length, got window_length={length}")
+    if kind.is_complex:
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
     last = length if periodic else length - 1
     array = f(np.arange(length), last) if length > 1 else np.ones(length)
     return made(array.astype(kind.np), device, grad)

@@ -27,7 +27,7 @@ from jaxnn.core.operator.arguments import Number
 from jaxnn.core.operator.bounds import bounds_of
 from jaxnn.core.process.config import in_transformation
 from jaxnn.core.record.recorder import shape_of, value_of
-from jaxnn.core.record.write import write_back, written_operand
+from jaxnn.core.record.write import refusing, write_back, written_operand
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, _into, alias_of, function, op
 from jaxnn.ops.common.promotion import cast, common_dtype, compute, is_number, promote, to_float, widened
 from jaxnn.ops.creation.factories import check_fits
@@ -113,7 +113,9 @@ def _one_is_default(f: Any, public: str, doc: str) -> Any:
         return f(input, other, alpha=alpha, out=out)
 
     def in_place(self: Any, other: Any, third: Any = None, *, alpha: Any = 1) -> Any:
-        return write_back(self, with_alpha(written_operand(self), other, third, alpha=alpha), read=(other, third))
+        with refusing(self, other, third):
+            made = with_alpha(written_operand(self), other, third, alpha=alpha)
+        return write_back(self, made, read=(other, third))
 
     with_alpha.__name__ = with_alpha.__qualname__ = public
     with_alpha.__doc__, in_place.__doc__ = doc, f"In-place version of `{public}`."
@@ -402,7 +404,9 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
 
 def _pow_in_place(self: Any, exponent: Any) -> Any:
     """In-place version of `pow`."""
-    return write_back(self, pow(written_operand(self), exponent), read=(exponent,))
+    with refusing(self, exponent):
+        made = pow(written_operand(self), exponent)
+    return write_back(self, made, read=(exponent,))
 
 
 METHODS["pow_"] = _pow_in_place
@@ -522,8 +526,11 @@ _times_log = with_slopes(_product_with_log, _log_or_zero, lambda found, a, b: a 
 
 
 def _logaddexp(a: Array, b: Array) -> Array:
-    if not jnp.iscomplexobj(a):
-        return jnp.logaddexp(a, b)
+    return log_of_complex_sum(a, b) if jnp.iscomplexobj(a) else jnp.logaddexp(a, b)
+
+
+def log_of_complex_sum(a: Array, b: Array) -> Array:
+    """log(exp(a) + exp(b)) of complex numbers."""
     # as PyTorch: the angle is that of the larger one plus the change, not brought back to (-pi, pi]
     first = a.real >= b.real
     large, small = jnp.where(first, a, b), jnp.where(first, b, a)
@@ -566,7 +573,7 @@ def ldexp(input: Array, other: Array) -> Array:
     whole = jnp.issubdtype(other.dtype, jnp.integer)
 
     def scaled(a: Array, b: Array) -> Array:
-        if not whole:
+        if not whole or jnp.iscomplexobj(a):
             return a * jnp.exp2(b)
         limit = 3 * (jnp.finfo(a.dtype).maxexp - 2)  # beyond which everything is infinite or zero
         b = jnp.clip(b, -limit, limit)

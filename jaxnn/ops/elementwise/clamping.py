@@ -67,7 +67,14 @@ def _number_or_tensor(name: str, value: Any) -> None:
         raise TypeError(f"clamp(): argument '{name}' must be Tensor or Number, not {type(value).__name__}")
 
 
+def _real_bounds(input: Any, *bounds: Any) -> None:
+    """Refuse a complex bound. Raises NotImplementedError."""
+    if any(type(x) is Number and x.type is complex for x in bounds):
+        raise NotImplementedError("clamp is not supported for complex types")
+
+
 def _bounds_of_one_kind(input: Any, min: Any, max: Any) -> None:
+    _real_bounds(input, min, max)
     # a tensor without dimensions counts as a number
     tensors = [isinstance(x, TensorBase) and len(aval(x).shape) > 0 for x in (min, max) if x is not None]
     if len(set(tensors)) > 1 and Number in (type(min), type(max)):
@@ -110,13 +117,13 @@ _between = with_slopes(
 )
 
 
-@op(inplace=True, grad_name=by_tensors("ClampMinBackward0", "ClampMinBackward1"))
+@op(inplace=True, grad_name=by_tensors("ClampMinBackward0", "ClampMinBackward1"), check=_real_bounds)
 def clamp_min(input: Array, min: Operand) -> Array:
     """The element, or ``min`` where that is larger."""
     return compute(_at_least, input, min)
 
 
-@op(inplace=True, grad_name=by_tensors("ClampMaxBackward0", "ClampMaxBackward1"))
+@op(inplace=True, grad_name=by_tensors("ClampMaxBackward0", "ClampMaxBackward1"), check=_real_bounds)
 def clamp_max(input: Array, max: Operand) -> Array:
     """The element, or ``max`` where that is smaller."""
     return compute(_at_most, input, max)

@@ -22,7 +22,7 @@ from jax import Array, lax
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
 from jaxnn.core.record.recorder import value_of
-from jaxnn.core.record.write import write_back, written_operand
+from jaxnn.core.record.write import refusing, write_back, written_operand
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, alias_of, function, op
 from jaxnn.ops.common.promotion import cast, common_dtype, promote, require_broadcast
 
@@ -40,7 +40,9 @@ def _comparison(name: str, f: Callable[..., Array], doc: str) -> Any:
     made = op(kernel, name=name, differentiable=False)
 
     def in_place(self: Any, other: Any) -> Any:
-        return write_back(self, made(written_operand(self), other), read=(other,))
+        with refusing(self, other):
+            found = made(written_operand(self), other)
+        return write_back(self, found, read=(other,))
 
     in_place.__name__, in_place.__doc__ = name + "_", _IN_PLACE_DOC
     METHODS[name + "_"] = in_place
@@ -87,7 +89,7 @@ def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08
     """Whether elements differ by at most atol + rtol * |other|. Raises RuntimeError for different types."""
     _require_same_dtype(input, other)
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if value < 0:
+        if not value >= 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
     require_broadcast(input.shape, other.shape)
     same = input == other

@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.operator.arguments import Number
 from jaxnn.core.registry import Operand, function, op
 from jaxnn.ops.common.arguments import need_tensor, wrap_dim
 from jaxnn.ops.common.return_types import return_type
@@ -59,7 +60,13 @@ def frexp(input: Any) -> Any:
     return _Frexp(_mantissa(input, exponent), exponent)
 
 
-@op(inplace=True)
+def _need_norms(input: Any, p: Any, dim: Any, maxnorm: Any) -> None:
+    """Refuse a negative largest norm. Raises RuntimeError."""
+    if type(maxnorm) is Number and maxnorm.type is not complex and not maxnorm.value >= 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm.value}")
+
+
+@op(inplace=True, check=_need_norms)
 def renorm(input: Any, p: float, dim: int, maxnorm: Operand) -> Any:
     """The parts along ``dim`` scaled down where their p-norm is above ``maxnorm``.
 
@@ -69,7 +76,7 @@ def renorm(input: Any, p: float, dim: int, maxnorm: Operand) -> Any:
     """
     if input.ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
-    if p <= 0:
+    if not p > 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
     axes = tuple(d for d in range(input.ndim) if d != wrap_dim(dim, input.ndim))
     wide = input.astype(jnp.float32) if input.dtype.itemsize == 2 else input

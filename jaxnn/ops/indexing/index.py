@@ -22,13 +22,11 @@ from jaxnn.core.memory.tensor_base import (
     count_write,
     host_array,
     is_view,
-    known_array,
     same_memory,
     source_of,
     steps_of,
-)
+)  # fmt: skip
 from jaxnn.core.operator.arguments import Number
-from jaxnn.core.operator.bounds import bounds_of
 from jaxnn.core.process.config import in_transformation, state
 from jaxnn.core.record.at_once import tensor_of
 from jaxnn.core.record.host_values import is_host_value
@@ -44,10 +42,11 @@ from jaxnn.ops.common.arguments import shape as shape_of
 from jaxnn.ops.creation.factories import check_fits
 from jaxnn.ops.creation.from_data import array_of, element_dtype
 
+from .ranges import check_range, out_of_range
 from .slicing import FULL, PLACE, SLICE, put_slice
 from .written_values import check_written, fills, refuse_part
 
-__all__ = ["check_range", "combine", "first_outside", "getitem", "index_tensor", "narrowed", "nonzero_places", "setitem"]
+__all__ = ["combine", "getitem", "index_tensor", "narrowed", "nonzero_places", "setitem"]
 
 _FIRST = (PLACE,)
 
@@ -161,10 +160,6 @@ _MASKED_SET = operator_of("masked_set", _masked_set, grad_name="IndexPutBackward
 # --- reading the brackets
 
 
-def _out_of_range(index: int, dim: int, size: int) -> IndexError:
-    return IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
-
-
 def index_tensor(value: Any, like: TensorBase) -> TensorBase:
     """A tensor of indices (or a mask) from a tensor, an array or a list, where ``like`` is."""
     placement = aval(like).placement
@@ -210,26 +205,6 @@ def nonzero_places(mask: TensorBase) -> tuple[np.ndarray, ...]:
             "use jaxnn.where(mask, x, y)"
         )
     return np.nonzero(np.asarray(values))
-
-
-def first_outside(index: Any, low: int, high: int) -> int | None:
-    """The first index below ``low`` or from ``high`` on, if the values are known already; None when there is none."""
-    found = bounds_of(index)
-    if found is None or (found[0] >= low and found[1] < high):
-        return None
-    values = np.asarray(known_array(index)).reshape(-1)
-    return int(values[np.argmax((values < low) | (values >= high))])
-
-
-def check_range(index: TensorBase, size: int, dim: int = 0) -> None:
-    """Refuse indices that are known to be out of range.
-
-    Raises:
-        IndexError: naming the first offender.
-    """
-    found = first_outside(index, -size, size)
-    if found is not None:
-        raise _out_of_range(found, dim, size)
 
 
 def _slice_entry(key: slice, n: int, starts: list[Number]) -> Any:
@@ -320,7 +295,7 @@ def _parse(x: TensorBase, key: Any) -> tuple[tuple[Any, ...], list[Number], list
         elif isinstance(e, int):
             n = sizes[dim]
             if not -n <= e < n:
-                raise _out_of_range(e, dim, n)
+                raise out_of_range(e, dim, n)
             if e < 0 or n == 1:
                 spec.append(e + n if e < 0 else e)
             else:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase, known_array
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, op
 from jaxnn.ops.common.promotion import require_broadcast
 from jaxnn.ops.common.return_types import return_type
@@ -204,6 +205,13 @@ def lu_unpack(
         RuntimeError: for pivots that are not int32.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.lu_unpack.html
     """
+    pivots = known_array(LU_pivots) if isinstance(LU_pivots, TensorBase) and unpack_pivots else None
+    if pivots is not None and pivots.size and not isinstance(pivots, jax.core.Tracer):
+        if not 1 <= pivots.min() <= pivots.max() <= LU_data.shape[-2]:
+            raise RuntimeError(
+                "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive."
+                "Did you properly pass the result of lu_factor?"
+            )
     made = _unpack(LU_data, LU_pivots, unpack_data, unpack_pivots, out=out)
     return _without_gradient(made) if out is None else made
 

@@ -83,6 +83,8 @@ def vector_norm(
 
 
 def _over_matrices(x: Array, order: Any, dims: tuple[int, int], keepdim: bool, name: str) -> Array:
+    if isinstance(dims, int):
+        raise TypeError(f"{name.replace('.', '_')}(): argument 'dim' must be tuple of ints, not int")
     if len(dims) != 2:
         raise RuntimeError(f"{name}: dim must be a 2-tuple. Got {list(dims)}")
     first, second = wrap_dims(dims, x.ndim)
@@ -93,6 +95,8 @@ def _over_matrices(x: Array, order: Any, dims: tuple[int, int], keepdim: bool, n
     if order == "nuc" or abs(order) == 2:
         need_floating(x, name)
         values = singular(jnp.moveaxis(x, (first, second), (-2, -1)))[1]
+        if not values.shape[-1]:
+            values = jnp.zeros((*values.shape[:-1], 1), values.dtype)
         f = jnp.sum if order == "nuc" else highest if order > 0 else lowest
         found = f(values, axis=-1)
         return jnp.expand_dims(found, tuple(sorted((first, second)))) if keepdim else found

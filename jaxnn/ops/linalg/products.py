@@ -10,9 +10,10 @@ import numpy as np
 from jax import Array
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.registry import METHODS, Arrays, _into, alias_of, call, function, op
 from jaxnn.ops.common.arguments import need_tensor, operator_of, shape, wrap_dim
+from jaxnn.ops.common.promotion import compute
 
 from .subscripts import check_subscripts, letters, of_one_type
 
@@ -255,7 +256,7 @@ def inner(input: Any, other: Any) -> Any:
     Shape: (*, n), (*, n) -> the dimensions of both but the last.
     """
     if input.ndim == 0 or other.ndim == 0:
-        return input * other
+        return compute(jnp.multiply, input, other)
     if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(
             "inner() the last dimension must match on both input tensors but got shapes "
@@ -396,11 +397,20 @@ def _einsum_name(statics: list[Any], avals: list[Any]) -> str:
     return "PermuteBackward0" if len(after) == len(before) else "SumBackward1"
 
 
+def _sums(equation: str) -> bool:
+    """Whether an equation with one operand sums anything."""
+    before, arrow, after = equation.partition("->")
+    given = [c for c in before if c != "."]
+    return any(c not in after for c in given) if arrow else any(given.count(c) > 1 for c in given)
+
+
 @op(name="einsum_of", method=False, function=False, grad_name=_einsum_name)
 def _einsum(operands: Arrays, equation: str) -> Any:
     operands = of_one_type(operands, equation)
     for a in operands[1:]:
         _same_scalar_type(operands[0], a)
+    if len(operands) == 1 and not jnp.issubdtype(operands[0].dtype, jnp.inexact) and _sums(equation):
+        return jnp.einsum(equation, operands[0].astype(jnp.int64))  # a sum, as `sum` has it
     made = jnp.einsum(equation, *operands, preferred_element_type=_wide(operands[0]))
     return made.astype(operands[0].dtype)
 
@@ -446,6 +456,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
         RuntimeError: when the dimensions have different sizes.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.tensordot.html
     """
+    if aval(a).dtype is not aval(b).dtype:
+        raise RuntimeError("both inputs should have same dtype")
     if isinstance(dims, TensorBase):
         dims = dims.tolist()
     if isinstance(dims, int):
@@ -539,6 +551,8 @@ def chain_matmul(*matrices: Any) -> Any:
         matrices: (n, m), (m, k), ...
     """
     chain = list(matrices[0]) if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)) else list(matrices)
+    if not chain:
+        raise RuntimeError("chain_matmul(): Expected one or more matrices")
     sizes = [tuple(shape(m)) for m in chain]
     count = len(chain)
     cost = {(k, k): (0, k) for k in range(count)}

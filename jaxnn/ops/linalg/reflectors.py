@@ -68,6 +68,13 @@ def _check(a: Array, tau: Array, name: str) -> None:
     need_matrix(a, name, "input")
     if a.shape[-2] < a.shape[-1] and name == "torch.linalg.householder_product":
         raise RuntimeError(f"{name}: input.shape[-2] must be greater than or equal to input.shape[-1]")
+    if tau.ndim != a.ndim - 1:
+        raise RuntimeError(
+            f"{name}: Expected tau to have one dimension less than input, but got tau.ndim equal to {tau.ndim} and input.ndim is "
+            f"equal to {a.ndim}"
+        )
+    if tau.shape[:-1] != a.shape[:-2]:
+        raise RuntimeError(f"{name}: Expected batch dimensions of tau to be equal to input.shape[:-2], but got {list(tau.shape[:-1])}")
     if a.shape[-1] < tau.shape[-1]:
         raise RuntimeError(f"{name}: input.shape[-1] must be greater than or equal to tau.shape[-1]")
     if a.dtype != tau.dtype:

@@ -352,7 +352,7 @@ _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 @op(name="linalg_lstsq", method=False)
 def _lstsq(A: Array, B: Array, rcond: float) -> Any:
-    vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and B.shape == A.shape[:-1])
+    vector = A.ndim - 1 == B.ndim
     b = B[..., None] if vector else B
     if A.shape[-2] != b.shape[-2]:
         raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size(-2)")
@@ -382,6 +382,10 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     need_tensor(B, "linalg_lstsq", "b", 2)
     if len(A.shape) < 2:
         raise RuntimeError("torch.linalg.lstsq: input must have at least 2 dimensions.")
+    if not 0 <= len(A.shape) - len(B.shape) <= 1:
+        raise RuntimeError(
+            "torch.linalg.lstsq: input.dim() must be greater or equal to other.dim() and (input.dim() - other.dim()) <= 1"
+        )
     driver = "gelsy" if driver is None else driver
     if driver not in _DRIVERS:
         raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")

@@ -129,7 +129,7 @@ def _parse(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bo
     if other is not None:
         return aval(other).placement, aval(other).dtype, copy
     if dtype is not None and not isinstance(dtype, dtypes.dtype):
-        dtype = dtypes.float64 if dtype is float else dtypes.of(dtype)
+        dtype = dtypes.of_python(dtype)
     return device, dtype, copy
 
 

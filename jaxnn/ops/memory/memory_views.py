@@ -189,6 +189,8 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         base = input  # through which its gradient goes, in its shape
     if any(s < 0 for s in steps):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(steps)}")
+    if offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {offset}")
     last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
     if 0 not in sizes and last >= numel(shape(base)):
         width = aval(input).dtype.itemsize

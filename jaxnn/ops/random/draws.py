@@ -340,7 +340,13 @@ def normal(
     g, of = stream(generator, "normal"), tuple(x if isinstance(x, (int, float)) else _array(x) for x in (mean, std))
     if out is not None:
         check_out(out, any(t.requires_grad for t in tensors))
-        resize_out(out, np.broadcast_shapes(*(np.shape(x) for x in of)))
+        drawn = np.broadcast_shapes(*(np.shape(x) for x in of))
+        if aval(out).shape.numel() and tuple(aval(out).shape) != drawn:
+            raise RuntimeError(
+                f"The size of tensor a ({drawn[-1] if drawn else 1}) must match the size of tensor b "
+                f"({aval(out).shape[-1] if aval(out).shape else 1}): out= has the shape {list(aval(out).shape)}"
+            )
+        resize_out(out, drawn)
 
         def draw(g: Generator, place: Place, mean: Any, std: Any) -> np.ndarray:
             return g.normal(place.shape, mean, std, place.np, contiguous=place.contiguous)

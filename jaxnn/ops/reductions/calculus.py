@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.registry import call, function
 from jaxnn.ops.common.arguments import operator_of, shape, wrap_dim, wrap_dims
 from jaxnn.ops.shapes.split import narrow
@@ -90,6 +90,8 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.gradient.html
     """
+    if aval(input).dtype is dtypes.uint8:
+        raise RuntimeError("torch.gradient does not support uint8 input.")
     ndim = len(shape(input))
     given: Any = 1 if spacing is None else spacing
     many = isinstance(given, Sequence)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.memory.tensor_base import TensorBase, aval
 from jaxnn.core.registry import function
-from jaxnn.ops.common.arguments import shape
+from jaxnn.ops.common.arguments import numel, shape
 from jaxnn.ops.common.placement import like_device, made
 from jaxnn.ops.common.return_types import return_type
 from jaxnn.ops.creation.factories import linspace
@@ -94,6 +94,16 @@ def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = N
     Source: https://docs.pytorch.org/docs/stable/generated/torch.histogram.html
     """
     _checked("histogram", input, weight)
+    if weight is not None and tuple(shape(weight)) != tuple(shape(input)):
+        raise RuntimeError(
+            "torch.histogramdd: if weight tensor is provided it should have the same shape as the input tensor excluding its "
+            f"innermost dimension, but got input with shape {[numel(shape(input)), 1]} and weight with shape {list(shape(weight))}"
+        )
+    if isinstance(bins, TensorBase) and aval(bins).dtype is not aval(input).dtype:
+        raise RuntimeError(
+            "torch.histogramdd: input tensor and bins tensors should have the same dtype, but got input with dtype "
+            f"{aval(input).dtype.name} and bins for dimension 0 with dtype {aval(bins).dtype.name}"
+        )
     values = known_values(input, "histogram").reshape(-1)
     edges = _edges(values, bins, range, values.dtype)
     heavy = None if weight is None else known_values(weight, "histogram")

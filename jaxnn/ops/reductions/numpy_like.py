@@ -106,7 +106,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_eucl
     if aval(x1).dtype is not aval(x2).dtype:
         names = (dtypes.SCALAR_NAMES[aval(t).dtype] for t in (x1, x2))
         raise RuntimeError("expected scalar type {} but found {}".format(*names))
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError("cdist only supports non-negative p values")
     return call(_CDIST, (x1, x2, float(p)))
 
@@ -135,6 +135,8 @@ def _no_negative_weight(input: Any, correction: Any, fweights: Any, aweights: An
         values = None if weights is None else value_of(weights, "cov")
         if values is not None and not isinstance(values, jax.core.Tracer) and np.any(np.asarray(values) < 0):
             raise RuntimeError(f"cov(): {name} cannot be negative")
+        if values is not None and not isinstance(values, jax.core.Tracer) and np.size(values) and not np.any(np.asarray(values)):
+            raise RuntimeError("cov(): weights sum to zero, can't be normalized")
 
 
 @op(grad_name="SqueezeBackward0", check=_no_negative_weight)
@@ -223,6 +225,8 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     """
     if isinstance(indices, TensorBase) and (indices.dtype.is_floating_point or indices.dtype.is_complex):
         raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if isinstance(shape, TensorBase):
+        raise TypeError(f"expected 'shape' to be int or sequence of ints, but got {type(shape)}")
     sizes = integers((tuple(shape) if not isinstance(shape, int) else (shape,),), "unravel_index", "shape")
     if any(n < 0 for n in sizes):
         raise ValueError(f"'shape' cannot have negative values, but got {sizes}")

@@ -23,11 +23,11 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.record.write import write_back, written_operand
+from jaxnn.core.record.write import refusing, write_back, written_operand
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op, type_of
 from jaxnn.ops.common.dims import dims_of, one_dim, takes_lists
 from jaxnn.ops.common.promotion import cast, compute, promote, to_float, widened
-from jaxnn.ops.elementwise.arithmetic import refuse_bool
+from jaxnn.ops.elementwise.arithmetic import log_of_complex_sum, refuse_bool
 from jaxnn.ops.linalg.vector_norms import vector_norm
 from jaxnn.ops.reductions.running_sums import running_product, running_sum
 
@@ -116,6 +116,8 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: dtyp
     if not is_inexact(x):
         raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
                            f"{dtypes.SCALAR_NAMES[dtypes.of(input.dtype)]}")  # fmt: skip
+    if jnp.iscomplexobj(x):
+        raise RuntimeError("nansum on CPU does not support complex inputs")
     axes = dims_of(dim, input.ndim)
     count = jnp.sum(~jnp.isnan(x), axis=axes, keepdims=keepdim)
     return (jnp.sum(jnp.where(jnp.isnan(x), 0, x), axis=axes, keepdims=keepdim) / count).astype(x.dtype)
@@ -315,6 +317,8 @@ def norm(
             )
         input = cast(input, dtype.np)
     axes = dims_of(dim, input.ndim)
+    if p == "fro" and dim is not None and len(axes) > 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, axes))}")
     if p == "nuc":
         if len(axes) != 2:
             raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {list(axes)}")
@@ -387,7 +391,9 @@ def _cumulative(name: str, f: Callable[..., Array], doc: str) -> Any:
                 f"Bad in-place call: input tensor dtype {dtypes.SCALAR_NAMES[self.dtype].lower()} and output tensor dtype {dtype} "
                 "should match"
             )
-        return write_back(self, public(written_operand(self), dim, dtype=self.dtype))
+        with refusing(self):
+            made = public(written_operand(self), dim, dtype=self.dtype)
+        return write_back(self, made)
 
     in_place.__doc__ = f"In-place version of `{name}`."
     METHODS[name + "_"] = in_place
@@ -400,7 +406,11 @@ cumprod = _cumulative("cumprod", running_product, "The running product along ``d
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _running_logsumexp(x: Array, axis: int) -> Array:
-    return jax.lax.cumlogsumexp(x, axis=axis)
+    if not jnp.iscomplexobj(x):
+        return jax.lax.cumlogsumexp(x, axis=axis)
+    # what is zero has no angle
+    x = jnp.where(jnp.isneginf(x.real), jnp.asarray(-jnp.inf, x.dtype), x)
+    return jax.lax.associative_scan(lambda before, own: log_of_complex_sum(own, before), x, axis=axis)
 
 
 @_running_logsumexp.defjvp

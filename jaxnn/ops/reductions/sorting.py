@@ -23,10 +23,10 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_array
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import _into, call, function, op
-from jaxnn.ops.common.arguments import need_tensor, operator_of, shape, wrap_dim
+from jaxnn.ops.common.arguments import need_tensor, numel, operator_of, shape, wrap_dim
 from jaxnn.ops.common.primitives import has_at_least, make_primitive, on_a_mesh
 from jaxnn.ops.common.promotion import common_dtype, is_number
 from jaxnn.ops.common.return_types import return_type
@@ -177,6 +177,14 @@ def _results(arrays: list[np.ndarray], like: TensorBase) -> Any:
     return made[0] if len(made) == 1 else made
 
 
+def _need_filled(values: np.ndarray, dim: int) -> None:
+    """Refuse what has no elements, but where it is the dimension in question alone that has none. Raises RuntimeError."""
+    if 0 in values.shape and values.shape[dim]:
+        raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
+    if values.shape.count(0) > 1:
+        raise RuntimeError("Number of zero sized dimensions is more than one, so unique cannot be applied ")
+
+
 @function
 def unique(
     input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
@@ -192,8 +200,9 @@ def unique(
         if not values.ndim:
             raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
         dim = wrap_dim(dim, values.ndim)
-        if 0 in values.shape and values.shape[dim]:
-            raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
+        _need_filled(values, dim)
+    if values.dtype.kind == "c":
+        raise NotImplementedError(f"\"unique\" not implemented for '{dtypes.SCALAR_NAMES[aval(input).dtype]}'")
     # Without an inverse and counts it takes a third of the time.
     more: dict[str, Any] = {"return_inverse": return_inverse, "return_counts": return_counts}
     made: Any = np.unique(values, axis=dim, equal_nan=False, **more)
@@ -215,6 +224,10 @@ def unique_consecutive(
     """
     values = known_values(input, "unique_consecutive")
     whole = dim is None
+    if dim is not None:
+        if not values.ndim:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        _need_filled(values, wrap_dim(dim, values.ndim))
     rows = values.reshape(-1) if whole else np.moveaxis(values, wrap_dim(dim, values.ndim), 0)  # type: ignore[arg-type]
     if len(rows):
         flat = rows.reshape(len(rows), -1)
@@ -246,7 +259,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.bincount.html
     """
     kind = aval(input).dtype
-    if kind.is_floating_point or kind.is_complex:
+    if kind._category != 1:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
@@ -264,7 +277,19 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     return _results([made], input)
 
 
-@op(differentiable=False)
+def _need_finite(input: Any, bins: Any, min: Any, max: Any) -> None:
+    """Refuse a range of intervals that is not finite; where it is that of the elements, if these are known."""
+    low, high = min, max
+    if min == max and isinstance(input, TensorBase) and numel(shape(input)) and aval(input).dtype.is_floating_point:
+        values = known_array(input)
+        if values is None or isinstance(values, jax.core.Tracer):
+            return
+        low, high = (float(f(np.asarray(values))) for f in (np.min, np.max))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
+
+
+@op(differentiable=False, check=_need_finite)
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     """How many elements lie in each of ``bins`` equal intervals from ``min`` to ``max`` (both 0: of the elements).
 
@@ -299,21 +324,19 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
 
 
 def _search(sequence: Array, values: Array, right: bool, narrow: bool) -> Array:
-    side = "right" if right else "left"
     kind = jnp.promote_types(sequence.dtype, values.dtype)
     sequence, values = sequence.astype(kind), values.astype(kind)
-
-    def one(s: Array, v: Array) -> Array:
-        return jnp.searchsorted(s, v, side=side)
-
-    if values.size == 0:
-        found = jnp.zeros(values.shape, int)
-    elif sequence.ndim > 1:
-        flat = jax.vmap(one)(sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1]))
-        found = flat.reshape(values.shape)
-    else:
-        found = one(sequence, values)
-    return found.astype(jnp.int32 if narrow else jnp.int64)
+    n = sequence.shape[-1]
+    low, high = jnp.zeros(values.shape, jnp.int64), jnp.full(values.shape, n, jnp.int64)
+    if values.size and n:
+        # PyTorch's bisection, whose answer is the same also where a sequence is not sorted or holds NaN
+        for _ in range(n.bit_length()):
+            middle = low + (high - low) // 2
+            place = jnp.minimum(middle, n - 1)
+            found = sequence[place] if sequence.ndim == 1 else jnp.take_along_axis(sequence, place, -1)
+            beyond = (low < high) & ~(found > values if right else found >= values)
+            low, high = jnp.where(beyond, middle + 1, low), jnp.where(beyond, high, jnp.minimum(middle, high))
+    return low.astype(jnp.int32 if narrow else jnp.int64)
 
 
 _SEARCH = operator_of("searchsorted", _search, differentiable=False)
@@ -354,6 +377,11 @@ def searchsorted(
         )
     values = _as_tensor(input, sorted_sequence, "searchsorted")
     first = tuple(shape(sorted_sequence))
+    if len(first) != 1 and not shape(values):
+        raise RuntimeError(
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries "
+            f"tensor dim({len(first)}) and input value's dim(0) numel(1)"
+        )
     if len(first) > 1 and first[:-1] != tuple(shape(values))[:-1]:
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
@@ -362,6 +390,11 @@ def searchsorted(
             f"{list(shape(values))}"
         )
     if sorter is not None:
+        if tuple(shape(sorter)) != first:
+            raise RuntimeError(
+                "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+                f"{list(first)}and got sorter tensor {list(shape(sorter))}"
+            )
         sorted_sequence = sorted_sequence.gather(-1, sorter)
     return call(_SEARCH, (sorted_sequence, values, right or side == "right", out_int32))
 

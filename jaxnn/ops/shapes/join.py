@@ -10,6 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.device import default_placement
@@ -194,6 +195,8 @@ def block_diag(*tensors: Any) -> Any:
     Shape: matrices (n, m), vectors as rows -> (sum of n, sum of m).
     """
     for k, t in enumerate(tensors):
+        if not hasattr(t, "shape"):
+            raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(t).__name__}")
         if len(shape(t)) > 2:
             raise RuntimeError(
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {k} has {len(shape(t))} "
@@ -248,7 +251,9 @@ def broadcast_shapes(*shapes: Any) -> Any:
     Args:
         shapes: sequences of integers.
     """
-    from_sizes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    if any(s is None for s in shapes):  # PyTorch's answer where a shape is missing
+        return Size(())
+    from_sizes = [_sizes_of(s) for s in shapes]
     try:
         found = _broadcast(from_sizes)
     except RuntimeError:
@@ -256,6 +261,21 @@ def broadcast_shapes(*shapes: Any) -> Any:
             "Shape mismatch: objects cannot be broadcast to a single shape: " + ", ".join(map(str, from_sizes))
         ) from None
     return Size(found)
+
+
+def _sizes_of(given: Any) -> tuple[int, ...]:
+    """A shape that is to be broadcast.
+
+    Raises:
+        TypeError: for what holds other things than integers (or numbers that equal one); ValueError: for a negative size.
+    """
+    found = (given,) if isinstance(given, (int, np.integer)) else tuple(given)
+    for n in found:
+        if isinstance(n, TensorBase) or not (isinstance(n, (int, np.integer)) or export.is_symbolic_dim(n) or n == 1):
+            raise TypeError(f"broadcast_shapes(): a shape must be a sequence of ints, not of {type(n).__name__}")
+        if isinstance(n, (int, np.integer)) and n < 0:
+            raise ValueError("Attempting to broadcast a dimension with negative length!")
+    return tuple(1 if isinstance(n, float) else n for n in found)
 
 
 @function(method=False)
@@ -288,6 +308,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
             raise RuntimeError(
                 f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: a {len(shape(t))}D tensor"
             )
+    if len({aval(t).dtype for t in tensors}) > 1:
+        raise RuntimeError("meshgrid expects all tensors to have the same dtype")
     sizes = [numel(shape(t)) for t in tensors]
     order = list(range(len(sizes)))
     if indexing == "xy" and len(sizes) > 1:
@@ -307,6 +329,8 @@ def cartesian_prod(*tensors: Any) -> Any:
     for k, t in enumerate(tensors):
         if not hasattr(t, "shape"):
             raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(t).__name__}")
+        if len(shape(t)) != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(shape(t))}")
     if len(tensors) == 1:
         return tensors[0]
     return stack([reshape(g, (numel(shape(g)),)) for g in meshgrid(*tensors, indexing="ij")], 1)
@@ -324,6 +348,8 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     """
     if len(shape(input)) != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(shape(input))}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if r == 0:
         return input[:0]
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
@@ -400,6 +426,8 @@ def _counts_of(repeats: TensorBase) -> np.ndarray:
     if kind not in (dtypes.int32, dtypes.int64):
         raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
     counts = np.asarray(value_of(repeats, "repeat_interleave"))
+    if counts.ndim > 1:
+        raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
     if (counts < 0).any():
         raise RuntimeError("repeats can not be negative")
     return counts
@@ -407,11 +435,12 @@ def _counts_of(repeats: TensorBase) -> np.ndarray:
 
 @function
 def repeat_interleave(
-    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+    input: Any = None, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Any:
     """Each element along a dimension repeated, as often as ``repeats`` (a number, or a tensor with one for each) says.
 
-    A tensor of repeats decides the result's shape, so its values are needed at once.
+    A tensor of repeats decides the result's shape, so its values are needed at once. Where it is the only one, it repeats its
+    own indices.
 
     Args:
         output_size: the sum of repeats, where it is known.
@@ -420,9 +449,15 @@ def repeat_interleave(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.repeat_interleave.html
     """
-    if repeats is None:
-        counts = _counts_of(input)
-        return _like_host(np.repeat(np.arange(counts.size), counts), input)
+    if repeats is None or input is None:
+        repeats = input if repeats is None else repeats
+        if not isinstance(repeats, TensorBase):
+            raise TypeError(f"repeat_interleave(): argument 'repeats' (position 1) must be Tensor, not {type(repeats).__name__}")
+        counts = _counts_of(repeats)
+        rows = np.repeat(np.arange(counts.size, dtype=counts.dtype), counts)
+        if output_size is not None and output_size != rows.size:
+            raise RuntimeError("allocated size does not match required size")
+        return _like_host(rows, repeats)
     if dim is None:
         input, dim = reshape(input, (numel(shape(input)),)), 0
     if not shape(input):

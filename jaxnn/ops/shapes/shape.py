@@ -303,6 +303,9 @@ def _reversed(self: Any) -> Any:
 
 def _matrix_transposed(self: Any) -> Any:
     count = len(shape(self))
+    if count == 0:
+        warnings.warn("Tensor.mT is deprecated on 0-D tensors. This function is the identity in these cases.", UserWarning, stacklevel=2)
+        return self.view(())
     if count < 2:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {count}-D tensor.")
     return call(_TRANSPOSE, (self, _swapped(count, count - 2, count - 1)))

@@ -308,6 +308,8 @@ def _frequencies(
     kind = dtypes.get_default_dtype() if dtype is None else dtype
     if not (kind.is_floating_point or kind.is_complex):
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
+    if kind.is_complex:
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
     with np.errstate(invalid="ignore"):
         found = made((index * (1.0 / (n * d) if n * d else math.inf)).astype(kind.np), device, grad)
     return found if out is None else _into(out, found, name="fftfreq")
