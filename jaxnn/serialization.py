@@ -30,29 +30,39 @@ from .core.memory.tensor_base import TensorBase, alias, aval, unguarded, wrap
 from .core.process.config import x64
 from .core.record.at_once import tensor_of
 from .core.record.recorder import value_of
+from .core.registry import FUNCTIONS
 from .nn.module import Module
 from .nn.parameter import Parameter
 from .torch_file import (
     ArrayRecord,
     DeviceRecord,
     DtypeRecord,
+    LoadEndianness,
     NumpyRecord,
     ObjectRecord,
     SizeRecord,
     StorageRecord,
     add_safe_globals,
     clear_safe_globals,
+    get_crc32_options,
+    get_default_load_endianness,
+    get_default_mmap_options,
     get_safe_globals,
     load_records,
     names_in_file,
     safe_globals,
     save_records,
+    set_crc32_options,
+    set_default_load_endianness,
+    set_default_mmap_options,
+    skip_data,
 )  # fmt: skip
 
 __all__ = [
-    "FromRecords", "add_safe_globals", "check_mmap", "check_pickle_module",
-    "clear_safe_globals", "get_safe_globals", "get_unsafe_globals_in_checkpoint",
-    "load", "safe_globals", "save", "to_record",
+    "FromRecords", "LoadEndianness", "add_safe_globals", "check_mmap", "check_pickle_module",
+    "clear_safe_globals", "get_crc32_options", "get_default_load_endianness", "get_default_mmap_options", "get_safe_globals",
+    "get_unsafe_globals_in_checkpoint", "load", "safe_globals", "save", "set_crc32_options", "set_default_load_endianness",
+    "set_default_mmap_options", "skip_data", "to_record",
 ]  # fmt: skip
 
 #: Of pickle: the one that `save` writes.
@@ -134,7 +144,10 @@ class FromRecords:
             shape = tuple(record.size) if whole and plain else (-1,)
             data = storage.data if isinstance(storage.data, np.memmap) else np.array(storage.data)
             array = np.asarray(data).view(dtypes.of(record.dtype).np).reshape(shape)
-            base = self._placed(array, storage.location)
+            if isinstance(data, np.memmap) and array.flags.writeable and self.map_location is None:
+                base = FUNCTIONS["from_numpy"](array)  # shared with the file
+            else:
+                base = self._placed(array, storage.location)
             self._bases[id(storage)] = base
             self._kept.append(storage)
         if plain and tuple(record.size) == tuple(aval(base).shape) and aval(base).dtype.name == record.dtype:
@@ -178,7 +191,8 @@ def _contiguous(shape: Any) -> tuple[int, ...]:
 
 
 def save(
-    obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = DEFAULT_PROTOCOL, _use_new_zipfile_serialization: bool = True
+    obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = DEFAULT_PROTOCOL, _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
 ) -> None:
     """Write tensors, state_dicts and containers of them to a file that ``torch.load(weights_only=True)`` reads.
 
@@ -191,6 +205,7 @@ def save(
         f: a path, or a binary file.
         pickle_module: None or Python's own `pickle`; none is used.
         _use_new_zipfile_serialization: False writes the format before PyTorch 1.6.
+        _disable_byteorder_record: True names the byte order at the end of the file, as PyTorch does.
 
     Raises:
         pickle.PicklingError: for an object that is no data and whose class is not allowed.
@@ -200,7 +215,8 @@ def save(
     if pickle_protocol != DEFAULT_PROTOCOL:
         raise NotImplementedError("save: pickle_protocol other than 2")
     storages: dict[int, StorageRecord] = {}
-    save_records(obj, f, lambda value: to_record(value, storages), legacy=not _use_new_zipfile_serialization)
+    save_records(obj, f, lambda value: to_record(value, storages), legacy=not _use_new_zipfile_serialization,
+                 byteorder=not _disable_byteorder_record)  # fmt: skip
 
 
 def load(

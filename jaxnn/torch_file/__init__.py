@@ -6,6 +6,16 @@ A record is a plain description of a tensor (or storage, dtype, device, size). T
 
 from .atomic import replacing, replacing_path
 from .numpy_record import NumpyRecord
+from .options import (
+    LoadEndianness,
+    get_crc32_options,
+    get_default_load_endianness,
+    get_default_mmap_options,
+    set_crc32_options,
+    set_default_load_endianness,
+    set_default_mmap_options,
+    skip_data,
+)
 from .read import load_records, names_in_file
 from .records import ArrayRecord, DeviceRecord, DtypeRecord, ObjectRecord, Record, SizeRecord, StorageRecord
 from .safe_globals import add_safe_globals, clear_safe_globals, get_safe_globals, named_globals, safe_globals
@@ -15,6 +25,7 @@ __all__ = [
     "ArrayRecord",
     "DeviceRecord",
     "DtypeRecord",
+    "LoadEndianness",
     "NumpyRecord",
     "ObjectRecord",
     "Record",
@@ -22,6 +33,9 @@ __all__ = [
     "StorageRecord",
     "add_safe_globals",
     "clear_safe_globals",
+    "get_crc32_options",
+    "get_default_load_endianness",
+    "get_default_mmap_options",
     "get_safe_globals",
     "load_records",
     "named_globals",
@@ -30,4 +44,8 @@ __all__ = [
     "replacing_path",
     "safe_globals",
     "save_records",
+    "set_crc32_options",
+    "set_default_load_endianness",
+    "set_default_mmap_options",
+    "skip_data",
 ]

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from mmap import MAP_SHARED
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ import numpy as np
 from .archive import MAX_VERSION, Archive, read_into
 from .dtypes import NUMPY_TYPES, swap_unit
 from .globals import allowed_names, storage_type
+from .options import LoadEndianness, state
 from .records import LEGACY_MAGIC, LEGACY_PROTOCOL, StorageRecord
 from .safe_globals import names_in
 from .tree import convert_records
@@ -54,7 +56,7 @@ def load_records(
         head = stream.read(262)
         stream.seek(start)
         if head[:4] == b"PK\x03\x04":
-            mapped = np.memmap(stream, np.uint8, "r") if mmap else None  # type: ignore[call-overload]
+            mapped = _mapped(stream) if mmap else None
             whole = stream if start == 0 else io.BytesIO(stream.read())
             found = _read_archive(whole, mapped, unpickle or _data_only(with_numpy))
             return found if unpickle else convert_records(found, from_record)
@@ -67,6 +69,13 @@ def load_records(
             )
         found = _read_legacy(stream, stream.seek(0, 2) - start, start, unpickle or _data_only(with_numpy))
         return found if unpickle else convert_records(found, from_record)
+
+
+def _mapped(stream: BinaryIO) -> np.ndarray:
+    """The file in memory; where it is to be shared, writing to it writes to the file."""
+    if state.mmap_flags == MAP_SHARED:
+        return np.memmap(stream.name, np.uint8, "r+")
+    return np.memmap(stream, np.uint8, "r")  # type: ignore[call-overload]
 
 
 def _data_only(with_numpy: bool) -> Unpickle:
@@ -104,7 +113,7 @@ def _read_archive(stream: BinaryIO, mapped: np.ndarray | None, unpickle: Unpickl
             f"Attempted to read a PyTorch file with version {version}, but the maximum supported version for reading "
             f"is {MAX_VERSION}"
         )
-    order = archive.text("byteorder") if "byteorder" in archive else "little"
+    order = archive.text("byteorder") if "byteorder" in archive else _default_order()
     if order not in ("little", "big"):
         raise ValueError(f"Unknown endianness type: {order}")
     storages: dict[str, StorageRecord] = {}
@@ -118,7 +127,7 @@ def _read_archive(stream: BinaryIO, mapped: np.ndarray | None, unpickle: Unpickl
                 f"{numel} elements * {itemsize} bytes/element) for dtype {dtype}"
             )
         if key not in storages:
-            data = archive.view(name)
+            data = np.zeros(archive.size(name), np.uint8) if state.skipping else archive.view(name)
             if order != sys.byteorder:
                 if untyped:
                     raise RuntimeError("an untyped storage of the other byte order cannot be read")
@@ -128,6 +137,12 @@ def _read_archive(stream: BinaryIO, mapped: np.ndarray | None, unpickle: Unpickl
 
     pickled = archive.read("data.pkl").tobytes()
     return unpickle(io.BytesIO(pickled), load_storage, archive.file_size)
+
+
+def _default_order() -> str:
+    if state.endianness is LoadEndianness.NATIVE:
+        return sys.byteorder
+    return "big" if state.endianness is LoadEndianness.BIG else "little"
 
 
 def _storage_id(persistent_id: tuple, length: int) -> tuple[str, bool, str, str, int]:
@@ -196,8 +211,11 @@ def _read_legacy(stream: BinaryIO, size: int, start: int, unpickle: Unpickle) ->
             raise RuntimeError(f"a legacy file's storage has {storage.numel} elements in one place, not in another")
         read_into(stream, storage.data)
         storage.data[:] = _valid(storage.data, storage.dtype)
+    end = stream.tell()
     stream.seek(begin)
-    return unpickle(stream, load_storage, size)
+    found = unpickle(stream, load_storage, size)
+    stream.seek(end)  # where another object may begin
+    return found
 
 
 def _storage_refused(persistent_id: tuple) -> Any:

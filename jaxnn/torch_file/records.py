@@ -43,7 +43,8 @@ class StorageRecord:
     key: Any = None
 
     def __post_init__(self) -> None:
-        self.data = np.ascontiguousarray(self.data).reshape(-1).view(np.uint8)
+        shared = isinstance(self.data, np.memmap) and self.data.flags.writeable  # with a file, which writes go to
+        self.data = (self.data if shared else np.ascontiguousarray(self.data)).reshape(-1).view(np.uint8)
 
     @property
     def identity(self) -> int:

@@ -10,7 +10,10 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from .atomic import replacing
+from .options import state
 from .pickling import Pickler
 from .records import LEGACY_MAGIC, LEGACY_PROTOCOL, StorageRecord
 
@@ -22,7 +25,7 @@ _FLAG_DESCRIPTOR, _FLAG_UTF8 = 1 << 3, 1 << 11
 
 def save_records(
     obj: Any, file: str | os.PathLike[str] | BinaryIO, to_record: Callable[[Any], Any] | None = None, legacy: bool = False,
-    pickler_class: type[Pickler] = Pickler,
+    pickler_class: type[Pickler] = Pickler, byteorder: bool = True,
 ) -> None:  # fmt: skip
     """Write an object so that ``torch.load`` (also with ``weights_only=True``) and ``load_records`` read it.
 
@@ -35,6 +38,7 @@ def save_records(
             storages have the identical ``key`` share the data in the file.
         legacy: write the format before PyTorch 1.6, which is no zip archive.
         pickler_class: what writes the pickle.
+        byteorder: False names the byte order at the end.
 
     Raises:
         PicklingError: an object has no place in such a file; the message names its type.
@@ -48,7 +52,7 @@ def save_records(
     if legacy:
         write: Callable[[BinaryIO, str], None] = lambda stream, _: _write_legacy(stream, pickled, pickler.storages)
     else:
-        records = _records(pickled, pickler.storages)
+        records = _records(pickled, pickler.storages, byteorder)
         write = lambda stream, folder: _write_archive(stream, folder, records)
     if isinstance(file, (str, os.PathLike)):
         path = os.fspath(file)
@@ -65,16 +69,23 @@ def save_records(
             file.flush()
 
 
-def _records(pickled: bytes, storages: list[StorageRecord]) -> list[tuple[str, Any]]:
+def _records(pickled: bytes, storages: list[StorageRecord], byteorder: bool) -> list[tuple[str, Any]]:
     """What the archive holds, by name."""
+    order = [("byteorder", sys.byteorder.encode())]
     return [
         ("data.pkl", pickled),
         (".format_version", b"1"),
         (".storage_alignment", str(ALIGNMENT).encode()),
-        ("byteorder", sys.byteorder.encode()),
-        *((f"data/{key}", storage.data.data) for key, storage in enumerate(storages)),
+        *(order if byteorder else []),
+        *((f"data/{key}", _numbers(storage)) for key, storage in enumerate(storages)),
         ("version", b"3\n"),
+        *([] if byteorder else order),  # PyTorch's writer of archives adds it, too
     ]
+
+
+def _numbers(storage: StorageRecord) -> Any:
+    """The bytes of a storage; where they are to be left out, as many zeros, which take no memory."""
+    return np.zeros(storage.data.nbytes, np.uint8).data if state.skipping else storage.data.data
 
 
 def _write_legacy(stream: BinaryIO, pickled: bytes, storages: list[StorageRecord]) -> None:
@@ -141,7 +152,7 @@ class _ZipWriter:
         checksum = 0
         for offset in range(0, size, _CHUNK):
             chunk = bytes(data[offset : offset + _CHUNK])
-            checksum = zlib.crc32(chunk, checksum)
+            checksum = zlib.crc32(chunk, checksum) if state.checksums else 0
             self._write(chunk)
         if size:
             layout = "<4sL2Q" if large else "<4s3L"

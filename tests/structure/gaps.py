@@ -50,7 +50,7 @@ GAPS: dict[str, dict[str, str]] = {
         "kernels behind a public function; use that one": """
             affine_grid_generator batch_norm_backward_elemt batch_norm_backward_reduce batch_norm_elemt
             batch_norm_gather_stats batch_norm_gather_stats_with_counts batch_norm_stats
-            batch_norm_update_stats conv_tbc convolution embedding_renorm_ from_file grid_sampler
+            batch_norm_update_stats conv_tbc convolution embedding_renorm_ grid_sampler
             grid_sampler_2d grid_sampler_3d is_distributed max_pool1d_with_indices native_batch_norm
             native_dropout native_group_norm native_layer_norm native_norm norm_except_dim
             segment_reduce slice_inverse

@@ -18,6 +18,7 @@ from jaxnn.core.kinds.dtypes import dtype as Dtype
 from jaxnn.core.memory.cell import Cell
 from jaxnn.core.memory.tensor_base import TensorBase, alias, aval, memory_key, same_memory, stored, whole_of
 from jaxnn.core.registry import FUNCTIONS, function
+from jaxnn.ops.common.placement import check_layout, dtype_of
 
 from .strides import address_of
 
@@ -306,6 +307,33 @@ for _name, _dtype in _CONVERSIONS.items():
 def row_of(storage: UntypedStorage) -> Any:
     """The elements of a storage, of the type that they were stored in, as a tensor of one dimension that shares them."""
     return storage._numbers().view(-1)
+
+
+@function(method=False)
+def from_file(
+    filename: Any, shared: bool | None = None, size: int | None = 0, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    pin_memory: bool = False,
+) -> Any:  # fmt: skip
+    """A vector over a file's memory on the CPU: with ``shared`` writing to it writes to the file.
+
+    Args:
+        filename: the file's name.
+        shared: whether writes go to the file, which is made as large as needed.
+        size: how many elements.
+
+    Raises:
+        RuntimeError: the file is smaller or is not there, and is not shared.
+    """
+    check_layout("from_file", layout, pin_memory)
+    kind, count = dtype_of(dtype), int(size or 0)
+    try:
+        memory = UntypedStorage.from_file(filename, bool(shared), count * kind.itemsize)
+    except FileNotFoundError:
+        raise RuntimeError(f"unable to open file <{filename}> in read-only mode: No such file or directory (2)") from None
+    if not count:
+        return FUNCTIONS["zeros"](0, dtype=kind, device=device)
+    found = memory._bytes().view(kind)
+    return found if device is None else found.to(device)
 
 
 @function(function=False)
