@@ -514,7 +514,7 @@ def _number(value: Any) -> float:
 
 
 def _loaded(p: Any, name: str, value: Any) -> Any:
-    """A saved state value as ours: on the parameter's device and of its type, except for the number of steps."""
+    """A saved state value on the parameter's device and of its type, except for the number of steps: itself, where it is that."""
     if isinstance(value, dict):
         return {n: _loaded(p, name, v) for n, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -527,7 +527,6 @@ def _loaded(p: Any, name: str, value: Any) -> Any:
     if not isinstance(value, TensorBase):
         return value
     with no_grad():
-        value = value.detach().clone()
         if name == "step":
             return value.to("cpu")
         dtype = aval(p).dtype

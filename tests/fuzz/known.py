@@ -94,6 +94,7 @@ def _row_major(strides: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return True
 
 
+_WALKS = re.compile(r"backward\(|autograd\.grad\(")
 _BACKWARD = re.compile(r"backward\(|autograd\.grad\(|\.step\(")
 
 #: Name -> rule.
@@ -211,7 +212,8 @@ def _names(case: Case) -> bool:
     both = case.difference.ours, case.difference.theirs
     if case.differs_in_name() and set(both) == {"CopySlices", "CopyBackwards"} and case.around(r"\] ?[-+*]?= "):  # by another name
         return True
-    if case.differs_in_name() and set(both) == {"FillBackward0", "FillBackward2"} and case.around(r"fill_\("):
+    filled = set(both) == {"FillBackward0", "FillBackward2"} and case.around(r"fill_\(")
+    if case.differs_in_name() and (filled or both[1] == "AsStridedBackward0" and case.around(r"\w_\(|\] ?[-+*]?= ")):
         return True
     return case.differs_in_name() and case.after(r"(?<!requires_grad)_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
 
@@ -245,9 +247,8 @@ def _errors(case: Case) -> bool:
         return True
     if both and theirs.type == "TypeError" and "is a view and its base" in ours.text:  # and so here
         return True
-    if both and "second time" in theirs.text and ours.type == "CheckpointError":  # and so here
-        return True
-    if both and theirs.type == "IndexError" and "leaf Variable that requires grad" in ours.text:
+    again = both and "second time" in theirs.text and ours.type == "CheckpointError"  # and so here
+    if again or (both and theirs.type == "IndexError" and "leaf Variable that requires grad" in ours.text):
         return True
     both = both and ours.type == "IndexError"
     words = r"new\(\): invalid data type|index_select\(\): self indexing axis dim|are out of bounds for storage|"
@@ -266,9 +267,6 @@ def _released(case: Case) -> bool:
         return False
     before = [s for s in case.statements[: case.end - 1] if _releases(s)]
     return len(_WALKS.findall(case.statement)) > 1 or any(case.around(re.escape(s)) for s in before)
-
-
-_WALKS = re.compile(r"backward\(|autograd\.grad\(")
 
 
 def _releases(statement: str) -> bool:
@@ -455,9 +453,28 @@ def _strided_view(case: Case) -> bool:
     return asked and case.around(r"as_strided\(")
 
 
+@rule("listed: a view of a tensor whose shape was changed in place leads past it after a write")
+def _past_reshaped(case: Case) -> bool:
+    asked = case.difference.kind in ("type", "value", "printed") and re.match(r"c\d+\[", case.difference.where) is not None
+    asked = asked or case.raised("appears to not have been used in the graph", ours=True)
+    reshaped = re.findall(r"\b([a-z]\d+)\.(?:un)?(?:squeeze_|transpose_|t_|swapaxes_|swapdims_)\(", case.text)
+    towards = [n for n in reshaped if re.search(rf"autograd\.grad\(.*\b{n}\b", case.text)]
+    return asked and any(case.around(rf"= {n}(\.\w+\(|\[)") and case.around(rf"\b{n}(\.\w+_\(|.*\] ?[-+*]?= )") for n in towards)
+
+
 @rule("listed: a function in a checkpoint that writes to what it is given")
 def _written_in_checkpoint(case: Case) -> bool:
     return "checkpoint(" in case.statement and case.raised("leaf Variable that requires grad is being used in an in-place", ours=True)
+
+
+RERUN = "listed: a checkpoint's function runs again with what is there"
+
+
+@rule(RERUN)
+def _rerun(case: Case) -> bool:
+    """PyTorch notices that what a reentrant checkpoint was given has been written to."""
+    later = RERUN in case.earlier and case.difference.kind in ("has grad", "gradient", "gradient's dtype", "gradient's requires_grad")
+    return (later or case.raised("modified by an inplace operation")) and case.around("use_reentrant=True")
 
 
 @rule("listed: what a checkpoint returns is no view")
@@ -471,8 +488,9 @@ def _of_checkpoint(case: Case) -> bool:
 @rule("listed: derivatives in terms of the result")
 def _by_result(case: Case) -> bool:
     """Under create_graph PyTorch's hang on the result, whose hooks and gradient see it."""
-    seen = re.search(r"retain_grad|register_(pre)?hook|grad_fn", case.text) and re.search("create_graph|penalty", case.text)
-    return case.difference.kind in VALUES and bool(seen) and case.around("softmax|logsumexp|norm|prod")
+    seen = re.search(r"retain_grad|register_(pre|multi_grad_)?hook|grad_fn", case.text) and re.search("create_graph|penalty", case.text)
+    listed = case.difference.kind in ("missing", "extra") and re.match(r"g\d", case.difference.where) is not None
+    return (listed or case.difference.kind in VALUES) and bool(seen) and case.around("softmax|logsumexp|norm|prod|hypot")
 
 
 @rule("listed: rounding, seen in the bits of a number")
@@ -551,6 +569,13 @@ def _written_while_read(case: Case) -> bool:
         if out and read & ({out[1]} | reached(case.statements[:k], rf"\b{out[1]}\b")):
             return case.difference.kind in VALUES and case.after(re.escape(statement))
     return False
+
+
+@rule("listed: counters of an optimizer are made anew by every step")
+def _counters(case: Case) -> bool:
+    """Those in a dictionary that the optimizer has given or taken stay as they were."""
+    counter = re.match(r"d\d+\b.*\['(step|mu_product|eta|mu)'\]$", case.difference.where) is not None
+    return counter and case.difference.kind in (*VALUES, "_version") and case.around(r"\.step\(") and case.around(r"state_dict\(")
 
 
 @rule("listed: copies of a module have tables of their own")

@@ -127,6 +127,11 @@ def _snapshot(t: torch.Tensor) -> torch.Tensor:
     return t.detach().clone()
 
 
+def _snapshot_with_flag(t: torch.Tensor) -> torch.Tensor:
+    """One that a reentrant checkpoint takes for what it was given: it asks whether that requires gradients."""
+    return _snapshot(t).requires_grad_(t.requires_grad)
+
+
 def run_to_the_end(statements: list[str]) -> Seen:
     """Run a program on PyTorch whose checkpoints don't stop their functions early."""
     with checkpoint.set_checkpoint_early_stop(False):
@@ -143,7 +148,9 @@ def run_with_snapshots(statements: list[str]) -> Seen:
     statements = [
         s.replace("lambda t: t.numpy(", f"lambda t: ({_SNAPSHOT})(t).numpy(").replace("save_on_cpu()", kept) for s in statements
     ]
-    with torch.autograd.graph.saved_tensors_hooks(_snapshot, lambda t: t), checkpoint.set_checkpoint_early_stop(False):
+    reentrant = "use_reentrant=True" in "".join(statements)
+    pack = _snapshot_with_flag if reentrant else _snapshot
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t), checkpoint.set_checkpoint_early_stop(False):
         with unittest.mock.patch.object(checkpoint, "_recomputation_hook", _CopiedAgain):
             return run(statements, torch)
 

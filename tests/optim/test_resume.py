@@ -1,5 +1,7 @@
 """Training goes on in the other library where it stopped in one, through live states and through files."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -66,3 +68,31 @@ def test_a_saved_state_is_not_changed_by_later_steps_of_the_loader(name):
     following.load_state_dict(saved)
     one_step(following, evaluate, name)
     assert {k: float(v["step"]) for k, v in saved["state"].items()} == before
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "LBFGS"])  # which makes its state anew
+def test_a_loaded_state_is_the_optimizers_own(name):
+    """What a dictionary holds is not copied: steps write to its tensors, except for the counters."""
+
+    def held(library):
+        p = library.nn.Parameter(library.ones(3))
+        optimizer = getattr(library.optim, name)([p], **OPTIONS[name])
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (p * p).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        saved = copy.deepcopy(optimizer.state_dict())
+        optimizer.load_state_dict(saved)
+        optimizer.step(closure)
+        tensors = {k: v for k, v in saved["state"][0].items() if isinstance(v, library.Tensor) and v.dim()}
+        return {k: (v.detach().numpy(), v is optimizer.state[p][k]) for k, v in tensors.items()}
+
+    ours, theirs = held(jaxnn), held(torch)
+    assert ours.keys() == theirs.keys()
+    for key, (array, own) in theirs.items():
+        assert ours[key][1] == own
+        close(ours[key][0], array)
