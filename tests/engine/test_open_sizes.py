@@ -174,3 +174,37 @@ def test_only_sizes_of_one_trace_are_noted():
     with noted_differences(ours) as found:
         assert not any([ours == 5, others == 5, 5 == others, ours == others])
     assert [str(d) for d in found] == ["a - 5"]
+
+
+def _same(t):
+    """An operator of the user's, at which graphs are cut."""
+
+    class Same(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+
+    return Same
+
+
+def test_pulls_through_what_was_traced_before_the_form():
+    """All forwards come first: those traced with their sizes left other residuals than the form that was found after them."""
+    found = []
+    jaxnn.set_execution_mode("operators")
+    try:
+        for t in (torch, jaxnn):
+            inputs = [t.ones(2, width, size, size, requires_grad=True) for width, size in ((32, 32), (96, 16), (144, 16), (20, 4), (6, 2))]
+            parts = []
+            for x in inputs:
+                kept = x * 1
+                parts.append((_same(t).apply(t.nn.functional.adaptive_avg_pool2d(kept, 1)) * kept).sum())
+            sum(parts).backward()
+            found.append([x.grad.numpy() for x in inputs])
+    finally:
+        jaxnn.set_execution_mode("auto")
+    for ours, theirs in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -243,8 +243,8 @@ class Linear:
     """An operator's forward that leaves the residuals of its linearisation, and the pulls through it."""
 
     __slots__ = (
-        "_instance", "_looked_at", "_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "ran", "tensors",
-        "treedef",
+        "_alone", "_instance", "_looked_at", "_needed", "_pulls", "avals", "container", "count", "forward", "groups", "name", "ran",
+        "tensors", "treedef",
     )  # fmt: skip
 
     def __init__(self, instance: Instance, groups: tuple[tuple[int, ...], ...]) -> None:
@@ -260,6 +260,8 @@ class Linear:
         self._looked_at: Any = None
         self.treedef: Any = None  # of the pull, once it was traced here
         self._instance = instance
+        # Before there was a form for other sizes, whose residuals may be others: it is not to be pulled through by theirs.
+        self._alone = instance.origin is None
         self.forward = instance.belonging(groups, self._traced, lambda general: general.linear(groups).forward)
 
     def _traced(self) -> Traced:
@@ -329,7 +331,7 @@ class Linear:
         found = self._pulls.get(present)
         if found is None:
             groups = self.groups
-            found = self._pulls[present] = self._instance.belonging(
+            found = self._pulls[present] = self._traced_pull(present) if self._alone else self._instance.belonging(
                 (groups, present), lambda: self._traced_pull(present), lambda general: general.linear(groups).pull(present)
             )
         return found
