@@ -180,6 +180,8 @@ def _refusing() -> frozenset[str]:
 def _exists(full: str) -> bool:
     """Whether jaxnn has a name of PyTorch's, or the object that it is an attribute of is no module or class of ours."""
     parts = full.split(".")[1:]
+    if parts[:1] == ["classes"]:  # those of C++ libraries, which have to be loaded before one can be asked for
+        return True
     for count in range(1, len(parts) + 1):
         found = resolve(".".join(parts[:count]))
         if found is LACKING:

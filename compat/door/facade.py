@@ -121,7 +121,8 @@ def _seen(name: str, source: Any) -> dict[str, Any]:
         hidden.update(_LAYERS)  # jaxnn has its layers at top level, too
         listed: Iterable[str] = [n for n in vars(source) if not n.startswith("_")]
     elif name.startswith("torch.nn.modules.") and name != "torch.nn.modules.utils":
-        listed = [n for n in vars(source) if not n.startswith("__")]  # what PyTorch's file has, and no more
+        # What PyTorch's file has, and no more; all of it, for those who look through `vars`.
+        return {n: getattr(source, n) for n in dir(source) if not n.startswith("__") and n not in hidden}
     else:
         listed = getattr(source, "__all__", None) or [n for n in vars(source) if not n.startswith("_")]
     return {

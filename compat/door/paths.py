@@ -157,6 +157,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "jaxnn.utils.dlpack": "to_dlpack",
         "jaxnn.core.kinds.size": "jagged sparse_bsc sparse_bsr sparse_csc",
         "jaxnn.compat.foreign.plumbing": "get_device_module _shape_as_tensor=shape_as_tensor _cast_Long=cast_long",
+        "jaxnn.compat.foreign.row_starts": (
+            "_convert_indices_from_coo_to_csr=row_starts _convert_indices_from_csr_to_coo=row_numbers"
+        ),
         "jaxnn.symbolic": "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum",
     },
     "torch._higher_order_ops": {"jaxnn.associative_scan": "associative_scan", "jaxnn.control_flow": "cond scan while_loop"},
@@ -244,6 +247,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         ),
     },
     "torch.utils.data._utils": {},
+    "torch.nn._reduction": {"jaxnn.compat.foreign.reduction_names": "get_enum legacy_get_enum legacy_get_string"},
     "torch.hub": {"tqdm": "tqdm", "urllib.parse": "urlparse"},
     "torch.utils.model_zoo": {"jaxnn.hub": "load_url=load_state_dict_from_url", "tqdm": "tqdm"},
     "torch.distributed._composable.fsdp": {

@@ -96,9 +96,8 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
 MORE: dict[str, dict[str, str]] = {
     "torch": {
         "refusing": (
-            "_scaled_mm _grouped_mm _segment_reduce _make_per_tensor_quantized_tensor _convert_indices_from_coo_to_csr "
-            "_convert_indices_from_csr_to_coo _sample_dirichlet _softmax_backward_data sparse_csc_tensor "
-            "dsmm hsmm lobpcg"
+            "_scaled_mm _grouped_mm _segment_reduce _make_per_tensor_quantized_tensor _sample_dirichlet _softmax_backward_data "
+            "sparse_csc_tensor dsmm hsmm lobpcg"
         ),
         "constant": (
             "float8_e8m0fnu "
@@ -123,7 +122,7 @@ MORE: dict[str, dict[str, str]] = {
     },
     "torch.cuda": {
         "constant": "_initialized",
-        "list": "get_arch_list", "none": "get_per_process_memory_fraction",
+        "list": "get_arch_list", "none": "get_per_process_memory_fraction", "nothing": "_lazy_call",
         "class": (
             "FloatTensor DoubleTensor HalfTensor BFloat16Tensor LongTensor IntTensor ShortTensor CharTensor ByteTensor BoolTensor"
         ),

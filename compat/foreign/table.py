@@ -219,6 +219,16 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "refusing": "combine_state_for_ensemble make_functional make_functional_with_buffers make_fx",
         },
     ),
+    "functorch.compile": (
+        _GRAPHS,
+        {
+            "refusing": (
+                "aot_function aot_module aot_module_simplified compiled_function compiled_module draw_graph "
+                "memory_efficient_fusion min_cut_rematerialization_partition default_partition ts_compile "
+                "make_boxed_compiler make_boxed_func print_compile nop"
+            ),
+        },
+    ),
     "torch._functorch": (_GRAPHS, {}),
     "torch._functorch.config": (_GRAPHS, {}),
     "torch._guards": (_COMPILER, {"none": "detect_fake_mode active_fake_mode", "class": "Source TracingContext"}),
@@ -330,9 +340,13 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         _RPC,
         {
             "false": "is_available",
-            "class": "RRef TensorPipeRpcBackendOptions WorkerInfo",
+            "class": "RRef RpcBackendOptions TensorPipeRpcBackendOptions WorkerInfo",
             "refusing": "init_rpc shutdown rpc_sync rpc_async remote get_worker_info",
         },
+    ),
+    "torch.distributed.autograd": (
+        _RPC,
+        {"false": "is_available", "class": "DistAutogradContext context", "refusing": "backward get_gradients"},
     ),
     "torch.distributed.rpc.api": (
         _RPC, {"refusing": "_all_gather rpc_sync rpc_async", "identity": "_require_initialized"},  # a decorator

@@ -28,7 +28,7 @@ from .memory.aval import aval_of
 from .memory.buffer import Buffer
 from .memory.cell import NOWHERE, Cell, Later, Leaf, Moved, Pin
 from .memory.inference import is_inference
-from .memory.storage import Storage
+from .memory.storage import Storage, restored
 from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, has_own_source, tracked, unguarded, wrap
 from .memory.view import View
 from .operator.keyword_names import with_other_names
@@ -514,7 +514,7 @@ class _Methods:
             value_of(wrap(self._storage))
         steps = None if self._view is None else (self._view.steps, self._view.aval.shape, self._view.aval.dtype)
         parts = (type(self), self._storage, steps, self._cell.source is not None)
-        return (from_parts, parts, dict(self.__dict__)) if self.__dict__ else (from_parts, parts)
+        return (restored, (from_parts, parts, dict(self.__dict__))) if self.__dict__ else (from_parts, parts)
 
 
 def _traced(self: Any) -> Any:

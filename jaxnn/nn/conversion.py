@@ -15,8 +15,9 @@ from jaxnn.core.kinds.device import device as device_type
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.ops.creation.factories import empty_like  # type: ignore[attr-defined]
 
+from .buffers import as_buffer
 from .foreign import is_foreign_module, tensors_below
-from .parameter import as_buffer, is_lazy
+from .parameter import is_lazy
 
 __all__ = ["ConversionMethods"]
 

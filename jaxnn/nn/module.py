@@ -27,6 +27,7 @@ from jaxnn.core.run.cut import cut
 from jaxnn.core.run.policy import END_OF_MODULE, note_path, runs_directly
 
 from .attributes import attributes_property
+from .buffers import without_registration
 from .conversion import ConversionMethods
 from .flax_modes import FlaxModes, asked_by_flax
 from .foreign import adopted, below, is_foreign_module, is_foreign_variable, set_mode, tensors_below
@@ -310,19 +311,19 @@ class Module(
         elif kind == "module":
             self._jaxnn_require_none(value, "child module", name, "torch.nn.Module or None")
             put(self, "module", name, self._jaxnn_hooked("module", name, None))
-        elif isinstance(value, Buffer) and kind is None:
+        elif isinstance(value, Buffer) and kind is None and not value.was_plain:
             self._jaxnn_require_init(registered, "buffer")
             self._jaxnn_forget(name)
             self.register_buffer(name, value, value.persistent)
         elif kind == "buffer":
             if value is not None and not isinstance(value, TensorBase):
                 self._jaxnn_require_none(value, "buffer", name, "torch.nn.Buffer, torch.Tensor or None")
-            if isinstance(value, Buffer):
+            if isinstance(value, Buffer) and not value.was_plain:
                 self.register_buffer(name, value, value.persistent)
             else:
                 put(self, "buffer", name, self._jaxnn_hooked("buffer", name, value))
         else:
-            self._jaxnn_set_plain(name, value)
+            self._jaxnn_set_plain(name, without_registration(value))
 
     def _jaxnn_set_plain(self, name: str, value: Any) -> None:
         if name == self._jaxnn_flax_mode and name not in own_dict(self) and asked_by_flax(2):

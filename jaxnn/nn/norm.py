@@ -20,9 +20,10 @@ from jaxnn.nn.functional.cross_map import cross_map_lrn2d
 
 from . import functional as F
 from . import init
+from .buffers import statistic
 from .factory import empty, full
 from .module import Module
-from .parameter import BatchStat, Parameter
+from .parameter import Parameter
 
 __all__ = [
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "CrossMapLRN2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
@@ -75,8 +76,8 @@ class _NormBase(_Affine):
         statistics: tuple[Any, ...] = (None, None, None)
         if track_running_stats:
             statistics = (
-                BatchStat(full((num_features,), 0, device, dtype)), BatchStat(full((num_features,), 1, device, dtype)),
-                BatchStat(full((), 0, device, dtypes.int64)),
+                statistic(full((num_features,), 0, device, dtype)), statistic(full((num_features,), 1, device, dtype)),
+                statistic(full((), 0, device, dtypes.int64)),
             )  # fmt: skip
         for name, value in zip(("running_mean", "running_var", "num_batches_tracked"), statistics, strict=True):
             self.register_buffer(name, value)

@@ -17,7 +17,7 @@ from flax import nnx
 
 from jaxnn.core.kinds.device import META, device
 from jaxnn.core.memory.cell import Cell, Leaf
-from jaxnn.core.memory.storage import Storage
+from jaxnn.core.memory.storage import Storage, restored
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, take_part, unguarded, without_values
 from jaxnn.core.memory.view import View
 from jaxnn.core.operator.overrides import plain_torch_function
@@ -40,8 +40,7 @@ from .plain_values import is_plain
 from .trainable import Trainable
 
 __all__ = [
-    "BatchStat", "Buffer", "Parameter", "Trainable", "UninitializedBuffer", "UninitializedParameter", "as_buffer",
-    "is_lazy",
+    "BatchStat", "Buffer", "Parameter", "Trainable", "UninitializedBuffer", "UninitializedParameter", "is_lazy",
 ]  # fmt: skip
 
 _NOTHING = object()
@@ -296,7 +295,10 @@ class _TensorVariable(FlaxAccess, _Kind, nnx.Variable, metaclass=_VariableMeta):
         metadata = dict(self._var_metadata)
         if self._other is not _NOTHING:
             return _renewed, (type(self), self._other, metadata), dict(self.__dict__)
-        return (*super().__reduce_ex__(protocol)[:2], {"__metadata__": metadata, **self.__dict__})
+        build, parts = super().__reduce_ex__(protocol)
+        if build is restored:
+            build, parts, _ = parts
+        return restored, (build, parts, {"__metadata__": metadata, **self.__dict__})
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         attributes = dict(attributes)
@@ -387,6 +389,7 @@ class Buffer(_TensorVariable):  # type: ignore[misc, override]
     """
 
     persistent = True
+    was_plain = False  # a tensor given to `Module.register_buffer`
 
     def __new__(cls, data: Any = None, *, persistent: bool = True, **metadata: Any) -> Self:
         made = cls._sharing(_operand(data, "Buffer"), Cell())
@@ -399,21 +402,6 @@ class Buffer(_TensorVariable):  # type: ignore[misc, override]
 
 class BatchStat(Buffer, nnx.BatchStat):  # type: ignore[misc, override]
     """A running statistic: what ``nnx.BatchStat`` selects."""
-
-
-def as_buffer(data: TensorBase, like: Any = None) -> Buffer:
-    """The variable that holds a tensor registered as a buffer, with the tensor's own gradient source.
-
-    ``like`` is the buffer that it replaces, whose kind and metadata it takes.
-    """
-    if isinstance(data, Buffer):
-        return data
-    kind = type(like) if isinstance(like, Buffer) else Buffer
-    made = kind._sharing(data, data._cell)
-    if isinstance(like, Buffer):
-        made._var_metadata = dict(like._var_metadata)
-        made.__dict__.update(like.__dict__)
-    return made
 
 
 # --- without a shape yet

@@ -10,7 +10,7 @@ from flax import nnx
 
 from jaxnn.core.memory.tensor_base import TensorBase
 
-from .parameter import as_buffer
+from .buffers import as_buffer
 
 __all__ = ["LiveMapping", "RegisteredView", "own_dict", "put", "take"]
 

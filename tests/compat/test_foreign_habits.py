@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import gc
 import inspect
 
@@ -13,6 +14,7 @@ import torch
 import jaxnn
 import jaxnn.nn.functional as F
 from jaxnn import compat
+from jaxnn.compat.check import check
 from jaxnn.compat.door.facade import Names
 
 NAMES = Names()
@@ -192,3 +194,94 @@ def test_keys_by_identity():
         del key
         gc.collect()
         assert len(table) == 0
+
+
+def test_all_layers_of_a_file():
+    """Packages resolve a layer's name by looking through the file that has it."""
+    for file in ("activation", "normalization", "rnn", "pooling"):
+        found = []
+        for lib in (torch, NAMES.module("torch")):
+            values = vars(getattr(lib.nn.modules, file)).items()
+            found.append({n for n, v in values if isinstance(v, type) and issubclass(v, lib.nn.Module) and hasattr(torch.nn, n)})
+        theirs, ours = found
+        assert ours and ours == theirs - {"Module"}
+
+
+def test_rows_of_sparse_matrices():
+    rows, starts, columns = [0, 0, 2, 2, 3], [0, 2, 2, 4, 5], [1, 0, 1, 2, 3]
+    found = []
+    for lib in (torch, NAMES.module("torch")):
+        made = [
+            lib._convert_indices_from_coo_to_csr(lib.tensor(rows), size, out_int32=narrow) for size in (4, 6) for narrow in (False, True)
+        ]
+        made += [
+            lib._convert_indices_from_csr_to_coo(lib.tensor(starts), lib.tensor(columns), out_int32=narrow, transpose=turned)
+            for narrow in (False, True) for turned in (False, True)
+        ]  # fmt: skip
+        found.append([(str(t.dtype), t.tolist()) for t in made])
+    assert found[0] == found[1]
+
+
+def test_reductions_as_numbers():
+    found = []
+    for module in (torch.nn._reduction, NAMES.module("torch.nn._reduction")):
+        flags = [(a, b) for a in (None, True, False) for b in (None, True, False)]
+        found.append(
+            [module.get_enum(name) for name in ("none", "mean", "sum")] + [module.legacy_get_string(*f, False) for f in flags]
+            + [module.legacy_get_enum(*f, emit_warning=False) for f in flags]
+        )  # fmt: skip
+        with pytest.raises(ValueError, match="median is not a valid value for reduction"):
+            module.get_enum("median")
+    assert found[0] == found[1]
+
+
+def test_fans_of_what_is_no_tensor():
+    class Factors:
+        shape = (4, 3, 2)
+        ndim = 3
+
+        def dim(self):
+            return 3
+
+        def size(self, k):
+            return self.shape[k]
+
+    for lib in (torch, jaxnn):
+        assert lib.nn.init._calculate_fan_in_and_fan_out(Factors()) == (6, 8)
+
+
+def test_a_pickle_is_a_function_and_its_arguments():
+    """Subclasses take the pair apart and add to it."""
+    for lib in (torch, jaxnn):
+
+        class Marked(lib.Tensor):
+            pass
+
+        tensor = lib.ones(2).as_subclass(Marked)
+        parameter = lib.nn.Parameter(lib.arange(2.0))
+        for value in (tensor, parameter, lib.nn.Buffer(lib.ones(1)), lib.ones(1)):
+            value.tag = "x"
+            build, parts = value.__reduce_ex__(2)
+            again = build(*parts)
+            assert type(again) is type(value) and again.tag == "x" and again.tolist() == value.tolist()
+            assert again.requires_grad == value.requires_grad
+            copied = copy.copy(value)
+            assert copied.tag == "x" and type(copied) is type(value)
+
+
+def test_what_is_in_a_tensor():
+    found = []
+    for lib in (torch, jaxnn):
+        said = []
+        for value in (1, 2.0, True, np.float32(1), lib.ones(1), "a", None, [1.0], {}, lib.float32, np.ones(2)):
+            try:
+                said.append(value in lib.ones(2))
+            except RuntimeError as error:
+                said.append(str(error).partition("passed in")[0])
+        found.append(said)
+    assert found[0] == found[1]
+
+
+def test_classes_of_other_libraries_are_no_names_of_pytorch_s(tmp_path):
+    (tmp_path / "program.py").write_text("import torch\ntable = torch.classes.graphs.Table\ntorch.no_such_name\n")
+    assert [f.name for f in check(tmp_path)] == ["torch.no_such_name"]

@@ -113,3 +113,29 @@ def test_what_a_copy_registers_is_not_the_original_s():
     del copied.bias
     assert list(copied.state_dict()) == ["weight", "scale"] and not hasattr(layer, "scale") and not hasattr(layer, "extra")
     assert list(layer.state_dict()) == ["weight", "bias"] and copied.weight is layer.weight
+
+
+def another_module_s_buffer(face):
+    """A tensor that one module registered is a plain attribute of another; a `Buffer` that somebody made is registered there, too."""
+
+    class Net(face.nn.Module):
+        def __init__(self):
+            super().__init__()
+            norm = face.nn.BatchNorm1d(2)
+            self.register_buffer("hidden", face.zeros(1), persistent=False)
+            self.register_buffer("own", face.ones(1))
+            made = face.nn.Module()
+            made.register_buffer("given", face.arange(3.0))
+            made.explicit = face.nn.Buffer(face.ones(2))
+            self.mean, self.given, self.explicit = norm.running_mean, made.given, made.explicit
+            self.own = self.hidden
+            made.given.mul_(2)
+
+    net = Net()
+    twin = copy.deepcopy(net)
+    twin.again = twin.own
+    return [list(m.state_dict()) for m in (net, twin)], [n for n, _ in net.named_buffers()], net.given.tolist(), net.mean.tolist()
+
+
+def test_another_module_s_buffer():
+    assert another_module_s_buffer(jaxnn) == another_module_s_buffer(torch)

@@ -10,7 +10,7 @@ from ..process.internals import TraceContextError, current_jax_trace
 from .aval import Aval
 from .buffer import Buffer
 
-__all__ = ["INFERENCE", "Storage"]
+__all__ = ["INFERENCE", "Storage", "restored"]
 
 #: The storages of living inference tensors, by identity; empty in programs without any.
 INFERENCE: dict[int, Any] = {}
@@ -76,3 +76,15 @@ class TracedStorage(Storage):
     """A storage made inside a JAX transformation, which may be written there and nowhere further in."""
 
     __slots__ = ("trace",)
+
+
+def restored(build: Any, parts: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+    """A tensor from a pickle with its attributes. What is pickled is a function and its arguments alone, as in PyTorch: subclasses
+    take the pair apart and add to it.
+    """
+    made = build(*parts)
+    if hasattr(made, "__setstate__"):
+        made.__setstate__(attributes)
+    else:
+        made.__dict__.update(attributes)
+    return made
