@@ -73,7 +73,7 @@ S.t(), S.transpose(0, 1), S.t().to_dense(), S.T, S.mT
 S.sum(), T.sum(U), T.sparse.sum(S), S.norm()
 S.sum(0), T.sparse.sum(U, 0), T.sparse.sum(U, 1), T.sparse.sum(U, (0, 1))
 T.sparse.softmax(S, 1), T.sparse.log_softmax(U, 1), T.sparse.softmax(U, 0)
-S.abs(), S.sqrt(), S.relu(), S.sin(), U.tanh(), S**2, S.sign(), S.expm1()
+S.abs(), S.sqrt(), S.relu(), S.sin(), U.tanh(), S**2, S.sign(), (S * 0.5).expm1()
 S.double(), S.to(T.float64), S.to("cpu"), S.clone(), S.detach(), S.half()
 T.ones(2, 3).sparse_mask(S.coalesce())
 S.numpy()
