@@ -409,6 +409,15 @@ def test_gradients_of_indexing():
     compare(function, [draw((3, 4), "float32"), np.array([0, 2, 2]), np.array([[0, 1], [3, 3], [2, 0]])], zeros=False)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "complex64"])
+def test_running_totals_are_kept_in_twice_the_precision(dtype):
+    wide = {"float32": np.float64, "complex64": np.complex128}.get(dtype, np.float32)
+    x = draw((3000, 2), dtype)
+    for function, ufunc, given in ((lax.cumsum, np.add, x), (lax.cumprod, np.multiply, (x / 999 + 1).astype(x.dtype))):
+        total = ufunc.accumulate(given.astype(wide))
+        np.testing.assert_array_equal(translated(function, [given])[0], total.astype(x.dtype))
+
+
 def test_choices():
     def function(b, i, x, y, h):
         made = [jnp.where(b, x, y), lax.select_n(i % 3, x, y, x + y), lax.select_n(b, x, y), jnp.where(b[0, 0], x, y)]

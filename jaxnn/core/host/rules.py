@@ -229,8 +229,12 @@ def _reduce_window(ufunc: np.ufunc) -> Maker:
     return make
 
 
+#: In which type running sums and products of a type are kept.
+_TOTALS = {np.dtype(np.float32): np.dtype(np.float64), np.dtype(np.complex64): np.dtype(np.complex128)}
+
+
 def _accumulate(ufunc: np.ufunc, *kinds: str) -> Maker:
-    """Running results along a dimension, from its end if reversed."""
+    """Running results along a dimension, from its end if reversed; sums and products in twice the precision, as PyTorch's."""
 
     def make(operands: Sequence[Any], results: Sequence[Any], params: dict[str, Any]) -> Function | None:
         axis, dtype = params["axis"], operands[0].dtype
@@ -238,6 +242,8 @@ def _accumulate(ufunc: np.ufunc, *kinds: str) -> Maker:
         if kind not in kinds:
             return None
         inner = np.dtype(np.float32) if kind == "half" else dtype
+        if ufunc in (np.add, np.multiply):
+            inner = _TOTALS.get(dtype, inner)
         turn = (*(slice(None),) * axis, slice(None, None, -1))
         turned = params["reverse"]
 
