@@ -209,13 +209,14 @@ def _types(case: Case) -> bool:
 
 @rule("listed: a node's name after its tensor was changed in place")
 def _names(case: Case) -> bool:
+    if not case.differs_in_name():
+        return False
     both = case.difference.ours, case.difference.theirs
-    if case.differs_in_name() and set(both) == {"CopySlices", "CopyBackwards"} and case.around(r"\] ?[-+*]?= "):  # by another name
-        return True
+    copied = set(both) == {"CopySlices", "CopyBackwards"} and case.around(r"\] ?[-+*]?= ")  # by another name
     filled = set(both) == {"FillBackward0", "FillBackward2"} and case.around(r"fill_\(")
-    if case.differs_in_name() and (filled or both[1] == "AsStridedBackward0" and case.around(r"\w_\(|\] ?[-+*]?= ")):
+    if copied or filled or both[1] == "AsStridedBackward0" and case.around(r"\w_\(|\] ?[-+*]?= "):
         return True
-    return case.differs_in_name() and case.after(r"(?<!requires_grad)_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
+    return case.after(r"(?<!requires_grad)_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
 
 
 @rule("listed: xlogy, xlog1py and zeta of a number")
@@ -247,7 +248,7 @@ def _errors(case: Case) -> bool:
         return True
     if both and theirs.type == "TypeError" and "is a view and its base" in ours.text:  # and so here
         return True
-    again = both and "second time" in theirs.text and ours.type == "CheckpointError"  # and so here
+    again = both and "second time" in theirs.text and ours.type == "CheckpointError"
     if again or (both and theirs.type == "IndexError" and "leaf Variable that requires grad" in ours.text):
         return True
     both = both and ours.type == "IndexError"
@@ -265,8 +266,8 @@ def _released(case: Case) -> bool:
         return True
     if not case.raised("backward through the graph a second time|appears to not have been used in the graph", ours=True):
         return False
-    before = [s for s in case.statements[: case.end - 1] if _releases(s)]
-    return len(_WALKS.findall(case.statement)) > 1 or any(case.around(re.escape(s)) for s in before)
+    before = any(_releases(s) and case.around(re.escape(s)) for s in case.statements[: case.end - 1])
+    return before or len(_WALKS.findall(case.statement)) > 1
 
 
 def _releases(statement: str) -> bool:
@@ -573,7 +574,6 @@ def _written_while_read(case: Case) -> bool:
 
 @rule("listed: counters of an optimizer are made anew by every step")
 def _counters(case: Case) -> bool:
-    """Those in a dictionary that the optimizer has given or taken stay as they were."""
     counter = re.match(r"d\d+\b.*\['(step|mu_product|eta|mu)'\]$", case.difference.where) is not None
     return counter and case.difference.kind in (*VALUES, "_version") and case.around(r"\.step\(") and case.around(r"state_dict\(")
 
