@@ -355,9 +355,13 @@ def arange(
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if wanted._category == 1:
         if not integers:
-            # how many there are follows from the numbers as they are given, each number from them as integers
+            # how many there are follows from the numbers as they are given, but for int64; each number from them as integers
             count = math.ceil((end - start) / step)
             start, end, step = int(start), int(end), int(step)
+            if wanted is dtypes.int64:
+                if step == 0:
+                    raise ValueError("step must be nonzero")
+                count = max(0, -((start - end) // step))
         else:
             count = max(0, -((start - end) // step))
         check_fits(end, dtypes.int64)
