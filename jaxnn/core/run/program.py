@@ -18,6 +18,10 @@ from .layout import Layout
 
 __all__ = ["Program", "device_context", "on_device"]
 
+#: How much LLVM is to optimize a program for a CPU. XLA's own choice is 3: ResNet-18 compiles for 30 s of processor instead of 28 (on a
+#: slow machine), a network of inverted residuals for 36 instead of 27, and neither runs a step in less time.
+_OPTIONS: Any = {"xla_backend_optimization_level": 2}
+
 
 def _unpacked(packed: Any) -> list[Any]:
     """Packed Python numbers as 0-d arrays, each taken out once."""
@@ -105,14 +109,15 @@ class Program:
         self.numbers = (bool(rec.floats), bool(rec.ints), bool(rec.complexes))
         #: Where inputs that nobody has placed belong, if JAX would put them elsewhere.
         self.device = device_context(rec.placement)
+        options = _OPTIONS if on_host else None
         with x64(True), on_device(self.device):
-            jitted = jax.jit(run, donate_argnums=(0,))
+            jitted = jax.jit(run, donate_argnums=(0,), compiler_options=options)
             traced = jitted.trace(*self._arguments(rec))
             returned = {s[1] for s in self.sources if s is not None and s[0] == "input"}
             if returned & set(self.donated):  # an input that is also a result must stay
                 self.donated = tuple(s for s in self.donated if s not in returned)
                 self.kept = tuple(s for s in range(count) if s not in self.donated)
-                jitted = jax.jit(lambda *args: run(*args), donate_argnums=(0,))
+                jitted = jax.jit(lambda *args: run(*args), donate_argnums=(0,), compiler_options=options)
                 traced = jitted.trace(*self._arguments(rec))
             if pinned:
                 shardings = self._shardings(pinned, traced)
