@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from array import array
 from typing import Any
 
@@ -19,8 +20,9 @@ from .layout import Layout
 __all__ = ["Program", "device_context", "on_device"]
 
 #: How much LLVM is to optimize a program for a CPU. XLA's own choice is 3: ResNet-18 compiles for 30 s of processor instead of 28 (on a
-#: slow machine), a network of inverted residuals for 36 instead of 27, and neither runs a step in less time.
-_OPTIONS: Any = {"xla_backend_optimization_level": 2}
+#: slow machine), a network of inverted residuals for 38 instead of 26, and neither runs a step in less time.
+_LEVEL = "xla_backend_optimization_level"
+_OPTIONS: Any = None if _LEVEL in os.environ.get("XLA_FLAGS", "") else {_LEVEL: 2}
 
 
 def _unpacked(packed: Any) -> list[Any]:
