@@ -435,7 +435,7 @@ class _Methods:
         return aval(self).shape[0]
 
     def __contains__(self, element: Any) -> bool:
-        if not isinstance(element, (TensorBase, bool, int, float, complex, np.generic)):
+        if not isinstance(element, (TensorBase, jax.Array, bool, int, float, complex, np.generic)):
             raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
         return bool((self == element).any())
 

@@ -71,6 +71,13 @@ def test_raw_arrays_beside_tensors(transform):
         transform(lambda x: value_of(jaxnn.maximum(tensor_of(x), [1.0])))(x)
 
 
+def test_raw_arrays_as_places_and_numbers():
+    t = jaxnn.arange(3.0)
+    assert jaxnn.take(t, jnp.arange(2)).tolist() == [0.0, 1.0]  # int32, JAX's own kind of integer
+    assert jnp.float32(2) in t and jnp.float32(3) not in t
+    assert jaxnn.scalar_tensor(jnp.float32(2)).item() == 2
+
+
 def test_raw_arrays_in_raw_arrays_out(net, whole):
     net.eval()
     for x in (X, jnp.asarray(X)):

@@ -303,7 +303,7 @@ def _copy(input: Any, dtype: dtypes.dtype) -> Any:
 @function(method=False)
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor without dimensions, of the default type."""
-    if not isinstance(s, (bool, int, float, complex, np.generic)) and not (isinstance(s, TensorBase) and not aval(s).shape):
+    if not isinstance(s, (bool, int, float, complex, np.generic)) and not (isinstance(s, (TensorBase, jax.Array)) and not s.ndim):
         raise TypeError(f"scalar_tensor(): argument 's' (position 1) must be Number, not {type(s).__name__}")
     check_fits(s, dtype_of(dtype))
     return tensor(s, dtype=dtype_of(dtype), device=device, requires_grad=requires_grad)

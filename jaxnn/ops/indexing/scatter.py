@@ -457,7 +457,13 @@ def _check_take(input: Any, index: Any, *_: Any) -> None:
     _in_range(index, n, "out of range: tried to access index {} on a tensor of {} elements.", IndexError, -n)
 
 
-@op(check=_check_take)
+def _check_taken(input: Any, index: Any) -> None:
+    if isinstance(index, TensorBase) and aval(index).dtype is not dtypes.int64:  # an array of JAX's is of its own kind of integer
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {dtypes.SCALAR_NAMES[aval(index).dtype]}")
+    _check_take(input, index)
+
+
+@op(check=_check_taken)
 def take(input: Any, index: Any) -> Any:
     """The elements at places of the flattened tensor, in the shape of ``index``.
 
@@ -468,9 +474,6 @@ def take(input: Any, index: Any) -> Any:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.take.html
     """
-    if index.dtype != jnp.int64:
-        name = dtypes.SCALAR_NAMES[dtypes.of(np.dtype(index.dtype))]
-        raise RuntimeError(f"take(): Expected a long tensor for index, but got {name}")
     return jnp.ravel(input).at[narrowed(index, input.size)].get(mode="fill")
 
 

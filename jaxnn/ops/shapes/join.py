@@ -308,7 +308,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
             raise RuntimeError(
                 f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: a {len(shape(t))}D tensor"
             )
-    if len({aval(t).dtype for t in tensors}) > 1:
+    if len({aval(t).dtype if isinstance(t, TensorBase) else dtypes.of(np.dtype(t.dtype)) for t in tensors}) > 1:
         raise RuntimeError("meshgrid expects all tensors to have the same dtype")
     sizes = [numel(shape(t)) for t in tensors]
     order = list(range(len(sizes)))
