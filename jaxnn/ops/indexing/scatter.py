@@ -458,7 +458,7 @@ def _check_take(input: Any, index: Any, *_: Any) -> None:
 
 
 def _check_taken(input: Any, index: Any) -> None:
-    if isinstance(index, TensorBase) and aval(index).dtype is not dtypes.int64:  # an array of JAX's is of its own kind of integer
+    if isinstance(index, TensorBase) and aval(index).dtype not in (dtypes.int64, dtypes.int32):  # int32: JAX's own integers
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {dtypes.SCALAR_NAMES[aval(index).dtype]}")
     _check_take(input, index)
 
