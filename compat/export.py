@@ -50,7 +50,7 @@ class ExportedModel:
         return [f"{np.dtype(a.dtype).name}[{','.join(map(str, a.shape))}]" for a in self.exported.in_avals]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's result: arrays, or tensors where tensors were given. Integers of 64 bits are taken as the file has them.
+        """The model's result: arrays, or tensors where tensors were given. Numbers of 64 bits are taken as the file has them.
 
         Raises:
             ValueError: for other shapes, types or arguments than the model was exported for.
