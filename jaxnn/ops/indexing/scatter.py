@@ -457,13 +457,7 @@ def _check_take(input: Any, index: Any, *_: Any) -> None:
     _in_range(index, n, "out of range: tried to access index {} on a tensor of {} elements.", IndexError, -n)
 
 
-def _check_taken(input: Any, index: Any) -> None:
-    if isinstance(index, TensorBase) and aval(index).dtype not in (dtypes.int64, dtypes.int32):  # int32: JAX's own integers
-        raise RuntimeError(f"take(): Expected a long tensor for index, but got {dtypes.SCALAR_NAMES[aval(index).dtype]}")
-    _check_take(input, index)
-
-
-@op(check=_check_taken)
+@op(check=_check_take)
 def take(input: Any, index: Any) -> Any:
     """The elements at places of the flattened tensor, in the shape of ``index``.
 
@@ -474,6 +468,7 @@ def take(input: Any, index: Any) -> Any:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.take.html
     """
+    _index_type(index, "take(): Expected a long tensor for index")
     return jnp.ravel(input).at[narrowed(index, input.size)].get(mode="fill")
 
 

@@ -205,7 +205,8 @@ def lu_unpack(
         RuntimeError: for pivots that are not int32.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.lu_unpack.html
     """
-    pivots = known_array(LU_pivots) if isinstance(LU_pivots, TensorBase) and unpack_pivots else None
+    both = isinstance(LU_data, TensorBase) and isinstance(LU_pivots, TensorBase)
+    pivots = known_array(LU_pivots) if both and unpack_pivots else None
     if pivots is not None and pivots.size and not isinstance(pivots, jax.core.Tracer):
         if not 1 <= pivots.min() <= pivots.max() <= LU_data.shape[-2]:
             raise RuntimeError(
