@@ -13,9 +13,9 @@ import numpy as np
 
 from ..kinds.device import META
 from ..memory.buffer import SharedBuffer
-from ..memory.tensor_base import TensorBase
+from ..memory.tensor_base import TensorBase, known_array
 
-__all__ = ["bounds_of", "require"]
+__all__ = ["bounds_of", "computed_values", "require"]
 
 
 def bounds_of(t: Any) -> tuple[int, int] | None:
@@ -40,6 +40,14 @@ def bounds_of(t: Any) -> tuple[int, int] | None:
         values = np.asarray(array)
         buffer.bounds = (int(values.min()), int(values.max()))
     return buffer.bounds
+
+
+def computed_values(t: Any) -> np.ndarray | None:
+    """The values of a tensor, if they are computed; None for what the same step computes and inside a JAX transformation."""
+    if not isinstance(t, TensorBase) or t._storage.aval.placement is META:
+        return None
+    array = known_array(t)
+    return None if array is None or isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
 def require(condition: Any, kind: type[Exception], message: str, *values: Any) -> None:

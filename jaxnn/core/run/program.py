@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from array import array
 from typing import Any
@@ -111,19 +112,19 @@ class Program:
         self.numbers = (bool(rec.floats), bool(rec.ints), bool(rec.complexes))
         #: Where inputs that nobody has placed belong, if JAX would put them elsewhere.
         self.device = device_context(rec.placement)
-        options = _OPTIONS if on_host else None
+        jit = functools.partial(jax.jit, donate_argnums=(0,), compiler_options=_OPTIONS if on_host else None)
         with x64(True), on_device(self.device):
-            jitted = jax.jit(run, donate_argnums=(0,), compiler_options=options)
+            jitted = jit(run)
             traced = jitted.trace(*self._arguments(rec))
             returned = {s[1] for s in self.sources if s is not None and s[0] == "input"}
             if returned & set(self.donated):  # an input that is also a result must stay
                 self.donated = tuple(s for s in self.donated if s not in returned)
                 self.kept = tuple(s for s in range(count) if s not in self.donated)
-                jitted = jax.jit(lambda *args: run(*args), donate_argnums=(0,), compiler_options=options)
+                jitted = jit(lambda *args: run(*args))
                 traced = jitted.trace(*self._arguments(rec))
             if pinned:
                 shardings = self._shardings(pinned, traced)
-                jitted = jax.jit(run, donate_argnums=(0,), out_shardings=shardings)
+                jitted = jit(run, out_shardings=shardings)
                 traced = jitted.trace(*self._arguments(rec))
             needed = traced.lower().compile().memory_analysis()
         # Called through jit, which finds what was just compiled and dispatches faster than the compiled object.

@@ -43,7 +43,8 @@ def _refuse_bool(kernel: str, kind: dtypes.dtype) -> None:
         raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
-def _refuse_kind(kernel: str, kind: dtypes.dtype) -> None:
+def refuse_kind(kernel: str, kind: dtypes.dtype) -> None:
+    """Refuse booleans and complex numbers. Raises NotImplementedError."""
     if kind.is_complex or kind is dtypes.bool:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
 
@@ -346,7 +347,7 @@ def arange(
     start, end, step = (_real_number("arange", x) for x in (start, end, step))
     integers = not any(isinstance(x, float) for x in (start, end, step))
     wanted = dtype_of(_of(dtype, out), dtypes.int64 if integers else None)
-    _refuse_kind("arange_cpu", wanted)
+    refuse_kind("arange_cpu", wanted)
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
@@ -388,7 +389,7 @@ def range_(
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = math.floor((end - start) / step) + 1
-    _refuse_kind("range_cpu", dtype_of(_of(dtype, out)))
+    refuse_kind("range_cpu", dtype_of(_of(dtype, out)))
     array = (np.arange(count, dtype=np.float64) * step + start).astype(dtype_of(_of(dtype, out)).np)
     found = made(array, device, requires_grad)
     return found if out is None else _in_order(out, found, "range", dtype)

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.core.kinds import dtypes
 from jaxnn.core.registry import function
 from jaxnn.ops.common.placement import check_layout, dtype_of, made
+
+from .factories import refuse_kind
 
 __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]
 
@@ -31,8 +32,7 @@ def _made(
         raise RuntimeError(f"{name} expects floating point dtypes, got: {kind}")
     if length < 0:
         raise RuntimeError(f"{name} requires non-negative window_length, got window_length={length}")
-    if kind.is_complex:
-        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
+    refuse_kind("arange_cpu", kind)
     last = length if periodic else length - 1
     array = f(np.arange(length), last) if length > 1 else np.ones(length)
     return made(array.astype(kind.np), device, grad)

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxnn.core.memory.tensor_base import TensorBase, known_array
+from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.operator.bounds import computed_values
 from jaxnn.core.registry import FUNCTIONS, METHODS, _into, op
 from jaxnn.ops.common.promotion import require_broadcast
 from jaxnn.ops.common.return_types import return_type
@@ -205,14 +205,12 @@ def lu_unpack(
         RuntimeError: for pivots that are not int32.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.lu_unpack.html
     """
-    both = isinstance(LU_data, TensorBase) and isinstance(LU_pivots, TensorBase)
-    pivots = known_array(LU_pivots) if both and unpack_pivots else None
-    if pivots is not None and pivots.size and not isinstance(pivots, jax.core.Tracer):
-        if not 1 <= pivots.min() <= pivots.max() <= LU_data.shape[-2]:
-            raise RuntimeError(
-                "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive."
-                "Did you properly pass the result of lu_factor?"
-            )
+    pivots = computed_values(LU_pivots) if unpack_pivots and isinstance(LU_data, TensorBase) else None
+    if pivots is not None and pivots.size and not 1 <= pivots.min() <= pivots.max() <= LU_data.shape[-2]:
+        raise RuntimeError(
+            "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive."
+            "Did you properly pass the result of lu_factor?"
+        )
     made = _unpack(LU_data, LU_pivots, unpack_data, unpack_pivots, out=out)
     return _without_gradient(made) if out is None else made
 

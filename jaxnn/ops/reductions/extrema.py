@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.memory.tensor_base import TensorBase, aval, known_array
+from jaxnn.core.memory.tensor_base import TensorBase, aval
+from jaxnn.core.operator.bounds import computed_values
 from jaxnn.core.registry import FUNCTIONS, METHODS, Operand, function, op
 from jaxnn.ops.common.dims import dims_of, one_dim, takes_lists
 from jaxnn.ops.common.primitives import has_at_least, make_primitive, on_a_mesh
@@ -326,8 +326,8 @@ def _check_q(input: Any, q: Any, *rest: Any) -> None:
     if isinstance(q, TensorBase) and isinstance(input, TensorBase):
         if aval(q).dtype is not aval(input).dtype and aval(input).dtype in (dtypes.float32, dtypes.float64):
             raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
-        values = known_array(q)
-        if values is not None and not isinstance(values, jax.core.Tracer) and not ((values >= 0) & (values <= 1)).all():
+        values = computed_values(q)
+        if values is not None and not ((values >= 0) & (values <= 1)).all():
             raise RuntimeError("quantile() q values must be in the range [0, 1]")
 
 

@@ -133,9 +133,12 @@ def _no_negative_weight(input: Any, correction: Any, fweights: Any, aweights: An
     """Refuse negative weights: their values are needed at once, as in PyTorch."""
     for name, weights in (("fweights", fweights), ("aweights", aweights)):
         values = None if weights is None else value_of(weights, "cov")
-        if values is not None and not isinstance(values, jax.core.Tracer) and np.any(np.asarray(values) < 0):
+        if values is None or isinstance(values, jax.core.Tracer):
+            continue
+        values = np.asarray(values)
+        if (values < 0).any():
             raise RuntimeError(f"cov(): {name} cannot be negative")
-        if values is not None and not isinstance(values, jax.core.Tracer) and np.size(values) and not np.any(np.asarray(values)):
+        if values.size and not values.any():
             raise RuntimeError("cov(): weights sum to zero, can't be normalized")
 
 

@@ -23,7 +23,8 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.core.kinds import dtypes
-from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array, known_array
+from jaxnn.core.memory.tensor_base import TensorBase, aval, host_array
+from jaxnn.core.operator.bounds import computed_values
 from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import _into, call, function, op
 from jaxnn.ops.common.arguments import need_tensor, numel, operator_of, shape, wrap_dim
@@ -281,10 +282,10 @@ def _need_finite(input: Any, bins: Any, min: Any, max: Any) -> None:
     """Refuse a range of intervals that is not finite; where it is that of the elements, if these are known."""
     low, high = min, max
     if min == max and isinstance(input, TensorBase) and numel(shape(input)) and aval(input).dtype.is_floating_point:
-        values = known_array(input)
-        if values is None or isinstance(values, jax.core.Tracer):
+        values = computed_values(input)
+        if values is None:
             return
-        low, high = (float(f(np.asarray(values))) for f in (np.min, np.max))
+        low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
 

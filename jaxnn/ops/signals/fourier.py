@@ -25,6 +25,7 @@ from jaxnn.core.registry import _into, op
 from jaxnn.ops.common.arguments import need_tensor, shape, wrap_dim
 from jaxnn.ops.common.placement import check_layout, made
 from jaxnn.ops.common.promotion import to_float
+from jaxnn.ops.creation.factories import refuse_kind
 from jaxnn.ops.linalg.factor_checks import scalar_name
 from jaxnn.ops.shapes.join import roll
 
@@ -308,8 +309,7 @@ def _frequencies(
     kind = dtypes.get_default_dtype() if dtype is None else dtype
     if not (kind.is_floating_point or kind.is_complex):
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
-    if kind.is_complex:
-        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtypes.SCALAR_NAMES[kind]}'")
+    refuse_kind("arange_cpu", kind)
     with np.errstate(invalid="ignore"):
         found = made((index * (1.0 / (n * d) if n * d else math.inf)).astype(kind.np), device, grad)
     return found if out is None else _into(out, found, name="fftfreq")
