@@ -32,7 +32,8 @@ def _made(
         raise RuntimeError(f"{name} expects floating point dtypes, got: {kind}")
     if length < 0:
         raise RuntimeError(f"{name} requires non-negative window_length, got window_length={length}")
-    refuse_kind("arange_cpu", kind)
+    if length > 1:  # a shorter one is made without a range
+        refuse_kind("arange_cpu", kind)
     last = length if periodic else length - 1
     array = f(np.arange(length), last) if length > 1 else np.ones(length)
     return made(array.astype(kind.np), device, grad)
