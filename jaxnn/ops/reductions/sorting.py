@@ -328,15 +328,23 @@ def _search(sequence: Array, values: Array, right: bool, narrow: bool) -> Array:
     kind = jnp.promote_types(sequence.dtype, values.dtype)
     sequence, values = sequence.astype(kind), values.astype(kind)
     n = sequence.shape[-1]
-    low, high = jnp.zeros(values.shape, jnp.int64), jnp.full(values.shape, n, jnp.int64)
+    low, high = jnp.zeros(values.shape, jnp.int32), jnp.full(values.shape, n, jnp.int32)
+
+    def halved(_: Any, interval: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = interval
+        middle = low + ((high - low) >> 1)
+        place = jnp.minimum(middle, n - 1)
+        if sequence.ndim == 1:
+            found = sequence.at[place].get(mode="promise_in_bounds")
+        else:
+            found = jnp.take_along_axis(sequence, place, -1, mode="promise_in_bounds")
+        beyond = (low < high) & ~(found > values if right else found >= values)
+        return jnp.where(beyond, middle + 1, low), jnp.where(beyond, high, middle)
+
     if values.size and n:
-        # PyTorch's bisection, whose answer is the same also where a sequence is not sorted or holds NaN
-        for _ in range(n.bit_length()):
-            middle = low + (high - low) // 2
-            place = jnp.minimum(middle, n - 1)
-            found = sequence[place] if sequence.ndim == 1 else jnp.take_along_axis(sequence, place, -1)
-            beyond = (low < high) & ~(found > values if right else found >= values)
-            low, high = jnp.where(beyond, middle + 1, low), jnp.where(beyond, high, jnp.minimum(middle, high))
+        # PyTorch's bisection, whose answer is the same also where a sequence is not sorted or holds NaN. A loop: written out, XLA
+        # computes each step again in the next.
+        low, _ = jax.lax.fori_loop(0, n.bit_length(), halved, (low, high))
     return low.astype(jnp.int32 if narrow else jnp.int64)
 
 
