@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 
+from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.memory.tensor_base import TensorBase
 
 from ..checkpoint.state_dict import named_parameters_of, numbered
@@ -68,7 +69,7 @@ class OptimizerStates:
         config = model.get_state_dict_type(model).optim_state_dict_config
         if isinstance(config, FullOptimStateDictConfig) and config.rank0_only:
             optim_state_dict = _those_of_first(optim_state_dict)
-        found = numbered(optim, named_parameters_of(model), optim_state_dict)
+        found = _to_load(model, optim, optim_state_dict)
         if load_directly:
             optim.load_state_dict(found)
         return found
@@ -90,19 +91,19 @@ class OptimizerStates:
         full_optim_state_dict: dict[str, Any], model: Any, optim_input: Any = None, optim: Any = None
     ) -> dict[str, Any]:
         """What ``optim.load_state_dict`` takes, of what `full_optim_state_dict` gave in each process."""
-        return numbered(_needed(optim), named_parameters_of(model), full_optim_state_dict)
+        return _to_load(model, _needed(optim), full_optim_state_dict)
 
     @staticmethod
     def scatter_full_optim_state_dict(
         full_optim_state_dict: dict[str, Any] | None, model: Any, optim_input: Any = None, optim: Any = None, group: Any = None
     ) -> dict[str, Any]:
         """What ``optim.load_state_dict`` takes, of what `full_optim_state_dict` gave in process 0."""
-        return numbered(_needed(optim), named_parameters_of(model), _those_of_first(full_optim_state_dict))
+        return _to_load(model, _needed(optim), _those_of_first(full_optim_state_dict))
 
     @staticmethod
     def flatten_sharded_optim_state_dict(sharded_optim_state_dict: dict[str, Any], model: Any, optim: Any) -> dict[str, Any]:
         """What ``optim.load_state_dict`` takes, of what `sharded_optim_state_dict` gave."""
-        return numbered(optim, named_parameters_of(model), sharded_optim_state_dict)
+        return _to_load(model, optim, sharded_optim_state_dict)
 
     @staticmethod
     def rekey_optim_state_dict(
@@ -131,6 +132,18 @@ def _needed(optim: Any) -> Any:
     if optim is None:
         raise ValueError("expected the optimizer as `optim`, which knows its parameters")
     return optim
+
+
+def _to_load(model: Any, optim: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """A state with numbers of parameters, its tensors copied, as PyTorch's are when it flattens them: an optimizer that loads a
+    state takes the tensors themselves, which may be those of another one.
+    """
+    found = numbered(optim, named_parameters_of(model), given)
+    with no_grad():
+        state = {
+            n: {k: v.detach().clone() if isinstance(v, TensorBase) else v for k, v in held.items()} for n, held in found["state"].items()
+        }
+    return {**found, "state": state}
 
 
 def _named(model: Any, optim: Any, given: Any, full: bool, on_cpu: bool, rank0_only: bool) -> dict[str, Any]:
