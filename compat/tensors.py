@@ -93,6 +93,8 @@ class TensorsToTorch(_Converter):
             made = torch.empty(tuple(t.shape), dtype=kind, device="meta")
             return torch.nn.Parameter(made, t.requires_grad) if isinstance(t, Parameter) else made
         record = to_record(t, self._storages)
+        if not isinstance(record, ArrayRecord):
+            raise TypeError(f"a {t.layout} tensor")
         shared = self._memory.get(id(record.storage))
         if shared is None:
             data = torch.from_numpy(np.array(record.storage.data))

@@ -23,25 +23,33 @@ from jaxnn.ops.memory.strides import storage_offset, stride
 from jaxnn.torch_file.globals import allowed_names
 
 from .core.kinds import dtypes
-from .core.kinds.device import device, device_of, put
-from .core.kinds.size import Size
+from .core.kinds import size as sizes
+from .core.kinds.device import META, device, device_of, put
+from .core.kinds.size import Size, sparse_coo
 from .core.memory.cell import Cell
-from .core.memory.tensor_base import TensorBase, alias, aval, unguarded, wrap
+from .core.memory.storage import state_of, with_state
+from .core.memory.tensor_base import Tensor, TensorBase, alias, aval, unguarded, without_values, wrap
 from .core.process.config import x64
 from .core.record.at_once import tensor_of
 from .core.record.recorder import value_of
 from .core.registry import FUNCTIONS
 from .nn.module import Module
 from .nn.parameter import Parameter
+from .sparse.creation import sparse_coo_tensor, sparse_csr_tensor
+from .sparse.tensor import SparseTensor
 from .torch_file import (
     ArrayRecord,
     DeviceRecord,
     DtypeRecord,
+    LayoutRecord,
     LoadEndianness,
+    MetaRecord,
     NumpyRecord,
     ObjectRecord,
     SizeRecord,
+    SparseRecord,
     StorageRecord,
+    TensorRecord,
     add_safe_globals,
     clear_safe_globals,
     get_crc32_options,
@@ -72,12 +80,7 @@ DEFAULT_PROTOCOL = 2
 def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
     """The record of a tensor (or dtype, device, size); None for anything else. ``storages`` keeps shared memory shared."""
     if isinstance(value, TensorBase):
-        described = aval(value)
-        return ArrayRecord(
-            _storage_record(value, storages), storage_offset(value), tuple(described.shape), tuple(stride(value)), described.dtype.name,
-            requires_grad=value.requires_grad, is_parameter=isinstance(value, Parameter), attributes=dict(vars(value)),
-            pending=tuple(name for name, asked in (("conj", is_conj), ("neg", is_neg)) if asked(value)),
-        )  # fmt: skip
+        return _tensor_record(value, storages)
     if isinstance(value, UntypedStorage):
         shared = _storage_record(value._tensor, storages)
         return shared if isinstance(value, TypedStorage) else dataclasses.replace(shared, dtype="uint8", untyped=True)
@@ -85,9 +88,36 @@ def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
         return DtypeRecord(value.name)
     if isinstance(value, device):
         return DeviceRecord(value.type, value.index)
+    if isinstance(value, sizes.layout):
+        return LayoutRecord(repr(value).removeprefix("torch."))
     if isinstance(value, Size):
         return SizeRecord(value)
     return None
+
+
+def _tensor_record(t: TensorBase, storages: dict[int, StorageRecord]) -> TensorRecord:
+    described = aval(t)
+    shape, dtype = tuple(described.shape), described.dtype.name
+    if isinstance(t, SparseTensor):
+        coordinates = t.layout is sparse_coo
+        places = (t._indices(),) if coordinates else (t.crow_indices(), t.col_indices())
+        coalesced = t._is_coalesced if coordinates else None
+        attributes = {name: value for name, value in vars(t).items() if name not in t.OWN}
+        return SparseRecord(repr(t.layout).removeprefix("torch."), (*places, t.plain.detach()), shape, coalesced, attributes=attributes)
+    own = _is_own(type(t))
+    told = {
+        "requires_grad": t.requires_grad, "is_parameter": isinstance(t, Parameter),
+        "attributes": state_of(t) if own else dict(vars(t)), "kind": type(t) if own else None,
+    }  # fmt: skip
+    if described.placement is META:
+        return MetaRecord(dtype, shape, tuple(stride(t)), **told)
+    pending = tuple(name for name, asked in (("conj", is_conj), ("neg", is_neg)) if asked(t))
+    return ArrayRecord(_storage_record(t, storages), storage_offset(t), shape, tuple(stride(t)), dtype, pending, **told)
+
+
+def _is_own(kind: type) -> bool:
+    """Whether a class of tensors is the program's own. Parameters are parameters in files, whatever their class."""
+    return Tensor in kind.__mro__ and kind is not Tensor
 
 
 def _storage_record(t: TensorBase, storages: dict[int, StorageRecord]) -> StorageRecord:
@@ -111,13 +141,13 @@ class FromRecords:
 
     def __call__(self, record: Any) -> Any:
         if isinstance(record, ArrayRecord):
-            made = self._tensor(record)
-            if record.is_parameter:
-                made = Parameter(made, requires_grad=record.requires_grad)
-            elif record.requires_grad:
-                made = alias(made, Cell()).requires_grad_()  # type: ignore[attr-defined]
-            vars(made).update(record.attributes)
-            return made
+            return self._finished(self._tensor(record), record)
+        if isinstance(record, MetaRecord):
+            return self._finished(_meta(record), record)
+        if isinstance(record, SparseRecord):
+            return self._finished(_sparse(record), record)
+        if isinstance(record, LayoutRecord):
+            return getattr(sizes, record.name)
         if isinstance(record, DtypeRecord):
             return dtypes.of(record.name)
         if isinstance(record, DeviceRecord):
@@ -134,6 +164,20 @@ class FromRecords:
                 raise pickle.UnpicklingError(f"the file calls {record.target.__qualname__}, whose pickles hold its state and no call")
             return record.build()
         return record
+
+    def _finished(self, made: Any, record: TensorRecord) -> Any:
+        """A tensor as it was: a parameter, of its class, with its attributes."""
+        if record.is_parameter:
+            made = Parameter(made, requires_grad=record.requires_grad)
+        elif record.kind is not None:
+            if not isinstance(record.kind, type) or not _is_own(record.kind):
+                raise pickle.UnpicklingError(f"{getattr(record.kind, '__qualname__', record.kind)} is no subclass of Tensor")
+            made = Tensor._make_subclass(record.kind, made, record.requires_grad)  # type: ignore[attr-defined]
+            return with_state(made, record.attributes)
+        elif record.requires_grad:
+            made = alias(made, Cell()).requires_grad_()  # type: ignore[attr-defined]
+        vars(made).update(record.attributes)
+        return made
 
     def _tensor(self, record: ArrayRecord) -> Any:
         storage = record.storage
@@ -180,6 +224,24 @@ class FromRecords:
                 "map_location=jaxnn.device('cpu') to map your storages to the CPU."
             ) from None
         return tensor_of(array, placement)
+
+
+def _meta(record: MetaRecord) -> Any:
+    kind = dtypes.of(record.dtype).np
+    if record.stride == _contiguous(record.size):
+        return without_values(record.size, kind)
+    count = 0 if 0 in record.size else 1 + sum((n - 1) * step for n, step in zip(record.size, record.stride, strict=True))
+    return unguarded(as_strided(without_values((count,), kind), record.size, record.stride))
+
+
+def _sparse(record: SparseRecord) -> Any:
+    if not all(isinstance(part, TensorBase) for part in record.parts):
+        raise pickle.UnpicklingError("the parts of a sparse tensor are tensors")
+    if record.layout == "sparse_coo":
+        return sparse_coo_tensor(*record.parts, record.size, is_coalesced=record.is_coalesced)
+    if record.layout == "sparse_csr":
+        return sparse_csr_tensor(*record.parts, record.size)
+    raise NotImplementedError(f"load: tensors of the layout torch.{record.layout} are not supported")
 
 
 def _contiguous(shape: Any) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from jaxnn import serialization
 from jaxnn.core.kinds import dtypes
+from jaxnn.core.kinds.size import layout
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.nn import Module, Parameter
 from jaxnn.nn.module_state import to_pytorch
@@ -41,6 +42,12 @@ class _Pickler(Pickler):
 
     def _other(self, value: Any) -> Callable[..., None]:
         return _Pickler._save_named if isinstance(value, _FUNCTIONS) or _named_in_torch(value) else _Pickler._save_any
+
+    def _save_class(self, kind: Any) -> None:
+        if kind is None:
+            super()._save_class(kind)
+        else:
+            self._save(kind)
 
     def _save_named(self, value: Any) -> None:
         module, name = _named_in_torch(value) or (getattr(value, "__module__", None) or "__main__", value.__qualname__)
@@ -124,8 +131,8 @@ def _check_found(value: Any, module: str, name: str) -> None:
 
 
 def _record(argument: Any) -> Any:
-    """An argument of a tensor's constructor as it stands in a file: types that PyTorch's old storages lack are among them."""
-    return DtypeRecord(argument.name) if isinstance(argument, dtypes.dtype) else argument
+    """An argument of a tensor's constructor as it stands in a file: types that PyTorch's old storages lack, and layouts."""
+    return serialization.to_record(argument, {}) if isinstance(argument, (dtypes.dtype, layout)) else argument
 
 
 class _Unpickler(pickle.Unpickler):
@@ -154,7 +161,7 @@ class _Unpickler(pickle.Unpickler):
             return dtypes.of(known.name)
         if isinstance(known, TypeName) and name.endswith("Storage"):
             return known
-        if isinstance(known, Constructor) and module == "torch._utils":
+        if isinstance(known, Constructor) and module in ("torch._utils", "torch.serialization"):
             return lambda *arguments: self._made(known.build(*map(_record, arguments)))
         if full == "torch._C._VariableFunctionsClass":
             return _NAMES.module("torch")

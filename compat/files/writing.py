@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.core.kinds.size import strided
 from jaxnn.core.memory.tensor_base import TensorBase
 from jaxnn.serialization import save, to_record
 from jaxnn.torch_file import StorageRecord, replacing, replacing_path
@@ -48,6 +49,8 @@ def _arrays(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, 
         if isinstance(t, TensorBase):
             if t.is_meta:
                 raise ValueError(f"{name} is on meta: it has no values to write")
+            if t.layout is not strided:
+                raise ValueError(f"{name} is {t.layout}: only dense tensors can be written, see Tensor.to_dense()")
             record = to_record(t.detach().resolve_conj().resolve_neg(), storages)
             place = id(record.storage), record.offset, record.size, record.stride, record.dtype
             if place in seen:
@@ -94,7 +97,7 @@ def save_weights(
         metadata: text for a safetensors file.
 
     Raises:
-        ValueError: for another ending, metadata in a format without any, or tensors on meta.
+        ValueError: for another ending, metadata in a format without any, or tensors that are on meta or sparse.
         TypeError: for a type that the format lacks.
     """
     path = os.fspath(path)

@@ -28,7 +28,7 @@ from .memory.aval import aval_of
 from .memory.buffer import Buffer
 from .memory.cell import NOWHERE, Cell, Later, Leaf, Moved, Pin
 from .memory.inference import is_inference
-from .memory.storage import Storage, restored
+from .memory.storage import Storage, restored, slots_of, state_of
 from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, has_own_source, tracked, unguarded, wrap
 from .memory.view import View
 from .operator.keyword_names import with_other_names
@@ -499,6 +499,9 @@ class _Methods:
             made._grad = copy.deepcopy(self._grad, memo)
         if self.__dict__:
             made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        if type(self) is not Tensor:
+            for name, value in slots_of(self).items():
+                setattr(made, name, copy.deepcopy(value, memo))
         return made
 
     def _like(self, storage: Storage) -> Any:
@@ -514,7 +517,8 @@ class _Methods:
             value_of(wrap(self._storage))
         steps = None if self._view is None else (self._view.steps, self._view.aval.shape, self._view.aval.dtype)
         parts = (type(self), self._storage, steps, self._cell.source is not None)
-        return (restored, (from_parts, parts, dict(self.__dict__))) if self.__dict__ else (from_parts, parts)
+        attributes = state_of(self) if Tensor in type(self).__mro__ else dict(self.__dict__)
+        return (restored, (from_parts, parts, attributes)) if attributes else (from_parts, parts)
 
 
 def _traced(self: Any) -> Any:

@@ -168,15 +168,15 @@ def _program(run: _Forward, said: dict[tuple[int, int], str], constraints: list[
     inputs, weights = [[jax.ShapeDtypeStruct(tuple(a.shape), a.np) for a in map(aval, given)] for given in (
         [run.leaves[k] for k in tensors], run.state.values(),
     )]  # fmt: skip
-    before = generator.default_generator.get_state()
+    before = generator.default_generator.state_bytes()
     try:
         with x64(True):
             specs = list(jax_export.symbolic_args_specs(inputs, texts, constraints=constraints)) if inputs else []
             with noted([s.shape for s in specs]) as differences:
                 found = jax_export.export(jax.jit(run.__call__), platforms=PLATFORMS)(weights, specs)
     finally:
-        drawn = not np.array_equal(before, generator.default_generator.get_state())
-        generator.default_generator.set_state(before)
+        drawn = not np.array_equal(before, generator.default_generator.state_bytes())
+        generator.default_generator.set_state_bytes(before)
     if drawn:
         _refuse_to_draw()
     equal = equal_after_all(differences, sizes_by_name([s.shape for s in specs], [a.shape for a in inputs]))

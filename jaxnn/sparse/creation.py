@@ -120,7 +120,7 @@ def sparse_csr_tensor(
         raise NotImplementedError("sparse_csr_tensor(): batches and dense dimensions are not supported")
     if size is None:
         size = (len(crow) - 1, int(columns.max()) + 1 if len(columns) else 0)
-    if len(crow) != size[0] + 1 or crow[-1] != len(columns) or len(columns) != found.shape[0] or (np.diff(crow) < 0).any():
+    if len(crow) != size[0] + 1 or crow[0] != 0 or crow[-1] != len(columns) or len(columns) != found.shape[0] or (np.diff(crow) < 0).any():
         raise RuntimeError(
             f"sparse_csr_tensor(): crow_indices {crow.tolist()}, {len(columns)} col_indices and {found.shape[0]} values do "
             f"not make a matrix of size {tuple(size)}"

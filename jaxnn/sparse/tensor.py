@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.printing import with_suffixes
 from jaxnn.core.kinds.size import sparse_coo, sparse_csr
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, without_values
@@ -56,6 +57,8 @@ class SparseTensor(Tensor):
     _is_coalesced: bool
     _layout: Any
     plain: Any  # the values
+    #: What it holds itself; all else was set by somebody.
+    OWN: ClassVar[frozenset[str]] = frozenset({"_places", "_is_coalesced", "_layout", "plain", "_index"})
     _running: ClassVar[list[Any]] = []  # functions of several operators that are running on sparse tensors
 
     @classmethod
@@ -270,9 +273,9 @@ class SparseTensor(Tensor):
             values = f"tensor([], size={tuple(self.plain.shape)})"
         values = values.split(", dtype=")[0] + ")" if ", dtype=" in values else values
         parts = [f"size={tuple(self.shape)}", f"nnz={self._nnz()}"]
-        kind = repr(aval(self).dtype)
-        if kind not in ("torch.float32", "torch.int64", "torch.bool"):
-            parts.append(f"dtype={kind}")
+        kind, default = aval(self).dtype, dtypes.get_default_dtype()
+        if kind not in (default, default.to_complex(), dtypes.int64, dtypes.bool):
+            parts.append(f"dtype={kind!r}")
         parts.append(f"layout={self._layout!r}")
         grad_fn = self.plain.grad_fn
         if not self.is_leaf:

@@ -17,7 +17,19 @@ from .options import (
     skip_data,
 )
 from .read import load_records, names_in_file
-from .records import ArrayRecord, DeviceRecord, DtypeRecord, ObjectRecord, Record, SizeRecord, StorageRecord
+from .records import (
+    ArrayRecord,
+    DeviceRecord,
+    DtypeRecord,
+    LayoutRecord,
+    MetaRecord,
+    ObjectRecord,
+    Record,
+    SizeRecord,
+    SparseRecord,
+    StorageRecord,
+    TensorRecord,
+)
 from .safe_globals import add_safe_globals, clear_safe_globals, get_safe_globals, named_globals, safe_globals
 from .write import save_records
 
@@ -25,12 +37,16 @@ __all__ = [
     "ArrayRecord",
     "DeviceRecord",
     "DtypeRecord",
+    "LayoutRecord",
     "LoadEndianness",
+    "MetaRecord",
     "NumpyRecord",
     "ObjectRecord",
     "Record",
     "SizeRecord",
+    "SparseRecord",
     "StorageRecord",
+    "TensorRecord",
     "add_safe_globals",
     "clear_safe_globals",
     "get_crc32_options",

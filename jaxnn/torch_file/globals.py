@@ -1,7 +1,6 @@
 """The names that a tensor file may use, and what each of them builds.
 
-The list is PyTorch's own for ``torch.load(weights_only=True)``, less what has no dense array behind it (sparse,
-quantized, nested and meta tensors), which is refused by name.
+The list is PyTorch's own for ``torch.load(weights_only=True)``, less quantized and nested tensors, which are refused by name.
 """
 
 from __future__ import annotations
@@ -16,21 +15,31 @@ import numpy as np
 
 from .dtypes import NUMPY_TYPES, STORAGE_CLASSES
 from .numpy_pickles import numpy_names
-from .records import ArrayRecord, DeviceRecord, DtypeRecord, ObjectRecord, SizeRecord, StorageRecord
+from .records import (
+    ArrayRecord,
+    DeviceRecord,
+    DtypeRecord,
+    LayoutRecord,
+    MetaRecord,
+    ObjectRecord,
+    SizeRecord,
+    SparseRecord,
+    StorageRecord,
+    TensorRecord,
+    check_view,
+)
 from .safe_globals import named_globals
-from .unpickle import Constructor, TypeName, checked_key
+from .unpickle import Allowed, Constructor, TypeName, checked_key
 
 #: Bytes that views repeating their elements (``expand``) may take together where somebody uses them, on top of a multiple
 #: of the file's own size: a file of 1 kB must not fill the memory. Resolved conjugations take theirs at once.
 SPARE_BYTES = 1 << 30
 SPARE_RESOLVED = 1 << 26
 
+_LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged")
 _REFUSED = {
-    "_rebuild_sparse_tensor": "sparse tensors",
-    "_rebuild_sparse_csr_tensor": "sparse tensors",
     "_rebuild_qtensor": "quantized tensors",
     "_rebuild_nested_tensor": "nested tensors",
-    "_rebuild_meta_tensor_no_storage": "meta tensors, which hold no values,",
     "_rebuild_wrapper_subclass": "tensor subclasses without a storage",
     "_rebuild_device_tensor_from_numpy": "tensors of devices without a storage",
     "_rebuild_device_tensor_from_cpu_tensor": "tensors of devices without a storage",
@@ -56,6 +65,10 @@ def allowed_names(file_size: int, with_numpy: bool = False) -> dict[str, Any]:
         "torch._utils._rebuild_tensor": tensors.plain,
         "torch._utils._rebuild_tensor_v2": tensors.version_2,
         "torch._utils._rebuild_tensor_v3": tensors.version_3,
+        "torch._utils._rebuild_meta_tensor_no_storage": tensors.meta,
+        "torch._utils._rebuild_sparse_tensor": tensors.sparse,
+        "torch._utils._rebuild_sparse_csr_tensor": tensors.sparse,
+        "torch.serialization._get_layout": _layout,
         "torch._utils._rebuild_parameter": tensors.parameter,
         "torch._utils._rebuild_parameter_with_state": tensors.parameter_with_state,
         "torch._tensor._rebuild_from_type_v2": tensors.with_attributes,
@@ -76,7 +89,7 @@ def allowed_names(file_size: int, with_numpy: bool = False) -> dict[str, Any]:
     names.update((name, built) for name, built in of_numpy.items() if with_numpy or name in named)
     for name, target in named.items():
         if name not in names:
-            names[name] = Constructor(name, functools.partial(_object, target))
+            names[name] = Allowed(name, functools.partial(_object, target), target)
     return names
 
 
@@ -139,6 +152,23 @@ class _TensorBuilder:
             raise UnpicklingError(f"a tensor needs a dtype, but got {type(dtype).__name__}")
         return self.version_2(storage, offset, size, stride, requires_grad, hooks, metadata, dtype.name)
 
+    def meta(self, dtype: Any, size: Any, stride: Any, requires_grad: Any) -> MetaRecord:
+        if not isinstance(dtype, DtypeRecord):
+            raise UnpicklingError(f"a tensor needs a dtype, but got {type(dtype).__name__}")
+        return MetaRecord(dtype.name, _sizes(size), _sizes(stride), requires_grad=_flag(requires_grad))
+
+    def sparse(self, layout: Any, data: Any) -> SparseRecord:
+        """What the parts are is for the caller to see: behind the door they are tensors already."""
+        if not isinstance(layout, LayoutRecord) or type(data) is not tuple:
+            raise UnpicklingError("a sparse tensor needs a layout and its parts")
+        coordinates = layout.name == "sparse_coo"
+        count = 2 if coordinates else 3
+        if not len(data) - count == 1 and not (coordinates and len(data) == count + 2):
+            raise UnpicklingError(f"a tensor of layout {layout.name} does not have {len(data)} parts")
+        check_view(_sizes(data[count]), (0,) * len(data[count]), 0, "bool", 1)
+        coalesced = None if len(data) == count + 1 or data[count + 1] is None else _flag(data[count + 1])
+        return SparseRecord(layout.name, data[:count], _sizes(data[count]), coalesced)
+
     def _resolve(self, record: ArrayRecord, metadata: Any) -> ArrayRecord:
         """Carry out a pending conjugation or negation: what these flags mean needs a storage of its own here."""
         if type(metadata) is not dict or not metadata.keys() <= {"conj", "neg"}:
@@ -154,23 +184,26 @@ class _TensorBuilder:
         resolved.storage.location = record.storage.location
         return resolved
 
-    def parameter(self, data: Any, requires_grad: Any, hooks: Any) -> ArrayRecord:
+    def parameter(self, data: Any, requires_grad: Any, hooks: Any) -> TensorRecord:
         return self.parameter_with_state(data, requires_grad, hooks, {})
 
-    def parameter_with_state(self, data: Any, requires_grad: Any, hooks: Any, state: Any) -> ArrayRecord:
+    def parameter_with_state(self, data: Any, requires_grad: Any, hooks: Any, state: Any) -> TensorRecord:
         _check_hooks(hooks)
-        if not isinstance(data, ArrayRecord):
+        if not isinstance(data, TensorRecord):
             raise UnpicklingError(f"a Parameter needs a tensor, but got {type(data).__name__}")
         return data.as_parameter(_flag(requires_grad), _attributes(state))
 
-    def with_attributes(self, function: Any, kind: Any, arguments: Any, state: Any) -> ArrayRecord:
-        """A tensor with attributes that somebody set on it."""
-        rebuilds = (self.version_2, self.version_3, self.parameter)
+    def with_attributes(self, function: Any, kind: Any, arguments: Any, state: Any) -> TensorRecord:
+        """A tensor with attributes that somebody set on it, or of a class that the program allows."""
+        rebuilds = (self.version_2, self.version_3, self.parameter, self.parameter_with_state, self.meta, self.sparse)
         if not isinstance(function, Constructor) or function.build not in rebuilds or type(arguments) is not tuple:
             raise UnpicklingError("a tensor with attributes is not built by a function that builds tensors")
+        record = function.build(*arguments)
+        if isinstance(kind, Allowed):
+            record.kind, record.attributes = kind.target, {} if state is None else state
+            return record
         if not isinstance(kind, TypeName) or not kind.name.endswith(("Tensor", "Parameter", "Buffer")):
             raise UnpicklingError("Unsupported class of a tensor with attributes")
-        record = function.build(*arguments)
         record.attributes = _attributes(state)
         return record
 
@@ -196,6 +229,7 @@ def _check_hooks(hooks: Any) -> None:
 
 
 def _attributes(state: Any) -> dict[str, Any]:
+    """What is set on a tensor of no class of its own."""
     if isinstance(state, tuple) and len(state) == 2 and not state[1]:
         state = state[0]
     if state is None:
@@ -264,8 +298,18 @@ def _encode(text: Any, encoding: Any = "utf-8") -> bytes:
     return text.encode("latin1")
 
 
+def _sizes(sizes: Any) -> tuple[int, ...]:
+    return tuple(_size(sizes))
+
+
+def _layout(name: Any) -> LayoutRecord:
+    if type(name) is not str or name.removeprefix("torch.") not in _LAYOUTS:
+        raise UnpicklingError("a torch.layout is built from its name")
+    return LayoutRecord(name.removeprefix("torch."))
+
+
 def _size(sizes: Any = ()) -> SizeRecord:
-    if type(sizes) not in (list, tuple) or any(type(number) is not int for number in sizes):
+    if not isinstance(sizes, (list, tuple)) or any(type(number) is not int for number in sizes):
         raise UnpicklingError("a torch.Size is built from ints")
     return SizeRecord(sizes)
 

@@ -16,7 +16,17 @@ import numpy as np
 
 from .dtypes import CLASS_OF_DTYPE, NUMPY_TYPES
 from .numpy_pickles import save_array, save_dtype, save_scalar
-from .records import ArrayRecord, DeviceRecord, DtypeRecord, SizeRecord, StorageRecord
+from .records import (
+    ArrayRecord,
+    DeviceRecord,
+    DtypeRecord,
+    LayoutRecord,
+    MetaRecord,
+    SizeRecord,
+    SparseRecord,
+    StorageRecord,
+    TensorRecord,
+)
 from .safe_globals import named_globals
 from .tree import MAX_DEPTH, RECORDS
 
@@ -202,23 +212,50 @@ class Pickler:
             self._save(vars(value))
             self._out += b"b"
 
-    def _save_tensor(self, value: ArrayRecord) -> None:
-        if value.is_parameter:
-            plain = replace(value, requires_grad=False, is_parameter=False, attributes={})
+    def _save_tensor(self, value: TensorRecord) -> None:
+        if value.is_parameter:  # PyTorch's files do not keep the class of one
+            plain = replace(value, requires_grad=False, is_parameter=False, attributes={}, kind=None)
             arguments: tuple[Any, ...] = (plain, value.requires_grad, OrderedDict())
             if value.attributes:
                 self._call("torch._utils", "_rebuild_parameter_with_state", *arguments, value.attributes)
             else:
                 self._call("torch._utils", "_rebuild_parameter", *arguments)
             return
-        typed = value.dtype in CLASS_OF_DTYPE
-        function = "_rebuild_tensor_v2" if typed else "_rebuild_tensor_v3"
-        if value.attributes:
+        function, save_arguments = self._rebuild(value)
+        attributed = value.kind is not None or bool(value.attributes)
+        if attributed:
             self._global("torch._tensor", "_rebuild_from_type_v2")
             self._out += b"("
         self._global("torch._utils", function)
-        if value.attributes:
+        if attributed:
+            self._save_class(value.kind)
+        save_arguments(value)
+        if attributed:
+            self._save(value.attributes or None)
+            self._out += b"t"
+        self._out += b"R"
+
+    def _rebuild(self, value: TensorRecord) -> tuple[str, Callable[[Any], None]]:
+        """PyTorch's function for a kind of tensors, and what writes its arguments."""
+        if isinstance(value, ArrayRecord):
+            typed = value.dtype in CLASS_OF_DTYPE
+            return "_rebuild_tensor_v2" if typed else "_rebuild_tensor_v3", self._save_view
+        if isinstance(value, MetaRecord):
+            return "_rebuild_meta_tensor_no_storage", self._save_meta
+        return "_rebuild_sparse_tensor", self._save_sparse
+
+    def _save_class(self, kind: Any) -> None:
+        """The class of a tensor. That a file names one runs nothing: whoever reads it has to allow it."""
+        if kind is None:
             self._global("torch", "Tensor")
+            return
+        if "<locals>" in kind.__qualname__ and id(kind) not in self._allowed:
+            raise PicklingError(f"Can't pickle local object {kind.__qualname__!r}: a file names the class of a tensor")
+        module, _, own = self._allowed.get(id(kind), f"{kind.__module__}.{kind.__qualname__}").rpartition(".")
+        self._global(module, own)
+
+    def _save_view(self, value: ArrayRecord) -> None:
+        typed = value.dtype in CLASS_OF_DTYPE
         self._out += b"("
         self._persistent(value.storage, value.dtype if typed else None)
         layout: tuple[Any, ...] = (value.offset, value.size, value.stride, value.requires_grad, OrderedDict())
@@ -229,10 +266,14 @@ class Pickler:
         if value.pending:
             self._save(dict.fromkeys(value.pending, True))
         self._out += b"t"
-        if value.attributes:
-            self._save(value.attributes)
-            self._out += b"t"
-        self._out += b"R"
+
+    def _save_meta(self, value: MetaRecord) -> None:
+        self._save_tuple_of((DtypeRecord(value.dtype), value.size, value.stride, value.requires_grad))
+
+    def _save_sparse(self, value: SparseRecord) -> None:
+        coordinates = value.layout == "sparse_coo"
+        parts = (*value.parts, SizeRecord(value.size), *((value.is_coalesced,) if coordinates else ()))
+        self._save_tuple_of((LayoutRecord(value.layout), parts))
 
     def _save_storage(self, value: StorageRecord) -> None:
         self._persistent(value, None if value.untyped or value.dtype not in CLASS_OF_DTYPE else value.dtype)
@@ -302,6 +343,9 @@ _HANDLERS: dict[type, Callable[[Pickler, Any], None]] = {
     Counter: lambda self, value: self._call("collections", "Counter", dict(value)),
     SizeRecord: lambda self, value: self._call("torch", "Size", tuple(value)),
     ArrayRecord: Pickler._save_tensor,
+    MetaRecord: Pickler._save_tensor,
+    SparseRecord: Pickler._save_tensor,
+    LayoutRecord: lambda self, value: self._call("torch.serialization", "_get_layout", f"torch.{value.name}"),
     StorageRecord: Pickler._save_storage,
     np.ndarray: save_array,
     DtypeRecord: Pickler._save_dtype,

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .dtypes import NUMPY_TYPES, dtype_name
 from .numpy_record import NumpyRecord
 
 MAX_DIMS = 64
+_NO_LIMIT = 1 << 63
 #: How a file before PyTorch 1.6 begins.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -56,8 +57,30 @@ class StorageRecord:
         return self.data.nbytes // NUMPY_TYPES[self.dtype].itemsize
 
 
+@dataclass(eq=False, kw_only=True)
+class TensorRecord:
+    """What tensors of every kind may have.
+
+    Attributes:
+        attributes: what somebody has set on it, by name; of a class with a ``__setstate__`` what that takes.
+        kind: its class, where that is the program's own.
+    """
+
+    requires_grad: bool = False
+    is_parameter: bool = False
+    attributes: Any = field(default_factory=dict)
+    kind: Any = None
+
+    def as_parameter(self: _Self, requires_grad: bool, attributes: dict[str, Any] | None = None) -> _Self:
+        """The same tensor as a Parameter."""
+        return replace(self, requires_grad=requires_grad, is_parameter=True, attributes=attributes or {})
+
+
+_Self = TypeVar("_Self", bound=TensorRecord)
+
+
 @dataclass(eq=False)
-class ArrayRecord:
+class ArrayRecord(TensorRecord):
     """A tensor: a strided view of a storage. Sizes, strides and the offset count elements.
 
     A view that reaches outside its storage raises RuntimeError on construction, so that ``array`` is always safe.
@@ -68,9 +91,6 @@ class ArrayRecord:
     size: tuple[int, ...]
     stride: tuple[int, ...]
     dtype: str
-    requires_grad: bool = False
-    is_parameter: bool = False
-    attributes: dict[str, Any] = field(default_factory=dict)
     pending: tuple[str, ...] = ()  # for writing: "conj" and "neg", still to be done with what the storage holds
 
     def __post_init__(self) -> None:
@@ -83,7 +103,8 @@ class ArrayRecord:
         shape = array.shape
         flat = np.ascontiguousarray(array, dtype=NUMPY_TYPES[name]).reshape(-1)
         stride = contiguous_stride(shape)
-        return cls(StorageRecord(flat.view(np.uint8), name), 0, shape, stride, name, requires_grad, is_parameter)
+        storage = StorageRecord(flat.view(np.uint8), name)
+        return cls(storage, 0, shape, stride, name, requires_grad=requires_grad, is_parameter=is_parameter)
 
     @property
     def numel(self) -> int:
@@ -108,9 +129,34 @@ class ArrayRecord:
             strides=tuple(step * kind.itemsize for step in self.stride),
         )
 
-    def as_parameter(self, requires_grad: bool, attributes: dict[str, Any] | None = None) -> ArrayRecord:
-        """The same view as a Parameter."""
-        return replace(self, requires_grad=requires_grad, is_parameter=True, attributes=attributes or {})
+
+@dataclass(eq=False)
+class MetaRecord(TensorRecord):
+    """A tensor of the meta device, which has a layout and no values."""
+
+    dtype: str
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_view(self.size, self.stride, 0, self.dtype, _NO_LIMIT)
+
+
+@dataclass(eq=False)
+class SparseRecord(TensorRecord):
+    """A sparse tensor: its indices (or, by compressed rows, where each begins, and the columns) and its values, all tensors."""
+
+    layout: str
+    parts: tuple[Any, ...]
+    size: tuple[int, ...]
+    is_coalesced: bool | None = None
+
+
+@dataclass(frozen=True)
+class LayoutRecord:
+    """A torch.layout that stands by itself in a file."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -170,7 +216,7 @@ class ObjectRecord:
 
 
 #: What ``from_record`` receives on reading and what ``to_record`` may return on writing.
-Record = ArrayRecord | StorageRecord | DtypeRecord | DeviceRecord | SizeRecord | NumpyRecord | ObjectRecord
+Record = TensorRecord | StorageRecord | DtypeRecord | DeviceRecord | LayoutRecord | SizeRecord | NumpyRecord | ObjectRecord
 
 
 def contiguous_stride(size: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,15 +12,22 @@ from .records import (
     ArrayRecord,
     DeviceRecord,
     DtypeRecord,
+    LayoutRecord,
+    MetaRecord,
     ObjectRecord,
     SizeRecord,
+    SparseRecord,
     StorageRecord,
+    TensorRecord,
 )
 from .unpickle import Constructor, TypeName
 
 MAX_DEPTH = 256
 SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray)
-RECORDS = (ArrayRecord, StorageRecord, DtypeRecord, DeviceRecord, SizeRecord, NumpyRecord, ObjectRecord)
+RECORDS = (
+    ArrayRecord, MetaRecord, SparseRecord, StorageRecord, DtypeRecord, DeviceRecord, LayoutRecord, SizeRecord, NumpyRecord,
+    ObjectRecord,
+)  # fmt: skip
 _DICTS = (dict, OrderedDict, Counter)
 
 
@@ -81,8 +88,10 @@ class _Walk:
 
     def _converted(self, value: Any) -> Any:
         if isinstance(value, RECORDS):
-            if isinstance(value, ArrayRecord):
-                self._convert_items(value.attributes)
+            if isinstance(value, TensorRecord) and value.attributes:
+                value.attributes = self._now(value.attributes)[0]
+            if isinstance(value, SparseRecord):
+                value.parts = tuple(self._now(part)[0] for part in value.parts)
             if isinstance(value, ObjectRecord):
                 value.arguments = tuple(self._now(item)[0] for item in value.arguments)
                 value.state = self._now(value.state)[0]
@@ -110,8 +119,9 @@ _UNFINISHED = object()
 
 def _children(value: Any) -> list[Any]:
     """What an object holds; UnpicklingError where it is no data."""
-    if isinstance(value, ArrayRecord):
-        return [*value.attributes, *value.attributes.values()]
+    if isinstance(value, TensorRecord):
+        parts = value.parts if isinstance(value, SparseRecord) else ()
+        return [*parts, value.attributes] if value.attributes else list(parts)
     if isinstance(value, ObjectRecord):
         return [*value.arguments, value.state]
     if isinstance(value, RECORDS):

@@ -33,6 +33,13 @@ class Constructor:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed(Constructor):
+    """A class or function that the program allows."""
+
+    target: Any
+
+
+@dataclass(frozen=True, slots=True)
 class TypeName:
     """A type that a file may mention as an argument but not call."""
 
@@ -183,7 +190,7 @@ class Unpickler:
 
     def _call(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if type(function) is not Constructor or type(arguments) is not tuple:
+        if not isinstance(function, Constructor) or type(arguments) is not tuple:
             shown = function.name if isinstance(function, TypeName) else type(function).__name__
             raise UnpicklingError(f"Trying to call something that is not allowed: {shown}")
         self._budget -= sum(len(value) for value in arguments if isinstance(value, (str, bytes, list, tuple, dict)))

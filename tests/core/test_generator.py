@@ -62,7 +62,7 @@ def check(ours, theirs):
 
 
 def check_state(ours, theirs):
-    np.testing.assert_array_equal(ours.get_state(), theirs.get_state().numpy())
+    np.testing.assert_array_equal(ours.get_state().numpy(), theirs.get_state().numpy())
 
 
 DRAWS = {
@@ -336,8 +336,8 @@ def test_states_are_exchanged(words, spare):
         torch.randn(1, generator=tg)
         g.normal(1)
     there, here = torch.Generator(), Generator()
-    there.set_state(torch.from_numpy(g.get_state()))
-    here.set_state(tg.get_state().numpy())
+    there.set_state(torch.from_numpy(g.get_state().numpy()))
+    here.set_state(jaxnn.from_numpy(tg.get_state().numpy()))
     assert here.initial_seed() == there.initial_seed() == 2**40 + 3
     check_state(here, there)
     check(here.normal(3), torch.randn(3, generator=tg))
@@ -346,15 +346,30 @@ def test_states_are_exchanged(words, spare):
 
 
 def test_states_refused():
-    valid = Generator().get_state()
-    for state in (np.zeros(5056), np.zeros(10, np.uint8), np.zeros(5056, np.uint8), np.tile(valid, 2)[::2]):
-        with pytest.raises((RuntimeError, TypeError)) as expected:
-            torch.Generator().set_state(torch.from_numpy(state))
-        with pytest.raises(expected.type) as raised:
-            Generator().set_state(state)
-        assert str(raised.value) == str(expected.value)
-    with pytest.raises(TypeError, match="expected a torch.ByteTensor, but got int"):
-        Generator().set_state(5)
+    states = {
+        "float64": lambda t: t.zeros(5056, dtype=t.float64),
+        "short": lambda t: t.zeros(10, dtype=t.uint8),
+        "zeros": lambda t: t.zeros(5056, dtype=t.uint8),
+        "every other": lambda t: t.Generator().get_state().repeat(2)[::2],
+        "every other float": lambda t: t.Generator().get_state().float().repeat(2)[::2],
+        "int": lambda t: 5,
+        "numpy's": lambda t: t.Generator().get_state().numpy(),
+    }
+    for name, state in states.items():
+        for method in ("Generator", "get_default"):
+            with pytest.raises((RuntimeError, TypeError)) as expected:
+                torch.Generator().set_state(state(torch)) if method == "Generator" else torch.set_rng_state(state(torch))
+            with pytest.raises(expected.type) as raised:
+                Generator().set_state(state(jaxnn)) if method == "Generator" else jaxnn.set_rng_state(state(jaxnn))
+            assert str(raised.value) == str(expected.value), name
+
+
+def test_a_state_of_any_shape():
+    g = Generator().manual_seed(3)
+    g.normal(3)
+    other = Generator()
+    other.set_state(g.get_state().view(2, -1))
+    assert type(g.get_state()) is jaxnn.Tensor and other.get_state().tolist() == g.get_state().tolist()
 
 
 def test_new_generator_is_like_a_new_generator_of_pytorch():
@@ -376,9 +391,9 @@ def test_copies_continue_on_their_own(duplicate):
     g.normal(3)
     other = duplicate(g)
     assert other.initial_seed() == 11
-    np.testing.assert_array_equal(other.get_state(), g.get_state())
+    np.testing.assert_array_equal(other.state_bytes(), g.state_bytes())
     expected = g.normal(5)
-    assert not np.array_equal(other.get_state(), g.get_state())
+    assert not np.array_equal(other.state_bytes(), g.state_bytes())
     np.testing.assert_array_equal(other.normal(5), expected)
 
 
@@ -474,7 +489,7 @@ def test_refused(ours, theirs):
     with pytest.raises(expected.type) as raised:
         ours(g)
     assert str(raised.value) == str(expected.value)
-    np.testing.assert_array_equal(g.get_state(), Generator().get_state())
+    np.testing.assert_array_equal(g.state_bytes(), Generator().state_bytes())
 
 
 def test_refused_with_other_words():

@@ -108,8 +108,23 @@ class Generator:
             self._forks += 1
             return (self._seed * 0x9E3779B97F4A7C15 + self._forks * 0xBF58476D1CE4E5B9) % 2**64
 
-    def get_state(self) -> np.ndarray:
-        """The state as `torch.Generator.get_state` lays it out: uint8 of shape (5056,)."""
+    #: Between arrays and tensors: set by the operators, which this file knows nothing of.
+    _as_tensor: Any = None
+    _as_array: Any = None
+
+    def get_state(self) -> Any:
+        """The state as PyTorch lays it out: a tensor of uint8 and shape (5056,)."""
+        return self._as_tensor(self.state_bytes())
+
+    def set_state(self, new_state: Any) -> None:
+        """Continues from a state given by `get_state` here or in PyTorch.
+
+        Raises TypeError for anything but a uint8 tensor, RuntimeError for a wrong size or an impossible state.
+        """
+        self.set_state_bytes(self._as_array(new_state))
+
+    def state_bytes(self) -> np.ndarray:
+        """The state as an array."""
         with self._lock:
             state = self._engine.get_state(legacy=False)["state"]
             position = int(state["pos"])
@@ -122,13 +137,8 @@ class Generator:
             )  # fmt: skip
         return np.frombuffer(data, np.uint8).copy()
 
-    def set_state(self, new_state: np.ndarray) -> None:
-        """Continues from a state given by `get_state` here or in PyTorch.
-
-        Raises TypeError for anything but a uint8 array, RuntimeError for a wrong size or an impossible state.
-        """
-        if not isinstance(new_state, np.ndarray):
-            raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
+    def set_state_bytes(self, new_state: np.ndarray) -> None:
+        """Continues from a state given as an array. Raises as `set_state`."""
         if new_state.dtype != np.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         if not new_state.flags.c_contiguous:
@@ -157,7 +167,7 @@ class Generator:
     def clone_state(self) -> "Generator":
         """A new generator that continues from the same state."""
         clone = Generator(self._device)
-        clone.set_state(self.get_state())
+        clone.set_state_bytes(self.state_bytes())
         return clone
 
     def get_offset(self) -> int:
@@ -169,11 +179,11 @@ class Generator:
         raise RuntimeError("CPU Generator does not use offset")
 
     def __getstate__(self) -> tuple[Any, np.ndarray]:
-        return self._device, self.get_state()
+        return self._device, self.state_bytes()
 
     def __setstate__(self, state: tuple[Any, np.ndarray]) -> None:
         Generator.__init__(self, state[0])
-        self.set_state(state[1])
+        self.set_state_bytes(state[1])
 
     # ---- raw words
 
@@ -588,9 +598,9 @@ def initial_seed() -> int:
 
 def get_rng_state_bytes() -> np.ndarray:
     """The default generator's state, uint8 (5056,): `torch.get_rng_state`."""
-    return default_generator.get_state()
+    return default_generator.state_bytes()
 
 
 def set_rng_state_bytes(new_state: np.ndarray) -> None:
     """Puts back a state of the default generator: `torch.set_rng_state`. Raises as `Generator.set_state`."""
-    default_generator.set_state(new_state)
+    default_generator.set_state_bytes(new_state)

@@ -28,7 +28,7 @@ class Uniforms:
     """Uniform doubles of a generator one by one: drawn in blocks, what was not used is put back."""
 
     def __init__(self, generator: Generator) -> None:
-        self._generator, self._start, self.used = generator, generator.get_state(), 0
+        self._generator, self._start, self.used = generator, generator.state_bytes(), 0
         self._numbers: Iterator[float] = iter(())
 
     def __call__(self) -> float:
@@ -41,7 +41,7 @@ class Uniforms:
 
     def put_back(self) -> None:
         """Leave the generator as if only the numbers used had been drawn."""
-        self._generator.set_state(self._start)
+        self._generator.set_state_bytes(self._start)
         self._generator.uniform((self.used,), dtype=np.float64)
 
 

@@ -507,15 +507,13 @@ def initial_seed() -> int:
 @function(method=False)
 def get_rng_state() -> Any:
     """The default stream's state as PyTorch lays it out, uint8 (5056,)."""
-    return made(streams.get_rng_state_bytes())
+    return streams.default_generator.get_state()
 
 
 @function(method=False)
 def set_rng_state(new_state: Any) -> None:
     """Put back a state of the default stream. Raises TypeError for anything but a uint8 tensor."""
-    if not isinstance(new_state, TensorBase):
-        raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
-    streams.set_rng_state_bytes(np.array(value_of(new_state)))
+    streams.default_generator.set_state(new_state)
 
 
 @contextlib.contextmanager
@@ -532,6 +530,17 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
             streams.set_rng_state_bytes(kept)
 
 
+def _state_array(given: Any) -> np.ndarray:
+    """The bytes of a state that is given as a tensor."""
+    if not isinstance(given, TensorBase):
+        shown = "numpy.ndarray" if isinstance(given, np.ndarray) else type(given).__name__
+        raise TypeError(f"expected a torch.ByteTensor, but got {shown}")
+    if aval(given).dtype is dtypes.uint8 and not METHODS["is_contiguous"](given):
+        raise RuntimeError("RNG state must be contiguous")
+    return np.array(value_of(given))
+
+
+Generator._as_tensor, Generator._as_array = staticmethod(made), staticmethod(_state_array)
 FUNCTIONS["Generator"] = Generator
 FUNCTIONS["fork_rng"] = fork_rng
 default_generator = streams.default_generator
