@@ -105,7 +105,7 @@ def _tensor_record(t: TensorBase, storages: dict[int, StorageRecord]) -> TensorR
         attributes = {name: value for name, value in vars(t).items() if name not in t.OWN}
         return SparseRecord(repr(t.layout).removeprefix("torch."), (*places, t.plain.detach()), shape, coalesced, attributes=attributes)
     own = _is_own(type(t))
-    told = {
+    told: dict[str, Any] = {
         "requires_grad": t.requires_grad, "is_parameter": isinstance(t, Parameter),
         "attributes": state_of(t) if own else dict(vars(t)), "kind": type(t) if own else None,
     }  # fmt: skip

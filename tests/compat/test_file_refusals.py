@@ -64,6 +64,17 @@ def overlapping():
     return target.getvalue()
 
 
+def edited(content, old, new):
+    def edit(pickled):
+        assert pickled.count(old) == 1
+        return pickled.replace(old, new)
+
+    return rewritten(content, {"data.pkl": edit}).getvalue()
+
+
+SPARSE = saved(torch.eye(3)[:2].to_sparse()).getvalue()
+META = saved(torch.empty(2, 3, device="meta")).getvalue()
+
 DAMAGED = {
     "empty": (b"", EOFError, "Ran out of input"),
     "text": (b"garbage garbage\n" * 30, pickle.UnpicklingError, "Unsupported operand 103"),
@@ -137,8 +148,15 @@ DAMAGED = {
     ),
     "a path as key": (replaced(b"X\x01\0\0\x000", b"X\x09\0\0\x00../../etc"), RuntimeError, "file not found"),
     "requires_grad a list": (replaced(b"\x89c", b"]c"), pickle.UnpicklingError, "bool"),
-    "sparse": (saved(torch.eye(2).to_sparse()).getvalue(), pickle.UnpicklingError, "sparse|_get_layout"),
-    "meta": (saved(torch.empty(2, device="meta")).getvalue(), pickle.UnpicklingError, "meta"),
+    # Tensors without a memory of their own
+    "another layout": (edited(SPARSE, b"torch.sparse_coo", b"torch.sparse_xyz"), pickle.UnpicklingError, "layout"),
+    "a layout of other parts": (edited(SPARSE, b"torch.sparse_coo", b"torch.sparse_csr"), pickle.UnpicklingError, "Size"),
+    "sparse size negative": (edited(SPARSE, b"K\x02K\x03\x86", b"K\x02J\xff\xff\xff\xff\x86"), RuntimeError, "negative"),
+    "sparse flag": (edited(SPARSE, b"\x88t", b"K\x01t"), pickle.UnpicklingError, "bool"),
+    "meta size negative": (edited(META, b"K\x02K\x03\x86", b"K\x02J\xff\xff\xff\xff\x86"), RuntimeError, "negative"),
+    "meta size huge": (edited(META, b"K\x02K\x03\x86", b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86"), RuntimeError, "too large"),
+    "meta stride short": (edited(META, b"K\x03K\x01\x86", b"K\x03\x85"), RuntimeError, "stride length"),
+    "meta type": (edited(META, b"ctorch\nfloat32", b"ctorch\nFloatStorage"), pickle.UnpicklingError, "dtype"),
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ class TracedStorage(Storage):
 
 def slots_of(t: Any) -> dict[str, Any]:
     """What a class of the program's own keeps in slots."""
-    own = [c for c in type(t).__mro__ if "__slots__" in vars(c) and not c.__module__.startswith("jaxnn.")]
+    own: list[Any] = [c for c in type(t).__mro__ if "__slots__" in vars(c) and not c.__module__.startswith("jaxnn.")]
     names = [n for c in own for n in ([c.__slots__] if isinstance(c.__slots__, str) else c.__slots__)]
     return {n: getattr(t, n) for n in names if n not in ("__dict__", "__weakref__") and hasattr(t, n)}
 
