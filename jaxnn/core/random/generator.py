@@ -1,12 +1,10 @@
 """PyTorch's CPU random stream in numpy: the same seed gives the same numbers.
 
-The engine is MT19937, seeded as in `mt19937ar` (Matsumoto and Nishimura 1998, "Mersenne Twister"). Each distribution
-consumes the engine's 32-bit words in PyTorch's order, so seeds, states and draws can be exchanged with PyTorch at any
-point.
+The engine is MT19937, seeded as in `mt19937ar` (Matsumoto and Nishimura 1998, "Mersenne Twister"). Each distribution consumes
+the engine's 32-bit words in PyTorch's order, so seeds, states and draws can be exchanged with PyTorch at any point.
 
-The stream is that of PyTorch 2.13 on an x86-64 CPU with AVX2. Without AVX2 PyTorch's own numbers can
-differ in the last bit (other logarithms and cosines, no fused multiply-add); its older versions drew `bernoulli_` from
-MKL on Intel CPUs.
+The stream is that of PyTorch 2.13 on an x86-64 CPU with AVX2. Without AVX2 PyTorch's own numbers can differ in the last bit (other
+logarithms and cosines, no fused multiply-add); its older versions drew `bernoulli_` from MKL on Intel CPUs.
 """
 
 import math
@@ -108,8 +106,7 @@ class Generator:
             self._forks += 1
             return (self._seed * 0x9E3779B97F4A7C15 + self._forks * 0xBF58476D1CE4E5B9) % 2**64
 
-    #: Between arrays and tensors: set by the operators, which this file knows nothing of.
-    _as_tensor: Any = None
+    _as_tensor: Any = None  # between arrays and tensors: set by the operators, which this file knows nothing of
     _as_array: Any = None
 
     def get_state(self) -> Any:
@@ -117,10 +114,8 @@ class Generator:
         return self._as_tensor(self.state_bytes())
 
     def set_state(self, new_state: Any) -> None:
-        """Continues from a state given by `get_state` here or in PyTorch.
-
-        Raises TypeError for anything but a uint8 tensor, RuntimeError for a wrong size or an impossible state.
-        """
+        """Continues from a state given by `get_state` here or in PyTorch. Raises TypeError for anything but a uint8 tensor,
+        RuntimeError for a wrong size or an impossible state."""
         self.set_state_bytes(self._as_array(new_state))
 
     def state_bytes(self) -> np.ndarray:
@@ -166,8 +161,7 @@ class Generator:
 
     def clone_state(self) -> "Generator":
         """A new generator that continues from the same state."""
-        clone = Generator(self._device)
-        clone.set_state_bytes(self.state_bytes())
+        (clone := Generator(self._device)).set_state_bytes(self.state_bytes())
         return clone
 
     def get_offset(self) -> int:
