@@ -114,8 +114,7 @@ class Generator:
         return self._as_tensor(self.state_bytes())
 
     def set_state(self, new_state: Any) -> None:
-        """Continues from a state given by `get_state` here or in PyTorch. Raises TypeError for anything but a uint8 tensor,
-        RuntimeError for a wrong size or an impossible state."""
+        """Continues from a state of `get_state`. Raises TypeError for no uint8 tensor, RuntimeError for an impossible state."""
         self.set_state_bytes(self._as_array(new_state))
 
     def state_bytes(self) -> np.ndarray:
