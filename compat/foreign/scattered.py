@@ -104,10 +104,6 @@ MORE: dict[str, dict[str, str]] = {
             "float4_e2m1fn_x2 bits8 legacy_contiguous_format "
             "per_tensor_affine per_channel_affine per_tensor_symmetric per_channel_symmetric"
         ),
-        "class": (
-            "ByteStorage CharStorage DoubleStorage FloatStorage IntStorage "
-            "LongStorage ShortStorage BoolStorage HalfStorage BFloat16Storage"
-        ),
     },
     "torch._C": {
         "false": "_get_accelerator", "nothing": "_jit_set_nvfuser_guard_mode",
@@ -151,7 +147,6 @@ MEMBERS: dict[str, str] = {
         "set_state_dict_type clip_grad_norm_"
     ),
     "Dim": "AUTO DYNAMIC STATIC",
-    "ByteStorage": "_from_buffer from_buffer",
 }
 
 

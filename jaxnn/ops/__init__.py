@@ -14,7 +14,7 @@ from .creation import factories, from_data
 from .memory import cast
 from .random import masks, draws
 from .common import arguments
-from .memory import storages, strides, bitcasts
+from .memory import storages, typed_storages, strides, bitcasts
 from .shapes import shape
 from .indexing import slicing
 from .shapes import split
@@ -45,5 +45,5 @@ __all__ = [
     "limits", "lowrank", "masks", "matrix_functions", "memory_views", "norms", "number_parts", "numpy_like", "numpy_memory", "old_orders",
     "other_kinds", "placement", "polynomials", "products", "promotion", "python_operators", "ranges", "reduce", "reflectors",
     "reshape_for_jax", "resizing", "return_types", "scatter", "second_names", "segments", "shape", "slicing", "solvers", "sorting",
-    "special_functions", "spectrogram", "split", "storages", "strides", "symmetric", "unary", "vector_norms", "windows",
+    "special_functions", "spectrogram", "split", "storages", "strides", "symmetric", "typed_storages", "unary", "vector_norms", "windows",
 ]  # fmt: skip

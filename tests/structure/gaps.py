@@ -23,9 +23,7 @@ GAPS: dict[str, dict[str, str]] = {
             merge_type_from_type_comment parse_ir parse_schema parse_type_comment unify_type_list
         """,
         "typed storages are what Tensor.storage() returns; they have no constructor": """
-            BFloat16Storage BoolStorage ByteStorage CharStorage ComplexDoubleStorage ComplexFloatStorage
-            DoubleStorage FloatStorage HalfStorage IntStorage LongStorage QInt32Storage QInt8Storage
-            QUInt2x4Storage QUInt4x2Storage QUInt8Storage ShortStorage Storage StorageBase
+            QInt32Storage QInt8Storage QUInt2x4Storage QUInt4x2Storage QUInt8Storage Storage StorageBase
         """,
         "streams, events and futures: XLA schedules by itself": """
             Event Stream fork wait

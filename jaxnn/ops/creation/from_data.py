@@ -32,6 +32,7 @@ from jaxnn.core.record.recorder import value_of
 from jaxnn.core.registry import FUNCTIONS, METHODS, function, op
 from jaxnn.ops.common.placement import check_layout, dtype_of, like_device, made, moved, need_strided, sizes
 from jaxnn.ops.common.promotion import require_broadcast
+from jaxnn.ops.memory.storages import UntypedStorage
 
 from .factories import check_fits
 
@@ -342,6 +343,10 @@ def _legacy(wanted: dtypes.dtype, args: tuple[Any, ...], device: Any) -> Any:
         if aval(first).dtype is not wanted:
             raise TypeError(f"expected a tensor of {wanted} (got one of {aval(first).dtype})")
         return alias(first)
+    if isinstance(first, UntypedStorage) and len(args) == 1:
+        if type(first) is not UntypedStorage and first.dtype is not wanted:  # type: ignore[attr-defined]
+            raise TypeError(f"Expected a Storage of {wanted} or an UntypedStorage, but got one of {first.dtype}")  # type: ignore[attr-defined]
+        return first._bytes().view(wanted)
     if isinstance(first, (int, np.integer)) and not isinstance(first, bool):
         return made(np.zeros(sizes("new", args), wanted.np), device)
     if len(args) > 1 or not isinstance(first, (Sequence, np.ndarray, range)) or isinstance(first, str):

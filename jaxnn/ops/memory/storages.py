@@ -17,8 +17,10 @@ from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.dtypes import dtype as Dtype
 from jaxnn.core.memory.cell import Cell
 from jaxnn.core.memory.tensor_base import TensorBase, alias, aval, memory_key, same_memory, stored, whole_of
+from jaxnn.core.record.freed_memory import free, is_alone, is_freed, renew
 from jaxnn.core.registry import FUNCTIONS, function
-from jaxnn.ops.common.placement import check_layout, dtype_of
+from jaxnn.ops.common.placement import check_layout, dtype_of, like_device
+from jaxnn.ops.common.placement import made as place
 
 from .strides import address_of
 
@@ -78,6 +80,8 @@ class UntypedStorage:
 
     def nbytes(self) -> int:
         """Bytes of the storage."""
+        if is_freed(self._tensor):
+            return 0
         return self._described.shape.numel() * self._described.dtype.itemsize
 
     size = __len__ = nbytes
@@ -87,6 +91,8 @@ class UntypedStorage:
         return 1
 
     def _numbers(self) -> Any:
+        if is_freed(self._tensor):
+            return place(np.zeros(0, self._described.np), like_device(self._tensor, None))
         return whole_of(self._tensor, Cell())
 
     def _memory(self) -> np.ndarray:
@@ -142,14 +148,44 @@ class UntypedStorage:
         self._bytes().copy_(source._bytes())
         return self
 
-    def resize_(self, size: int) -> None:
-        """Nothing where the storage has this size.
+    def resize_(self, size: int) -> Any:
+        """Give the memory another size: what it holds stays, what is added is zeros.
+
+        Memory that tensors show can be freed (0), which they refuse to be read until it has the size again that it was made with.
 
         Raises:
-            NotImplementedError: for another size: the memory of a tensor is as large as it was made.
+            NotImplementedError: for any other size of memory that tensors show: they are the shape of what they were made of.
         """
-        if size != len(self):
-            raise NotImplementedError("resize_ of a storage is not implemented: use Tensor.resize_")
+        self._resize(size, size)
+        return self
+
+    def _resize(self, size: Any, nbytes: Any) -> None:
+        if not isinstance(nbytes, int):
+            raise RuntimeError(f"resize_ expects an int, but got {type(nbytes).__name__}")
+        if nbytes < 0:
+            raise RuntimeError(f"resize_: the size of a storage is not negative, but got {size}")
+        if nbytes == self.nbytes():
+            return
+        made = self._described.shape.numel() * self._described.dtype.itemsize
+        if nbytes in (0, made) and made:
+            if nbytes == 0:
+                free(self._tensor)
+            else:
+                described = self._described
+                renew(self._tensor, place(np.zeros(tuple(described.shape), described.np), like_device(self._tensor, None)))
+        elif is_alone(self._tensor):
+            held = np.zeros(nbytes, np.uint8)
+            if not is_freed(self._tensor):
+                kept = self._memory()[:nbytes]
+                held[: len(kept)] = kept
+            kind = self._described.dtype
+            whole = nbytes % kind.itemsize == 0
+            self._tensor = alias(place(held.view(kind.np) if whole else held, like_device(self._tensor, None)), Cell())
+        else:
+            raise NotImplementedError(
+                f"resize_({size}) of a storage that tensors show is not supported, but 0 and the size that it was made with "
+                f"({made} bytes): they are the shape of what they were made of. Use Tensor.resize_"
+            )
 
     def clone(self) -> Any:
         """A copy."""
@@ -257,6 +293,10 @@ class TypedStorage(UntypedStorage):
         return self.nbytes() // self.dtype.itemsize
 
     __len__ = size
+
+    def resize_(self, size: int) -> None:
+        """See `UntypedStorage.resize_`, in elements."""
+        self._resize(size, size * self.dtype.itemsize)
 
     def element_size(self) -> int:
         """Bytes of an element."""
