@@ -30,11 +30,13 @@ from .core.memory.cell import Cell
 from .core.memory.storage import state_of, with_state
 from .core.memory.tensor_base import Tensor, TensorBase, alias, aval, unguarded, without_values, wrap
 from .core.process.config import x64
+from .core.random.generator import Generator
 from .core.record.at_once import tensor_of
 from .core.record.recorder import value_of
 from .core.registry import FUNCTIONS
 from .nn.module import Module
-from .nn.parameter import Parameter
+from .nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter, is_lazy
+from .nn.utils.rnn import PackedSequence
 from .sparse.creation import sparse_coo_tensor, sparse_csr_tensor
 from .sparse.tensor import SparseTensor
 from .torch_file import (
@@ -80,7 +82,12 @@ DEFAULT_PROTOCOL = 2
 def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
     """The record of a tensor (or dtype, device, size); None for anything else. ``storages`` keeps shared memory shared."""
     if isinstance(value, TensorBase):
-        return _tensor_record(value, storages)
+        return _lazy_record(value) if is_lazy(value) else _tensor_record(value, storages)
+    if isinstance(value, Generator):
+        state = (value.initial_seed(), None, value.get_state())
+        return ObjectRecord("torch._C.Generator", (value.device,), state=state)
+    if type(value) is PackedSequence:
+        return ObjectRecord("torch.nn.utils.rnn.PackedSequence", tuple(value), new=True)
     if isinstance(value, UntypedStorage):
         shared = _storage_record(value._tensor, storages)
         return shared if isinstance(value, TypedStorage) else dataclasses.replace(shared, dtype="uint8", untyped=True)
@@ -93,6 +100,28 @@ def to_record(value: Any, storages: dict[int, StorageRecord]) -> Any:
     if isinstance(value, Size):
         return SizeRecord(value)
     return None
+
+
+def _lazy_record(value: Any) -> ObjectRecord:
+    name = "UninitializedParameter" if isinstance(value, Parameter) else "UninitializedBuffer"
+    return ObjectRecord(f"torch.nn.parameter.{name}", (value.requires_grad,))
+
+
+def _object(record: ObjectRecord) -> Any:
+    """An object of PyTorch's, by its name there; UnpicklingError for other contents than it has."""
+    name = record.target.rpartition(".")[2]
+    try:
+        if name == "PackedSequence":
+            return PackedSequence(*record.arguments)
+        if name == "Generator":
+            found = Generator(*record.arguments)
+            if record.state is not None:
+                _, _, state = record.state
+                found.set_state(state)
+            return found
+        return (UninitializedParameter if name == "UninitializedParameter" else UninitializedBuffer)(*record.arguments)
+    except (TypeError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
+        raise pickle.UnpicklingError(f"{name} takes no such contents: {type(error).__name__}: {error}") from error
 
 
 def _tensor_record(t: TensorBase, storages: dict[int, StorageRecord]) -> TensorRecord:
@@ -160,6 +189,8 @@ class FromRecords:
         if isinstance(record, NumpyRecord):
             return record.value
         if isinstance(record, ObjectRecord):
+            if isinstance(record.target, str):
+                return _object(record)
             if not record.new and isinstance(record.target, type) and issubclass(record.target, Module):
                 raise pickle.UnpicklingError(f"the file calls {record.target.__qualname__}, whose pickles hold its state and no call")
             return record.build()
@@ -297,7 +328,8 @@ def load(
             where it shall be, or None; None keeps each tensor where it was saved. A `jax.sharding.Sharding` spreads every
             tensor over several devices.
         pickle_module: None or Python's own `pickle`; none is used.
-        weights_only: False reads numpy's arrays and scalars, too. Other objects are built only of classes that
+        weights_only: False reads numpy's arrays and scalars, too, and more of Python's data (frozen sets, deques, dicts with
+            defaults, slices, ranges, dates and times), generators and packed sequences. Other objects are built only of classes that
             `add_safe_globals` or `safe_globals` allows, either way.
         mmap: leave the numbers in the file until they are used (without looking at their checksums); ``f`` is a path
             then, and the file must not change while its tensors live.
@@ -310,8 +342,8 @@ def load(
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
     check_pickle_module(pickle_module, "load")
     check_mmap(f, mmap)
-    with_numpy = weights_only is False or pickle_module is not None
-    return load_records(f, FromRecords(map_location), mmap=bool(mmap), with_numpy=with_numpy)
+    more_data = weights_only is False or pickle_module is not None
+    return load_records(f, FromRecords(map_location), mmap=bool(mmap), more_data=more_data)
 
 
 def check_mmap(f: Any, mmap: bool | None) -> None:

@@ -21,11 +21,12 @@ from jaxnn import serialization
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.size import layout
 from jaxnn.core.memory.tensor_base import TensorBase
+from jaxnn.core.random.generator import Generator
 from jaxnn.nn import Module, Parameter
 from jaxnn.nn.module_state import to_pytorch
 from jaxnn.torch_file import DtypeRecord, StorageRecord, load_records, save_records
 from jaxnn.torch_file.globals import allowed_names
-from jaxnn.torch_file.pickling import Pickler
+from jaxnn.torch_file.pickling import _HANDLERS, Pickler
 from jaxnn.torch_file.unpickle import Constructor, TypeName
 
 from .class_names import homes
@@ -39,6 +40,8 @@ _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodDescrip
 
 class _Pickler(Pickler):
     """Writes any object that pickle does, under PyTorch's names."""
+
+    _handlers = _HANDLERS  # containers may hold what no file of data does
 
     def _other(self, value: Any) -> Callable[..., None]:
         return _Pickler._save_named if isinstance(value, _FUNCTIONS) or _named_in_torch(value) else _Pickler._save_any
@@ -218,9 +221,12 @@ def save(
     if pickle_protocol != 2:
         raise NotImplementedError("save: pickle_protocol other than 2")
     storages: dict[int, StorageRecord] = {}
+
+    def to_record(value: Any) -> Any:
+        return None if isinstance(value, Generator) else serialization.to_record(value, storages)
+
     save_records(
-        obj, f, lambda value: serialization.to_record(value, storages), legacy=not _use_new_zipfile_serialization,
-        pickler_class=_Pickler,
+        obj, f, to_record, legacy=not _use_new_zipfile_serialization, pickler_class=_Pickler,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from .dtypes import NUMPY_TYPES, STORAGE_CLASSES
 from .numpy_pickles import numpy_names
+from .python_data import python_names
 from .records import (
     ArrayRecord,
     DeviceRecord,
@@ -36,6 +37,11 @@ from .unpickle import Allowed, Constructor, TypeName, checked_key
 SPARE_BYTES = 1 << 30
 SPARE_RESOLVED = 1 << 26
 
+#: Objects of PyTorch's that are data, by their names in files: their records name them, too.
+_OBJECTS = (
+    "torch._C.Generator", "torch.nn.utils.rnn.PackedSequence", "torch.nn.parameter.UninitializedParameter",
+    "torch.nn.parameter.UninitializedBuffer",
+)  # fmt: skip
 _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged")
 _REFUSED = {
     "_rebuild_qtensor": "quantized tensors",
@@ -46,10 +52,11 @@ _REFUSED = {
 }
 
 
-def allowed_names(file_size: int, with_numpy: bool = False) -> dict[str, Any]:
+def allowed_names(file_size: int, more_data: bool = False) -> dict[str, Any]:
     """A fresh table for one file of ``file_size`` bytes: 'module.name' -> Constructor, TypeName or DtypeRecord.
 
-    What the program has allowed by `add_safe_globals` is in it; numpy's data too when that is, or ``with_numpy``.
+    What the program has allowed by `add_safe_globals` is in it; numpy's data and more of Python's and PyTorch's when that is, or
+    with ``more_data``.
     """
     tensors = _TensorBuilder(SPARE_BYTES + 16 * file_size, SPARE_RESOLVED + 16 * file_size)
     table: dict[str, Any] = {
@@ -84,9 +91,9 @@ def allowed_names(file_size: int, with_numpy: bool = False) -> dict[str, Any]:
         names[f"torch.{name}"] = TypeName(name)
     for name in NUMPY_TYPES:
         names[f"torch.{name}"] = DtypeRecord(name)
-    of_numpy = numpy_names()
+    more = numpy_names() | python_names() | {name: Constructor(name, functools.partial(_object, name)) for name in _OBJECTS}
     named = named_globals()
-    names.update((name, built) for name, built in of_numpy.items() if with_numpy or name in named)
+    names.update((name, built) for name, built in more.items() if name not in names and (more_data or name in named))
     for name, target in named.items():
         if name not in names:
             names[name] = Allowed(name, functools.partial(_object, target), target)

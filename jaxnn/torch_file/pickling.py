@@ -1,6 +1,6 @@
 """Writes objects as the pickle of a tensor file: protocol 2, naming PyTorch's functions without importing them.
 
-Only what ``torch.load(weights_only=True)`` reads is written.
+What ``torch.load(weights_only=True)`` reads is written, and the data that it reads with ``weights_only=False`` alone.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 
 from .dtypes import CLASS_OF_DTYPE, NUMPY_TYPES
 from .numpy_pickles import save_array, save_dtype, save_scalar
+from .python_data import HANDLERS
 from .records import (
     ArrayRecord,
     DeviceRecord,
     DtypeRecord,
     LayoutRecord,
     MetaRecord,
+    ObjectRecord,
     SizeRecord,
     SparseRecord,
     StorageRecord,
@@ -53,6 +55,9 @@ class Pickler:
         self._kept: list[Any] = []  # keeps the ids in the memo from being given out again
         self._storage_keys: dict[int, tuple[str, str]] = {}
         self._depth = 0
+
+    #: By type, what writes an object.
+    _handlers: dict[type, Callable[[Pickler, Any], None]]
 
     def dump(self, root: Any) -> bytes:
         """The pickle. PicklingError, naming the type, for what a tensor file cannot hold."""
@@ -102,7 +107,7 @@ class Pickler:
     # By type
 
     def _save(self, value: Any) -> None:
-        handler = _HANDLERS.get(type(value))
+        handler = self._handlers.get(type(value))
         if handler is not None and type(value) in _UNSHARED:
             handler(self, value)
             return
@@ -127,10 +132,11 @@ class Pickler:
         if isinstance(value, np.dtype):
             return save_dtype, value
         record = self._to_record(value) if self._to_record is not None else None
-        if type(record) in RECORDS:
+        allowed = id(type(value)) in self._allowed
+        if type(record) in RECORDS and not (allowed and isinstance(record, ObjectRecord)):
             self._kept.append(record)
             return _HANDLERS[type(record)], record
-        if id(type(value)) in self._allowed:
+        if allowed:
             return Pickler._save_object, value
         return self._other(value), value
 
@@ -168,6 +174,15 @@ class Pickler:
             self._save(state)
             self._out += b"b"
 
+    def _save_record(self, value: ObjectRecord) -> None:
+        """An object of PyTorch's, by its name there."""
+        self._global(*value.target.rsplit(".", 1))
+        self._save_tuple_of(value.arguments)
+        self._out += b"\x81" if value.new else b"R"
+        if value.state is not None:
+            self._save(value.state)
+            self._out += b"b"
+
     def _save_int(self, value: int) -> None:
         if 0 <= value < 1 << 8:
             self._out += b"K%c" % value
@@ -177,9 +192,8 @@ class Pickler:
             self._out += b"J" + struct.pack("<i", value)
         else:
             length = value.bit_length() // 8 + 1
-            if length > 255:
-                raise PicklingError(f"cannot save an int of {value.bit_length()} bits")
-            self._out += b"\x8a%c" % length + value.to_bytes(length, "little", signed=True)
+            head = b"\x8a%c" % length if length < 256 else b"\x8b" + struct.pack("<I", length)
+            self._out += head + value.to_bytes(length, "little", signed=True)
 
     def _save_str(self, value: str) -> None:
         if not self._recall(value):
@@ -350,5 +364,7 @@ _HANDLERS: dict[type, Callable[[Pickler, Any], None]] = {
     np.ndarray: save_array,
     DtypeRecord: Pickler._save_dtype,
     DeviceRecord: Pickler._save_device,
+    ObjectRecord: Pickler._save_record,
 }
+Pickler._handlers = _HANDLERS | HANDLERS
 _UNSHARED = (type(None), bool, int, float, str)  # written where they stand; strings are shared by value

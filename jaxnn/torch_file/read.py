@@ -31,7 +31,7 @@ Unpickle = Callable[[BinaryIO, Callable[[tuple], StorageRecord], int], Any]
 
 
 def load_records(
-    file: FileLike, from_record: Callable[[Any], Any] | None = None, mmap: bool = False, with_numpy: bool = False,
+    file: FileLike, from_record: Callable[[Any], Any] | None = None, mmap: bool = False, more_data: bool = False,
     unpickle: Unpickle | None = None,
 ) -> Any:  # fmt: skip
     """The object that ``torch.save`` wrote, in plain Python containers.
@@ -41,7 +41,7 @@ def load_records(
         from_record: called with each record (ArrayRecord for a tensor, StorageRecord, DtypeRecord, DeviceRecord,
             SizeRecord); what it returns takes the record's place. Without it the records stay. Tensors that share a
             storage have the identical ``record.storage``.
-        with_numpy: read numpy's arrays and scalars, too, which PyTorch does with ``weights_only=False`` only.
+        more_data: read numpy's arrays and scalars, too, and more of Python's data, as PyTorch does with ``weights_only=False`` only.
         mmap: leave the bytes of tensors in the file until they are used; ``file`` is a path then.
         unpickle: reads the pickle in place of the machine that builds data only: from a stream, what gives the record of a
             storage for a persistent id, and the size of the file. What it returns is returned.
@@ -58,7 +58,7 @@ def load_records(
         if head[:4] == b"PK\x03\x04":
             mapped = _mapped(stream) if mmap else None
             whole = stream if start == 0 else io.BytesIO(stream.read())
-            found = _read_archive(whole, mapped, unpickle or _data_only(with_numpy))
+            found = _read_archive(whole, mapped, unpickle or _data_only(more_data))
             return found if unpickle else convert_records(found, from_record)
         if mmap:
             raise RuntimeError("mmap can only be used with files saved in the zip format of PyTorch 1.6 and later")
@@ -67,7 +67,7 @@ def load_records(
                 "files saved in the legacy .tar format cannot be read. Load it once with an old PyTorch and save it "
                 "again."
             )
-        found = _read_legacy(stream, stream.seek(0, 2) - start, start, unpickle or _data_only(with_numpy))
+        found = _read_legacy(stream, stream.seek(0, 2) - start, start, unpickle or _data_only(more_data))
         return found if unpickle else convert_records(found, from_record)
 
 
@@ -78,12 +78,12 @@ def _mapped(stream: BinaryIO) -> np.ndarray:
     return np.memmap(stream, np.uint8, "r")  # type: ignore[call-overload]
 
 
-def _data_only(with_numpy: bool) -> Unpickle:
+def _data_only(more_data: bool) -> Unpickle:
     def unpickle(stream: BinaryIO, load_storage: Callable[[tuple], StorageRecord], size: int) -> Any:
         here = stream.tell()
         rest = stream.seek(0, os.SEEK_END) - here
         stream.seek(here)
-        return Unpickler(stream, allowed_names(size, with_numpy), load_storage, rest).load()
+        return Unpickler(stream, allowed_names(size, more_data), load_storage, rest).load()
 
     return unpickle
 

@@ -182,7 +182,10 @@ class SizeRecord(tuple[int, ...]):
 
 @dataclass(eq=False)
 class ObjectRecord:
-    """An object of an allowed class: what is called with which arguments (``new``: its ``__new__``), and its state then."""
+    """An object of an allowed class: what is called with which arguments (``new``: its ``__new__``), and its state then.
+
+    Of PyTorch's objects ``target`` is the name.
+    """
 
     target: Any
     arguments: tuple[Any, ...]

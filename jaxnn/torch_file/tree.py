@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from pickle import UnpicklingError
 from typing import Any
 
+from . import python_data
 from .numpy_record import NumpyRecord
 from .records import (
     ArrayRecord,
@@ -23,12 +24,13 @@ from .records import (
 from .unpickle import Constructor, TypeName
 
 MAX_DEPTH = 256
-SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray)
+SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray, *python_data.SCALARS)
 RECORDS = (
     ArrayRecord, MetaRecord, SparseRecord, StorageRecord, DtypeRecord, DeviceRecord, LayoutRecord, SizeRecord, NumpyRecord,
     ObjectRecord,
 )  # fmt: skip
-_DICTS = (dict, OrderedDict, Counter)
+_DICTS = (dict, OrderedDict, Counter, defaultdict)
+_LISTS = (list, deque)
 
 
 def convert_records(root: Any, from_record: Callable[[Any], Any] | None) -> Any:
@@ -67,7 +69,7 @@ class _Walk:
         self._kept.append(value)
         self._open.append((value, iter(_children(value))))
         # What a cycle leads back to: lists and dicts stay the objects that they are, anything else cannot be finished.
-        if type(value) in _DICTS or type(value) is list:
+        if type(value) in _DICTS or type(value) in _LISTS:
             self._done[id(value)] = (value, 0)
         else:
             self._done[id(value)] = (_UNFINISHED, 0)
@@ -102,8 +104,9 @@ class _Walk:
                 self._convert_items(vars(value))
             return value
         items = [self._now(item)[0] for item in value]
-        if type(value) is list:
-            value[:] = items
+        if type(value) in _LISTS:
+            value.clear()
+            value.extend(items)
             return value
         return type(value)(items)
 
@@ -126,7 +129,7 @@ def _children(value: Any) -> list[Any]:
         return [*value.arguments, value.state]
     if isinstance(value, RECORDS):
         return []
-    if type(value) in (list, tuple, set):
+    if type(value) in (*_LISTS, tuple, set, frozenset):
         return list(value)
     if type(value) is OrderedDict:
         return [*value, *value.values(), *vars(value), *vars(value).values()]

@@ -11,7 +11,7 @@ Source of the opcodes: ``pickletools`` and https://docs.python.org/3/library/pic
 from __future__ import annotations
 
 import struct
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pickle import UnpicklingError
@@ -135,13 +135,13 @@ class Unpickler:
 
     def _extend(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is not list:
+        if type(target) not in (list, deque):
             raise UnpicklingError(f"Can only append to lists, but got {type(target).__name__}")
         target.extend(items)
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if type(target) not in (dict, OrderedDict, Counter):
+        if type(target) not in (dict, OrderedDict, Counter, defaultdict):
             raise UnpicklingError(f"Can only set items of dicts, but got {type(target).__name__}")
         if len(items) % 2:
             raise UnpicklingError("odd number of items for a dict")
@@ -174,7 +174,7 @@ class Unpickler:
                 "Nothing of it was run. If you trust the file, allow the classes that it names: "
                 f"jaxnn.serialization.add_safe_globals([{shown.rpartition('.')[2]}]), or "
                 f"with jaxnn.serialization.safe_globals([...]); get_unsafe_globals_in_checkpoint(f) lists them. "
-                "numpy's arrays are read with weights_only=False. A state_dict needs none of this."
+                "numpy's arrays and more of Python's data are read with weights_only=False. A state_dict needs none of this."
             )
         self._push(self._names[full])
 
@@ -243,7 +243,7 @@ def checked_key(key: Any) -> Hashable:
             raise UnpicklingError("a key of a dict or a set is nested too deeply")
         if isinstance(value, tuple):
             pending.extend(value[: _MAX_KEY_NODES + 1])
-        elif isinstance(value, (list, dict, set, bytearray)):
+        elif isinstance(value, (list, dict, set, bytearray, deque)):
             raise UnpicklingError(f"unhashable type: '{type(value).__name__}'")
     return key
 

@@ -6,7 +6,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -328,7 +328,7 @@ def test_live_tensors_of_other_kinds():
 
 
 def test_refuses_to_write_what_torch_would_not_read(tmp_path):
-    for bad in (object(), np.ones(2, object), np.ones(2, [("a", int)]), frozenset([1]), print, {"a": [torch.ones(1)]}, 1 << 4000):
+    for bad in (object(), np.ones(2, object), np.ones(2, [("a", int)]), print, {"a": [torch.ones(1)]}, defaultdict(lambda: 1)):
         with pytest.raises(pickle.PicklingError, match="cannot save"):
             save_records(bad, tmp_path / "never.pt")
     with pytest.raises(RecursionError):

@@ -1,8 +1,10 @@
 """What `save` takes beside tensors: numpy's data, the old format, and objects of classes that the program allows."""
 
+import datetime
 import io
 import pickle
 import warnings
+from collections import OrderedDict, defaultdict, deque
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from jaxnn.serialization import (
     get_unsafe_globals_in_checkpoint,
     safe_globals,
 )
+from tests.compat.files import rewritten
 
 DATA = {
     "matrix": np.arange(6, dtype=np.float32).reshape(2, 3).T,
@@ -61,6 +64,107 @@ def test_numpy_data(key, zipped):
     for reader in (jaxnn, torch):
         with pytest.raises(pickle.UnpicklingError, match="Unsupported global"):
             reader.load(written(jaxnn, value, **options))
+
+
+def zone(hours):
+    return datetime.timezone(datetime.timedelta(hours=hours), "here")
+
+
+PYTHON = {
+    "frozen set": lambda t: frozenset([1, "a", (2, None)]),
+    "slices": lambda t: [slice(1, None, 2), slice(None)],
+    "ranges": lambda t: [range(3), range(10, 0, -2)],
+    "deque": lambda t: deque([1, [2]], maxlen=3),
+    "deque without end": lambda t: deque("ab"),
+    "dict with defaults": lambda t: defaultdict(list, a=[1]),
+    "dicts with other defaults": lambda t: [defaultdict(k, a=1) for k in (None, int, float, str, set, dict, tuple, bool, OrderedDict)],
+    "times": lambda t: [datetime.datetime(2026, 2, 3, 4, 5, 6, 7), datetime.date(2026, 2, 3), datetime.time(1, 2, 3, 4)],
+    "spans": lambda t: [datetime.timedelta(-1, 2, 3), datetime.UTC, zone(2)],
+    "times of zones": lambda t: [datetime.datetime(2026, 2, 3, tzinfo=datetime.UTC), datetime.time(1, tzinfo=zone(-3))],
+    "keys": lambda t: {frozenset([1]): 1, datetime.date(2026, 1, 1): 2, range(2): 3},
+    "large ints": lambda t: [1 << 3000, -(1 << 4000)],
+    "tensors within": lambda t: {"d": deque([t.ones(2)]), "c": defaultdict(list, a=[t.zeros(1)])},
+    "generator": lambda t: drawn_from(t.Generator().manual_seed(5), t),
+    "packed sequence": lambda t: t.nn.utils.rnn.pack_sequence([t.ones(2), t.arange(3.0)], enforce_sorted=False),
+    "uninitialized": lambda t: [t.nn.UninitializedParameter(), t.nn.UninitializedParameter(requires_grad=False)],
+    "lazy": lambda t: list(t.nn.LazyLinear(3).state_dict().values()),
+}
+
+
+def drawn_from(generator, t):
+    t.rand(5, generator=generator)
+    return generator
+
+
+def seen(t, value):
+    """What can be seen of an object, the same for both libraries."""
+    if isinstance(value, t.Generator):
+        return value.initial_seed(), value.get_state().tolist(), str(value.device)
+    if isinstance(value, t.Tensor):
+        return repr(value), value.requires_grad
+    if isinstance(value, dict):
+        defaults = value.default_factory if isinstance(value, defaultdict) else None
+        return type(value).__name__, defaults, [(k, seen(t, v)) for k, v in value.items()]
+    if isinstance(value, (list, tuple, deque)):
+        return type(value).__name__, getattr(value, "maxlen", None), [seen(t, v) for v in value]
+    return type(value), value
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kind", PYTHON)
+def test_more_of_pythons_data(kind, zipped):
+    if kind == "generator" and not zipped:
+        pytest.skip("PyTorch reads the state before it is there")
+    make, options = PYTHON[kind], {"_use_new_zipfile_serialization": zipped}
+    expected = seen(torch, torch.load(written(torch, make(torch), **options), weights_only=False))
+    for library, reader in ((jaxnn, jaxnn), (jaxnn, torch), (torch, jaxnn)):
+        file = written(library, make(library), **options)
+        assert seen(reader, reader.load(file, weights_only=False)) == expected
+        if kind != "large ints":  # which are read here
+            file.seek(0)
+            with pytest.raises(pickle.UnpicklingError):
+                reader.load(file, weights_only=True)
+
+
+HOSTILE = {
+    "a slice of text": b"c__builtin__\nslice\nX\x01\x00\x00\x00aNN\x87R.",
+    "a slice of one": b"c__builtin__\nslice\nK\x01\x85R.",
+    "a range of text": b"c__builtin__\nxrange\nX\x01\x00\x00\x00a\x85R.",
+    "defaults of a function": b"ccollections\ndefaultdict\nc_codecs\nencode\n\x85R.",
+    "defaults of data": b"ccollections\ndefaultdict\nK\x01\x85R.",
+    "a type alone": b"c__builtin__\nlist\n.",
+    "a type called": b"c__builtin__\nlong\nK\x01\x85R.",
+    "a date of text": b"cdatetime\ndate\nX\x04\x00\x00\x00aaaa\x85R.",
+    "a date that is none": b"cdatetime\ndate\nc_codecs\nencode\nX\x04\x00\x00\x00\x00\x00\x7f\x7fX\x06\x00\x00\x00latin1\x86R\x85R.",
+    "a time of a zone that is none": b"cdatetime\ntimezone\nK\x01\x85R.",
+    "a generator of text": b"ctorch._C\nGenerator\nX\x01\x00\x00\x00a\x85R.",
+    "a generator's state": b"ctorch._C\nGenerator\nX\x03\x00\x00\x00cpu\x85RK\x01b.",
+    "a packed sequence of nothing": b"ctorch.nn.utils.rnn\nPackedSequence\n)\x81.",
+    "a frozen set of lists": b"c__builtin__\nfrozenset\n(]]l\x85R.",
+    "a deque by itself": b"ccollections\ndeque\n)R0.",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_data_that_is_none_of_its_type(kind):
+    file = rewritten(written(torch, 1).getvalue(), {"data.pkl": lambda _: b"\x80\x02" + HOSTILE[kind]})
+    with pytest.raises(pickle.UnpicklingError):
+        jaxnn.load(file, weights_only=False)
+
+
+def made_here():
+    return 7
+
+
+def test_defaults_that_the_program_makes():
+    value = defaultdict(made_here, a=1)
+    with pytest.raises(pickle.PicklingError, match=r"made_here.*add_safe_globals"):
+        written(jaxnn, value)
+    with safe_globals([made_here]):
+        assert jaxnn.load(written(jaxnn, value), weights_only=False)["b"] == 7
+    theirs = written(torch, value)
+    with pytest.raises(pickle.UnpicklingError, match="made_here"):
+        jaxnn.load(theirs, weights_only=False)
 
 
 def test_numpy_data_that_is_none():

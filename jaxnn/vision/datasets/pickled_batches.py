@@ -40,7 +40,7 @@ def read_batch(path: str | os.PathLike[str]) -> dict[str, Any]:
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         try:
-            content = Unpickler(file, allowed_names(size, with_numpy=True), _no_storage, size, old_text="latin1").load()
+            content = Unpickler(file, allowed_names(size, more_data=True), _no_storage, size, old_text="latin1").load()
         except pickle.UnpicklingError:
             raise
         except (EOFError, RuntimeError, ValueError) as error:
