@@ -294,7 +294,8 @@ def save(
 
     Args:
         obj: tensors, numpy arrays and scalars, numbers and text, in plain containers; objects (whole modules, say) of classes
-            that `add_safe_globals` or `safe_globals` allows, as their parts must be.
+            that `add_safe_globals` or `safe_globals` allows, as their parts must be, and what it allows itself. The class of a
+            tensor is named; it has to be allowed where the file is read.
         f: a path, or a binary file.
         pickle_module: None or Python's own `pickle`; none is used.
         _use_new_zipfile_serialization: False writes the format before PyTorch 1.6.

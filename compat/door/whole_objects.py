@@ -21,7 +21,6 @@ from jaxnn import serialization
 from jaxnn.core.kinds import dtypes
 from jaxnn.core.kinds.size import layout
 from jaxnn.core.memory.tensor_base import TensorBase
-from jaxnn.core.random.generator import Generator
 from jaxnn.nn import Module, Parameter
 from jaxnn.nn.module_state import to_pytorch
 from jaxnn.torch_file import DtypeRecord, StorageRecord, load_records, save_records
@@ -221,12 +220,9 @@ def save(
     if pickle_protocol != 2:
         raise NotImplementedError("save: pickle_protocol other than 2")
     storages: dict[int, StorageRecord] = {}
-
-    def to_record(value: Any) -> Any:
-        return None if isinstance(value, Generator) else serialization.to_record(value, storages)
-
     save_records(
-        obj, f, to_record, legacy=not _use_new_zipfile_serialization, pickler_class=_Pickler,
+        obj, f, lambda value: serialization.to_record(value, storages), legacy=not _use_new_zipfile_serialization,
+        pickler_class=_Pickler,
     )  # fmt: skip
 
 

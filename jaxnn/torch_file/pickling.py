@@ -138,6 +138,8 @@ class Pickler:
             return _HANDLERS[type(record)], record
         if allowed:
             return Pickler._save_object, value
+        if id(value) in self._allowed:
+            return Pickler._allowed_global, value
         return self._other(value), value
 
     def _other(self, value: Any) -> Callable[..., None]:
@@ -161,14 +163,18 @@ class Pickler:
     def _save_object(self, value: Any) -> None:
         """An object of an allowed class, as its ``__reduce_ex__`` takes it apart."""
         parts = value.__reduce_ex__(2)
-        if not isinstance(parts, tuple) or any(part is not None for part in parts[3:]):
-            raise PicklingError(f"cannot save an object of type {type(value).__qualname__}, a container of its own kind")
-        function, arguments, state = (*parts, None)[:3]
+        if not isinstance(parts, tuple) or any(part is not None for part in parts[5:]):
+            raise PicklingError(f"cannot save an object of type {type(value).__qualname__}: it has no parts that can be saved")
+        function, arguments, state, items, pairs = (*parts, None, None, None)[:5]
         new = getattr(function, "__name__", "") == "__newobj__"
         self._allowed_global(arguments[0] if new else function)
         self._save_tuple_of(arguments[1:] if new else arguments)
         self._out += b"\x81" if new else b"R"
         self._remember(id(value))
+        if items is not None:
+            self._items(items, b"e")
+        if pairs is not None:
+            self._items((part for pair in pairs for part in pair), b"u")
         if state is not None:
             self._kept.append(state)
             self._save(state)

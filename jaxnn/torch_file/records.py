@@ -184,13 +184,15 @@ class SizeRecord(tuple[int, ...]):
 class ObjectRecord:
     """An object of an allowed class: what is called with which arguments (``new``: its ``__new__``), and its state then.
 
-    Of PyTorch's objects ``target`` is the name.
+    Of PyTorch's objects ``target`` is the name. ``items`` and ``pairs`` are what a container of a class of its own holds.
     """
 
     target: Any
     arguments: tuple[Any, ...]
     new: bool = False
     state: Any = None
+    items: list[Any] = field(default_factory=list)
+    pairs: list[tuple[Any, Any]] = field(default_factory=list)
 
     def build(self) -> Any:
         """The object.
@@ -206,13 +208,18 @@ class ObjectRecord:
 
     def _built(self) -> Any:
         made = self.target.__new__(self.target, *self.arguments) if self.new else self.target(*self.arguments)
+        for item in self.items:
+            made.append(item)
+        for key, item in self.pairs:
+            made[key] = item
         if self.state is None:
             return made
         if hasattr(made, "__setstate__"):
             made.__setstate__(self.state)
             return made
         own, slots = self.state if type(self.state) is tuple and len(self.state) == 2 else (self.state, None)
-        made.__dict__.update(own or {})
+        if own:
+            made.__dict__.update(own)
         for name, value in (slots or {}).items():
             setattr(made, name, value)
         return made

@@ -21,7 +21,7 @@ from .records import (
     StorageRecord,
     TensorRecord,
 )
-from .unpickle import Constructor, TypeName
+from .unpickle import Allowed, Constructor, TypeName
 
 MAX_DEPTH = 256
 SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray, *python_data.SCALARS)
@@ -97,7 +97,11 @@ class _Walk:
             if isinstance(value, ObjectRecord):
                 value.arguments = tuple(self._now(item)[0] for item in value.arguments)
                 value.state = self._now(value.state)[0]
+                value.items = [self._now(item)[0] for item in value.items]
+                value.pairs = [(self._now(key)[0], self._now(item)[0]) for key, item in value.pairs]
             return self._from_record(value)
+        if isinstance(value, Allowed):
+            return value.target
         if type(value) in _DICTS:
             self._convert_items(value)
             if type(value) is OrderedDict:
@@ -126,8 +130,8 @@ def _children(value: Any) -> list[Any]:
         parts = value.parts if isinstance(value, SparseRecord) else ()
         return [*parts, value.attributes] if value.attributes else list(parts)
     if isinstance(value, ObjectRecord):
-        return [*value.arguments, value.state]
-    if isinstance(value, RECORDS):
+        return [*value.arguments, value.state, *value.items, *(part for pair in value.pairs for part in pair)]
+    if isinstance(value, (*RECORDS, Allowed)):
         return []
     if type(value) in (*_LISTS, tuple, set, frozenset):
         return list(value)

@@ -135,12 +135,18 @@ class Unpickler:
 
     def _extend(self, items: list[Any]) -> None:
         target = self._stack[-1]
+        if isinstance(target, ObjectRecord):
+            target.items.extend(items)
+            return
         if type(target) not in (list, deque):
             raise UnpicklingError(f"Can only append to lists, but got {type(target).__name__}")
         target.extend(items)
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
+        if isinstance(target, ObjectRecord):
+            target.pairs.extend(zip(map(checked_key, items[::2]), items[1::2], strict=True))
+            return
         if type(target) not in (dict, OrderedDict, Counter, defaultdict):
             raise UnpicklingError(f"Can only set items of dicts, but got {type(target).__name__}")
         if len(items) % 2:

@@ -1,10 +1,12 @@
 """What `save` takes beside tensors: numpy's data, the old format, and objects of classes that the program allows."""
 
 import datetime
+import enum
+import functools
 import io
 import pickle
 import warnings
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 
 import numpy as np
 import pytest
@@ -317,6 +319,69 @@ def test_pytorchs_whole_modules_are_refused_and_nothing_runs():
     with safe_globals([_ran]):
         jaxnn.load(hostile)
     assert Hostile.ran == 1, "what the program allows is called"
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+class Bag(dict):
+    pass
+
+
+class Row(list):
+    pass
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+
+def doubled(x):
+    return 2 * x
+
+
+def filled(made, **attributes):
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+ALLOWED = {
+    "enumeration": lambda: [Color.RED, Color.RED],
+    "named tuple": lambda: Pair(1, [2]),
+    "dict of its own": lambda: filled(Bag(a=1, b=[2]), note="x"),
+    "list of its own": lambda: filled(Row([1, {"a": 2}]), note="x"),
+    "slots": lambda: filled(Slotted(), value=3),
+    "function": lambda: [doubled, {"f": doubled}],
+    "class": lambda: Color,
+    "partial": lambda: functools.partial(doubled, 3),
+}
+
+
+def opened(value):
+    if isinstance(value, functools.partial):
+        return value.func, value.args, value.keywords
+    held = None if isinstance(value, Slotted) else value
+    return type(value), getattr(value, "value", None), vars(value) if hasattr(value, "note") else None, held
+
+
+@pytest.mark.parametrize("kind", ALLOWED)
+def test_objects_that_the_program_allows(kind):
+    names = [Color, Pair, Bag, Row, Slotted, doubled, functools.partial]
+    with safe_globals(names):
+        files = [written(library, ALLOWED[kind]()) for library in (torch, jaxnn)]
+        for file in files:
+            assert opened(jaxnn.load(file)) == opened(ALLOWED[kind]())
+            file.seek(0)
+            assert opened(torch.load(file, weights_only=False)) == opened(ALLOWED[kind]())
+    for file in files:
+        file.seek(0)
+        with pytest.raises(pickle.UnpicklingError, match="Nothing of it was run"):
+            jaxnn.load(file, weights_only=False)
 
 
 def test_names_that_are_given_with_the_class():

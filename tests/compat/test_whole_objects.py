@@ -12,7 +12,9 @@ import warnings
 import pytest
 import torch
 
+import jaxnn
 from jaxnn import compat
+from jaxnn.compat.door import whole_objects
 from jaxnn.compat.door.facade import Names
 
 SOURCE = """
@@ -194,3 +196,27 @@ def test_data_is_written_as_without_a_door():
         assert pickle.loads(pickle.dumps(Names().module("torch").save)) is not None
     ours = written(Names().module("torch"), value).getvalue()
     assert torch.load(io.BytesIO(ours)) == value
+
+
+KINDS = {
+    "coordinates": lambda t: t.eye(2).to_sparse(),
+    "rows": lambda t: t.eye(2).to_sparse_csr(),
+    "meta": lambda t: t.nn.Parameter(t.empty(2, 3, device="meta")),
+    "layout": lambda t: t.sparse_coo,
+    "uninitialized": lambda t: t.nn.UninitializedParameter(),
+    "packed": lambda t: t.nn.utils.rnn.pack_sequence([t.ones(2)]),
+    "generator": lambda t: t.Generator().manual_seed(3),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_and_objects_of_other_kinds(kind):
+    def seen(found):
+        return found.get_state().tolist() if kind == "generator" else repr(found)
+
+    for source, writer in ((torch, torch), (jaxnn, whole_objects)):
+        for reader in (whole_objects, torch):
+            file = io.BytesIO()
+            writer.save([KINDS[kind](source)], file)
+            file.seek(0)
+            assert seen(reader.load(file, weights_only=False)[0]) == seen(KINDS[kind](torch))

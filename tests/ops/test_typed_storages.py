@@ -116,7 +116,8 @@ def test_memory_that_tensors_show_is_freed_and_had_again():
         w = t.nn.Parameter(t.arange(6.0).view(2, 3))
         alias, row, version = w.data, w.detach()[1], w._version
         w.untyped_storage().resize_(0)
-        found = [w.shape, w.untyped_storage().nbytes(), w.storage().size(), row.untyped_storage().size(), w.untyped_storage().tolist()]
+        found = [w.shape, w.data_ptr(), w.untyped_storage().nbytes()]
+        found += [w.storage().size(), row.untyped_storage().size(), w.untyped_storage().tolist()]
         with pytest.raises(RuntimeError, match="out of bounds"):
             row[0].item()
         w.storage().resize_(6)

@@ -171,12 +171,12 @@ class Generator:
         """Raises RuntimeError: only accelerator generators have an offset."""
         raise RuntimeError("CPU Generator does not use offset")
 
-    def __getstate__(self) -> tuple[Any, np.ndarray]:
-        return self._device, self.state_bytes()
+    def __getstate__(self) -> tuple[int, None, Any]:  # as PyTorch's pickles have it
+        return self._seed, None, self.get_state()
 
-    def __setstate__(self, state: tuple[Any, np.ndarray]) -> None:
-        Generator.__init__(self, state[0])
-        self.set_state_bytes(state[1])
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        Generator.__init__(self)
+        (self.set_state_bytes if isinstance(state[-1], np.ndarray) else self.set_state)(state[-1])
 
     # ---- raw words
 

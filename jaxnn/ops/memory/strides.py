@@ -29,6 +29,7 @@ from jaxnn.core.memory.tensor_base import (
     whole_of,
 )
 from jaxnn.core.process.config import x64
+from jaxnn.core.record.freed_memory import is_freed
 from jaxnn.core.record.recorder import escaped_value, value_of
 from jaxnn.core.record.shared_memory import layout_of, shares
 from jaxnn.core.registry import FUNCTIONS, METHODS, call, function
@@ -373,7 +374,7 @@ def _lies_at(storage: Any, address: int) -> bool:
 
 @function(function=False)
 def data_ptr(self: TensorBase) -> int:
-    """The address of the first element; 0 for a tensor without elements.
+    """The address of the first element; 0 for a tensor without elements, or whose memory was freed.
 
     What is there can be read as long as the tensor lives and is not written to: writing to a tensor moves it. Nothing may be
     written there: use `numpy` to share memory.
@@ -381,7 +382,7 @@ def data_ptr(self: TensorBase) -> int:
     Raises:
         RuntimeError: inside a JAX transformation, and for a tensor on several devices.
     """
-    if aval(self).shape.numel() == 0:
+    if aval(self).shape.numel() == 0 or is_freed(self):
         return 0
     return address_of(self) + layout(self).offset * aval(self).dtype.itemsize
 
