@@ -38,6 +38,7 @@ def is_alone(t: TensorBase) -> bool:
     if sys.getrefcount(s) <= own:
         return True
     # A recording that has been cut may still know of it. All objects are looked at for tensors, which takes a while.
+    gc.collect()
     return not any(TensorBase in type(r).__mro__ and r is not t for r in gc.get_referrers(s))
 
 
