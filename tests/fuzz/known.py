@@ -454,11 +454,12 @@ def _strided_view(case: Case) -> bool:
     return asked and case.around(r"as_strided\(")
 
 
-@rule("listed: a view of a tensor whose shape was changed in place leads past it after a write")
+@rule("listed: a view of a tensor whose shape was changed in place again leads past it after a write")
 def _past_reshaped(case: Case) -> bool:
     asked = case.difference.kind in ("type", "value", "printed") and re.match(r"c\d+\[", case.difference.where) is not None
     asked = asked or case.raised("appears to not have been used in the graph", ours=True)
-    reshaped = re.findall(r"\b([a-z]\d+)\.(?:un)?(?:squeeze_|transpose_|t_|swapaxes_|swapdims_)\(", case.text)
+    change = r"\.(?:un)?(?:squeeze_|transpose_|t_|swapaxes_|swapdims_)\("
+    reshaped = re.findall(rf"\b([a-z]\d+){change}[\s\S]*= \1(?:\.\w+\(|\[)[\s\S]*\b\1{change}", case.text)
     towards = [n for n in reshaped if re.search(rf"autograd\.grad\(.*\b{n}\b", case.text)]
     return asked and any(case.around(rf"= {n}(\.\w+\(|\[)") and case.around(rf"\b{n}(\.\w+_\(|.*\] ?[-+*]?= )") for n in towards)
 

@@ -129,6 +129,9 @@ PROGRAMS = {
             "h.t_(); h.register_hook(doubled); h[-1] *= 0.5; log.append(torch.autograd.grad((h * h).sum(), [h, t0])[1].tolist())",
             "h.unsqueeze_(0); h.register_hook(doubled); h[0, 0] = 7; "
             "k = torch.autograd.grad((h ** 3).sum(), t0, create_graph=True)[0]; (k * k).sum().backward()",
+            "h.t_(); v = h[0]; h.mul_(3); log.append([g.tolist() for g in torch.autograd.grad((v * v).sum(), [h, t0])])",
+            "h.unsqueeze_(0); h.retain_grad(); v = h[0, 1]; v.fill_(2); ((v * v).sum() + h.sum()).backward()",
+            "h.t_(); v = h[0].view(-1); h.register_hook(doubled); v *= 2; log.append(torch.autograd.grad((v * v).sum(), h)[0].tolist())",
         )
     },
     **{

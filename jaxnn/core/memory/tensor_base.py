@@ -160,12 +160,15 @@ def base_reference(base: TensorBase) -> Any:
 
 
 def parent_of(t: TensorBase) -> Any:
-    """The view that a view was taken of, where the gradient of the one goes through the other: until the memory is written to.
-    None where there is none.
+    """The view that a view was taken of, where the gradient of the one goes through the other. Once the memory is written to, it
+    goes through the base, which counts as a view here where its shape was changed in place. None where there is none.
     """
     view = t._view
-    parent = None if view is None or view.parent is None else view.parent()
-    if parent is None or view.created != t._storage.known_version:  # type: ignore[union-attr]
+    if view is None:
+        return None
+    reference = view.parent if view.created == t._storage.known_version else view.base
+    parent = None if reference is None else reference()
+    if parent is None:
         return None
     if parent is t or parent._view is None or parent._storage is not t._storage:
         return None

@@ -105,7 +105,7 @@ def _read_view(t: TensorBase) -> None:
     current: Any = wrap(s)
     current._cell = Cell() if has_own_source(t) else t._cell
     steps = view.steps
-    if view.parent is not None and state.grad_enabled and t._cell.source is not None and not has_own_source(t):
+    if state.grad_enabled and t._cell.source is not None and not has_own_source(t):
         parent = parent_of(t)
         if parent is not None:  # past which the gradient goes
             current, steps = parent, steps[len(parent._view.steps) :]
