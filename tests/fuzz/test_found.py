@@ -22,6 +22,10 @@ PROGRAMS = {
     "the name of a copy": X + "t1 = t0.narrow_copy(1, 0, 1)\nt1.sum().backward()",
     "a running sum in place": V + "t1 = t0 * 1\nt2 = t1\nt1.cumsum_(0)\nt1.sum().backward()",
     "a view as another type is no view": V + "t1 = t0.view(torch.int64)\nlog.append(t1._is_view())\nt1.detach_()\nt1.zero_()",
+    "bits of memory that comes to require gradients": (
+        V + "t1 = t0.detach().clone()\nt2 = t1.view(torch.int32)\nt3 = t2[:2].view(torch.float64)\nt1 *= t0\n"
+        "(t1 + t3.sum()).sum().backward()"
+    ),
     "what is loaded is no view": (
         V + "f = io.BytesIO()\ntorch.save(t0.detach()[::2], f)\nf.seek(0)\nt1 = torch.load(f)\nlog.append(t1._is_view())\nt1.detach_()"
     ),

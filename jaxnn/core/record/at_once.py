@@ -125,7 +125,7 @@ def _view(op: Any, args: tuple[Any, ...], value: Any, tracked: bool) -> Tensor:
         seen = frozen(base)
         node = EagerNode(op, (seen, *args[1:]), (described,))
         cell = Cell(node, 0, own_source=True)
-    elif cell.source is not None:
+    elif cell.source is not None or not op.differentiable:
         cell = Cell()
     made = alias(base, cell)
     steps = () if base._view is None else base._view.steps

@@ -412,10 +412,12 @@ def viewed(rec: Recording | None, op: Any, args: tuple[Any, ...], place: int, de
             kind = Moved if type(cell) is Moved else Cell
             cell = kind(rec, place, True, 0 if cell.source is NOWHERE else leaf_under(base))
         rec.cells.append(weakref.ref(cell))
+    elif not op.differentiable:  # bits as another type never require gradients, even where the memory comes to
+        cell = Cell()
     elif cell.source is not None and not view.tracked:
         # PyTorch asks the tensor that has the memory: a leaf that is a view itself is another.
         of_view = has_own_source(base) and cell.source is not NOWHERE and leaf_under(base) == 2
-        lost = of_view or not op.differentiable or (INFERENCE and id(base._storage) in INFERENCE)
+        lost = of_view or (INFERENCE and id(base._storage) in INFERENCE)
         cell = Cell() if lost else Cell(NOWHERE)
     made = _new(Tensor)
     made._storage = base._storage
