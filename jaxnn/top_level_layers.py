@@ -70,8 +70,8 @@ def instance_norm(
 def embedding(
     weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
 ) -> Any:
-    """`nn.functional.embedding` with the table first; a negative ``padding_idx`` means none."""
-    chosen = None if padding_idx < 0 else padding_idx
+    """`nn.functional.embedding` with the table first; a ``padding_idx`` that names no row means none."""
+    chosen = padding_idx if 0 <= padding_idx < len(weight) else None
     return F.embedding(indices, weight, chosen, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
 
 

@@ -88,7 +88,8 @@ def _derivative(n: int, x: Array) -> Array:
     """The n-th derivative of digamma, n > 0."""
     if n == 1:
         return _trigamma(x)
-    return (-1) ** (n + 1) * math.factorial(n) * _hurwitz(jnp.full_like(x, n + 1), x)
+    factor = float(math.factorial(n)) if n <= 170 else math.inf
+    return (-1) ** (n + 1) * factor * _hurwitz(jnp.full_like(x, n + 1), x)
 
 
 @jax.custom_jvp

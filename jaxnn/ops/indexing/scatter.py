@@ -472,7 +472,30 @@ def take(input: Any, index: Any) -> Any:
     return jnp.ravel(input).at[narrowed(index, input.size)].get(mode="fill")
 
 
-@op(inplace=True, check=_check_take)
+def _check_put(input: Any, index: Any, source: Any, *_: Any) -> None:
+    """What PyTorch looks at before the places themselves.
+
+    Raises:
+        RuntimeError: for an index or a source of another type; IndexError: for another number of elements.
+    """
+    if aval(index).dtype is not dtypes.int64:
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {dtypes.SCALAR_NAMES[aval(index).dtype]}")
+    have, given = aval(input).dtype, aval(source).dtype
+    if have is not given:
+        names = f"self.dtype = {dtypes.SCALAR_NAMES[have]} and source.dtype = {dtypes.SCALAR_NAMES[given]}"
+        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got {names}")
+    counts = numel(shape(source)), numel(shape(index))
+    if counts[0] != counts[1]:
+        raise IndexError(
+            "put_(): Expected source and index to have the same number of elements, but got source.numel() = "
+            f"{counts[0]}, index.numel() = {counts[1]}"
+        )
+    if counts[1] and not numel(shape(input)):
+        raise IndexError("put_(): Tried to put elements into an empty tensor")
+    _check_take(input, index)
+
+
+@op(inplace=True, check=_check_put)
 def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """A copy with the elements of ``source`` at places of the flattened tensor; ``accumulate`` adds them.
 
@@ -482,14 +505,5 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.put_.html
     """
-    _index_type(index, "put_(): Expected a long tensor for index")
-    if input.dtype != source.dtype:
-        raise RuntimeError("put_(): self and source expected to have the same dtype")
-    if index.size != source.size:
-        raise IndexError(
-            "put_(): Expected source and index to have the same number of elements, but got source.numel() = "
-            f"{source.size}, "
-            f"index.numel() = {index.size}"
-        )
     made = combine(jnp.ravel(input), jnp.ravel(index), jnp.ravel(source), "add" if accumulate else "set")
     return jnp.reshape(made, input.shape)

@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxnn.core.gradient.function import Function
@@ -255,7 +256,7 @@ def _copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
 
     Raises RuntimeError for shapes that do not broadcast and for leaves that require gradients.
     """
-    if isinstance(src, (bool, int, float, complex)):
+    if isinstance(src, (bool, int, float, complex, np.number, np.bool_)):
         src = FUNCTIONS["tensor"](src)
     if not isinstance(src, TensorBase):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")

@@ -275,7 +275,7 @@ def _sizes_of(given: Any) -> tuple[int, ...]:
             raise TypeError(f"broadcast_shapes(): a shape must be a sequence of ints, not of {type(n).__name__}")
         if isinstance(n, (int, np.integer)) and n < 0:
             raise ValueError("Attempting to broadcast a dimension with negative length!")
-    return tuple(1 if isinstance(n, float) else n for n in found)
+    return tuple(int(n) if isinstance(n, (float, bool)) else n for n in found)
 
 
 @function(method=False)

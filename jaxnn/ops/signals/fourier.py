@@ -285,8 +285,10 @@ def _shift(name: str, input: Any, dim: Sizes, amount: Any) -> Any:
     need_tensor(input, name)
     sizes = tuple(shape(input))
     dims = tuple(range(len(sizes))) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    axes = tuple(wrap_dim(d, len(sizes)) for d in dims) if sizes else ()
-    return roll(input, tuple(amount(sizes[d]) for d in axes), axes) if axes else roll(input, 0)
+    axes = tuple(wrap_dim(d, len(sizes)) for d in dims)
+    if not axes:  # PyTorch's words, of a single number too
+        raise RuntimeError("`shifts` required")
+    return roll(input, tuple(amount(sizes[d]) for d in axes), axes)
 
 
 def fftshift(input: Any, dim: Sizes = None) -> Any:
