@@ -2,11 +2,13 @@
 
 import copy
 
+import jax
 import numpy as np
 import pytest
 from both import same
 
 import jaxnn
+from jaxnn.core.memory.tensor_base import host_array
 
 PROGRAMS = []
 
@@ -200,3 +202,9 @@ def test_memory_is_written_in_place():
     other = c._storage.buf  # as a recording holds it
     c[3] = 7
     assert c._storage.buf is not other and other.array[3] == 0 and c[3].item() == 7
+
+
+def test_a_view_of_memory_that_jax_made():
+    made = np.asarray(jax.numpy.arange(6.0)).reshape(2, 3)  # its last base is a buffer, no array
+    t = host_array(made, jaxnn.ones(1)._storage.aval.placement, depth=0)
+    assert t.t()[0].tolist() == [0.0, 3.0]

@@ -337,6 +337,6 @@ def _is_part(shown: np.ndarray, array: np.ndarray) -> bool:
     if shown is array:
         return True
     base = shown.base
-    while base is not None and base is not array:
+    while isinstance(base, np.ndarray) and base is not array:  # at last it may be a buffer of something else, JAX's for one
         base = base.base
     return base is array and shown.flags.writeable and (0 not in shown.strides or shown.size <= 1)
