@@ -214,7 +214,7 @@ def _names(case: Case) -> bool:
     both = case.difference.ours, case.difference.theirs
     copied = set(both) == {"CopySlices", "CopyBackwards"} and case.around(r"\] ?[-+*]?= ")  # by another name
     filled = set(both) == {"FillBackward0", "FillBackward2"} and case.around(r"fill_\(")
-    if copied or filled or both[1] == "AsStridedBackward0" and case.around(r"\w_\(|\] ?[-+*]?= "):
+    if copied or filled or "AsStridedBackward0" in both and case.around(r"\w_\(|\] ?[-+*]?= |InPlace"):
         return True
     return case.after(r"(?<!requires_grad)_\(|\] ?[-+*]?= |[-+*/]= |inplace=True|out=|InPlace|Net\(")
 
@@ -288,6 +288,14 @@ def _before_hooks(case: Case) -> bool:
     ours, theirs = case.difference.ours, case.difference.theirs
     both = isinstance(ours, Raised) and isinstance(theirs, Raised) and theirs.text == "refused"
     return both and "backward through the graph a second time" in ours.text
+
+
+@rule("listed: a backward that raises releases nothing")
+def _kept_by_raising(case: Case) -> bool:
+    """What ran before the hook that raised is released in PyTorch, and a second backward notices it."""
+    ours, theirs = case.difference.ours, case.difference.theirs
+    both = isinstance(ours, Raised) and isinstance(theirs, Raised) and ours.text == "refused"
+    return bool(case.refused) and both and "backward through the graph a second time" in theirs.text
 
 
 @rule("listed: a gradient of zeros has memory")
@@ -365,7 +373,7 @@ def _reentrant(case: Case) -> bool:
 @rule("listed: a view whose .data was set is no view any more")
 def _set_data(case: Case) -> bool:
     """It loses its guards, and what was refused or asked of the tensor that had its memory."""
-    flags = ("requires_grad", "is_leaf", "exception at a look", "_version", "grad_fn")
+    flags = ("requires_grad", "gradient's requires_grad", "is_leaf", "exception at a look", "_version", "grad_fn")
     seen = case.difference.kind in flags or case.differs_in_flags() or case.raised("is a view|leaf|detach views|view of")
     if not seen:
         return False
@@ -448,6 +456,17 @@ def _kept_node(case: Case) -> bool:
     return written and (asked or retained or (bool(seen) and "hook(" in case.text)) and case.around(leaf)
 
 
+@rule("listed: what some operators return is no view")
+def _whole_results(case: Case) -> bool:
+    return case.around("repeat_interleave|tensordot|einsum") and case.raised("A view was created in no_grad mode")
+
+
+@rule("listed: a leaf whose .data was set to another shape after something was made of it")
+def _other_shape(case: Case) -> bool:
+    refused = case.raised("invalid gradient at index 0|output with shape .* doesn't match the broadcast shape")
+    return refused and re.search(r"\b([a-z]\d+)\b[\s\S]*\n\1\.data = ", case.text) is not None and "backward(" in case.statement
+
+
 @rule("listed: as_strided of a view hangs on the storage")
 def _strided_view(case: Case) -> bool:
     asked = case.difference.kind == "type" and case.difference.ours is None and case.around(r"autograd\.grad\(")
@@ -466,7 +485,16 @@ def _past_reshaped(case: Case) -> bool:
 
 @rule("listed: a function in a checkpoint that writes to what it is given")
 def _written_in_checkpoint(case: Case) -> bool:
-    return "checkpoint(" in case.statement and case.raised("leaf Variable that requires grad is being used in an in-place", ours=True)
+    ours = case.difference.ours
+    words = "leaf Variable that requires grad is being used in an in-place|BackwardHookFunction is a view and is being modified"
+    return "checkpoint(" in case.statement and isinstance(ours, Raised) and re.search(words, ours.text) is not None
+
+
+@rule("listed: a module that gets hooks after a checkpoint ran it")
+def _hooked_since(case: Case) -> bool:
+    """The second run keeps what the hooks make of it."""
+    later = re.search(r"checkpoint\((m\d+), [\s\S]*\n.*\b\1\.register_full_backward", case.text) is not None
+    return later and case.raised("more tensors during recomputation", ours=True)
 
 
 RERUN = "listed: a checkpoint's function runs again with what is there"
