@@ -100,27 +100,20 @@ def _shown_in_place(self: Any, other: Any, *, alpha: Any = 1) -> Any:
     """The same of the in-place form."""
 
 
-#: Stands for an operand that was not given: None is an error.
-_ABSENT: Any = object()
-
-
 def _one_is_default(f: Any, public: str, doc: str) -> Any:
     """``alpha=1`` is the plain sum: no input of the program."""
 
-    def with_alpha(input: Any, other: Any, third: Any = _ABSENT, *, alpha: Any = 1, out: Any = None) -> Any:
-        if third is None:
-            raise TypeError(f"{public}() takes 1 positional argument but 2 were given")
-        if alpha is None:
-            raise TypeError(f"{public}(): argument 'alpha' must be Number, not NoneType")
-        if third is not _ABSENT:  # PyTorch's old order: input, alpha, other
+    def with_alpha(input: Any, other: Any, third: Any = ..., *, alpha: Any = 1, out: Any = None) -> Any:
+        if third is None or alpha is None:
+            said = " takes 1 positional argument but 2 were given" if third is None else ": argument 'alpha' must be Number, not NoneType"
+            raise TypeError(f"{public}(){said}")
+        if third is not ...:  # PyTorch's old order: input, alpha, other
             if type(alpha) is not int or alpha != 1:
                 raise TypeError(f"{public}() received an invalid combination of arguments: alpha twice")
             alpha, other = other, third
-        if alpha is not True and type(alpha) is int and alpha == 1:
-            alpha = None
-        return f(input, other, alpha=alpha, out=out)
+        return f(input, other, alpha=None if type(alpha) is int and alpha == 1 else alpha, out=out)
 
-    def in_place(self: Any, other: Any, third: Any = _ABSENT, *, alpha: Any = 1) -> Any:
+    def in_place(self: Any, other: Any, third: Any = ..., *, alpha: Any = 1) -> Any:
         with refusing(self, other, third):
             made = with_alpha(written_operand(self), other, third, alpha=alpha)
         return write_back(self, made, read=(other, third))
