@@ -27,6 +27,12 @@ def resident() -> int:
         return 0
 
 
+def pytest_collection_finish(session):
+    """What was imported and collected stays: full collections need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_teardown(item, nextitem):
     if resident() > LIMIT:
         cut_all()
