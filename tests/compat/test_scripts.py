@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent / "scripts"
-QUICK = ["polynomial", "gcn", "digits"]
-SLOW = ["reinforce", "actor_critic", "vae", "dcgan", "super_resolution", "sine_waves", "siamese", "forecasting", "style",
+QUICK = ["polynomial", "gcn"]
+SLOW = ["digits", "reinforce", "actor_critic", "vae", "dcgan", "super_resolution", "sine_waves", "siamese", "forecasting", "style",
         "forward_forward", "graph_attention", "translation", "word_model --model LSTM", "word_model --model GRU --tied",
         "word_model --model RNN_TANH", "word_model --model Transformer"]  # fmt: skip
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")

@@ -136,7 +136,7 @@ def test_gradients_of_samples():
     lambda t, net, x: t.func.jacfwd(net)(x[0]),
     lambda t, net, x: t.func.grad(lambda x: net(x).pow(2).sum())(x),
     lambda t, net, x: t.func.jvp(net, (x[0],), (t.ones(3),))[1],
-    lambda t, net, x: t.func.hessian(lambda x: net(x).pow(2).sum())(x[0]),
+    pytest.param(lambda t, net, x: t.func.hessian(lambda x: net(x).pow(2).sum())(x[0]), marks=pytest.mark.long),
     lambda t, net, x: t.vmap(t.func.grad(lambda x: net(x).pow(2).sum()))(x),
     lambda t, net, x: t.vmap(lambda a, b: (a * b).sum(), in_dims=(0, None))(x, net(x[0]).sum()),
     lambda t, net, x: t.vmap(lambda a: (a.detach() * a).sum() * net(a).sum())(x),

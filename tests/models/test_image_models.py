@@ -255,7 +255,9 @@ def test_model(make):
         close(ours[3][name], value, 1e-4, name)
 
 
-@pytest.mark.parametrize("make", list(MODELS), ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "make", [pytest.param(f, marks=() if f is resnet18 else pytest.mark.long) for f in MODELS], ids=lambda f: f.__name__
+)
 def test_every_layer_in_double_precision(make):
     """What each submodule gives, every gradient, and three steps."""
     size, optimizer = MODELS[make]

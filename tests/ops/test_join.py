@@ -86,7 +86,7 @@ def test_parity(case):
 
 
 @pytest.mark.parametrize(
-    "join, count, shape, dim", [("stack", 70, (3,), 1), ("stack", 33, (), 0), ("cat", 66, (1, 2), 0)]
+    "join, count, shape, dim", [("stack", 36, (3,), 1), ("stack", 33, (), 0), ("cat", 66, (1, 2), 0)]
 )
 def test_many_small(join, count, shape, dim):
     """Many small tensors are joined in groups and taken apart in steps, to any order of gradients."""
