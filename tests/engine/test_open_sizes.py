@@ -208,3 +208,13 @@ def test_pulls_through_what_was_traced_before_the_form():
         jaxnn.set_execution_mode("auto")
     for ours, theirs in zip(found[1], found[0], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_a_form_in_numpy_serves_all_sizes_only_where_every_size_differed(monkeypatch):
+    monkeypatch.setattr(open_sizes, "same_function", lambda a, b: a is b)
+    form, first, second = open_sizes._Form(), np.sin, np.sin
+    form.compare((2, 3), first)
+    form.compare((2, 4), second)  # the 2 may stand in both
+    assert form.host is None
+    form.compare((5, 6), first)
+    assert form.host is first

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -37,6 +37,8 @@ _TRACES = 2
 _KEPT = 4
 #: Attempts to trace an operator with open sizes that may fail.
 _ATTEMPTS = 2
+#: Forms in numpy that are compared before it is left that each filling has its own.
+_COMPARED = 4
 #: The smallest open size: kernels treat 0 and 1 in their own way.
 _SMALLEST = 2
 #: Open sizes that an operator may have.
@@ -75,16 +77,29 @@ class _Form:
     def filled(self, values: tuple[int, ...]) -> Traced:
         """The function for these sizes."""
         made = self.general.with_sizes(self.opened, values, self.host)
-        if self.host is None and self._tries < _ATTEMPTS:
-            made.form = self
+        if self.host is None and self._tries < _COMPARED:
+            made.form = _Filled(self, values)
         return made  # type: ignore[no-any-return]
 
-    def compare(self, host: Any) -> None:
-        """Take the form in numpy of one filling for all, if it is that of another, too: then no size stands in it."""
-        if self._example is not None and same_function(host, self._example):
-            self.host = host
-        self._example = host
+    def compare(self, values: tuple[int, ...], host: Any) -> None:
+        """Take the form in numpy of one filling for all, if it is that of another in which every size differs: then none stands in it."""
+        if self._example is not None:
+            others, example = self._example
+            if all(a != b for a, b in zip(values, others, strict=True)) and same_function(host, example):
+                self.host = host
+        self._example = values, host
         self._tries += 1
+
+
+class _Filled(NamedTuple):
+    """A form and the sizes that it was filled in with."""
+
+    form: _Form
+    values: tuple[int, ...]
+
+    def compare(self, host: Any) -> None:
+        """Compare its form in numpy with that of other sizes."""
+        self.form.compare(self.values, host)
 
 
 class _Pattern:
