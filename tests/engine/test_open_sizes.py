@@ -210,11 +210,21 @@ def test_pulls_through_what_was_traced_before_the_form():
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-def test_a_form_in_numpy_serves_all_sizes_only_where_every_size_differed(monkeypatch):
-    monkeypatch.setattr(open_sizes, "same_function", lambda a, b: a is b)
-    form, first, second = open_sizes._Form(), np.sin, np.sin
-    form.compare((2, 3), first)
-    form.compare((2, 4), second)  # the 2 may stand in both
-    assert form.host is None
-    form.compare((5, 6), first)
-    assert form.host is first
+@pytest.mark.parametrize(("program", "sizes"), [
+    (lambda x, y: jaxnn.cat([x * 2, y * 3], 1), [(5, 10), (5, 11), (11, 13), (4, 6)]),  # the gradient is cut at the channels
+    (lambda x, y: (x * 2 + y * 3).reshape(2, -1) * 1, [(8, 9), (6, 12), (5, 7), (4, 6)]),  # to the product of two sizes
+])  # fmt: skip
+def test_a_form_in_numpy_serves_all_sizes_only_where_none_stands_in_it(program, sizes, monkeypatch):
+    """The first fillings have in common what stands in their forms."""
+    monkeypatch.setattr(open_sizes, "families", {})
+    jaxnn.set_execution_mode("operators")
+    try:
+        for channels, n in ((3, 4), (6, 7), (5, 8), (5, 9), *sizes):
+            x, y = (jaxnn.ones(2, channels, n, requires_grad=True) for _ in range(2))
+            made = program(x, y)
+            made.sum().backward()
+            assert made.detach().numpy().shape == tuple(made.shape)
+            for t, value in ((x, 2.0), (y, 3.0)):
+                np.testing.assert_array_equal(t.grad.numpy(), np.full((2, channels, n), value, np.float32))
+    finally:
+        jaxnn.set_execution_mode("auto")

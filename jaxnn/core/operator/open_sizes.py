@@ -14,7 +14,9 @@ The same goes for the linearisation of an operator and its pulls.
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import jax
@@ -37,8 +39,6 @@ _TRACES = 2
 _KEPT = 4
 #: Attempts to trace an operator with open sizes that may fail.
 _ATTEMPTS = 2
-#: Forms in numpy that are compared before it is left that each filling has its own.
-_COMPARED = 4
 #: The smallest open size: kernels treat 0 and 1 in their own way.
 _SMALLEST = 2
 #: Open sizes that an operator may have.
@@ -64,31 +64,35 @@ class _Family:
 class _Form:
     """A traced function of one pattern: the traces with sizes, then the one with open sizes."""
 
-    __slots__ = ("_example", "_tries", "general", "host", "opened", "traces")
+    __slots__ = ("_example", "_held", "_varies", "general", "host", "opened", "traces")
 
     def __init__(self, traces: Sequence[tuple[tuple[int, ...], Traced]] = ()) -> None:
         self.traces: list[tuple[tuple[int, ...], Traced]] | None = list(traces)  # None: it is not general
         self.opened: OpenJaxpr | None = None
         self.general: Any = None
         self.host: Any = None  # the form in numpy, where it is found to be the same for all sizes
-        self._example: Any = None
-        self._tries = 0
+        self._example: Any = None  # the first filling: what may stand in it, and its form in numpy
+        self._held: set[int] = set()  # of what may stand in it, what has been equal in all fillings
+        self._varies = False  # whether forms in numpy were found to differ
 
     def filled(self, values: tuple[int, ...]) -> Traced:
         """The function for these sizes."""
         made = self.general.with_sizes(self.opened, values, self.host)
-        if self.host is None and self._tries < _COMPARED:
+        if self.host is None and not self._varies:
             made.form = _Filled(self, values)
         return made  # type: ignore[no-any-return]
 
     def compare(self, values: tuple[int, ...], host: Any) -> None:
-        """Take the form in numpy of one filling for all, if it is that of another in which every size differs: then none stands in it."""
-        if self._example is not None:
-            others, example = self._example
-            if all(a != b for a, b in zip(values, others, strict=True)) and same_function(host, example):
-                self.host = host
-        self._example = values, host
-        self._tries += 1
+        """Take the form in numpy of one filling for all, once fillings agreed in which everything that may stand in it differed."""
+        numbers = (*values, *(f(*pair) for pair in combinations(values, 2) for f in (operator.add, operator.mul)))
+        if self._example is None:
+            self._example, self._held = (numbers, host), set(range(len(numbers)))
+            return
+        first, example = self._example
+        self._held = {k for k in self._held if numbers[k] == first[k]}
+        self._varies = not same_function(host, example)
+        if not self._held and not self._varies:
+            self.host = host
 
 
 class _Filled(NamedTuple):
