@@ -156,7 +156,7 @@ class _Segment:
         self.autocast = state.autocast, state.autocast_types and dict(state.autocast_types)
         self.given = given  # (args, kwargs)
         self.check = check  # "reentrant", or what `checkpoint` calls ``determinism_check``
-        self.random = random.get_rng_state_bytes() if preserve else None
+        self.random = random.default_generator.state_bytes() if preserve else None
         self.first = Run(debug)
         self.graph: Any = None  # of the first run, if it keeps nothing: what it was given, and its outputs
         self.described: list[Any] = []
@@ -184,9 +184,9 @@ class _Segment:
 
     def again(self, tensors: list[Any], places: list[int]) -> list[Any]:
         """Run with the random numbers of the first time, and compare with that."""
-        now = random.get_rng_state_bytes()
+        now = random.default_generator.state_bytes()
         if self.random is not None:
-            random.set_rng_state_bytes(self.random)
+            random.default_generator.set_state_bytes(self.random)
         mixed = state.autocast, state.autocast_types
         state.autocast, state.autocast_types = self.autocast
         noted = Run(self.first.lines is not None)
@@ -196,7 +196,7 @@ class _Segment:
         finally:
             state.autocast, state.autocast_types = mixed
             if self.random is not None:
-                random.set_rng_state_bytes(now)
+                random.default_generator.set_state_bytes(now)
         outputs = self.computed(outputs)
         if self.check != "reentrant":
             self.compare(noted, outputs)

@@ -409,17 +409,17 @@ def test_threads_share_the_stream_in_whole_pieces():
 
 
 def test_default_generator():
-    before = generator_module.get_rng_state_bytes()
+    before = generator_module.default_generator.state_bytes()
     with torch.random.fork_rng(devices=[]):
         for seed in (3, 2.7, "12", -4):
             assert generator_module.manual_seed(seed) is generator_module.default_generator
             torch.manual_seed(seed)
             assert generator_module.initial_seed() == torch.initial_seed()
-            np.testing.assert_array_equal(generator_module.get_rng_state_bytes(), torch.get_rng_state().numpy())
+            np.testing.assert_array_equal(generator_module.default_generator.state_bytes(), torch.get_rng_state().numpy())
         assert generator_module.seed() == generator_module.initial_seed()
-        generator_module.set_rng_state_bytes(torch.get_rng_state().numpy())
+        generator_module.default_generator.set_state_bytes(torch.get_rng_state().numpy())
         check(generator_module.default_generator.rand(4), torch.rand(4))
-    generator_module.set_rng_state_bytes(before)
+    generator_module.default_generator.set_state_bytes(before)
 
 
 E, INF, NAN = torch.empty, float("inf"), float("nan")

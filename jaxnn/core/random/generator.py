@@ -51,6 +51,10 @@ class Generator:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Generator.html
     """
 
+    #: Between arrays and tensors: set by the operators, which this file knows nothing of.
+    _as_tensor: Any = None
+    _as_array: Any = None
+
     def __init__(self, device: Any = "cpu") -> None:
         """Raises NotImplementedError for a device other than the CPU."""
         if str(device) not in ("cpu", "cpu:0"):
@@ -106,9 +110,6 @@ class Generator:
             self._forks += 1
             return (self._seed * 0x9E3779B97F4A7C15 + self._forks * 0xBF58476D1CE4E5B9) % 2**64
 
-    _as_tensor: Any = None  # between arrays and tensors: set by the operators, which this file knows nothing of
-    _as_array: Any = None
-
     def get_state(self) -> Any:
         """The state as PyTorch lays it out: a tensor of uint8 and shape (5056,)."""
         return self._as_tensor(self.state_bytes())
@@ -160,7 +161,8 @@ class Generator:
 
     def clone_state(self) -> "Generator":
         """A new generator that continues from the same state."""
-        (clone := Generator(self._device)).set_state_bytes(self.state_bytes())
+        clone = Generator(self._device)
+        clone.set_state_bytes(self.state_bytes())
         return clone
 
     def get_offset(self) -> int:
@@ -176,7 +178,10 @@ class Generator:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         Generator.__init__(self)
-        (self.set_state_bytes if isinstance(state[-1], np.ndarray) else self.set_state)(state[-1])
+        if isinstance(state[-1], np.ndarray):  # of a pickle of ours before there were tensors in it
+            self.set_state_bytes(state[-1])
+        else:
+            self.set_state(state[-1])
 
     # ---- raw words
 
@@ -587,13 +592,3 @@ def seed() -> int:
 def initial_seed() -> int:
     """The seed that the default generator started from: `torch.initial_seed`."""
     return default_generator.initial_seed()
-
-
-def get_rng_state_bytes() -> np.ndarray:
-    """The default generator's state, uint8 (5056,): `torch.get_rng_state`."""
-    return default_generator.state_bytes()
-
-
-def set_rng_state_bytes(new_state: np.ndarray) -> None:
-    """Puts back a state of the default generator: `torch.set_rng_state`. Raises as `Generator.set_state`."""
-    default_generator.set_state_bytes(new_state)

@@ -522,12 +522,12 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
 
     Source: https://docs.pytorch.org/docs/stable/random.html#torch.random.fork_rng
     """
-    kept = streams.get_rng_state_bytes() if enabled else None
+    kept = streams.default_generator.state_bytes() if enabled else None
     try:
         yield
     finally:
         if kept is not None:
-            streams.set_rng_state_bytes(kept)
+            streams.default_generator.set_state_bytes(kept)
 
 
 def _state_array(given: Any) -> np.ndarray:
