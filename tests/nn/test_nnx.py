@@ -74,6 +74,7 @@ def test_raw_arrays_beside_tensors(transform):
 def test_raw_arrays_as_places_and_numbers():
     t = jaxnn.arange(3.0)
     assert jaxnn.take(t, jnp.arange(2)).tolist() == [0.0, 1.0]  # int32, JAX's own kind of integer
+    assert t.put(jnp.arange(1, 3), jnp.array([7.0, 8.0])).tolist() == [0.0, 7.0, 8.0]
     assert jnp.float32(2) in t and jnp.float32(3) not in t
     assert jaxnn.scalar_tensor(jnp.float32(2)).item() == 2
 

@@ -478,9 +478,9 @@ def _check_put(input: Any, index: Any, source: Any, *_: Any) -> None:
     Raises:
         RuntimeError: for an index or a source of another type; IndexError: for another number of elements.
     """
-    if aval(index).dtype is not dtypes.int64:
-        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {dtypes.SCALAR_NAMES[aval(index).dtype]}")
-    have, given = aval(input).dtype, aval(source).dtype
+    have, given, places = (dtypes.of(x.dtype) for x in (input, source, index))
+    if places not in (dtypes.int64, dtypes.int32):  # the second is JAX's
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {dtypes.SCALAR_NAMES[places]}")
     if have is not given:
         names = f"self.dtype = {dtypes.SCALAR_NAMES[have]} and source.dtype = {dtypes.SCALAR_NAMES[given]}"
         raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got {names}")
