@@ -21,13 +21,14 @@ from jaxnn.ops.memory.memory_views import as_strided
 from jaxnn.ops.memory.storages import TypedStorage, UntypedStorage
 from jaxnn.ops.memory.strides import storage_offset, stride
 from jaxnn.torch_file.globals import allowed_names
+from jaxnn.torch_file.records import contiguous_stride
 
 from .core.kinds import dtypes
 from .core.kinds import size as sizes
 from .core.kinds.device import META, device, device_of, put
 from .core.kinds.size import Size, sparse_coo
 from .core.memory.cell import Cell
-from .core.memory.storage import state_of, with_state
+from .core.memory.pickled_state import state_of, with_state
 from .core.memory.tensor_base import Tensor, TensorBase, alias, aval, unguarded, without_values, wrap
 from .core.process.config import x64
 from .core.random.generator import Generator
@@ -214,7 +215,7 @@ class FromRecords:
         storage = record.storage
         base = self._bases.get(id(storage))
         whole = record.numel * dtypes.of(record.dtype).itemsize == storage.data.nbytes and record.offset == 0
-        plain = tuple(record.stride) == _contiguous(record.size)
+        plain = tuple(record.stride) == contiguous_stride(record.size)
         if base is None:
             shape = tuple(record.size) if whole and plain else (-1,)
             data = storage.data if isinstance(storage.data, np.memmap) else np.array(storage.data)
@@ -259,7 +260,7 @@ class FromRecords:
 
 def _meta(record: MetaRecord) -> Any:
     kind = dtypes.of(record.dtype).np
-    if record.stride == _contiguous(record.size):
+    if record.stride == contiguous_stride(record.size):
         return without_values(record.size, kind)
     count = 0 if 0 in record.size else 1 + sum((n - 1) * step for n, step in zip(record.size, record.stride, strict=True))
     return unguarded(as_strided(without_values((count,), kind), record.size, record.stride))
@@ -273,14 +274,6 @@ def _sparse(record: SparseRecord) -> Any:
     if record.layout == "sparse_csr":
         return sparse_csr_tensor(*record.parts, record.size)
     raise NotImplementedError(f"load: tensors of the layout torch.{record.layout} are not supported")
-
-
-def _contiguous(shape: Any) -> tuple[int, ...]:
-    steps, step = [], 1
-    for n in reversed(tuple(shape)):
-        steps.append(step)
-        step *= max(n, 1)
-    return tuple(reversed(steps))
 
 
 def save(

@@ -25,7 +25,7 @@ from jaxnn.nn import Module, Parameter
 from jaxnn.nn.module_state import to_pytorch
 from jaxnn.torch_file import DtypeRecord, StorageRecord, load_records, save_records
 from jaxnn.torch_file.globals import allowed_names
-from jaxnn.torch_file.pickling import _HANDLERS, Pickler
+from jaxnn.torch_file.pickling import HANDLERS, Pickler
 from jaxnn.torch_file.unpickle import Constructor, TypeName
 
 from .class_names import homes
@@ -40,7 +40,7 @@ _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodDescrip
 class _Pickler(Pickler):
     """Writes any object that pickle does, under PyTorch's names."""
 
-    _handlers = _HANDLERS  # containers may hold what no file of data does
+    _handlers = HANDLERS  # containers may hold what no file of data does
 
     def _other(self, value: Any) -> Callable[..., None]:
         return _Pickler._save_named if isinstance(value, _FUNCTIONS) or _named_in_torch(value) else _Pickler._save_any

@@ -28,7 +28,8 @@ from .memory.aval import aval_of
 from .memory.buffer import Buffer
 from .memory.cell import NOWHERE, Cell, Later, Leaf, Moved, Pin
 from .memory.inference import is_inference
-from .memory.storage import Storage, restored, slots_of, state_of
+from .memory.pickled_state import restored, slots_of, state_of
+from .memory.storage import Storage
 from .memory.tensor_base import Tensor, TensorBase, alias, aval, check_class, has_own_source, tracked, unguarded, wrap
 from .memory.view import View
 from .operator.keyword_names import with_other_names

@@ -17,7 +17,8 @@ from flax import nnx
 
 from jaxnn.core.kinds.device import META, device
 from jaxnn.core.memory.cell import Cell, Leaf
-from jaxnn.core.memory.storage import Storage, restored
+from jaxnn.core.memory.pickled_state import restored
+from jaxnn.core.memory.storage import Storage
 from jaxnn.core.memory.tensor_base import Tensor, TensorBase, aval, take_part, unguarded, without_values
 from jaxnn.core.memory.view import View
 from jaxnn.core.operator.overrides import plain_torch_function

@@ -16,7 +16,7 @@ import numpy as np
 
 from .dtypes import CLASS_OF_DTYPE, NUMPY_TYPES
 from .numpy_pickles import save_array, save_dtype, save_scalar
-from .python_data import HANDLERS
+from .python_data import PYTHON_HANDLERS
 from .records import (
     ArrayRecord,
     DeviceRecord,
@@ -45,6 +45,9 @@ class Pickler:
         storages: after ``dump``, the storages that the pickle names, in the order of their keys '0', '1', ...
     """
 
+    #: By type, what writes an object: set below.
+    _handlers: dict[type, Callable[[Pickler, Any], None]]
+
     def __init__(self, to_record: Callable[[Any], Any] | None = None, legacy: bool = False) -> None:
         self._legacy = legacy
         self._allowed = {id(target): name for name, target in named_globals().items()}
@@ -55,9 +58,6 @@ class Pickler:
         self._kept: list[Any] = []  # keeps the ids in the memo from being given out again
         self._storage_keys: dict[int, tuple[str, str]] = {}
         self._depth = 0
-
-    #: By type, what writes an object.
-    _handlers: dict[type, Callable[[Pickler, Any], None]]
 
     def dump(self, root: Any) -> bytes:
         """The pickle. PicklingError, naming the type, for what a tensor file cannot hold."""
@@ -135,7 +135,7 @@ class Pickler:
         allowed = id(type(value)) in self._allowed
         if type(record) in RECORDS and not (allowed and isinstance(record, ObjectRecord)):
             self._kept.append(record)
-            return _HANDLERS[type(record)], record
+            return HANDLERS[type(record)], record
         if allowed:
             return Pickler._save_object, value
         if id(value) in self._allowed:
@@ -346,7 +346,8 @@ def _save_float(pickler: Pickler, value: float) -> None:
     pickler._out += b"G" + struct.pack(">d", value)
 
 
-_HANDLERS: dict[type, Callable[[Pickler, Any], None]] = {
+#: What writes data that PyTorch reads with ``weights_only=True``.
+HANDLERS: dict[type, Callable[[Pickler, Any], None]] = {
     type(None): _constant(b"N"),
     bool: _save_bool,
     int: Pickler._save_int,
@@ -372,5 +373,5 @@ _HANDLERS: dict[type, Callable[[Pickler, Any], None]] = {
     DeviceRecord: Pickler._save_device,
     ObjectRecord: Pickler._save_record,
 }
-Pickler._handlers = _HANDLERS | HANDLERS
+Pickler._handlers = HANDLERS | PYTHON_HANDLERS
 _UNSHARED = (type(None), bool, int, float, str)  # written where they stand; strings are shared by value

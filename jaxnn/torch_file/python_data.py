@@ -153,7 +153,8 @@ def _save_time(pickler: Any, value: Any) -> None:
     pickler._call("datetime", type(value).__name__, *arguments)
 
 
-HANDLERS: dict[type, Any] = {
+#: By type, what writes an object.
+PYTHON_HANDLERS: dict[type, Any] = {
     frozenset: lambda pickler, value: pickler._call("__builtin__", "frozenset", list(value)),
     slice: lambda pickler, value: pickler._call("__builtin__", "slice", value.start, value.stop, value.step),
     range: lambda pickler, value: pickler._call("__builtin__", "xrange", value.start, value.stop, value.step),

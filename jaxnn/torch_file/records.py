@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from jaxnn.core.memory.pickled_state import with_state
+
 from .dtypes import NUMPY_TYPES, dtype_name
 from .numpy_record import NumpyRecord
 
@@ -212,17 +214,7 @@ class ObjectRecord:
             made.append(item)
         for key, item in self.pairs:
             made[key] = item
-        if self.state is None:
-            return made
-        if hasattr(made, "__setstate__"):
-            made.__setstate__(self.state)
-            return made
-        own, slots = self.state if type(self.state) is tuple and len(self.state) == 2 else (self.state, None)
-        if own:
-            made.__dict__.update(own)
-        for name, value in (slots or {}).items():
-            setattr(made, name, value)
-        return made
+        return made if self.state is None else with_state(made, self.state)
 
 
 #: What ``from_record`` receives on reading and what ``to_record`` may return on writing.

@@ -10,7 +10,7 @@ from ..process.internals import TraceContextError, current_jax_trace
 from .aval import Aval
 from .buffer import Buffer
 
-__all__ = ["INFERENCE", "Storage", "restored", "slots_of", "state_of", "with_state"]
+__all__ = ["INFERENCE", "Storage"]
 
 #: The storages of living inference tensors, by identity; empty in programs without any.
 INFERENCE: dict[int, Any] = {}
@@ -76,37 +76,3 @@ class TracedStorage(Storage):
     """A storage made inside a JAX transformation, which may be written there and nowhere further in."""
 
     __slots__ = ("trace",)
-
-
-def slots_of(t: Any) -> dict[str, Any]:
-    """What a class of the program's own keeps in slots."""
-    own: list[Any] = [c for c in type(t).__mro__ if "__slots__" in vars(c) and not c.__module__.startswith("jaxnn.")]
-    names = [n for c in own for n in ([c.__slots__] if isinstance(c.__slots__, str) else c.__slots__)]
-    return {n: getattr(t, n) for n in names if n not in ("__dict__", "__weakref__") and hasattr(t, n)}
-
-
-def state_of(t: Any) -> Any:
-    """What a pickle has of a tensor beside its values: its attributes, or what its class's ``__getstate__`` gives."""
-    if getattr(type(t), "__getstate__", None) is not getattr(object, "__getstate__", None):
-        return t.__getstate__()
-    slots = slots_of(t)
-    return (dict(vars(t)), slots) if slots else dict(vars(t))
-
-
-def with_state(t: Any, state: Any) -> Any:
-    """A tensor from a pickle with what `state_of` gave."""
-    if hasattr(t, "__setstate__"):
-        t.__setstate__(state)
-        return t
-    attributes, slots = state if isinstance(state, tuple) else (state, None)
-    vars(t).update(attributes or {})
-    for name, value in (slots or {}).items():
-        setattr(t, name, value)
-    return t
-
-
-def restored(build: Any, parts: tuple[Any, ...], attributes: Any) -> Any:
-    """A tensor from a pickle with its attributes. What is pickled is a function and its arguments alone, as in PyTorch: subclasses
-    take the pair apart and add to it.
-    """
-    return with_state(build(*parts), attributes)

@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 
-from jaxnn.core.gradient.modes import no_grad
 from jaxnn.core.memory.tensor_base import TensorBase
 
 from ..checkpoint.state_dict import named_parameters_of, numbered
@@ -139,10 +138,9 @@ def _to_load(model: Any, optim: Any, given: dict[str, Any]) -> dict[str, Any]:
     state takes the tensors themselves, which may be those of another one.
     """
     found = numbered(optim, named_parameters_of(model), given)
-    with no_grad():
-        state = {
-            n: {k: v.detach().clone() if isinstance(v, TensorBase) else v for k, v in held.items()} for n, held in found["state"].items()
-        }
+    state = {
+        n: {k: v.detach().clone() if isinstance(v, TensorBase) else v for k, v in held.items()} for n, held in found["state"].items()
+    }
     return {**found, "state": state}
 
 

@@ -19,8 +19,7 @@ from jaxnn.core.memory.cell import Cell
 from jaxnn.core.memory.tensor_base import TensorBase, alias, aval, memory_key, same_memory, stored, whole_of
 from jaxnn.core.record.freed_memory import free, is_alone, is_freed, renew
 from jaxnn.core.registry import FUNCTIONS, function
-from jaxnn.ops.common.placement import check_layout, dtype_of, like_device
-from jaxnn.ops.common.placement import made as place
+from jaxnn.ops.common.placement import check_layout, dtype_of, like_device, made
 
 from .strides import address_of
 
@@ -92,8 +91,12 @@ class UntypedStorage:
 
     def _numbers(self) -> Any:
         if is_freed(self._tensor):
-            return place(np.zeros(0, self._described.np), like_device(self._tensor, None))
+            return self._placed(np.zeros(0, self._described.np))
         return whole_of(self._tensor, Cell())
+
+    def _placed(self, array: np.ndarray) -> Any:
+        """A tensor over an array, where this memory is."""
+        return made(array, like_device(self._tensor, None))
 
     def _memory(self) -> np.ndarray:
         """The bytes as a numpy array over the same memory."""
@@ -166,25 +169,22 @@ class UntypedStorage:
             raise RuntimeError(f"resize_: the size of a storage is not negative, but got {size}")
         if nbytes == self.nbytes():
             return
-        made = self._described.shape.numel() * self._described.dtype.itemsize
-        if nbytes in (0, made) and made:
-            if nbytes == 0:
-                free(self._tensor)
-            else:
-                described = self._described
-                renew(self._tensor, place(np.zeros(tuple(described.shape), described.np), like_device(self._tensor, None)))
+        whole = self._described.shape.numel() * self._described.dtype.itemsize
+        if whole and nbytes == 0:
+            free(self._tensor)
+        elif whole and nbytes == whole:
+            renew(self._tensor, self._placed(np.zeros(tuple(self._described.shape), self._described.np)))
         elif is_alone(self._tensor):
             held = np.zeros(nbytes, np.uint8)
             if not is_freed(self._tensor):
                 kept = self._memory()[:nbytes]
                 held[: len(kept)] = kept
             kind = self._described.dtype
-            whole = nbytes % kind.itemsize == 0
-            self._tensor = alias(place(held.view(kind.np) if whole else held, like_device(self._tensor, None)), Cell())
+            self._tensor = alias(self._placed(held if nbytes % kind.itemsize else held.view(kind.np)), Cell())
         else:
             raise NotImplementedError(
                 f"resize_({size}) of a storage that tensors show is not supported, but 0 and the size that it was made with "
-                f"({made} bytes): they are the shape of what they were made of. Use Tensor.resize_"
+                f"({whole} bytes): they are the shape of what they were made of. Use Tensor.resize_"
             )
 
     def clone(self) -> Any:
